@@ -1,0 +1,89 @@
+"""The command: `clavilux live | serve | render | export | doctor`. `clavilux COMMAND --help` ends with examples.
+
+A command's module is imported when it is asked for, so that the instrument starts fast and without torch. A mistake of
+the user's is one line on standard error and exit code 2. `clavilux.connect` is the Python client.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from runtime.errors import ClaviluxError
+
+if TYPE_CHECKING:
+    from server.client import connect as connect
+
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130  # what shells use for Ctrl-C
+
+COMMANDS = {
+    "live": ("server.live", "play: a page opens, and the picture follows the sound"),
+    "serve": ("server.serve", "the same without opening a browser, for clients of your own"),
+    "render": ("runtime.render_command", "a sound file becomes a picture or a film"),
+    "export": ("export.command", "checkpoints in Hugging Face format become a bundle"),
+    "doctor": ("runtime.doctor", "what is installed, what really runs here, and how fast"),
+}
+"""Modules with `add_arguments(parser)` and `run(arguments) -> exit code`, and a line for people."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 2 a mistake of the user's, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = overview().parse_args(words[:1] or ["--help"]).command
+    module, _ = COMMANDS[name]
+    try:
+        command = _load(name, module)
+        parser = _parser(name)
+        command.add_arguments(parser)
+        code: int = command.run(parser.parse_args(words[1:]))
+    except ClaviluxError as error:
+        print(f"clavilux {name}: {error}", file=sys.stderr)
+        return EXIT_MISTAKE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    return code
+
+
+def overview() -> argparse.ArgumentParser:
+    """Return the parser of `clavilux --help`, which takes the command's name alone."""
+    lines = "\n".join(f"  {name:8} {line}" for name, (_, line) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="clavilux",
+        description="An instrument that plays pictures: sound in, diffusion pictures out, live.",
+        epilog=f"commands:\n{lines}\n\n`clavilux COMMAND --help` says more. To begin: clavilux live",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"clavilux {version('clavilux')}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
+    return parser
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"clavilux {name}",
+        description=COMMANDS[name][1],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _load(name: str, module: str) -> Any:
+    """Import a command's module; a package that its extra would bring is named, not traced back to."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if name != "export":
+            raise
+        raise ClaviluxError(f"{error.name} is not installed; run: pip install 'clavilux[{name}]'") from error
+
+
+def __getattr__(name: str) -> Any:
+    if name == "connect":
+        return importlib.import_module("server.client").connect
+    raise AttributeError(f"module 'clavilux' has no attribute {name!r}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

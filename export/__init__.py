@@ -1,0 +1,1 @@
+"""Checkpoints in Hugging Face format become a bundle that is proved equal to them."""

@@ -1,0 +1,90 @@
+"""What the picture is told: embeddings that glide from sound to sound, hold in a pause and drift home in silence."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embeddings = NDArray[np.float32]
+
+PARALLEL = 0.9995  # cosine from which the arc is as good as straight, and sin(angle) too small to divide by
+QUIETEST = -120.0  # dBFS, what digital silence is reported as
+TAIL = 0.3  # s after the last loud hop during which the window is still encoded: the end of a word is soft
+
+
+def slerp(start: Embeddings, end: Embeddings, share: float) -> Embeddings:
+    """Go `share` (0 to 1) of the way from `start` to `end`, each float32 [tokens, width], token by token.
+
+    Directions turn on the arc between them (Shoemake 1985, "Animating rotation with quaternion curves", section 3.3),
+    norms change linearly. A token that is the same, opposite or zero in both goes straight: BOS always is the same, and
+    dividing by the sine of its angle would give NaN.
+    """
+    lengths = [np.linalg.norm(side, axis=-1, keepdims=True) for side in (start, end)]
+    tiny = np.finfo(np.float32).tiny
+    units = [side / np.maximum(length, tiny) for side, length in zip((start, end), lengths, strict=True)]
+    cosine = np.sum(units[0] * units[1], axis=-1, keepdims=True)
+    guarded = (np.abs(cosine) > PARALLEL) | (lengths[0] <= tiny) | (lengths[1] <= tiny)
+    angle = np.arccos(np.where(guarded, 0, cosine))
+    arc = (np.sin((1 - share) * angle) * units[0] + np.sin(share * angle) * units[1]) / np.sin(angle)
+    length = lengths[0] + (lengths[1] - lengths[0]) * np.float32(share)
+    return np.where(guarded, start + (end - start) * np.float32(share), arc * length).astype(np.float32)
+
+
+def decibels(samples: NDArray[np.float32]) -> float:
+    """Return the root mean square of samples in -1 to 1, in dBFS, not below `QUIETEST`."""
+    power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
+    return max(QUIETEST, 10 * math.log10(power)) if power > 0 else QUIETEST
+
+
+@dataclass
+class EnergyGate:
+    """Tells sound from silence by loudness alone; a voice-activity detector would mute music."""
+
+    quiet_for: float = math.inf  # seconds of sound since the last loud hop
+
+    def pass_hop(self, level: float, seconds: float, threshold: float) -> None:
+        """Take one hop of `seconds` whose loudness was `level`; `threshold` in the same dBFS."""
+        self.quiet_for = 0.0 if level >= threshold else self.quiet_for + seconds
+
+    @property
+    def listens(self) -> bool:
+        """Whether the window still holds something worth encoding."""
+        return self.quiet_for <= TAIL
+
+    def is_silent(self, hold: float) -> bool:
+        """Whether silence has lasted longer than `hold` seconds."""
+        return self.quiet_for > max(hold, TAIL)
+
+
+class Conditioner:
+    """Prompt embeddings over time: BOS in front, then tokens on their way from what was heard to what is heard."""
+
+    def __init__(self, bos: Embeddings, idle: Embeddings) -> None:
+        """`bos` is float32 [width]; `idle` float32 [tokens, width], BOS first."""
+        self._bos = bos
+        self._idle = idle
+        self._target = idle
+        self._current = idle
+        self._resting = True
+
+    def aim(self, tokens: Embeddings) -> None:
+        """Glide towards `tokens`, float32 [tokens - 1, width], from now on."""
+        self._target = np.concatenate([self._bos[None], tokens])
+        self._resting = False
+
+    def rest(self) -> None:
+        """Drift towards the idle embedding from now on."""
+        self._target = self._idle
+        self._resting = True
+
+    def advance(self, seconds: float, glide: float, drift: float) -> Embeddings:
+        """Move on by `seconds`; return prompt embeds, float32 [1, tokens, width].
+
+        `glide` and `drift` are time constants in seconds: after one of them 63 % of the way is done, at any frame rate;
+        0 jumps.
+        """
+        constant = drift if self._resting else glide
+        share = 1.0 if constant <= 0 else 1 - math.exp(-seconds / constant)
+        self._current = slerp(self._current, self._target, share)
+        return self._current[None]

@@ -1,0 +1,167 @@
+"""`clavilux doctor`: what is installed, which execution providers really load, and how fast the bundle plays here."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from runtime.bundle import DECODER
+from runtime.errors import ClaviluxError, DeviceError
+from runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from runtime.options import add_model_options, parameters_from
+from runtime.soundcard import PortAudio
+from runtime.window import SAMPLE_RATE
+
+MEASURED_SECONDS = 3.0
+WARM_UP_FRAMES = 3
+PACKAGES = (
+    "clavilux",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "av",
+    "torch",
+    "transformers",
+    "diffusers",
+)
+
+EXAMPLES = """\
+examples:
+  clavilux doctor
+  clavilux doctor --json
+  clavilux doctor --bundle ~/bundles/mine
+"""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How a bundle plays on this machine, sounding all the time."""
+
+    bundle: str
+    provider: str
+    picture: str  # width x height, pixels
+    frames_per_second: float
+    frame_ms: float  # median of condition, denoise and decode together
+    encode_ms: float  # median per hop
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; exit code 2 when the bundle cannot play here."""
+    report: dict[str, object] = {
+        "machine": machine(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "providers": providers(Path(arguments.bundle or DEFAULT_BUNDLE)),
+        "inputs": inputs(),
+    }
+    try:
+        report["plays"] = asdict(measure(arguments))
+    except ClaviluxError as error:
+        report["plays"] = f"no: {error}"
+    print(json.dumps(report) if arguments.json else _table(report))
+    return 0 if isinstance(report["plays"], dict) else 2
+
+
+def machine() -> dict[str, str]:
+    """Return what this program runs on."""
+    return {
+        "system": platform.platform(terse=True),
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": sys.version.split()[0],
+    }
+
+
+def providers(bundle: Path) -> dict[str, str]:
+    """Return whether each execution provider of ONNX Runtime really loads the bundle's decoder, by its name."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return {"onnxruntime": "not installed; run: pip install 'clavilux[cpu]'"}
+    graph = bundle / DECODER
+    if not graph.is_file():
+        return dict.fromkeys(onnxruntime.get_available_providers(), f"not tried: {graph} is missing")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return {name: _try_provider(graph, name, options) for name in onnxruntime.get_available_providers()}
+
+
+def inputs() -> list[str] | str:
+    """Return the names of the sound inputs, or why there are none."""
+    try:
+        return [source.name for source in PortAudio().inputs()]
+    except DeviceError as error:
+        return str(error)
+
+
+def measure(arguments: argparse.Namespace) -> Speed:
+    """Play seeded noise for a few seconds as fast as the machine can. Raises BundleError or ProviderError."""
+    instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
+    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set))
+    noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
+    frames: list[float] = []
+    encodes: list[float] = []
+    hops = 0
+    begin = now = time.perf_counter()
+    fed = 0
+    while now - begin < MEASURED_SECONDS or len(frames) <= WARM_UP_FRAMES:
+        due = int((now - begin) * SAMPLE_RATE)
+        instrument.hear(np.resize(noise, due - fed), SAMPLE_RATE, captured_at=fed / SAMPLE_RATE)
+        fed = due
+        stages = instrument.step(now).stages
+        if instrument.hops > hops:
+            encodes.append(stages["encode"])
+            hops = instrument.hops
+        frames.append(stages["condition"] + stages["denoise"] + stages["decode"])
+        now = time.perf_counter()
+    bundle = instrument.bundle
+    return Speed(
+        bundle=bundle.name,
+        provider=instrument.models.denoiser.session.provider,
+        picture=f"{bundle.picture.width}x{bundle.picture.height}",
+        frames_per_second=round(len(frames) / (now - begin), 1),
+        frame_ms=round(1000 * float(np.median(frames[WARM_UP_FRAMES:])), 1),
+        encode_ms=round(1000 * float(np.median(encodes)), 1),
+    )
+
+
+def _try_provider(graph: Path, name: str, options: object) -> str:
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=[name])
+    except RuntimeError as error:
+        return f"does not load: {str(error).splitlines()[0]}"
+    used = session.get_providers()[0]
+    return "loads" if used == name else f"does not load: {used} takes over"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _table(report: dict[str, object]) -> str:
+    lines = []
+    for title, part in report.items():
+        entries = (
+            part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else [("", part)]
+        )
+        lines.append(title)
+        lines += [f"  {key!s:24} {value}" for key, value in entries] or ["  none"]
+    return "\n".join(lines)

@@ -1,0 +1,224 @@
+"""The whole instrument as a state machine without I/O, threads or a clock of its own.
+
+    instrument = open_instrument("runtime/bundles/lumia")
+    instrument.hear(samples, 48_000, captured_at=0.0)
+    frame = instrument.step(now=0.1)
+
+The same bundle, sound, parameters and times of `step` give bit-identical frames, however the sound was cut: what is
+heard is looked at on a grid of hops that is fixed in the stream itself.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from runtime.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
+from runtime.decoder import Decoder
+from runtime.denoiser import Denoiser, Feedback, Latents
+from runtime.encoder import AudioEncoder
+from runtime.frame import Frame, Heard
+from runtime.logmel import SHIFT_SAMPLES, LogMel, frame_count
+from runtime.noise import draw, walk
+from runtime.parameters import Parameters
+from runtime.provider import open_session
+from runtime.schedule import Schedule
+from runtime.window import SAMPLE_RATE, SlidingWindow, as_sound
+
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
+SPARE = 2 * SAMPLE_RATE  # samples kept beyond the window: longer chunks are taken in pieces of a second
+
+
+@dataclass(frozen=True)
+class Models:
+    """The three graphs, loaded."""
+
+    encoder: AudioEncoder
+    denoiser: Denoiser
+    decoder: Decoder
+
+
+@dataclass
+class _Hop:
+    """What the newest look at the sound gave."""
+
+    end: int = 0  # sample at 16 kHz where its window ends
+    level: float = QUIETEST  # dBFS
+    heard: Heard | None = None
+    heard_until: float | None = None
+    index: int = 0
+
+
+class Stopwatch:
+    """Seconds of work per stage."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap on `stage`."""
+        now = time.perf_counter()
+        self.stages[stage] = now - self._since
+        self._since = now
+
+
+class Instrument:
+    """Owns the stages from the sliding window to the decoder, and the state between frames."""
+
+    def __init__(self, bundle: Bundle, models: Models) -> None:
+        self.bundle = bundle
+        self.models = models
+        self.parameters = Parameters()
+        self.hops = 0  # windows looked at
+        audio = bundle.audio
+        self._window = SlidingWindow(audio.window_samples + SPARE)
+        self._log_mel = LogMel((audio.window_samples + SPARE) // SHIFT_SAMPLES)
+        self._concepts = ConceptIndex(bundle.concepts, bundle.conditioning.concepts)
+        self._conditioner = Conditioner(bundle.conditioning.bos, bundle.conditioning.idle)
+        self._gate = EnergyGate()
+        self._hop = _Hop()
+        self._hop_stages = {"queue": 0.0, "features": 0.0, "encode": 0.0}
+        self._listening = 0.0  # seconds spent on resampling and log-mel since the last encoded hop
+        self._frames = 0
+        self._time: float | None = None  # of the last frame
+        self._walked = 0.0  # draws passed on the walk through noise
+        self._latents: Latents | None = None
+        self._picture = np.zeros((bundle.picture.height, bundle.picture.width, 3), np.uint8)
+
+    @property
+    def heard_seconds(self) -> float:
+        """How much sound has come in since the start, in seconds."""
+        return self._window.heard / SAMPLE_RATE
+
+    def hear(self, samples: NDArray[np.generic], rate: int, captured_at: float) -> None:
+        """Take a chunk, [n] or [n, channels] at `rate` Hz, whose first sample was captured at `captured_at` seconds.
+
+        Raises SoundError as `runtime.window.as_sound` does; then nothing is taken.
+        """
+        since = time.perf_counter()
+        sound = as_sound(samples, rate)
+        for start in range(0, len(sound), rate):
+            before = self._window.heard
+            self._window.push(sound[start : start + rate], rate, captured_at + start / rate)
+            self._listen(before)
+        self._listening += time.perf_counter() - since
+
+    def finish(self) -> None:
+        """End the present source: the last samples leave the resampler."""
+        before = self._window.heard
+        self._window.finish()
+        self._listen(before)
+
+    def step(self, now: float) -> Frame:
+        """Make the frame of time `now`, in seconds, from all sound heard so far.
+
+        Times of successive calls must not fall. The sequence counts calls; a frozen picture is sent again.
+        """
+        watch = Stopwatch()
+        end = self._window.heard // self.bundle.audio.hop_samples * self.bundle.audio.hop_samples
+        if end > self._hop.end:
+            self._look(end, now, watch)
+        seconds = 0.0 if self._time is None else max(0.0, now - self._time)
+        self._time = now
+        stages = self._hop_stages | self._paint(seconds)
+        picture = np.zeros_like(self._picture) if self.parameters.blackout else self._picture
+        frame = Frame(self._frames, picture, now, self._hop.heard_until, self._hop.level, self._hop.heard, stages)
+        self._frames += 1
+        return frame
+
+    def _listen(self, before: int) -> None:
+        """Turn what is new in the window into log-mel frames."""
+        self._log_mel.push(self._window.read(before, self._window.heard))
+
+    def _look(self, end: int, now: float, watch: Stopwatch) -> None:
+        """Look at the window that ends at sample `end`: gate, encode, aim."""
+        hop, audio, knobs = self._hop, self.bundle.audio, self.parameters
+        fresh = self._window.read(max(hop.end, end - audio.window_samples), end)
+        level = decibels(fresh)
+        self._gate.pass_hop(level, (end - hop.end) / SAMPLE_RATE, knobs.gate)
+        captured = self._window.captured_at(end - 1)
+        heard = hop.heard
+        self._hop_stages = {"queue": 0.0 if captured is None else max(0.0, now - captured)}
+        if self._gate.listens:
+            heard = self._encode(end, watch)
+        else:
+            self._hop_stages |= {"features": 0.0, "encode": 0.0}
+        if self._gate.is_silent(knobs.hold):
+            self._conditioner.rest()
+            heard = None
+        self._hop = _Hop(end, level, heard, captured, hop.index + 1)
+        self.hops += 1
+
+    def _encode(self, end: int, watch: Stopwatch) -> Heard | None:
+        first = (end - self.bundle.audio.window_samples) // SHIFT_SAMPLES
+        features = self._log_mel.read(first, first + frame_count(self.bundle.audio.window_samples))
+        watch.lap("features")
+        tokens = self.models.encoder.encode(features)
+        watch.lap("encode")
+        self._hop_stages |= watch.stages
+        self._hop_stages["features"] += self._listening
+        self._listening = 0.0
+        self._conditioner.aim(tokens)
+        return self._concepts.nearest(tokens)
+
+    def _paint(self, seconds: float) -> dict[str, float]:
+        """Make the next picture, unless it would not be seen; return the seconds each stage took."""
+        knobs, watch = self.parameters, Stopwatch()
+        if self._latents is not None and (knobs.freeze or knobs.blackout):
+            return {"condition": 0.0, "denoise": 0.0, "decode": 0.0}
+        self._walked += seconds * knobs.walk
+        prompt = self._conditioner.advance(seconds, knobs.glide, knobs.drift)
+        watch.lap("condition")
+        feedback = None if self._latents is None else Feedback(self._latents, knobs.feedback)
+        steps = min(knobs.steps, self.models.denoiser.schedule.most_steps)
+        self._latents = self.models.denoiser.denoise(prompt, self._noise, steps, feedback)
+        watch.lap("denoise")
+        self._picture = self.models.decoder.decode(self._latents)
+        watch.lap("decode")
+        return watch.stages
+
+    def _noise(self, step: int) -> Latents:
+        latents, knobs = self.bundle.latents, self.parameters
+        shape = (1, latents.channels, latents.height, latents.width)
+        if knobs.noise == "walk":
+            return walk(shape, knobs.seed, self._walked, step)
+        return draw(shape, knobs.seed, self._frames if knobs.noise == "fresh" else 0, step)
+
+
+class ConceptIndex:
+    """The bundle's named concepts, for saying in words what is heard."""
+
+    def __init__(self, names: tuple[str, ...], embeddings: NDArray[np.float32] | None) -> None:
+        """`embeddings` are float32 [concepts, tokens, width], one for each name; None when there are no names."""
+        self._names = names
+        self._units = None if embeddings is None else _units(embeddings)
+
+    def nearest(self, tokens: NDArray[np.float32]) -> Heard | None:
+        """Return the concept with the highest cosine to `tokens`, float32 [tokens, width], averaged over tokens."""
+        if self._units is None:
+            return None
+        similarities = np.einsum("knd,nd->k", self._units, _units(tokens)) / len(tokens)
+        best = int(np.argmax(similarities))
+        return Heard(self._names[best], float(similarities[best]))
+
+
+def open_instrument(bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0) -> Instrument:
+    """Open a bundle (None: the default one) and load its graphs on `device`.
+
+    Raises BundleError or ProviderError.
+    """
+    opened = Bundle.open(bundle or DEFAULT_BUNDLE)
+    encoder, denoiser, decoder = (
+        open_session(opened.path(name), device, threads) for name in (AUDIO_ENCODER, DENOISER, DECODER)
+    )
+    models = Models(AudioEncoder(encoder), Denoiser(denoiser, Schedule(opened.schedule)), Decoder(decoder))
+    return Instrument(opened, models)
+
+
+def _units(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit: NDArray[np.float32] = tokens / np.maximum(np.linalg.norm(tokens, axis=-1, keepdims=True), 1e-12)
+    return unit

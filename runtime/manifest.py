@@ -1,0 +1,276 @@
+"""The bundle's manifest, `bundle.json`, as typed and checked data.
+
+The manifest comes from outside: every field is checked for type and range, and a message names the field, what was
+found and what was expected. Reading and writing the folder around it is the task of `runtime.bundle`.
+"""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+
+from runtime.errors import BundleError
+from runtime.table import Table, show
+
+FORMAT = 1
+"""Version of the bundle's layout. A reader takes this one only."""
+
+SAMPLE_RATE = 16_000  # Hz; what Wav2Vec2-BERT was trained on
+MEL_BINS = 80
+FRAME_STEP = 160  # samples between two log-mel frames: 10 ms
+FRAME_LENGTH = 400  # samples under one log-mel frame: 25 ms
+
+SCHEDULES = ("euler", "ddim", "lcm")
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+ARITHMETICS = ("float32", "float16")
+STORAGES = ("float32", "float16")
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MOST_SAMPLES = 60 * SAMPLE_RATE
+_MOST_PIXELS = 8192  # per side
+_MOST_BYTES = 2**40
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one component came from."""
+
+    component: str
+    origin: str  # a hub name or a folder's name
+    revision: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class AudioSpec:
+    """What the audio encoder listens to."""
+
+    sample_rate: int  # Hz
+    window_samples: int  # multiple of FRAME_STEP
+    hop_samples: int  # multiple of FRAME_STEP, at most the window
+    mel_bins: int
+
+
+@dataclass(frozen=True)
+class TokenSpec:
+    """Shape of the prompt [count, width]; `count` includes the BOS token."""
+
+    count: int
+    width: int
+
+
+@dataclass(frozen=True)
+class LatentSpec:
+    """Shape of the latents [channels, height, width]."""
+
+    channels: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class PictureSpec:
+    """Size of the pictures in pixels."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """A diffusers scheduler as plain numbers."""
+
+    kind: str  # one of SCHEDULES
+    prediction: str  # one of PREDICTIONS: what the UNet's output means
+    alphas_cumprod: tuple[float, ...]  # one per training step, 0 to 1
+    timesteps: dict[int, tuple[float, ...]]  # by number of steps, falling
+    initial_noise: float  # scale of N(0, 1) noise at full strength, variance-preserving
+    final_alpha: float  # alpha_cumprod after the last step
+
+
+@dataclass(frozen=True)
+class PrecisionSpec:
+    """Type that is computed in, and type the weights are stored in."""
+
+    arithmetic: str
+    storage: str
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size and hash of one file."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ParityFigure:
+    """One figure of the proof that the bundle equals its original."""
+
+    component: str
+    figure: str
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All that `bundle.json` says."""
+
+    name: str
+    licence: str
+    sources: tuple[Source, ...]
+    audio: AudioSpec
+    tokens: TokenSpec
+    latents: LatentSpec
+    picture: PictureSpec
+    schedule: ScheduleSpec
+    precision: PrecisionSpec
+    files: dict[str, FileEntry]
+    parity: tuple[ParityFigure, ...] = ()
+    concepts: tuple[str, ...] = ()
+
+
+MANIFEST_FIELDS = tuple(Manifest.__dataclass_fields__)
+
+
+def format_manifest(manifest: Manifest) -> str:
+    """Return the JSON text of `manifest`."""
+    everything = {"format": FORMAT} | {key: asdict(manifest)[key] for key in MANIFEST_FIELDS}
+    return json.dumps(everything, indent=1, allow_nan=False) + "\n"
+
+
+def parse_manifest(text: str) -> Manifest:
+    """Return the checked manifest in the JSON `text`.
+
+    Raises BundleError, naming the field, what was found and what was expected.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"bundle.json is not JSON ({error}); export the bundle again") from error
+    root = Table(found, "bundle.json")
+    if root.found.get("format") != FORMAT:
+        raise BundleError(
+            f"bundle.json has format {root.found.get('format')!r}; this version of Clavilux reads {FORMAT}"
+        )
+    manifest = Manifest(
+        name=root.text("name", shortest=1),
+        licence=root.text("licence"),
+        sources=tuple(_source(entry) for entry in root.tables("sources")),
+        audio=_audio(root.table("audio")),
+        tokens=_tokens(root.table("tokens")),
+        latents=_latents(root.table("latents")),
+        picture=_picture(root.table("picture")),
+        schedule=_schedule(root.table("schedule")),
+        precision=_precision(root.table("precision")),
+        files=_files(root.table("files")),
+        parity=tuple(_figure(entry) for entry in root.tables("parity", optional=True)),
+        concepts=root.texts("concepts"),
+    )
+    _check_picture(manifest.latents, manifest.picture)
+    return manifest
+
+
+def _source(entry: Table) -> Source:
+    return Source(*(entry.text(key) for key in ("component", "origin", "revision", "licence")))
+
+
+def _audio(table: Table) -> AudioSpec:
+    rate = table.integer("sample_rate", SAMPLE_RATE, SAMPLE_RATE)
+    window = table.integer("window_samples", FRAME_LENGTH + FRAME_STEP, _MOST_SAMPLES)
+    hop = table.integer("hop_samples", FRAME_STEP, window)
+    for key, value in (("window_samples", window), ("hop_samples", hop)):
+        if value % FRAME_STEP:
+            raise BundleError(f"{table.where}: {key} is {value}; expected a multiple of {FRAME_STEP}")
+    return AudioSpec(rate, window, hop, table.integer("mel_bins", MEL_BINS, MEL_BINS))
+
+
+def _tokens(table: Table) -> TokenSpec:
+    return TokenSpec(table.integer("count", 2, 4096), table.integer("width", 1, 16384))
+
+
+def _latents(table: Table) -> LatentSpec:
+    height, width = (table.integer(key, 1, _MOST_PIXELS) for key in ("height", "width"))
+    return LatentSpec(table.integer("channels", 1, 64), height, width)
+
+
+def _picture(table: Table) -> PictureSpec:
+    height, width = (table.integer(key, 8, _MOST_PIXELS) for key in ("height", "width"))
+    return PictureSpec(height, width)
+
+
+def _precision(table: Table) -> PrecisionSpec:
+    return PrecisionSpec(table.choice("arithmetic", ARITHMETICS), table.choice("storage", STORAGES))
+
+
+def _schedule(table: Table) -> ScheduleSpec:
+    kind, prediction = table.choice("kind", SCHEDULES), table.choice("prediction", PREDICTIONS)
+    alphas = table.numbers("alphas_cumprod", 0.0, 1.0)
+    if not alphas:
+        raise BundleError(f"{table.where}: alphas_cumprod is empty; expected one number per training step")
+    return ScheduleSpec(
+        kind=kind,
+        prediction=prediction,
+        alphas_cumprod=alphas,
+        timesteps=_timesteps(table.table("timesteps"), len(alphas)),
+        initial_noise=table.number("initial_noise", 0.0, 100.0),
+        final_alpha=table.number("final_alpha", 0.0, 1.0),
+    )
+
+
+def _timesteps(table: Table, training_steps: int) -> dict[int, tuple[float, ...]]:
+    if "1" not in table.found:
+        raise BundleError(f"{table.where}: 1 is missing; expected the timesteps of one-step pictures")
+    return {int(key): _falling(table, key, training_steps) for key in map(_count, table.found)}
+
+
+def _count(key: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", key):
+        raise BundleError(
+            f"bundle.json: schedule: timesteps has the key {key!r}; expected a number of steps, 1 to 9999"
+        )
+    return key
+
+
+def _falling(table: Table, key: str, training_steps: int) -> tuple[float, ...]:
+    steps = table.numbers(key, 0, training_steps - 1)
+    if len(steps) != int(key) or any(later >= earlier for earlier, later in pairwise(steps)):
+        raise BundleError(f"{table.where}: {key} is {show(steps)}; expected {key} falling timesteps")
+    return steps
+
+
+def _files(table: Table) -> dict[str, FileEntry]:
+    for name in table.found:
+        check_file_name(name)
+    return {name: _file(table.table(name)) for name in table.found}
+
+
+def check_file_name(name: str) -> None:
+    """Raise BundleError unless `name` is a plain file name: no separators, no `..`, no hidden files."""
+    if not _FILE_NAME.fullmatch(name) or len(name) > 255:  # 255: what file systems allow
+        raise BundleError(f"bundle.json: files names {show(name)}; expected plain file names of letters, digits, . _ -")
+
+
+def _file(entry: Table) -> FileEntry:
+    sha256 = entry.text("sha256")
+    if not _SHA256.fullmatch(sha256):
+        raise BundleError(f"{entry.where}: sha256 is {show(sha256)}; expected 64 hexadecimal digits")
+    return FileEntry(entry.integer("bytes", 0, _MOST_BYTES), sha256)
+
+
+def _figure(entry: Table) -> ParityFigure:
+    limit = 1e30
+    value, threshold = (entry.number(key, -limit, limit) for key in ("value", "threshold"))
+    return ParityFigure(entry.text("component"), entry.text("figure"), value, threshold)
+
+
+def _check_picture(latents: LatentSpec, picture: PictureSpec) -> None:
+    factor = picture.height / latents.height
+    if factor != picture.width / latents.width or factor != int(factor):
+        raise BundleError(
+            f"bundle.json: a picture of {picture.height}x{picture.width} does not fit latents of "
+            f"{latents.height}x{latents.width}; expected the same whole factor both ways"
+        )

@@ -1,0 +1,98 @@
+"""The knobs of the instrument, declared once as data: the engine, the protocol, the page and the commands read this.
+
+Values are merged per key, newest wins, and take effect at a frame boundary.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from runtime.errors import ParameterError
+
+Value = float | int | bool | str
+
+
+@dataclass(frozen=True)
+class Range:
+    """What one parameter may be: a kind, bounds or choices, and a line for people."""
+
+    kind: str  # "float", "int", "bool" or "choice"
+    about: str
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[str, ...] = ()
+    unit: str = ""
+
+
+def _knob(default: Value, spec: Range) -> Any:
+    return field(default=default, metadata={"range": spec})
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """One complete set of values. Construct through `merge`, which checks them."""
+
+    glide: float = _knob(0.35, Range("float", "time constant of the glide between embeddings", 0.0, 30.0, unit="s"))
+    noise: str = _knob("walk", Range("choice", "where latents start from", choices=("fixed", "fresh", "walk")))
+    walk: float = _knob(0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws/s"))
+    feedback: float = _knob(0.0, Range("float", "how much of the last latents stays", 0.0, 0.95))
+    steps: int = _knob(1, Range("int", "denoising steps per frame", 1, 4))
+    seed: int = _knob(7, Range("int", "seed of all noise", 0, 2**32 - 1))
+    gate: float = _knob(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
+    hold: float = _knob(1.5, Range("float", "silence shorter than this changes nothing", 0.0, 60.0, unit="s"))
+    drift: float = _knob(2.5, Range("float", "time constant of the way to the idle picture", 0.0, 60.0, unit="s"))
+    frame_rate: float = _knob(30.0, Range("float", "frames per second at most", 1.0, 120.0, unit="1/s"))
+    freeze: bool = _knob(False, Range("bool", "keep the last picture"))
+    blackout: bool = _knob(False, Range("bool", "show black"))
+
+    def merge(self, values: Mapping[str, Any]) -> "Parameters":
+        """Return a copy with `values` in place.
+
+        Raises ParameterError, naming the key, what was found and what was expected; then nothing is taken.
+        """
+        for key, value in values.items():
+            spec = RANGES.get(key)
+            if spec is None:
+                raise ParameterError(f"no parameter {key!r}; there are {', '.join(RANGES)}")
+            _check(key, value, spec)
+        changes: dict[str, Any] = {key: _convert(value, RANGES[key]) for key, value in values.items()}
+        return replace(self, **changes)
+
+    def values(self) -> dict[str, Value]:
+        """Return all values by name."""
+        return asdict(self)
+
+
+RANGES: dict[str, Range] = {f.name: f.metadata["range"] for f in fields(Parameters)}
+
+
+def describe() -> dict[str, dict[str, Any]]:
+    """Return every parameter's kind, bounds, choices, unit, default and line, ready for JSON."""
+    defaults = Parameters().values()
+    return {name: _description(spec) | {"default": defaults[name]} for name, spec in RANGES.items()}
+
+
+def _description(spec: Range) -> dict[str, Any]:
+    base: dict[str, Any] = {"kind": spec.kind, "about": spec.about}
+    if spec.kind == "choice":
+        return base | {"choices": list(spec.choices)}
+    return base if spec.kind == "bool" else base | {"low": spec.low, "high": spec.high, "unit": spec.unit}
+
+
+def _check(key: str, value: Any, spec: Range) -> None:
+    if spec.kind == "bool":
+        if not isinstance(value, bool):
+            raise ParameterError(f"{key} is {value!r}; expected true or false")
+    elif spec.kind == "choice":
+        if value not in spec.choices:
+            raise ParameterError(f"{key} is {value!r}; expected one of {', '.join(spec.choices)}")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or (spec.kind == "int" and value != value // 1):
+        raise ParameterError(f"{key} is {value!r}; expected {'a whole number' if spec.kind == 'int' else 'a number'}")
+    elif not spec.low <= value <= spec.high:
+        raise ParameterError(f"{key} is {value}; expected {spec.low:g} to {spec.high:g} {spec.unit}".rstrip())
+
+
+def _convert(value: Any, spec: Range) -> Value:
+    kinds: dict[str, type] = {"float": float, "int": int}
+    converted: Value = kinds.get(spec.kind, lambda same: same)(value)
+    return converted

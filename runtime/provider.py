@@ -1,0 +1,71 @@
+"""Execution providers: whoever can run a graph stands behind `Session`.
+
+To add one, write a function that opens a graph on it and name it in `DEVICES`.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.errors import ProviderError
+
+Array = NDArray[np.generic]
+
+
+class Session(Protocol):
+    """One loaded graph. Not safe for use by two threads at once."""
+
+    provider: str
+    """What really runs the graph, in the words of its library."""
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """Run the graph on named host arrays; return its outputs in the graph's order."""
+
+
+class OnnxRuntimeSession:
+    """A graph on ONNX Runtime."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.provider: str = session.get_providers()[0]
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """Run the graph on named host arrays; return its outputs in the graph's order."""
+        outputs: list[Array] = self._session.run(None, dict(inputs))
+        return outputs
+
+
+def open_onnxruntime_cpu(graph: Path, threads: int) -> Session:
+    """Load `graph` on ONNX Runtime's CPU provider, on `threads` threads (0: one per core).
+
+    Threads do not spin between calls: the server, the picture coder and the browser want the same cores.
+    """
+    onnxruntime = _onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return OnnxRuntimeSession(onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
+
+
+DEVICES: dict[str, Callable[[Path, int], Session]] = {"cpu": open_onnxruntime_cpu}
+"""What `--device` may name."""
+
+
+def open_session(graph: Path, device: str = "cpu", threads: int = 0) -> Session:
+    """Load one graph on the device that was asked for, or raise ProviderError: never on another one."""
+    opener = DEVICES.get(device)
+    if opener is None:
+        raise ProviderError(f"no device {device!r}; there are {', '.join(DEVICES)}")
+    return opener(graph, threads)
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderError("ONNX Runtime is not installed; run: pip install 'clavilux[cpu]'") from error
+    return onnxruntime

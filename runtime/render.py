@@ -1,0 +1,68 @@
+"""The instrument without a stage: a clip becomes one picture, or the frames that playing it live would have given."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.clip import Clip
+from runtime.frame import Frame
+from runtime.instrument import Instrument
+from runtime.logmel import LogMel, frame_count
+from runtime.noise import draw
+from runtime.window import SAMPLE_RATE, Samples, SlidingWindow
+
+FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
+
+
+def frames_in(clip: Clip, frame_rate: float) -> int:
+    """Return how many frames a clip lasts; a part of one counts."""
+    return math.ceil(clip.seconds * frame_rate)
+
+
+def render_frames(instrument: Instrument, clip: Clip, frame_rate: float) -> Iterator[Frame]:
+    """Play `clip` on an instrument that nothing has been played on; yield frame k of time k / frame_rate.
+
+    A frame knows the sound before its time and no more, as live; `heard_until` counts from the clip's first sample.
+    """
+    fed = 0
+    for index in range(frames_in(clip, frame_rate)):
+        due = min(round(index / frame_rate * clip.rate), len(clip.samples))
+        if due > fed:
+            instrument.hear(clip.samples[fed:due], clip.rate, captured_at=fed / clip.rate)
+            fed = due
+        yield instrument.step(index / frame_rate)
+
+
+def render_picture(instrument: Instrument, clip: Clip) -> NDArray[np.uint8]:
+    """Return the picture of a whole clip, uint8 [H, W, 3], as the reference makes it.
+
+    The clip's first window goes in at once; a shorter clip is normalised over what there is and padded after that.
+    Noise, steps and seed come from the instrument's parameters.
+    """
+    knobs, latents = instrument.parameters, instrument.bundle.latents
+    features = _features(clip, instrument.bundle.audio.window_samples)
+    tokens = instrument.models.encoder.encode(features)
+    prompt = np.concatenate([instrument.bundle.conditioning.bos[None], tokens])[None]
+    shape = (1, latents.channels, latents.height, latents.width)
+    painted = instrument.models.denoiser.denoise(prompt, lambda step: draw(shape, knobs.seed, 0, step), knobs.steps)
+    return instrument.models.decoder.decode(painted)
+
+
+def _features(clip: Clip, window_samples: int) -> NDArray[np.float32]:
+    """Return the log-mel frames of the clip's first window, float32 [frames, 80]."""
+    samples = _resampled(clip, window_samples)
+    log_mel = LogMel(frame_count(window_samples))
+    log_mel.push(samples)
+    if log_mel.frames < FEWEST_FRAMES:
+        log_mel.push(np.zeros(window_samples - len(samples), np.float32))
+    return log_mel.read(0, log_mel.frames)
+
+
+def _resampled(clip: Clip, window_samples: int) -> Samples:
+    longest = math.ceil(window_samples * clip.rate / SAMPLE_RATE)
+    window = SlidingWindow(window_samples + SAMPLE_RATE)
+    window.push(clip.samples[:longest], clip.rate, captured_at=0.0)
+    window.finish()
+    return window.read(0, min(window.heard, window_samples))

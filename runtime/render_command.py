@@ -1,0 +1,67 @@
+"""`clavilux render CLIP OUT`: one picture of a clip (the reference's own job), or the film that playing it gives."""
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from runtime.clip import Clip, read_clip
+from runtime.errors import ClaviluxError
+from runtime.instrument import Instrument, open_instrument
+from runtime.options import add_model_options, parameters_from
+from runtime.render import frames_in, render_frames, render_picture
+from runtime.video import write_video
+
+PICTURES = (".png",)
+FILMS = (".mp4",)
+
+EXAMPLES = """\
+examples:
+  clavilux render bark.wav bark.png                  the picture of the clip
+  clavilux render song.mp3 song.mp4                  the clip with its pictures and its sound
+  clavilux render song.flac song.mp4 --frame-rate 60 --set glide=1.5 --set seed=3
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("clip", type=Path, metavar="CLIP", help="a sound file: WAV, FLAC, OGG, MP3")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a .png picture or a .mp4 film")
+    parser.add_argument("--frame-rate", type=Fraction, default=Fraction(30), metavar="N", help="of a film, 1/s (30)")
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Render, and say where the result lies."""
+    suffix = arguments.out.suffix.lower()
+    _check_target(arguments.out, suffix)
+    clip = read_clip(arguments.clip)
+    instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
+    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set))
+    if suffix in FILMS:
+        _film(instrument, clip, arguments.out, arguments.frame_rate)
+    else:
+        Image.fromarray(render_picture(instrument, clip)).save(arguments.out)
+    print(arguments.out)
+    return 0
+
+
+def _check_target(out: Path, suffix: str) -> None:
+    if suffix not in PICTURES + FILMS:
+        raise ClaviluxError(f"{out} ends in {suffix or 'nothing'!r}; expected {', '.join(PICTURES + FILMS)}")
+    if not out.parent.is_dir():
+        raise ClaviluxError(f"the folder {out.parent} is missing; expected one that {out.name} can go into")
+    if out.is_dir():
+        raise ClaviluxError(f"{out} is a folder; expected the name of a file")
+
+
+def _film(instrument: Instrument, clip: Clip, out: Path, frame_rate: Fraction) -> None:
+    low, high = 1, 120
+    if not low <= frame_rate <= high:
+        raise ClaviluxError(f"the frame rate is {frame_rate}; expected {low} to {high} per second")
+    frames = render_frames(instrument, clip, float(frame_rate))
+    progress = tqdm(frames, total=frames_in(clip, float(frame_rate)), unit="frame", desc=out.name)
+    write_video(out, progress, clip, frame_rate)

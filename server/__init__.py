@@ -1,0 +1,1 @@
+"""The websocket server, its clients and the web instrument."""

@@ -1,0 +1,1 @@
+"""Data and training for encoders and for the default bundle."""
