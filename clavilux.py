@@ -9,7 +9,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from runtime.errors import ClaviluxError
 
@@ -32,45 +32,49 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 2 a mistake of the user's, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name = overview().parse_args(words[:1] or ["--help"]).command
-    module, _ = COMMANDS[name]
+    title = "clavilux"
     try:
-        command = _load(name, module)
-        parser = _parser(name)
+        name = overview().parse_args(words[:1] or ["--help"]).command
+        title = f"clavilux {name}"
+        command = _load(name)
+        parser = Parser(prog=title, description=COMMANDS[name][1])
         command.add_arguments(parser)
         code: int = command.run(parser.parse_args(words[1:]))
     except ClaviluxError as error:
-        print(f"clavilux {name}: {error}", file=sys.stderr)
+        print(f"{title}: {error}", file=sys.stderr)
         return EXIT_MISTAKE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, and whose examples keep their line breaks."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the complaint as every other mistake is raised."""
+        raise ClaviluxError(f"{message}; see {self.prog} --help")
+
+
 def overview() -> argparse.ArgumentParser:
     """Return the parser of `clavilux --help`, which takes the command's name alone."""
     lines = "\n".join(f"  {name:8} {line}" for name, (_, line) in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="clavilux",
         description="An instrument that plays pictures: sound in, diffusion pictures out, live.",
         epilog=f"commands:\n{lines}\n\n`clavilux COMMAND --help` says more. To begin: clavilux live",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"clavilux {version('clavilux')}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
     return parser
 
 
-def _parser(name: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=f"clavilux {name}",
-        description=COMMANDS[name][1],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def _load(name: str, module: str) -> Any:
+def _load(name: str) -> Any:
     """Import a command's module; a package that its extra would bring is named, not traced back to."""
+    module, _ = COMMANDS[name]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -168,7 +168,6 @@ class Engine:
             raise
 
     def _play(self) -> None:
-        due = self.clock.now()
         while not self._stopping.is_set():
             now = self.clock.now()
             for chunk in self._queue.take_all():
@@ -179,8 +178,7 @@ class Engine:
             for listener in self._listeners:
                 listener(frame)
             self.ready.set()
-            due = max(due + 1 / self._parameters.frame_rate, self.clock.now())
-            self.clock.wait_until(due, self._stopping)
+            self.clock.wait_until(now + 1 / self._parameters.frame_rate, self._stopping)
 
 
 def open_engine(

@@ -16,6 +16,7 @@ from runtime.video import write_video
 
 PICTURES = (".png",)
 FILMS = (".mp4",)
+FRAME_RATES = (1, 120)  # 1/s
 
 EXAMPLES = """\
 examples:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("clip", type=Path, metavar="CLIP", help="a sound file: WAV, FLAC, OGG, MP3")
     parser.add_argument("out", type=Path, metavar="OUT", help="a .png picture or a .mp4 film")
-    parser.add_argument("--frame-rate", type=Fraction, default=Fraction(30), metavar="N", help="of a film, 1/s (30)")
+    parser.add_argument("--frame-rate", type=frame_rate, default=Fraction(30), metavar="N", help="of a film, 1/s (30)")
     add_model_options(parser)
 
 
@@ -49,6 +50,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def frame_rate(text: str) -> Fraction:
+    """Return the frame rate in `text`, a number or a ratio such as 30000/1001. Raises ClaviluxError."""
+    low, high = FRAME_RATES
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not low <= rate <= high:
+        raise ClaviluxError(f"the frame rate is {text}; expected {low} to {high} per second")
+    return rate
+
+
 def _check_target(out: Path, suffix: str) -> None:
     if suffix not in PICTURES + FILMS:
         raise ClaviluxError(f"{out} ends in {suffix or 'nothing'!r}; expected {', '.join(PICTURES + FILMS)}")
@@ -58,10 +71,7 @@ def _check_target(out: Path, suffix: str) -> None:
         raise ClaviluxError(f"{out} is a folder; expected the name of a file")
 
 
-def _film(instrument: Instrument, clip: Clip, out: Path, frame_rate: Fraction) -> None:
-    low, high = 1, 120
-    if not low <= frame_rate <= high:
-        raise ClaviluxError(f"the frame rate is {frame_rate}; expected {low} to {high} per second")
-    frames = render_frames(instrument, clip, float(frame_rate))
-    progress = tqdm(frames, total=frames_in(clip, float(frame_rate)), unit="frame", desc=out.name)
-    write_video(out, progress, clip, frame_rate)
+def _film(instrument: Instrument, clip: Clip, out: Path, rate: Fraction) -> None:
+    frames = render_frames(instrument, clip, float(rate))
+    progress = tqdm(frames, total=frames_in(clip, float(rate)), unit="frame", desc=out.name)
+    write_video(out, progress, clip, rate)

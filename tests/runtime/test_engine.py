@@ -1,0 +1,146 @@
+"""The engine: two rates in one thread, bounded queues, and the same frames live as offline."""
+
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from runtime.clip import Clip
+from runtime.clock import MonotonicClock
+from runtime.engine import QUEUE_SECONDS, Engine, open_engine
+from runtime.errors import ParameterError, SoundError
+from runtime.frame import Frame
+from runtime.instrument import Instrument
+from runtime.render import render_frames
+from tests.runtime.playing import DEADLINE, RATE, conducted, instrument, pixels
+from tests.runtime.sounds import cuts, noise
+
+FRAME_RATE = 25
+
+
+@given(places=cuts(48_000, most=5))
+@settings(max_examples=5)
+def test_live_and_offline_give_the_same_frames(tiny_bundle: Path, places: list[int]) -> None:
+    clip = Clip(noise(48_000)[:, None], 48_000)
+    offline = list(render_frames(instrument(tiny_bundle), clip, FRAME_RATE))
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        for frame in range(1, len(offline)):
+            start, stop = (round(index / FRAME_RATE * clip.rate) for index in (frame - 1, frame))
+            edges = [start, *(place for place in places if start < place < stop), stop]
+            for edge, end in pairwise(edges):
+                conductor.engine.hear(clip.samples[edge:end], clip.rate, edge / clip.rate)
+            conductor.step(frame / FRAME_RATE)
+    np.testing.assert_array_equal(pixels(offline), pixels(conductor.frames))
+    assert [f.heard_until for f in offline] == pytest.approx([f.heard_until for f in conductor.frames])
+
+
+def test_parameters_take_effect_at_the_next_frame(tiny_bundle: Path) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.engine.set({"blackout": True})
+        assert not conductor.step(0.1).pixels.any()
+
+
+def test_parameters_are_merged_and_the_newest_wins(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.set({"glide": 1.0, "steps": 2})
+    assert engine.set({"glide": 2.0}).values() | {"glide": 2.0, "steps": 2} == engine.parameters.values()
+
+
+def test_a_wrong_parameter_changes_nothing(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    before = engine.parameters
+    with pytest.raises(ParameterError):
+        engine.set({"glide": 1.0, "steps": 9})
+    assert engine.parameters == before
+
+
+def test_sound_that_waits_too_long_is_dropped_oldest_first_and_counted(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    for second in range(5):
+        engine.hear(noise(RATE), RATE, captured_at=float(second))
+    assert engine.counters().dropped_seconds == 5 - QUEUE_SECONDS
+    assert [chunk.captured_at for chunk in engine._queue.take_all()] == [3.0, 4.0]
+
+
+def test_one_chunk_stays_however_long_it_is(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.hear(noise(10 * RATE), RATE)
+    assert engine.counters().dropped_seconds == 0
+
+
+def test_sound_without_a_time_ended_just_now(tiny_bundle: Path) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.step(3.0)
+        conductor.engine.hear(noise(RATE), RATE)
+        assert conductor.step(3.1).heard_until == pytest.approx(3.0, abs=1e-3)
+
+
+def test_unusable_sound_is_refused_at_the_door(tiny_bundle: Path) -> None:
+    with pytest.raises(SoundError, match="sample rate is 100 Hz"):
+        open_engine(tiny_bundle).hear(noise(RATE), 100)
+
+
+def test_the_engine_counts_what_it_did(tiny_bundle: Path) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.engine.hear(noise(RATE), RATE)
+        conductor.step(1.0)
+        counters = conductor.engine.counters()
+    assert (counters.frames, counters.hops, counters.heard_seconds, counters.dropped_seconds) == (2, 1, 1.0, 0.0)
+
+
+def test_the_engine_knows_its_picture_size(tiny_bundle: Path) -> None:
+    assert open_engine(tiny_bundle).picture == (64, 64)
+
+
+def test_ready_is_set_after_the_first_picture(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    assert not engine.ready.is_set()
+    with engine:
+        assert engine.ready.wait(DEADLINE)
+    assert isinstance(engine.clock, MonotonicClock)
+
+
+def test_on_the_machines_clock_frames_keep_coming(tiny_bundle: Path) -> None:
+    frames: list[Frame] = []
+    enough = threading.Event()
+
+    def take(frame: Frame) -> None:
+        frames.append(frame)
+        if len(frames) == 5:
+            enough.set()
+
+    with open_engine(tiny_bundle) as engine:
+        engine.subscribe(take)
+        assert enough.wait(DEADLINE)
+    assert [frame.sequence for frame in frames] == list(range(frames[0].sequence, frames[0].sequence + len(frames)))
+
+
+def test_a_listener_that_left_hears_no_more(tiny_bundle: Path) -> None:
+    frames: list[Frame] = []
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        leave = conductor.engine.subscribe(frames.append)
+        conductor.step(1.0)
+        conductor.step(2.0)
+        leave()
+        seen = len(frames)
+        conductor.step(3.0)
+    assert len(frames) == seen
+
+
+def test_stopping_an_engine_that_never_started_is_allowed(tiny_bundle: Path) -> None:
+    open_engine(tiny_bundle).stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_ends_the_thread_is_kept(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: Instrument, _now: float) -> Frame:
+        raise MemoryError("no room for a picture")
+
+    monkeypatch.setattr(Instrument, "step", fail)
+    engine = open_engine(tiny_bundle)
+    engine.start()
+    engine.stop()
+    assert isinstance(engine.failure, MemoryError)

@@ -1,0 +1,219 @@
+"""The whole chain on real graphs: sound goes in, pictures follow, and the same sound gives the same pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from runtime.conditioner import QUIETEST
+from runtime.errors import BundleError, ProviderError, SoundError
+from runtime.frame import STAGES, Frame, Heard
+from runtime.instrument import ConceptIndex, Instrument, open_instrument
+from tests.runtime.playing import RATE, instrument, pixels
+from tests.runtime.sounds import cuts, noise
+
+HOP = 1600  # samples, the tiny bundle's
+
+
+def play(player: Instrument, sound: np.ndarray, places: list[int], frame_rate: float = 25.0) -> list[Frame]:
+    """Play `sound` in chunks cut at `places`, and take a frame whenever its time has come."""
+    frames, times = [], np.arange(0, len(sound) / RATE, 1 / frame_rate)
+    edges = sorted({0, *places, len(sound), *(round(time * RATE) for time in times)})
+    for start, stop in zip(edges, [*edges[1:], len(sound)], strict=True):
+        if len(frames) < len(times) and start == round(times[len(frames)] * RATE):
+            frames.append(player.step(float(times[len(frames)])))
+        player.hear(sound[start:stop], RATE, captured_at=start / RATE)
+    return frames
+
+
+def test_a_frame_is_a_picture_of_the_bundles_size(tiny_bundle: Path) -> None:
+    frame = instrument(tiny_bundle).step(0.0)
+    assert (frame.pixels.shape, frame.pixels.dtype) == ((64, 64, 3), np.uint8)
+    assert not frame.pixels.flags.writeable
+
+
+def test_before_any_sound_a_frame_has_heard_nothing(tiny_bundle: Path) -> None:
+    frame = instrument(tiny_bundle).step(0.0)
+    assert (frame.heard_until, frame.heard, frame.level) == (None, None, QUIETEST)
+
+
+def test_every_stage_is_timed(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    stages = player.step(0.2).stages
+    assert tuple(stages) == STAGES
+    assert all(seconds > 0 for seconds in stages.values())
+
+
+def test_heard_until_is_when_the_last_sample_of_the_hop_was_captured(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.hear(noise(HOP + 100), RATE, captured_at=5.0)
+    frame = player.step(6.0)
+    assert frame.heard_until == pytest.approx(5.0 + (HOP - 1) / RATE)
+    assert frame.stages["queue"] == pytest.approx(6.0 - 5.0 - (HOP - 1) / RATE)
+
+
+def test_less_sound_than_a_hop_changes_nothing_yet(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.hear(noise(HOP - 1), RATE, captured_at=0.0)
+    assert player.step(0.1).heard_until is None
+    assert player.hops == 0
+
+
+def test_a_late_step_looks_at_the_newest_hop_only(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.hear(noise(10 * HOP), RATE, captured_at=0.0)
+    player.step(1.0)
+    assert player.hops == 1
+
+
+@given(places=cuts(12_000, most=4))
+@settings(max_examples=10)
+def test_any_cut_of_the_sound_gives_the_same_frames(tiny_bundle: Path, places: list[int]) -> None:
+    sound = noise(12_000)
+    whole, parts = play(instrument(tiny_bundle), sound, []), play(instrument(tiny_bundle), sound, places)
+    np.testing.assert_array_equal(pixels(whole), pixels(parts))
+    assert [frame.level for frame in whole] == [frame.level for frame in parts]
+
+
+def test_the_same_sound_gives_the_same_embeddings_however_it_was_cut(tiny_bundle: Path) -> None:
+    prompts = []
+    for places in ([], [1, 777, 5000]):
+        player = instrument(tiny_bundle, glide=0)
+        play(player, noise(12_000), places)
+        prompts.append(player._conditioner.advance(0, 0, 0))
+    np.testing.assert_array_equal(*prompts)
+
+
+def test_other_sound_gives_another_picture(tiny_bundle: Path) -> None:
+    tone = np.sin(np.arange(16_000) * 0.2).astype(np.float32) * 0.3
+    heard = [play(instrument(tiny_bundle, glide=0, noise="fixed"), sound, [])[-1] for sound in (noise(16_000), tone)]
+    assert not np.array_equal(heard[0].pixels, heard[1].pixels)
+
+
+def test_a_chunk_longer_than_the_ring_is_taken_in_pieces(tiny_bundle: Path) -> None:
+    sound = noise(6 * RATE)
+    once, often = instrument(tiny_bundle), instrument(tiny_bundle)
+    once.hear(sound, RATE, captured_at=0.0)
+    for start in range(0, len(sound), 1000):
+        often.hear(sound[start : start + 1000], RATE, captured_at=start / RATE)
+    frames = [player.step(6.0) for player in (once, often)]
+    np.testing.assert_array_equal(frames[0].pixels, frames[1].pixels)
+    assert frames[0].heard_until == pytest.approx(frames[1].heard_until)
+
+
+def test_finishing_lets_the_last_samples_through(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.hear(noise(48_000), 48_000, captured_at=0.0)
+    assert player.heard_seconds < 1.0
+    player.finish()
+    assert player.heard_seconds == 1.0
+
+
+def test_fixed_noise_gives_a_still_picture(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, noise="fixed")
+    np.testing.assert_array_equal(player.step(0.0).pixels, player.step(1.0).pixels)
+
+
+@pytest.mark.parametrize("kind", ["fresh", "walk"])
+def test_moving_noise_moves_the_picture(tiny_bundle: Path, kind: str) -> None:
+    player = instrument(tiny_bundle, noise=kind, walk=1.0)
+    assert not np.array_equal(player.step(0.0).pixels, player.step(0.5).pixels)
+
+
+def test_another_seed_is_another_picture(tiny_bundle: Path) -> None:
+    frames = [instrument(tiny_bundle, seed=seed).step(0.0) for seed in (1, 2)]
+    assert not np.array_equal(frames[0].pixels, frames[1].pixels)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_more_steps_paint_another_picture(tiny_bundle: Path, steps: int) -> None:
+    frames = [instrument(tiny_bundle, steps=count).step(0.0) for count in (1, steps)]
+    assert not np.array_equal(frames[0].pixels, frames[1].pixels)
+
+
+def test_feedback_keeps_something_of_the_last_picture(tiny_bundle: Path) -> None:
+    without, with_feedback = (instrument(tiny_bundle, noise="fresh", feedback=amount) for amount in (0.0, 0.9))
+    for player in (without, with_feedback):
+        player.step(0.0)
+    assert not np.array_equal(without.step(0.1).pixels, with_feedback.step(0.1).pixels)
+
+
+def test_a_frozen_picture_stays_while_the_sound_goes_on(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, noise="fresh")
+    before = player.step(0.0)
+    player.parameters = player.parameters.merge({"freeze": True})
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    after = player.step(0.2)
+    np.testing.assert_array_equal(before.pixels, after.pixels)
+    assert (after.sequence, player.hops) == (1, 1)
+
+
+def test_blackout_is_black_and_ends_with_a_picture(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.step(0.0)
+    player.parameters = player.parameters.merge({"blackout": True})
+    assert not player.step(0.1).pixels.any()
+    player.parameters = player.parameters.merge({"blackout": False})
+    assert player.step(0.2).pixels.any()
+
+
+def test_silence_is_not_encoded_and_drifts_to_the_idle_embedding(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, glide=0, drift=0, hold=0.5)
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    player.step(0.1)
+    player.hear(np.zeros(RATE, np.float32), RATE, captured_at=0.1)
+    stages = player.step(1.1).stages
+    assert (stages["features"], stages["encode"]) == (0.0, 0.0)
+    np.testing.assert_allclose(player._conditioner.advance(0, 0, 0)[0], player.bundle.conditioning.idle)
+
+
+def test_a_short_pause_holds_the_picture(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, glide=0, drift=0, hold=5.0)
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    player.step(0.1)
+    sounding = player._conditioner.advance(0, 0, 0)
+    player.hear(np.zeros(RATE, np.float32), RATE, captured_at=0.1)
+    player.step(1.1)
+    np.testing.assert_array_equal(player._conditioner.advance(0, 0, 0), sounding)
+
+
+def test_unusable_sound_is_refused_and_nothing_is_taken(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    with pytest.raises(SoundError, match="not finite"):
+        player.hear(np.full(HOP, np.inf), RATE, captured_at=0.0)
+    assert player.heard_seconds == 0
+
+
+def test_the_nearest_concept_is_the_one_with_the_highest_cosine() -> None:
+    tokens = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
+    index = ConceptIndex(("dog", "rain", "bell"), tokens)
+    heard = index.nearest(tokens[1] * 4 + 0.1)
+    assert heard is not None
+    assert heard.name == "rain"
+    assert heard.similarity > 0.95
+
+
+def test_without_concepts_nothing_is_named() -> None:
+    assert ConceptIndex((), None).nearest(np.ones((5, 8), np.float32)) is None
+
+
+def test_with_concepts_the_frame_says_what_is_heard_until_it_is_silent(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, hold=0.5)
+    concepts = np.random.default_rng(0).normal(size=(2, player.bundle.tokens.count - 1, player.bundle.tokens.width))
+    player._concepts = ConceptIndex(("dog", "rain"), concepts.astype(np.float32))
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    assert isinstance(player.step(0.1).heard, Heard)
+    player.hear(np.zeros(RATE, np.float32), RATE, captured_at=0.1)
+    assert player.step(1.1).heard is None
+
+
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="nowhere is missing"):
+        open_instrument(tmp_path / "nowhere")
+
+
+def test_a_device_that_is_not_there_is_named(tiny_bundle: Path) -> None:
+    with pytest.raises(ProviderError, match="no device 'abacus'; there are cpu"):
+        open_instrument(tiny_bundle, device="abacus")
