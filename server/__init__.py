@@ -1,1 +1,1 @@
-"""The websocket server, its clients and the web instrument."""
+"""The websocket protocol, the stage and its viewers, the web instrument, and a Python client; never imports torch."""

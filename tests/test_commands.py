@@ -163,7 +163,8 @@ def test_doctor_says_what_cannot_play(tmp_path: Path) -> None:
 
 
 def test_starting_the_instrument_never_loads_torch() -> None:
-    code = "import sys, clavilux, server.live, server.serve, runtime.render_command, runtime.doctor; print('torch' in sys.modules)"
+    modules = "clavilux, server.live, server.serve, runtime.render_command, runtime.doctor"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from runtime.clip import Clip
 from runtime.clock import MonotonicClock
-from runtime.engine import QUEUE_SECONDS, Engine, open_engine
+from runtime.engine import QUEUE_SECONDS, open_engine
 from runtime.errors import ParameterError, SoundError
 from runtime.frame import Frame
 from runtime.instrument import Instrument

@@ -1,0 +1,129 @@
+"""From a torch module to an ONNX graph, and from float32 weights to weights stored in float16.
+
+Stored weights are cast back by `Cast` nodes that ONNX Runtime folds when it loads the graph: half the bytes on disk,
+float32 arithmetic afterwards.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from export.components import Component
+from runtime.errors import ExportError
+
+SMALLEST_STORED = 1024
+"""Weights with fewer elements (biases, norms) stay float32: they cost nothing and carry much."""
+
+LARGEST_FLOAT16 = 65504.0
+LARGEST_SINGLE_FILE = 1_900_000_000  # bytes; protobuf ends at 2 GiB
+LEAST_FRAMES = 2
+
+
+def to_onnx(module: nn.Module, component: Component, example: Mapping[str, Tensor], longest: int) -> ir.Model:
+    """Return the graph of `module`, traced on `example`; its open axes run from 2 to `longest`.
+
+    Raises ExportError, naming the component, when torch cannot trace it.
+    """
+    axis = torch.export.Dim(component.open_axes[0], min=LEAST_FRAMES, max=longest) if component.open_axes else None
+    shapes = {
+        port.name: {i: axis for i, name in enumerate(port.axes) if name in component.open_axes}
+        for port in component.inputs
+    }
+    with torch.inference_mode(), _quiet_tracing():
+        try:
+            program = torch.onnx.export(
+                module.eval(),
+                kwargs=dict(example),
+                input_names=[port.name for port in component.inputs],
+                output_names=[port.name for port in component.outputs],
+                dynamic_shapes=shapes if axis else None,
+                dynamo=True,
+                verbose=False,
+            )
+        except (torch.onnx.OnnxExporterError, RuntimeError) as error:
+            line = str(error).strip().splitlines()[0]
+            raise ExportError(f"{component.name} cannot be traced: {line}") from error
+    if program is None:
+        raise ExportError(f"{component.name} gave no graph; expected torch 2.9 or newer")
+    return _without_origins(program.model)
+
+
+def _without_origins(model: ir.Model) -> ir.Model:
+    """Take out what the exporter notes down about its source lines: paths of this machine, and half of a small file."""
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    model.metadata_props.clear()
+    return model
+
+
+@contextmanager
+def _quiet_tracing() -> Iterator[None]:
+    """Hide what the exporter's own libraries warn of; none of it is in the user's hands."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def save(model: ir.Model, path: Path) -> None:
+    """Write `model` to `path`; weights go into `<name>.data` beside it when one file cannot hold them."""
+    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    if size > LARGEST_SINGLE_FILE:
+        ir.save(model, path, external_data=f"{path.name}.data")
+    else:
+        ir.save(model, path)
+
+
+def store_half(model: ir.Model) -> ir.Model:
+    """Store the large float32 weights of `model` as float16, in place, each with a Cast back in front of its uses.
+
+    A weight beyond float16's range stays float32.
+    """
+    graph = model.graph
+    casts = []
+    for value in list(graph.initializers.values()):
+        half = _half(value)
+        if half is None:
+            continue
+        graph.register_initializer(half)
+        cast = ir.node("Cast", [half], attributes={"to": ir.DataType.FLOAT.value})
+        cast.outputs[0].name = f"{value.name}_float32"
+        cast.outputs[0].dtype, cast.outputs[0].shape = ir.DataType.FLOAT, value.shape
+        ir.convenience.replace_all_uses_with(value, cast.outputs[0])
+        graph.initializers.pop(str(value.name))
+        casts.append(cast)
+    if casts:
+        graph.insert_before(graph[0], casts)
+    return model
+
+
+def _half(value: ir.Value) -> ir.Value | None:
+    """Return `value` as a float16 initializer, or None when it should stay as it is."""
+    tensor = value.const_value
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < SMALLEST_STORED or value.is_graph_output():
+        return None
+    array = tensor.numpy()
+    if np.abs(array).max() > LARGEST_FLOAT16:
+        return None
+    stored = ir.tensor(array.astype(np.float16), name=f"{value.name}_float16")
+    return ir.Value(name=stored.name, shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT16), const_value=stored)

@@ -1,0 +1,57 @@
+"""The UNet and its scheduler's arithmetic as one graph, all in variance-preserving scale."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from runtime.errors import ExportError
+
+MODEL_CLASS = "UNet2DConditionModel"
+UNSUPPORTED = {
+    "addition_embed_type": "a pooled text embedding (SDXL)",
+    "class_embed_type": "class labels",
+    "num_class_embeds": "class labels",
+    "encoder_hid_dim_type": "a projection of its prompt",
+    "time_cond_proj_dim": "a guidance embedding",
+    "dual_cross_attention": "two prompts",
+}
+
+
+class DenoiserGraph(nn.Module):
+    """One denoising step.
+
+    sample, noise float32 [B, C, h, w], tokens float32 [B, L, D] with BOS, coefficients float32 [B, 6]
+    -> x0, next float32 [B, C, h, w]. The columns of `coefficients` are named in `export.components`.
+    """
+
+    def __init__(self, unet: Any) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, sample: Tensor, noise: Tensor, tokens: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict x0, then combine it with the sample and new noise."""
+        x0_from_sample, x0_from_output, next_from_x0, next_from_sample, next_from_noise = (
+            coefficients[:, column, None, None, None] for column in range(1, coefficients.shape[1])
+        )
+        output = self.unet(sample, coefficients[:, 0], encoder_hidden_states=tokens, return_dict=False)[0]
+        x0 = x0_from_sample * sample + x0_from_output * output
+        return x0, next_from_x0 * x0 + next_from_sample * sample + next_from_noise * noise
+
+
+def check_unet(config: Mapping[str, Any], where: object, *, width: int, latent_channels: int) -> None:
+    """Raise ExportError unless a UNet of this configuration takes tokens of `width` and the autoencoder's latents."""
+    if config.get("_class_name") != MODEL_CLASS:
+        raise ExportError(f"unet {where} is a {config.get('_class_name')!r}; expected {MODEL_CLASS!r}")
+    for key, meaning in UNSUPPORTED.items():
+        if config.get(key):
+            raise ExportError(f"unet {where} wants {meaning} ({key}); expected a UNet of the SD 1.x or 2.x family")
+    widths = config.get("cross_attention_dim")
+    if any(found != width for found in (widths if isinstance(widths, list) else [widths])):
+        raise ExportError(f"unet {where} takes tokens {widths} wide, the encoder gives {width}; expected equal widths")
+    for key in ("in_channels", "out_channels"):
+        if config.get(key) != latent_channels:
+            raise ExportError(
+                f"unet {where} has {key} {config.get(key)}, the vae has {latent_channels} latent channels; "
+                "expected equal numbers"
+            )

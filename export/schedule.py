@@ -1,0 +1,92 @@
+"""A diffusers scheduler becomes plain numbers for the manifest, so that the runtime needs no scheduler."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
+
+from runtime.errors import ExportError
+from runtime.manifest import PREDICTIONS, ScheduleSpec
+
+KINDS = {"EulerDiscreteScheduler": "euler", "DDIMScheduler": "ddim", "LCMScheduler": "lcm"}
+CLASSES = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "lcm": LCMScheduler}
+STEP_COUNTS = (1, 2, 3, 4)
+"""Numbers of steps whose timesteps go into the manifest."""
+
+SPACINGS = ("trailing", "leading")
+"""How timesteps may lie. With diffusers' `linspace` one step would start, and end, at timestep 0."""
+
+SPACED = ("euler", "ddim")  # kinds that obey timestep_spacing
+
+_PLAIN = {
+    "use_karras_sigmas": (False, None),
+    "use_exponential_sigmas": (False, None),
+    "use_beta_sigmas": (False, None),
+    "interpolation_type": ("linear", None),
+    "final_sigmas_type": ("zero", None),
+    "timestep_type": ("discrete", None),
+    "clip_sample": (False, None),
+    "thresholding": (False, None),
+}
+"""Settings that the runtime's rows of numbers can express, by name; None stands for a setting that is absent."""
+
+
+def read_schedule(
+    config: Mapping[str, Any], where: object, kind: str | None = None, spacing: str | None = None
+) -> tuple[Any, ScheduleSpec]:
+    """Return the diffusers scheduler of this configuration, and its numbers.
+
+    `kind`, one of CLASSES, makes that scheduler of the configuration instead of its own; `spacing`, one of SPACINGS,
+    replaces its timestep_spacing. Raises ExportError for a scheduler or a setting that the runtime cannot express.
+    """
+    kind = kind or _kind(config, where)
+    scheduler = CLASSES[kind].from_config(dict(config) | ({"timestep_spacing": spacing} if spacing else {}))
+    _check_settings(scheduler, kind, where)
+    prediction = scheduler.config.prediction_type
+    if prediction not in PREDICTIONS:
+        raise ExportError(f"scheduler {where} predicts {prediction!r}; expected one of {', '.join(PREDICTIONS)}")
+    timesteps = {count: _timesteps(scheduler, count) for count in STEP_COUNTS}
+    return scheduler, ScheduleSpec(
+        kind=kind,
+        prediction=prediction,
+        alphas_cumprod=tuple(float(alpha) for alpha in scheduler.alphas_cumprod),
+        timesteps=timesteps,
+        initial_noise=_initial_noise(scheduler, kind),
+        final_alpha=float(scheduler.final_alpha_cumprod) if kind == "ddim" else 1.0,
+    )
+
+
+def _kind(config: Mapping[str, Any], where: object) -> str:
+    name = config.get("_class_name")
+    if name not in KINDS:
+        raise ExportError(
+            f"scheduler {where} is a {name!r}; expected one of {', '.join(KINDS)}: "
+            f"choose one with --schedule {'|'.join(CLASSES)}"
+        )
+    return KINDS[name]
+
+
+def _check_settings(scheduler: Any, kind: str, where: object) -> None:
+    for key, plain in _PLAIN.items():
+        if scheduler.config.get(key) not in plain:
+            raise ExportError(f"scheduler {where} has {key} {scheduler.config[key]!r}; expected {plain[0]!r}")
+    found = scheduler.config.get("timestep_spacing")
+    if kind in SPACED and found not in SPACINGS:
+        expected = " or ".join(SPACINGS)
+        raise ExportError(
+            f"scheduler {where} has timestep_spacing {found!r}; expected {expected}: choose one with --spacing"
+        )
+
+
+def _timesteps(scheduler: Any, count: int) -> tuple[float, ...]:
+    scheduler.set_timesteps(count)
+    return tuple(float(timestep) for timestep in scheduler.timesteps)
+
+
+def _initial_noise(scheduler: Any, kind: str) -> float:
+    """Return what multiplies N(0, 1) noise, in variance-preserving scale: Euler starts at its largest sigma."""
+    if kind != "euler" or scheduler.config.timestep_spacing == "leading":
+        return 1.0
+    scheduler.set_timesteps(1)
+    sigma = float(scheduler.sigmas.max())
+    return float(sigma / (sigma**2 + 1) ** 0.5)

@@ -1,0 +1,253 @@
+/**
+ * The page: brings the stage, the sound, the picture and the controls together.
+ *
+ * Addresses: `/` plays, `/?sound=off` controls a stage that hears a sound card, `/?view` only shows (a projector),
+ * `/?view=cover` fills the screen and crops. `#token=…` hands over a token without showing it to any log.
+ */
+
+import { Stage, defaultUrl } from './clavilux.js';
+import { Controls, make } from './controls.js';
+import { bindKeys, bindDrop, followPointer, keepAwake } from './hands.js';
+import { Inputs } from './inputs.js';
+import { Notices } from './notices.js';
+import { Picture } from './picture.js';
+import { Player } from './player.js';
+import { Meter, Readouts } from './readouts.js';
+import { Sound, loudness, obstacle } from './sound.js';
+import { askToken, forgetToken } from './token.js';
+
+const READOUT_MS = 500;
+const PACKET_MS = 20;
+const QUALITY = 90; // of the JPEGs: they are shown several times as large as they are
+
+const element = (id) => document.getElementById(id);
+const query = new URLSearchParams(location.search);
+const viewing = query.has('view');
+
+const stage = new Stage(defaultUrl(), { role: 'viewer', picture: { encoding: 'jpeg', quality: QUALITY }, token: askToken });
+const sound = new Sound();
+const picture = new Picture(element('picture'), element('glow'));
+const player = new Player(sound);
+const meter = new Meter();
+const readouts = new Readouts();
+const notices = new Notices(element('notices'));
+const inputs = new Inputs(element('input'), sound, notices);
+const controls = new Controls(element('first'), element('rest'), (values) => change(values));
+
+let withoutSound = query.get('sound') === 'off';
+
+// ---- what comes from the stage
+
+stage.onhello = (hello) => {
+  controls.build(hello.parameters);
+  if (!hello.sound) withoutSound = true;
+};
+stage.onparameters = (values) => {
+  controls.show(values);
+  apply(values);
+};
+stage.onframe = async (frame) => {
+  const shownAt = await picture.show(frame);
+  if (shownAt) readouts.note(shownAt, frame, milliseconds(frame, shownAt));
+  if (viewing) notices.clear('server');
+  return shownAt;
+};
+stage.onstatus = (status) => {
+  element('heard').hidden = !status.heard;
+  if (status.heard) element('heard').querySelector('strong').textContent = status.heard.name;
+  readouts.connection('live', status.viewers);
+  readouts.losses(status.dropped_seconds + (stage.dropped * PACKET_MS) / 1000);
+  if (!sound.active) meter.note({ rms: status.level, peak: status.level });
+};
+stage.onerror = (error) => notices.say('error', error.message);
+stage.onstate = (state, detail) => {
+  readouts.connection(state);
+  if (state === 'live') {
+    picture.reset();
+    readouts.reset();
+    for (const topic of ['server', 'error', 'token', 'refusal']) notices.clear(topic);
+  }
+  if (state === 'waiting' && !(viewing && picture.seen)) sayGone();
+  if (state === 'closed' && detail) refused(detail);
+};
+
+/** Where the time of a frame went: ms by stage, and from heard to shown. */
+function milliseconds(frame, shownAt) {
+  const stages = Object.fromEntries(Object.entries(frame.stages).map(([name, time]) => [name, time / 1000]));
+  const shown = shownAt - stage.clock.toLocal(frame.sentAt);
+  return { latency: stage.latency(frame, shownAt), stages: { ...stages, 'send, show': shown } };
+}
+
+async function sayGone() {
+  const kept = sound.microphone ? '; the microphone stays open' : '';
+  if (stage.reason) return notices.say('server', `The server says: ${stage.reason}. Trying again${kept}.`);
+  const answers = await fetch('/healthz').then(({ ok }) => ok, () => false);
+  if (stage.state === 'live') return undefined;
+  const text = answers
+    ? `The server answers, but not for live pictures: a proxy without websockets, or a name (${location.hostname}) it does not know`
+    : 'The server is gone';
+  return notices.say('server', `${text}. Trying again${kept}.`);
+}
+
+function refused({ code, message }) {
+  const again = () => stage.open().catch(() => {}); // a second refusal comes here again
+  if (code === 'stage_taken') return;
+  if (code !== 'unauthorized') {
+    notices.say('refusal', `The server refuses: ${message}.`, { 'Try again': again });
+    return;
+  }
+  forgetToken();
+  notices.say('token', 'The server does not accept this token.');
+  stage.options.token = askToken;
+  again();
+}
+
+// ---- what goes to the stage
+
+function change(values) {
+  if (stage.options.role !== 'performer') return;
+  stage.set(values);
+  apply(stage.values);
+}
+
+function apply({ freeze, blackout, gate }) {
+  picture.frozen = readouts.frozen = Boolean(freeze);
+  document.body.classList.toggle('blackout', Boolean(blackout));
+  element('freeze').setAttribute('aria-pressed', Boolean(freeze));
+  element('blackout').setAttribute('aria-pressed', Boolean(blackout));
+  if (gate !== undefined) meter.gate(gate);
+}
+
+/** Take part with what there is: with sound when there is some and the stage has room for it, without otherwise. */
+async function perform() {
+  const format = sound.active && !withoutSound ? { encoding: 'pcm16', rate: sound.rate, channels: 1 } : null;
+  const same = JSON.stringify(format) === JSON.stringify(stage.options.sound);
+  if (stage.options.role === 'performer' && same && stage.state !== 'closed') return;
+  try {
+    await stage.restart({ role: 'performer', sound: format });
+  } catch (error) {
+    if (error.code !== 'stage_taken') return;
+    withoutSound = true;
+    const text = 'Another performer or a sound card already plays this stage. The controls here work without sound.';
+    notices.say('taken', text, { 'Try again': performWithSound });
+    await perform();
+  }
+}
+
+function performWithSound() {
+  notices.clear('taken');
+  withoutSound = false;
+  perform();
+}
+
+// ---- the sound
+
+sound.onpacket = (samples, capturedAt) => {
+  if (sound.active) meter.note(loudness(samples));
+  if (stage.options.sound) stage.send(samples, capturedAt);
+};
+sound.onstate = (state) => {
+  if (state === 'running') notices.clear('paused');
+  else notices.say('paused', 'The browser has paused the sound.', { 'Go on': () => sound.resume() });
+};
+inputs.onchange = () => {
+  enter();
+  return perform();
+};
+inputs.onchoice = () => {
+  sound.unload();
+  player.show();
+};
+inputs.onfile = chooseFile;
+player.onclose = () => inputs.list();
+
+async function start() {
+  const reason = obstacle();
+  if (reason) {
+    notices.say('sound', reason);
+    enter();
+    return perform();
+  }
+  element('start').textContent = 'Listening…';
+  await sound.open();
+  return inputs.begin();
+}
+
+async function playFile(file) {
+  const reason = obstacle();
+  enter();
+  if (reason) return notices.say('sound', reason);
+  await sound.open();
+  try {
+    await sound.load(file);
+    for (const topic of ['file', 'microphone']) notices.clear(topic);
+  } catch (error) {
+    notices.say('file', error.message, { 'Another file': chooseFile });
+  }
+  player.show();
+  await inputs.list();
+  return perform();
+}
+
+function chooseFile() {
+  element('file').value = '';
+  element('file').click();
+}
+
+// ---- the page
+
+function enter() {
+  if (document.body.dataset.phase === 'playing') return;
+  document.body.dataset.phase = 'playing';
+  keepAwake();
+}
+
+function bind() {
+  element('start').onclick = start;
+  element('start-file').onclick = element('open-file').onclick = chooseFile;
+  element('file').onchange = () => playFile(element('file').files[0]);
+  element('soft').onchange = () => (picture.soft = element('soft').checked);
+  element('soft').checked = picture.soft;
+  element('host').textContent = location.host;
+  document.addEventListener('visibilitychange', () => sound.resume());
+  bindDrop(element('drop'), playFile);
+}
+
+function draw(now) {
+  meter.draw(now);
+  requestAnimationFrame(draw);
+}
+
+function tell() {
+  readouts.render(performance.now());
+  player.show();
+}
+
+function watchOnly() {
+  document.body.dataset.phase = 'view';
+  picture.cover = query.get('view') === 'cover';
+  keepAwake();
+  stage.open().catch(() => {}); // `refused` has said it
+}
+
+function controlOnly() {
+  element('source').replaceChildren(make('p', { className: 'fine', textContent: 'The stage hears its own sound card.' }));
+  enter();
+  perform();
+}
+
+function begin() {
+  const flip = (name) => change({ [name]: !stage.values[name] });
+  bindKeys({ freeze: () => flip('freeze'), blackout: () => flip('blackout') }, viewing);
+  followPointer(picture.canvas);
+  picture.soft = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  if (viewing) return watchOnly();
+  bind();
+  setInterval(tell, READOUT_MS);
+  requestAnimationFrame(draw);
+  if (withoutSound) return controlOnly();
+  document.body.dataset.phase = 'welcome';
+  return stage.open().catch(() => {}); // `refused` has said it
+}
+
+begin();

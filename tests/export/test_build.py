@@ -1,0 +1,183 @@
+"""Exporting whole bundles, and what they compute."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, StableDiffusionPipeline
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from export import build
+from export.audio import Features, reference_tokens
+from export.build import export_bundle
+from export.chain import Run, bundle_latents, noise
+from export.checkpoints import load_encoder, load_text_encoder, load_unet, load_vae
+from export.components import AUDIO_ENCODER_GRAPH, Gate
+from export.parity import psnr
+from export.sounds import Samples, usual_sounds
+from runtime.bundle import Bundle
+from runtime.errors import ExportError
+from runtime.provider import open_session
+from runtime.schedule import Schedule
+from tests.tiny import WIDTH, WINDOW_SAMPLES, tiny_options, tiny_sources, write_scheduler
+
+SHAPE = (1, 4, 8, 8)
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_bundle: Path) -> Bundle:
+    return Bundle.open(tiny_bundle)
+
+
+def test_every_component_and_every_whole_run_has_its_proof(bundle: Bundle):
+    proved = {figure.component for figure in bundle.parity}
+    parts = ("audio_encoder", "text_encoder", "denoiser", "decoder")
+    runs = ("1 step", "2 steps", "3 steps", "4 steps")
+    expected = {*parts, *(f"{part}, stored" for part in parts)}
+    assert proved == expected | {f"{what}, {run}" for what in ("latents", "picture") for run in runs}
+
+
+def test_the_manifest_has_the_shapes_of_the_graphs(bundle: Bundle):
+    tokens = sound_tokens(bundle, usual_sounds(WINDOW_SAMPLES, 1)[0])
+    assert (1, bundle.tokens.count - 1, bundle.tokens.width) == tokens.shape
+    picture = open_session(bundle.path("decoder.onnx")).run({"latents": np.zeros(SHAPE, np.float32)})[0]
+    assert picture.shape == (1, bundle.picture.height, bundle.picture.width, 3)
+    assert picture.dtype == np.uint8
+
+
+def test_bos_stands_in_front_of_every_cached_prompt(bundle: Bundle):
+    for name in ("negative", "idle", "token_mean"):
+        np.testing.assert_allclose(getattr(bundle.conditioning, name)[0], bundle.conditioning.bos, atol=1e-6)
+
+
+def test_the_manifest_holds_no_path_of_this_machine(tiny_bundle: Path):
+    text = (tiny_bundle / "bundle.json").read_text()
+    assert str(tiny_bundle.parent) not in text
+    assert "/" not in "".join(source["origin"] for source in json.loads(text)["sources"])
+
+
+def test_the_graphs_hold_no_path_of_this_machine(bundle: Bundle):
+    for name in bundle.files:
+        assert b".py" not in bundle.path(name).read_bytes()
+
+
+def test_nothing_temporary_is_left(tiny_bundle: Path, bundle: Bundle):
+    assert {path.name for path in tiny_bundle.iterdir()} == {*bundle.files, "bundle.json"}
+    assert not [path for path in tiny_bundle.parent.iterdir() if path.name.startswith(".")]
+
+
+def sound_tokens(bundle: Bundle, sound: Samples) -> NDArray[np.float32]:
+    return open_session(bundle.path("audio_encoder.onnx")).run({"features": Features(WINDOW_SAMPLES).raw(sound)})[0]
+
+
+def bundle_picture(bundle: Bundle, sound: Samples) -> NDArray[np.uint8]:
+    tokens = sound_tokens(bundle, sound)
+    prompt = np.concatenate([bundle.conditioning.bos[None, None], tokens], axis=1)
+    denoiser = open_session(bundle.path("denoiser.onnx"))
+    latents = bundle_latents(denoiser, Schedule(bundle.schedule), Run(1, prompt, SHAPE))
+    return open_session(bundle.path("decoder.onnx")).run({"latents": latents})[0][0]
+
+
+def pipeline_picture(checkpoints: Path, sound: Samples) -> NDArray[np.uint8]:
+    """Return what transformers and diffusers make of `sound`: the reference's own path, one step without guidance."""
+    folder = checkpoints / "pipeline"
+    text_encoder = load_text_encoder(folder / "text_encoder")
+    pipeline = StableDiffusionPipeline(
+        vae=load_vae(folder / "vae", "AutoencoderTiny"),
+        text_encoder=text_encoder,
+        tokenizer=None,
+        unet=load_unet(folder / "unet"),
+        scheduler=EulerDiscreteScheduler.from_pretrained(folder / "scheduler"),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    features = Features(WINDOW_SAMPLES).prepared(sound)
+    (tokens,) = reference_tokens(load_encoder(checkpoints / "encoder"), [features])
+    ids = torch.tensor([[text_encoder.config.bos_token_id]])
+    with torch.inference_mode():
+        bos = text_encoder(input_ids=ids).last_hidden_state
+    prompt = torch.cat([bos, torch.from_numpy(tokens)], dim=1)
+    made = pipeline(prompt_embeds=prompt, latents=noise(SHAPE, 0), num_inference_steps=1, guidance_scale=0.0)
+    return np.asarray(made.images[0])
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_a_sounds_picture_is_that_of_transformers_and_diffusers(bundle: Bundle, tiny_checkpoints: Path, which: int):
+    sound = usual_sounds(WINDOW_SAMPLES, 3)[which]
+    expected, found = pipeline_picture(tiny_checkpoints, sound), bundle_picture(bundle, sound)
+    assert psnr(expected.astype(np.float64), found.astype(np.float64)) > 40
+
+
+def test_different_sounds_give_different_pictures(bundle: Bundle):
+    one, other = (bundle_picture(bundle, sound).astype(float) for sound in usual_sounds(WINDOW_SAMPLES, 2))
+    assert np.abs(one - other).mean() > 2
+
+
+def test_a_failing_proof_writes_no_bundle(tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    impossible = replace(AUDIO_ENCODER_GRAPH, exact=(Gate("max_abs_error", -1.0),))
+    monkeypatch.setattr(build, "AUDIO_ENCODER_GRAPH", impossible)
+    with pytest.raises(ExportError, match=r"audio_encoder: max_abs_error is .*; expected at most -1"):
+        export_bundle(tiny_sources(tiny_checkpoints), tmp_path / "bundle", tiny_options())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_in_the_way_is_left_alone(tiny_checkpoints: Path, tiny_bundle: Path):
+    with pytest.raises(ExportError, match="is there already"):
+        export_bundle(tiny_sources(tiny_checkpoints), tiny_bundle, tiny_options())
+    Bundle.open(tiny_bundle)
+
+
+@pytest.fixture(scope="module")
+def second(tiny_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The other family: DDIM, epsilon, the full autoencoder, no words, given embeddings, weights in float32."""
+    folder = tmp_path_factory.mktemp("second")
+    torch.manual_seed(1)
+    blocks = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    AutoencoderKL(block_out_channels=(8, 8), norm_num_groups=4, **blocks).save_pretrained(folder / "vae")
+    write_scheduler(
+        folder / "scheduler", DDIMScheduler, prediction_type="epsilon", timestep_spacing="leading", clip_sample=False
+    )
+    save_file({"concepts": np.ones((1, 25, WIDTH), np.float32)}, folder / "given.safetensors")
+    sources = replace(
+        tiny_sources(tiny_checkpoints),
+        vae=folder / "vae",
+        scheduler=folder / "scheduler",
+        tokenizer=None,
+        conditioning=folder / "given.safetensors",
+    )
+    told: list[str] = []
+    options = replace(tiny_options("second"), storage="float32", concepts=("bell",), picture=(16, 24))
+    bundle = export_bundle(sources, folder / "bundle", options, told.append)
+    assert told[0] == "audio_encoder: loading"
+    return bundle
+
+
+def test_the_full_autoencoder_and_ddim_pass_the_same_proof(second: Bundle):
+    assert (second.schedule.kind, second.latents.height, second.latents.width) == ("ddim", 8, 12)
+    assert all(np.isfinite(figure.value) for figure in second.parity)
+
+
+def test_without_a_tokenizer_there_are_no_words_but_there_is_bos(second: Bundle, bundle: Bundle):
+    assert "text_encoder.onnx" not in second.files
+    np.testing.assert_array_equal(second.conditioning.bos, bundle.conditioning.bos)
+
+
+def test_given_concepts_lie_in_the_bundle(second: Bundle):
+    assert second.concepts == ("bell",)
+    assert second.conditioning.concepts is not None
+
+
+def test_stored_halves_take_less_room_than_floats(second: Bundle, bundle: Bundle):
+    small, large = (one.files["audio_encoder.onnx"].bytes for one in (bundle, second))
+    assert small < 0.75 * large
+
+
+def test_float32_storage_equals_the_exact_graphs(second: Bundle):
+    stored = [figure for figure in second.parity if figure.component.endswith("stored")]
+    assert {figure.value for figure in stored if figure.figure == "relative_l2"} == {0.0}

@@ -1,0 +1,115 @@
+"""`clavilux export` on the command line."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+from export import command
+from export.plan import Options
+from runtime.bundle import Bundle
+from runtime.errors import ExportError
+
+ALONE = ["out", "--encoder", "e/e", "--unet", "u/u", "--scheduler", "s/s", "--vae", "v/v"]
+PIPELINE = ["out", "--encoder", "e/e", "--diffusion", "stabilityai/sd-turbo"]
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args([*words])
+
+
+def test_the_defaults_are_those_of_the_reference():
+    options = command.options_from(parse(*PIPELINE))
+    assert options == Options(name="out", licence="unspecified")
+    assert (options.window_samples, options.hop_samples, options.picture) == (60_000, 3200, (512, 512))
+
+
+def test_every_choice_arrives():
+    words = (
+        "--name n --licence MIT --size 64x96 --window 2 --hop 0.1 --schedule lcm --spacing leading --storage float32"
+    )
+    options = command.options_from(parse(*PIPELINE, *words.split(), "--concepts", "dog, cat", "--overwrite"))
+    assert options == Options(
+        name="n",
+        licence="MIT",
+        window_samples=32_000,
+        hop_samples=1600,
+        picture=(64, 96),
+        storage="float32",
+        schedule="lcm",
+        spacing="leading",
+        concepts=("dog", "cat"),
+        overwrite=True,
+    )
+
+
+def test_a_pipeline_names_all_its_parts():
+    sources = command.sources_from(parse(*PIPELINE))
+    assert sources.unet == "stabilityai/sd-turbo/unet"
+    assert sources.tokenizer == "stabilityai/sd-turbo/tokenizer"
+
+
+def test_a_part_replaces_the_pipelines():
+    sources = command.sources_from(parse(*PIPELINE, "--vae", "madebyollin/taesd"))
+    assert (sources.vae, sources.unet) == ("madebyollin/taesd", "stabilityai/sd-turbo/unet")
+
+
+def test_parts_can_stand_alone():
+    sources = command.sources_from(parse(*ALONE, "--conditioning", "c.safetensors"))
+    assert (sources.vae, sources.text_encoder, sources.conditioning) == ("v/v", None, "c.safetensors")
+
+
+def test_without_text_bos_still_comes_from_the_text_encoder():
+    sources = command.sources_from(parse(*PIPELINE, "--no-text"))
+    assert (sources.tokenizer, sources.text_encoder) == (None, "stabilityai/sd-turbo/text_encoder")
+
+
+def test_a_missing_part_is_named():
+    with pytest.raises(ExportError, match="no --scheduler; give --diffusion, or all of --unet, --scheduler, --vae"):
+        command.sources_from(parse("out", "--encoder", "e/e", "--unet", "u/u", "--vae", "v/v"))
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "message"),
+    [
+        ("--size", "large", "'large' is no size; expected for example 512"),
+        ("--size", "64x", "'64x' is no size"),
+        ("--window", "long", "'long' is no time; expected seconds"),
+        ("--hop", "inf", "'inf' is no time"),
+    ],
+)
+def test_a_word_that_is_no_value_is_refused(word: str, value: str, message: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stop:
+        parse(*PIPELINE, word, value)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_running_prints_the_proof_and_the_place(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def export(sources, out, options, progress) -> Bundle:
+        progress("denoiser: tracing")
+        return Bundle.open(tiny_bundle)
+
+    monkeypatch.setattr("export.build.export_bundle", export)
+    assert command.run(parse(*PIPELINE)) == 0
+    printed = capsys.readouterr()
+    assert "denoiser: tracing" in printed.err
+    assert "relative_error" in printed.out
+    assert printed.out.endswith(f"{tiny_bundle}\n")
+
+
+def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "export.build", None)
+    with pytest.raises(ExportError, match=r"is not installed; run: pip install 'clavilux\[export\]'"):
+        command.run(parse(*PIPELINE))
+
+
+def test_help_ends_with_examples():
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert "clavilux export my-bundle" in str(parser.epilog)

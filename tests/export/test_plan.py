@@ -1,0 +1,154 @@
+"""What is settled, or refused, before any weight is read."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from export.checkpoints import Sources
+from export.plan import Options, make_plan, sources_for_manifest
+from runtime.errors import ExportError
+from runtime.manifest import LatentSpec, Source
+from tests.tiny import WIDTH, tiny_options, tiny_sources
+
+
+@pytest.fixture
+def checkpoints(tiny_checkpoints: Path, tmp_path: Path) -> Path:
+    """A copy of the configurations, without weights."""
+    for path in tiny_checkpoints.rglob("*config.json"):
+        target = tmp_path / "set" / path.relative_to(tiny_checkpoints)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    return tmp_path / "set"
+
+
+def change(folder: Path, file: str = "config.json", **values: Any) -> None:
+    config = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(config | values))
+
+
+def refusal(sources: Sources, options: Options) -> str:
+    with pytest.raises(ExportError) as caught:
+        make_plan(sources, options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_plan_needs_no_weights(checkpoints: Path):
+    plan = make_plan(tiny_sources(checkpoints), tiny_options())
+    assert (plan.width, plan.frames, plan.latents) == (WIDTH, 200, LatentSpec(4, 8, 8))
+
+
+def test_pictures_need_not_be_square(checkpoints: Path):
+    plan = make_plan(tiny_sources(checkpoints), replace(tiny_options(), picture=(64, 96)))
+    assert plan.latents == LatentSpec(4, 8, 12)
+
+
+def test_an_encoder_and_a_unet_of_different_widths_are_refused(checkpoints: Path):
+    change(checkpoints / "pipeline" / "unet", cross_attention_dim=768)
+    message = refusal(tiny_sources(checkpoints), tiny_options())
+    assert f"takes tokens 768 wide, the encoder gives {WIDTH}; expected equal widths" in message
+
+
+def test_a_text_model_in_place_of_the_encoder_is_refused(checkpoints: Path):
+    sources = replace(tiny_sources(checkpoints), encoder=checkpoints / "pipeline" / "text_encoder")
+    assert "is a 'clip_text_model' model; expected 'wav2vec2-bert'" in refusal(sources, tiny_options())
+
+
+def test_an_encoder_without_adapter_is_refused(checkpoints: Path):
+    change(checkpoints / "encoder", add_adapter=False)
+    assert "has no adapter" in refusal(tiny_sources(checkpoints), tiny_options())
+
+
+def test_a_missing_scheduler_is_refused(checkpoints: Path):
+    shutil.rmtree(checkpoints / "pipeline" / "scheduler")
+    message = refusal(tiny_sources(checkpoints), tiny_options())
+    assert message.startswith("scheduler")
+    assert "does not exist" in message
+
+
+def test_a_model_in_place_of_the_scheduler_is_refused(checkpoints: Path):
+    sources = replace(tiny_sources(checkpoints), scheduler=checkpoints / "pipeline" / "vae")
+    assert "has no scheduler_config.json" in refusal(sources, tiny_options())
+
+
+def test_another_class_in_place_of_the_unet_is_refused(checkpoints: Path):
+    sources = replace(tiny_sources(checkpoints), unet=checkpoints / "pipeline" / "vae")
+    assert "is a 'AutoencoderTiny'; expected 'UNet2DConditionModel'" in refusal(sources, tiny_options())
+
+
+def test_another_class_in_place_of_the_vae_is_refused(checkpoints: Path):
+    sources = replace(tiny_sources(checkpoints), vae=checkpoints / "pipeline" / "unet")
+    assert "expected AutoencoderKL or AutoencoderTiny" in refusal(sources, tiny_options())
+
+
+@pytest.mark.parametrize("key", ["in_channels", "out_channels"])
+def test_a_unet_with_other_channels_than_the_vae_is_refused(checkpoints: Path, key: str):
+    change(checkpoints / "pipeline" / "unet", **{key: 9})
+    assert f"has {key} 9, the vae has 4 latent channels" in refusal(tiny_sources(checkpoints), tiny_options())
+
+
+@pytest.mark.parametrize(("key", "value"), [("addition_embed_type", "text_time"), ("time_cond_proj_dim", 256)])
+def test_a_unet_that_wants_more_than_tokens_is_refused(checkpoints: Path, key: str, value: object):
+    change(checkpoints / "pipeline" / "unet", **{key: value})
+    assert f"({key}); expected a UNet of the SD 1.x or 2.x family" in refusal(tiny_sources(checkpoints), tiny_options())
+
+
+def test_a_text_encoder_of_another_width_is_refused(checkpoints: Path):
+    change(checkpoints / "pipeline" / "text_encoder", hidden_size=768)
+    assert "text encoder" in refusal(tiny_sources(checkpoints), tiny_options())
+
+
+def test_something_else_in_place_of_the_text_encoder_is_refused(checkpoints: Path):
+    sources = replace(tiny_sources(checkpoints), text_encoder=checkpoints / "encoder")
+    assert "is a 'wav2vec2-bert' model; expected clip_text_model or clip" in refusal(sources, tiny_options())
+
+
+def test_without_text_encoder_and_conditioning_there_is_no_bos(checkpoints: Path):
+    sources = replace(tiny_sources(checkpoints), text_encoder=None, tokenizer=None)
+    assert "there is no BOS embedding" in refusal(sources, tiny_options())
+
+
+def test_a_given_bos_stands_in_for_the_text_encoder(checkpoints: Path, tmp_path: Path):
+    save_file({"bos": np.zeros(WIDTH, np.float32)}, tmp_path / "given.safetensors")
+    given = tmp_path / "given.safetensors"
+    sources = replace(tiny_sources(checkpoints), text_encoder=None, tokenizer=None, conditioning=given)
+    assert make_plan(sources, tiny_options()).text is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"window_samples": 32001}, "the window has 32001 samples; expected a multiple of 160"),
+        ({"window_samples": 480}, "the window has 480 samples; expected 560 or more"),
+        ({"hop_samples": 0}, "the hop has 0 samples; expected a multiple of 160"),
+        ({"hop_samples": 64_000}, "the hop \\(64000\\) is longer than the window \\(32000\\)"),
+        ({"storage": "int4"}, "the storage is 'int4'; expected one of float32, float16"),
+        ({"picture": (60, 64)}, "the picture is 60x64; expected multiples of 8"),
+        ({"picture": (0, 64)}, "the picture is 0x64; expected multiples of 8"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused(checkpoints: Path, choice: dict, message: str):
+    with pytest.raises(ExportError, match=message):
+        make_plan(tiny_sources(checkpoints), replace(tiny_options(), **choice))
+
+
+def test_named_concepts_without_embeddings_are_refused(checkpoints: Path):
+    options = replace(tiny_options(), concepts=("dog", "cat"))
+    assert "2 concepts are named, the conditioning holds 0" in refusal(tiny_sources(checkpoints), options)
+
+
+def test_sources_are_named_by_their_checkpoints(checkpoints: Path):
+    named = sources_for_manifest(tiny_sources(checkpoints), tiny_options())
+    assert Source("encoder", "encoder") in named
+    assert not any("/" in source.origin for source in named)
+
+
+def test_given_sources_are_taken_as_they_are(checkpoints: Path):
+    given = (Source("encoder", "me/encoder", "abc", "MIT"),)
+    assert sources_for_manifest(tiny_sources(checkpoints), replace(tiny_options(), sources=given)) == given

@@ -1,0 +1,137 @@
+/** The pure parts of the page's modules, under `node --test`; tests/server/test_page.py runs them. */
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+
+async function load(name) {
+  const source = await readFile(new URL(`../../server/page/${name}`, import.meta.url), 'utf8');
+  return import(`data:text/javascript,${encodeURIComponent(source)}`);
+}
+
+const client = await load('clavilux.js');
+const { curve, tidy } = await load('controls.js');
+const { AudioTime, loudness } = await load('sound.js');
+
+function frameMessage({ stages = [1500, 250], body = [9, 8, 7] } = {}) {
+  const view = new DataView(new ArrayBuffer(client.FRAME_HEADER_BYTES + 4 * stages.length + body.length));
+  view.setUint8(0, 2);
+  view.setUint8(1, 2);
+  view.setUint16(2, 320, true);
+  view.setUint16(4, 200, true);
+  view.setUint16(6, stages.length, true);
+  view.setUint32(8, 4000000000, true);
+  [5000000000, 5000000100, 5000000200].forEach((time, index) => view.setBigUint64(16 + 8 * index, BigInt(time), true));
+  stages.forEach((time, index) => view.setUint32(client.FRAME_HEADER_BYTES + 4 * index, time, true));
+  body.forEach((byte, index) => view.setUint8(client.FRAME_HEADER_BYTES + 4 * stages.length + index, byte));
+  return view.buffer;
+}
+
+test('samples become 16-bit integers, clipped, and what is no number becomes silence', () => {
+  assert.deepEqual([...client.toPcm16([0, 0.5, -1, 1, 7, NaN])], [0, 16384, -32768, 32767, 32767, 0]);
+});
+
+test('a sound message carries its header and its samples in little-endian order', () => {
+  const message = client.encodeSound(new Float32Array([0.5, -0.5]), { encoding: 'pcm16', sequence: 3, capturedAt: 2 ** 40 });
+  const view = new DataView(message);
+  assert.equal(message.byteLength, client.SOUND_HEADER_BYTES + 4);
+  assert.deepEqual([view.getUint8(0), view.getUint32(0, true), view.getUint32(4, true)], [1, 1, 3]);
+  assert.equal(view.getBigUint64(8, true), 2n ** 40n);
+  assert.deepEqual([view.getInt16(16, true), view.getInt16(18, true)], [16384, -16384]);
+});
+
+test('a float32 sound message keeps its samples', () => {
+  const message = client.encodeSound(new Float32Array([0.25]), { encoding: 'float32', sequence: 0, capturedAt: 0 });
+  assert.equal(new DataView(message).getFloat32(16, true), 0.25);
+});
+
+test('a packet counter beyond 32 bits starts again', () => {
+  const message = client.encodeSound(new Float32Array(1), { encoding: 'pcm16', sequence: 2 ** 32 + 5, capturedAt: 0 });
+  assert.equal(new DataView(message).getUint32(4, true), 5);
+});
+
+test('a frame message is taken apart with its stage times by name', () => {
+  const frame = client.decodeFrame(frameMessage(), ['queue', 'encode']);
+  assert.deepEqual([frame.encoding, frame.width, frame.height, frame.sequence], ['webp', 320, 200, 4000000000]);
+  assert.deepEqual([frame.heardUntil, frame.madeAt, frame.sentAt], [5000000000, 5000000100, 5000000200]);
+  assert.deepEqual(frame.stages, { queue: 1500, encode: 250 });
+  assert.deepEqual([...frame.data], [9, 8, 7]);
+});
+
+test('stages that hello did not name are numbered', () => {
+  assert.deepEqual(client.decodeFrame(frameMessage(), ['queue']).stages, { queue: 1500, 'stage 1': 250 });
+});
+
+test('a message that is no frame is refused with what was found', () => {
+  assert.throws(() => client.decodeFrame(new ArrayBuffer(3), []), /3 bytes is no frame/);
+  assert.throws(() => client.decodeFrame(new ArrayBuffer(64), []), /expected type 2/);
+  assert.throws(() => client.decodeFrame(frameMessage().slice(0, 42), []), /no room for its 2 stage times/);
+});
+
+test('the clock trusts the exchange with the least round trip', () => {
+  const clock = new client.ServerClock();
+  assert.equal(clock.toServer(100), 0);
+  assert.ok(Number.isNaN(clock.toLocal(100)));
+  clock.note(0, 100, 1_090_000); // the answer took 90 of the 100 ms
+  clock.note(200, 202, 1_201_000);
+  assert.equal(clock.toServer(201), 1_201_000);
+  assert.equal(clock.toLocal(1_201_000), 201);
+});
+
+test('the clock forgets exchanges from long ago', () => {
+  const clock = new client.ServerClock();
+  clock.note(0, 0, 7_000_000);
+  for (let i = 0; i < 16; i += 1) clock.note(0, 10, 5000);
+  assert.equal(clock.offset, 0);
+});
+
+test('the wait before a new attempt doubles, is capped and half of it is chance', () => {
+  assert.deepEqual([0, 1, 2, 3].map((attempt) => client.backOff(attempt, () => 1)), [250, 500, 1000, 2000]);
+  assert.deepEqual([client.backOff(50, () => 1), client.backOff(50, () => 0)], [5000, 2500]);
+});
+
+test('sound that the network does not take is dropped, oldest first, and counted', () => {
+  const queue = new client.SoundQueue(2);
+  const sent = [];
+  const socket = { bufferedAmount: 1e6, send: (packet) => sent.push(packet) };
+  for (const packet of ['a', 'b', 'c']) queue.push(packet);
+  queue.drain(socket);
+  assert.deepEqual([queue.dropped, sent], [1, []]);
+  queue.drain({ ...socket, bufferedAmount: 0 });
+  assert.deepEqual(sent, ['b', 'c']);
+});
+
+test('sound cannot be sent in a session that has none', () => {
+  assert.throws(() => new client.Stage('ws://nowhere').send(new Float32Array(1)), /carries no sound/);
+});
+
+test('loudness is in dBFS, and silence is the quietest there is', () => {
+  const { rms, peak } = loudness(new Float32Array([1, -1, 1, -1]));
+  assert.deepEqual([rms, peak], [0, 0]);
+  assert.deepEqual(loudness(new Float32Array(8)), { rms: -120, peak: -120 });
+  assert.ok(Math.abs(loudness(new Float32Array(8).fill(0.1)).rms + 20) < 1e-4);
+});
+
+test('late packets do not move the audio clock', () => {
+  const time = new AudioTime();
+  assert.equal(time.local(1, 5000), 5000);
+  assert.equal(time.local(2, 6300), 6000);
+});
+
+test('a pause of the audio clock is not taken for lateness', () => {
+  const time = new AudioTime();
+  time.local(1, 5000);
+  assert.equal(time.local(1.02, 65020), 65020);
+  assert.equal(time.local(1.04, 65090), 65040);
+});
+
+test('a slider gives room to the low end when the default lies there', () => {
+  const low = curve({ low: 0, high: 30, default: 0.3 });
+  assert.ok(low.value(0.4) > 0.29 && low.value(0.4) < 0.31);
+  assert.ok(Math.abs(low.place(low.value(0.7)) - 0.7) < 1e-9);
+  assert.equal(curve({ low: 0, high: 1, default: 0 }).value(0.25), 0.25);
+});
+
+test('numbers are shown with as many digits as they deserve', () => {
+  assert.deepEqual([tidy(0.123), tidy(2.56), tidy(-55.4)], [0.12, 2.6, -55]);
+});

@@ -1,0 +1,136 @@
+"""Stand-ins for what the server talks to: an engine, a client's channel. And a real server in a thread."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.clock import Clock, ManualClock
+from runtime.errors import SoundError
+from runtime.frame import STAGES, Frame, Heard
+from runtime.parameters import Parameters
+from server.connection import GoneError
+from server.contract import EngineLike
+from server.run import Listening, serve
+from server.settings import Settings
+
+NOW = 100.0  # s, where a fake engine's clock stands
+DEADLINE = 20.0  # s, after which a test that waits has failed
+
+
+@dataclass
+class FakeCounters:
+    frames: int = 0
+    hops: int = 0
+    dropped_seconds: float = 0.0
+    heard_seconds: float = 0.0
+
+
+@dataclass
+class FakeEngine:
+    """Does what a test tells it, on a clock that stands still."""
+
+    clock: Clock = field(default_factory=lambda: ManualClock(NOW))
+    ready: threading.Event = field(default_factory=threading.Event)
+    failure: BaseException | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+    picture: tuple[int, int] = (4, 6)
+    heard: list[tuple[NDArray[np.float32], int, float | None]] = field(default_factory=list)
+    counted: FakeCounters = field(default_factory=FakeCounters)
+    running: bool = False
+    on_hear: Callable[[], None] = lambda: None
+    _listeners: list[Callable[[Frame], None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+
+    def hear(self, samples: NDArray[np.float32], rate: int, captured_at: float | None = None) -> None:
+        if samples.max() > 50:
+            raise SoundError("too loud for the fake")
+        self.heard.append((samples, rate, captured_at))
+        self.on_hear()
+
+    def set(self, values: Mapping[str, Any]) -> Parameters:
+        self.parameters = self.parameters.merge(values)
+        return self.parameters
+
+    def subscribe(self, listener: Callable[[Frame], None]) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def counters(self) -> FakeCounters:
+        return self.counted
+
+    @property
+    def listened_to(self) -> bool:
+        return bool(self._listeners)
+
+    def emit(self, sequence: int, heard_until: float | None = None, heard: Heard | None = None) -> Frame:
+        """Give out one frame, as the engine's thread does."""
+        frame = make_frame(sequence, heard_until, heard)
+        for listener in self._listeners:
+            listener(frame)
+        return frame
+
+
+def make_frame(sequence: int = 0, heard_until: float | None = None, heard: Heard | None = None) -> Frame:
+    """Return a frame of 4 x 6 pixels whose colour tells its sequence."""
+    pixels = np.full((4, 6, 3), sequence % 256, np.uint8)
+    return Frame(sequence, pixels, NOW, heard_until, -20.0, heard, dict.fromkeys(STAGES, 0.001))
+
+
+class FakeChannel:
+    """A client that a test plays by hand: `say` to the server, `said` by the server."""
+
+    def __init__(self) -> None:
+        self.said: asyncio.Queue[str | bytes] = asyncio.Queue()
+        self.closed: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        self.flowing = asyncio.Event()  # cleared: the network takes nothing
+        self.flowing.set()
+        self.broken = False  # sending fails
+        self._incoming: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+
+    def say(self, message: str | bytes) -> None:
+        self._incoming.put_nowait(message)
+
+    def hang_up(self) -> None:
+        self._incoming.put_nowait(None)
+
+    async def receive(self) -> str | bytes | None:
+        return await self._incoming.get()
+
+    async def send(self, message: str | bytes) -> None:
+        await self.flowing.wait()
+        if self.broken:
+            raise GoneError("broken")
+        self.said.put_nowait(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self.flowing.wait()
+        self.closed.set_result((code, reason))
+        self.hang_up()
+
+
+@contextmanager
+def serving(engine: EngineLike, settings: Settings | None = None) -> Iterator[Listening]:
+    """Serve `engine` on a free port of this machine, in a thread, until the block ends."""
+    listening: queue.Queue[Listening] = queue.Queue()
+    chosen = settings or Settings(port=0)
+    thread = threading.Thread(target=serve, args=(engine, chosen), kwargs={"on_listening": listening.put})
+    thread.start()
+    here = listening.get(timeout=DEADLINE)
+    try:
+        yield here
+    finally:
+        here.stop()
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
