@@ -28,20 +28,28 @@ COMMANDS = {
 }
 """Modules with `add_arguments(parser)` and `run(arguments) -> exit code`, and a line for people."""
 
+EXTRAS = ("export",)
+"""Commands that need the extra of their own name."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 2 a mistake of the user's, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    title = "clavilux"
+    title, name = "clavilux", ""
     try:
         name = overview().parse_args(words[:1] or ["--help"]).command
         title = f"clavilux {name}"
-        command = _load(name)
+        command = importlib.import_module(COMMANDS[name][0])
         parser = Parser(prog=title, description=COMMANDS[name][1])
         command.add_arguments(parser)
         code: int = command.run(parser.parse_args(words[1:]))
     except ClaviluxError as error:
         print(f"{title}: {error}", file=sys.stderr)
+        return EXIT_MISTAKE
+    except ModuleNotFoundError as error:
+        if name not in EXTRAS:
+            raise
+        print(f"{title}: {error.name} is not installed; run: pip install 'clavilux[{name}]'", file=sys.stderr)
         return EXIT_MISTAKE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -70,17 +78,6 @@ def overview() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"clavilux {version('clavilux')}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
     return parser
-
-
-def _load(name: str) -> Any:
-    """Import a command's module; a package that its extra would bring is named, not traced back to."""
-    module, _ = COMMANDS[name]
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if name != "export":
-            raise
-        raise ClaviluxError(f"{error.name} is not installed; run: pip install 'clavilux[{name}]'") from error
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,8 @@ from runtime.schedule import Schedule
 
 Latents = NDArray[np.float32]
 
+NEXT_FROM_NOISE = 5  # column of a schedule's row
+
 
 @dataclass(frozen=True)
 class Feedback:
@@ -36,15 +38,18 @@ class Denoiser:
     ) -> Latents:
         """Return latents, float32 [1, C, h, w].
 
-        `prompt` are embeddings, float32 [1, tokens, width], BOS first; `noise(step)` gives N(0, 1), float32
-        [1, C, h, w], for each step. KeyError when the schedule has no such number of steps.
+        `prompt` are embeddings, float32 [1, tokens, width], BOS first; `noise(k)` gives draw k of N(0, 1), float32
+        [1, C, h, w]: 0 to begin with, k for what step k may add. KeyError when the schedule has no such number of
+        steps.
         """
         amount = feedback.amount if feedback else 0.0
         start = self.schedule.start(steps, amount)
-        sample = noise(0) * np.float32(start.noise)
+        first = noise(0)
+        sample = first * np.float32(start.noise)
         if feedback and start.signal:
             sample = sample + feedback.latents * np.float32(start.signal)
-        for step, row in enumerate(self.schedule.rows(steps, amount)):
-            inputs = {"sample": sample, "noise": noise(step), "tokens": prompt, "coefficients": row[None]}
+        for step, row in enumerate(self.schedule.rows(steps, amount), start=1):
+            added = noise(step) if row[NEXT_FROM_NOISE] else first  # the graph wants one even where it counts nothing
+            inputs = {"sample": sample, "noise": added, "tokens": prompt, "coefficients": row[None]}
             sample = self.session.run(inputs)[1].astype(np.float32, copy=False)
         return sample

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from runtime.bundle import DECODER
-from runtime.errors import ClaviluxError, DeviceError
+from runtime.errors import ClaviluxError, DeviceError, ProviderError
 from runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from runtime.manifest import SAMPLE_RATE
 from runtime.options import add_model_options, parameters_from
+from runtime.provider import import_onnxruntime, open_onnxruntime
 from runtime.soundcard import PortAudio
-from runtime.window import SAMPLE_RATE
 
 MEASURED_SECONDS = 3.0
 WARM_UP_FRAMES = 3
@@ -88,15 +89,14 @@ def machine() -> dict[str, str]:
 def providers(bundle: Path) -> dict[str, str]:
     """Return whether each execution provider of ONNX Runtime really loads the bundle's decoder, by its name."""
     try:
-        import onnxruntime
-    except ImportError:
-        return {"onnxruntime": "not installed; run: pip install 'clavilux[cpu]'"}
+        onnxruntime = import_onnxruntime()
+    except ProviderError as error:
+        return {"onnxruntime": str(error)}
     graph = bundle / DECODER
+    names = onnxruntime.get_available_providers()
     if not graph.is_file():
-        return dict.fromkeys(onnxruntime.get_available_providers(), f"not tried: {graph} is missing")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return {name: _try_provider(graph, name, options) for name in onnxruntime.get_available_providers()}
+        return dict.fromkeys(names, f"not tried: {graph} is missing")
+    return {name: _try_provider(graph, name, onnxruntime.SessionOptions()) for name in names}
 
 
 def inputs() -> list[str] | str:
@@ -139,14 +139,11 @@ def measure(arguments: argparse.Namespace) -> Speed:
 
 
 def _try_provider(graph: Path, name: str, options: object) -> str:
-    import onnxruntime
-
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=[name])
-    except RuntimeError as error:
-        return f"does not load: {str(error).splitlines()[0]}"
-    used = session.get_providers()[0]
-    return "loads" if used == name else f"does not load: {used} takes over"
+        open_onnxruntime(graph, name, options)
+    except ProviderError as error:
+        return str(error)
+    return "loads"
 
 
 def _version(name: str) -> str:

@@ -21,12 +21,13 @@ from runtime.decoder import Decoder
 from runtime.denoiser import Denoiser, Feedback, Latents
 from runtime.encoder import AudioEncoder
 from runtime.frame import Frame, Heard
-from runtime.logmel import SHIFT_SAMPLES, LogMel, frame_count
+from runtime.logmel import LogMel, frame_count
+from runtime.manifest import FRAME_STEP, SAMPLE_RATE
 from runtime.noise import draw, walk
 from runtime.parameters import Parameters
 from runtime.provider import open_session
 from runtime.schedule import Schedule
-from runtime.window import SAMPLE_RATE, SlidingWindow, as_sound
+from runtime.window import SlidingWindow, as_sound
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
 SPARE = 2 * SAMPLE_RATE  # samples kept beyond the window: longer chunks are taken in pieces of a second
@@ -76,7 +77,7 @@ class Instrument:
         self.hops = 0  # windows looked at
         audio = bundle.audio
         self._window = SlidingWindow(audio.window_samples + SPARE)
-        self._log_mel = LogMel((audio.window_samples + SPARE) // SHIFT_SAMPLES)
+        self._log_mel = LogMel((audio.window_samples + SPARE) // FRAME_STEP)
         self._concepts = ConceptIndex(bundle.concepts, bundle.conditioning.concepts)
         self._conditioner = Conditioner(bundle.conditioning.bos, bundle.conditioning.idle)
         self._gate = EnergyGate()
@@ -154,7 +155,7 @@ class Instrument:
         self.hops += 1
 
     def _encode(self, end: int, watch: Stopwatch) -> Heard | None:
-        first = (end - self.bundle.audio.window_samples) // SHIFT_SAMPLES
+        first = (end - self.bundle.audio.window_samples) // FRAME_STEP
         features = self._log_mel.read(first, first + frame_count(self.bundle.audio.window_samples))
         watch.lap("features")
         tokens = self.models.encoder.encode(features)

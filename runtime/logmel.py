@@ -9,19 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import SoundError
-from runtime.window import SAMPLE_RATE, Samples
+from runtime.manifest import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
+from runtime.window import Samples
 
-MEL_BINS = 80
-FRAME_SAMPLES = 400  # 25 ms
-SHIFT_SAMPLES = 160  # 10 ms
 INT16_SCALE = 2.0**15  # Kaldi works on the scale of 16-bit integers
-LEAD_FRAMES = -(-FRAME_SAMPLES // SHIFT_SAMPLES) - 1  # frames before sample 0 that reach into the stream
+LEAD_FRAMES = -(-FRAME_LENGTH // FRAME_STEP) - 1  # frames before sample 0 that reach into the stream
 SILENCE = float(np.log(np.finfo(np.float32).eps))  # a frame of zeros, in every bin
 
 
 def frame_count(samples: int) -> int:
     """Return how many whole frames lie in `samples` samples at 16 kHz."""
-    return max(0, 1 + (samples - FRAME_SAMPLES) // SHIFT_SAMPLES)
+    return max(0, 1 + (samples - FRAME_LENGTH) // FRAME_STEP)
 
 
 class LogMel:
@@ -35,7 +33,7 @@ class LogMel:
         self.frames = 0  # frames since the stream began
         self._ring = np.full((length, MEL_BINS), SILENCE, np.float32)
         self._bank = knf.OnlineFbank(_options())
-        self._bank.accept_waveform(SAMPLE_RATE, np.zeros(LEAD_FRAMES * SHIFT_SAMPLES, np.float32))
+        self._bank.accept_waveform(SAMPLE_RATE, np.zeros(LEAD_FRAMES * FRAME_STEP, np.float32))
         self._taken = 0  # frames taken from the bank, which began LEAD_FRAMES early
 
     def push(self, samples: Samples) -> int:

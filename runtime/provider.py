@@ -14,6 +14,8 @@ from runtime.errors import ProviderError
 
 Array = NDArray[np.generic]
 
+FATAL = 4  # log level: failures become errors of ours, not lines on the terminal
+
 
 class Session(Protocol):
     """One loaded graph. Not safe for use by two threads at once."""
@@ -43,12 +45,27 @@ def open_onnxruntime_cpu(graph: Path, threads: int) -> Session:
 
     Threads do not spin between calls: the server, the picture coder and the browser want the same cores.
     """
-    onnxruntime = _onnxruntime()
-    options = onnxruntime.SessionOptions()
+    options = import_onnxruntime().SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return OnnxRuntimeSession(onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]))
+    return open_onnxruntime(graph, "CPUExecutionProvider", options)
+
+
+def open_onnxruntime(graph: Path, provider: str, options: Any) -> Session:
+    """Load `graph` on one provider of ONNX Runtime, named in its words.
+
+    Raises ProviderError when it does not load there, or when another provider would take over.
+    """
+    onnxruntime = import_onnxruntime()
+    options.log_severity_level = FATAL
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+    except _errors(onnxruntime) as error:
+        raise ProviderError(f"{graph.name} does not load on {provider}: {str(error).splitlines()[0]}") from error
+    used = session.get_providers()[0]
+    if used != provider:
+        raise ProviderError(f"{provider} does not run here, {used} would take over; run: clavilux doctor")
+    return OnnxRuntimeSession(session)
 
 
 DEVICES: dict[str, Callable[[Path, int], Session]] = {"cpu": open_onnxruntime_cpu}
@@ -63,9 +80,16 @@ def open_session(graph: Path, device: str = "cpu", threads: int = 0) -> Session:
     return opener(graph, threads)
 
 
-def _onnxruntime() -> Any:
+def import_onnxruntime() -> Any:
+    """Return ONNX Runtime. Raises ProviderError when it is not installed."""
     try:
         import onnxruntime
     except ImportError as error:
         raise ProviderError("ONNX Runtime is not installed; run: pip install 'clavilux[cpu]'") from error
     return onnxruntime
+
+
+def _errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
+    """Return what ONNX Runtime raises: a dozen classes of its own that share no base."""
+    own = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
+    return RuntimeError, ValueError, *(kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception))

@@ -10,8 +10,9 @@ from runtime.clip import Clip
 from runtime.frame import Frame
 from runtime.instrument import Instrument
 from runtime.logmel import LogMel, frame_count
+from runtime.manifest import SAMPLE_RATE
 from runtime.noise import draw
-from runtime.window import SAMPLE_RATE, Samples, SlidingWindow
+from runtime.window import Samples, SlidingWindow
 
 FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
 

@@ -11,10 +11,10 @@ import soxr
 from numpy.typing import NDArray
 
 from runtime.errors import SoundError
+from runtime.manifest import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
 
-SAMPLE_RATE = 16_000  # Hz, what Wav2Vec2-BERT was trained on
 RATES = (8_000, 192_000)  # Hz, what a source may have
 MAX_CHANNELS = 32
 BLOCK_RATE = 100  # blocks a second that the resampler is fed with

@@ -1,9 +1,12 @@
 """The command as its users meet it: help with examples, results, and one line with exit code 2 for mistakes."""
 
+import io
 import json
 import socket
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -17,32 +20,51 @@ DOG = SOUNDS / "dog.wav"
 DEADLINE = 120.0  # s
 
 
-def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the installed command in a process of its own."""
-    command = [sys.executable, "-W", "error", "-m", "clavilux", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let doctor measure for a moment only."""
+    monkeypatch.setattr("runtime.doctor.MEASURED_SECONDS", 0.2)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(*words: str | Path) -> Done:
+    """Run a command in this process, as the console script does."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        try:
+            code = clavilux.main([str(word) for word in words])
+        except SystemExit as end:  # argparse's way to end --help and --version
+            code = int(end.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 def mistake(*words: str | Path) -> str:
     """Run a command that must fail as a mistake does; return its one line."""
     done = run(*words)
-    lines = done.stderr.strip().splitlines()
-    assert done.returncode == 2, done
-    assert len(lines) == 1, done.stderr
+    lines = done.err.strip().splitlines()
+    assert done.code == 2, done
+    assert len(lines) == 1, done.err
     return lines[0]
 
 
 def test_without_a_command_there_is_help() -> None:
     done = run()
-    assert done.returncode == 0
-    assert all(name in done.stdout for name in clavilux.COMMANDS)
+    assert done.code == 0
+    assert all(name in done.out for name in clavilux.COMMANDS)
 
 
 @pytest.mark.parametrize("name", clavilux.COMMANDS)
 def test_every_command_has_help_with_examples(name: str) -> None:
     done = run(name, "--help")
-    assert done.returncode == 0
-    assert f"clavilux {name}" in done.stdout.partition("examples:")[2]
+    assert done.code == 0
+    assert f"clavilux {name}" in done.out.partition("examples:")[2]
 
 
 def test_an_unknown_command_is_named() -> None:
@@ -54,13 +76,13 @@ def test_an_unknown_option_is_named() -> None:
 
 
 def test_the_version_is_told() -> None:
-    assert run("--version").stdout.startswith("clavilux ")
+    assert run("--version").out.startswith("clavilux ")
 
 
 def test_a_clip_becomes_a_picture(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "dog.png"
     done = run("render", DOG, out, "--bundle", tiny_bundle)
-    assert (done.returncode, done.stdout.strip()) == (0, str(out))
+    assert (done.code, done.out.strip()) == (0, str(out))
     with Image.open(out) as picture:
         assert picture.size == (64, 64)
 
@@ -68,8 +90,8 @@ def test_a_clip_becomes_a_picture(tiny_bundle: Path, tmp_path: Path) -> None:
 def test_a_clip_becomes_a_film_with_a_progress_bar(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "dog.mp4"
     done = run("render", DOG, out, "--bundle", tiny_bundle, "--frame-rate", "12.5", "--set", "noise=fresh")
-    assert done.returncode == 0, done.stderr
-    assert "100%" in done.stderr
+    assert done.code == 0, done.err
+    assert "100%" in done.err
     with av.open(out) as film:
         assert float(film.streams.video[0].average_rate) == 12.5
 
@@ -145,12 +167,12 @@ def test_an_input_that_is_not_there_is_named(tiny_bundle: Path) -> None:
 
 def test_doctor_reports_as_a_table(tiny_bundle: Path) -> None:
     done = run("doctor", "--bundle", tiny_bundle)
-    assert done.returncode == 0
-    assert "frames_per_second" in done.stdout
+    assert done.code == 0
+    assert "frames_per_second" in done.out
 
 
 def test_doctor_reports_as_json(tiny_bundle: Path) -> None:
-    report = json.loads(run("doctor", "--json", "--bundle", tiny_bundle).stdout)
+    report = json.loads(run("doctor", "--json", "--bundle", tiny_bundle).out)
     assert report["providers"]["CPUExecutionProvider"] == "loads"
     assert report["plays"]["picture"] == "64x64"
     assert report["plays"]["frames_per_second"] > 0
@@ -158,8 +180,49 @@ def test_doctor_reports_as_json(tiny_bundle: Path) -> None:
 
 def test_doctor_says_what_cannot_play(tmp_path: Path) -> None:
     done = run("doctor", "--json", "--bundle", tmp_path / "none")
-    assert done.returncode == 2
-    assert "is missing" in json.loads(done.stdout)["plays"]
+    assert done.code == 2
+    assert "is missing" in json.loads(done.out)["plays"]
+
+
+def test_the_installed_command_ends_with_the_code(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "clavilux", "render", str(tmp_path / "none.wav"), "o.png"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runtime.render_command.read_clip", interrupt)
+    assert run("render", DOG, "o.png") == Done(130, "", "")
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "export.build", None)
+    line = mistake("export", "--encoder", tmp_path, "--diffusion", tmp_path, tmp_path / "out")
+    assert line.endswith("is not installed; run: pip install 'clavilux[export]'")
+
+
+def test_another_missing_module_is_a_fault_and_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "runtime.doctor", None)
+    with pytest.raises(ModuleNotFoundError, match=r"runtime\.doctor"):
+        run("doctor")
+
+
+def test_doctor_without_onnx_runtime_says_how_to_get_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    report = json.loads(run("doctor", "--json", "--bundle", tiny_bundle).out)
+    assert "pip install 'clavilux[cpu]'" in report["providers"]["onnxruntime"]
+    assert "pip install 'clavilux[cpu]'" in report["plays"]
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_doctor_tells_a_provider_that_does_not_load(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    report = json.loads(run("doctor", "--json", "--bundle", tiny_bundle).out)
+    line = "CUDAExecutionProvider does not run here, CPUExecutionProvider would take over; run: clavilux doctor"
+    assert report["providers"]["CUDAExecutionProvider"] == line
 
 
 def test_starting_the_instrument_never_loads_torch() -> None:

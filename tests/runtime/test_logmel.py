@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from transformers import SeamlessM4TFeatureExtractor
 
 from runtime.errors import SoundError
-from runtime.logmel import MEL_BINS, SILENCE, LogMel, frame_count
+from runtime.logmel import SILENCE, LogMel, frame_count
+from runtime.manifest import MEL_BINS
 from tests.runtime.sounds import cuts, noise
 
 TOLERANCE = 1e-3

@@ -31,3 +31,10 @@ def test_without_onnx_runtime_the_error_says_how_to_get_it(tiny_bundle: Path, mo
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ProviderError, match=r"pip install 'clavilux\[cpu\]'"):
         open_session(tiny_bundle / "decoder.onnx")
+
+
+def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+    graph = tmp_path / "decoder.onnx"
+    graph.write_text("not a graph")
+    with pytest.raises(ProviderError, match=r"decoder\.onnx does not load on CPUExecutionProvider: "):
+        open_session(graph)

@@ -40,13 +40,14 @@ def paint(schedule: Schedule, steps: int, noise: list[torch.Tensor], feedback: f
     for step, row in enumerate(schedule.rows(steps, feedback).astype(np.float64)):
         time, x0_sample, x0_output, next_x0, next_sample, next_noise = row
         x0 = x0_sample * sample + x0_output * unet(sample, time)
-        sample = next_x0 * x0 + next_sample * sample + next_noise * noise[step]
+        sample = next_x0 * x0 + next_sample * sample + next_noise * noise[step + 1]
     return sample
 
 
 def draws(steps: int) -> list[torch.Tensor]:
+    """Return noise to begin with, then some for each step."""
     generator = torch.Generator().manual_seed(0)
-    return [torch.randn(1, 4, 8, 8, generator=generator, dtype=torch.float64) for _ in range(steps)]
+    return [torch.randn(1, 4, 8, 8, generator=generator, dtype=torch.float64) for _ in range(steps + 1)]
 
 
 RUNS = [(steps, spacing) for steps in STEPS for spacing in ("trailing", "leading", "linspace")]
@@ -86,7 +87,7 @@ def test_lcm_equals_diffusers_with_the_same_noise(steps: int, monkeypatch: pytes
     scheduler = LCMScheduler(**STABLE_DIFFUSION)
     schedule = Schedule(spec_of(scheduler, "lcm"))
     noise = draws(steps)
-    drawn = iter(noise)
+    drawn = iter(noise[1:])
     monkeypatch.setattr("diffusers.schedulers.scheduling_lcm.randn_tensor", lambda *_args, **_more: next(drawn))
     scheduler.set_timesteps(steps)
     sample = noise[0]

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import SoundError
-from runtime.window import MAX_CHANNELS, SAMPLE_RATE, Resampler, SlidingWindow, as_sound
+from runtime.manifest import SAMPLE_RATE
+from runtime.window import MAX_CHANNELS, Resampler, SlidingWindow, as_sound
 from tests.runtime.sounds import cuts, noise
 
 
