@@ -28,14 +28,11 @@ COMMANDS = {
 }
 """Modules with `add_arguments(parser)` and `run(arguments) -> exit code`, and a line for people."""
 
-EXTRAS = ("export",)
-"""Commands that need the extra of their own name."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 2 a mistake of the user's, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    title, name = "clavilux", ""
+    title = "clavilux"
     try:
         name = overview().parse_args(words[:1] or ["--help"]).command
         title = f"clavilux {name}"
@@ -45,11 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = command.run(parser.parse_args(words[1:]))
     except ClaviluxError as error:
         print(f"{title}: {error}", file=sys.stderr)
-        return EXIT_MISTAKE
-    except ModuleNotFoundError as error:
-        if name not in EXTRAS:
-            raise
-        print(f"{title}: {error.name} is not installed; run: pip install 'clavilux[{name}]'", file=sys.stderr)
         return EXIT_MISTAKE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -191,7 +191,7 @@ def _manifest(plan: Plan, shop: Workshop, conditioning: Conditioning) -> Manifes
         name=options.name,
         licence=options.licence,
         sources=sources_for_manifest(plan.sources, options),
-        audio=AudioSpec(SAMPLE_RATE, options.window_samples, options.hop_samples, MEL_BINS),
+        audio=AudioSpec(SAMPLE_RATE, options.window_samples, options.hop_samples, MEL_BINS, options.lead_in),
         tokens=TokenSpec(*conditioning.negative.shape),
         latents=plan.latents,
         picture=PictureSpec(height, width),

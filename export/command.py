@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from export.parity import table
 from runtime.errors import ExportError
-from runtime.manifest import SAMPLE_RATE, SCHEDULES, STORAGES
+from runtime.manifest import LEAD_INS, SAMPLE_RATE, SCHEDULES, STORAGES
 
 if TYPE_CHECKING:
     from export.build import Options, Sources
@@ -55,6 +55,7 @@ def _add_shape(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--size", type=_size, default=(512, 512), metavar="H[xW]", help="of the pictures, pixels (512)")
     group.add_argument("--window", type=_samples, default=60_000, metavar="S", help="seconds it listens to (3.75)")
     group.add_argument("--hop", type=_samples, default=3200, metavar="S", help="seconds between two listenings (0.2)")
+    group.add_argument("--lead-in", choices=LEAD_INS, default=LEAD_INS[0], help="what it met before a sound (nothing)")
     group.add_argument("--schedule", choices=SCHEDULES, help="instead of the scheduler's own kind")
     group.add_argument("--spacing", choices=SPACINGS, help="instead of the scheduler's own timesteps")
     group.add_argument("--storage", choices=STORAGES, default="float16", help="type of the stored weights (float16)")
@@ -109,6 +110,7 @@ def options_from(arguments: argparse.Namespace) -> "Options":
         licence=arguments.licence,
         window_samples=arguments.window,
         hop_samples=arguments.hop,
+        lead_in=arguments.lead_in,
         picture=arguments.size,
         storage=arguments.storage,
         schedule=arguments.schedule,

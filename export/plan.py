@@ -12,7 +12,7 @@ from export.denoiser import check_unet
 from export.schedule import read_schedule
 from export.text import check_text_encoder
 from runtime.errors import ExportError
-from runtime.manifest import FRAME_LENGTH, FRAME_STEP, STORAGES, LatentSpec, ScheduleSpec, Source
+from runtime.manifest import FRAME_LENGTH, FRAME_STEP, LEAD_INS, STORAGES, LatentSpec, ScheduleSpec, Source
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 SHORTEST_WINDOW = FRAME_LENGTH + FRAME_STEP  # samples: two frames, the least that has a variance
@@ -26,6 +26,7 @@ class Options:
     licence: str
     window_samples: int = 60_000  # at 16 kHz: the reference's 3.75 s
     hop_samples: int = 3200  # at 16 kHz: 0.2 s
+    lead_in: str = LEAD_INS[0]  # what the encoder was trained to meet before a sound began
     picture: tuple[int, int] = (512, 512)  # height, width in pixels
     storage: str = "float16"  # type of the stored weights; arithmetic is float32
     schedule: str | None = None  # "euler", "ddim" or "lcm" instead of the scheduler's own class

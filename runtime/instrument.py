@@ -30,6 +30,7 @@ from runtime.schedule import Schedule
 from runtime.window import SlidingWindow, as_sound
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
+FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
 SPARE = 2 * SAMPLE_RATE  # samples kept beyond the window: longer chunks are taken in pieces of a second
 
 
@@ -155,8 +156,12 @@ class Instrument:
         self.hops += 1
 
     def _encode(self, end: int, watch: Stopwatch) -> Heard | None:
-        first = (end - self.bundle.audio.window_samples) // FRAME_STEP
-        features = self._log_mel.read(first, first + frame_count(self.bundle.audio.window_samples))
+        audio = self.bundle.audio
+        first = (end - audio.window_samples) // FRAME_STEP
+        stop = first + frame_count(audio.window_samples)
+        if audio.lead_in == "nothing" and stop >= FEWEST_FRAMES:
+            first = max(first, 0)
+        features = self._log_mel.read(first, stop)
         watch.lap("features")
         tokens = self.models.encoder.encode(features)
         watch.lap("encode")

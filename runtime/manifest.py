@@ -24,6 +24,9 @@ SCHEDULES = ("euler", "ddim", "lcm")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 ARITHMETICS = ("float32", "float16")
 STORAGES = ("float32", "float16")
+LEAD_INS = ("nothing", "silence")
+"""What an encoder was trained to meet before a sound that is younger than its window: a shorter window, padded after
+normalisation as the reference does, or digital silence."""
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -50,6 +53,7 @@ class AudioSpec:
     window_samples: int  # multiple of FRAME_STEP
     hop_samples: int  # multiple of FRAME_STEP, at most the window
     mel_bins: int
+    lead_in: str = "nothing"  # what fills a window before its sound began: see LEAD_INS
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,8 @@ def _audio(table: Table) -> AudioSpec:
     for key, value in (("window_samples", window), ("hop_samples", hop)):
         if value % FRAME_STEP:
             raise BundleError(f"{table.where}: {key} is {value}; expected a multiple of {FRAME_STEP}")
-    return AudioSpec(rate, window, hop, table.integer("mel_bins", MEL_BINS, MEL_BINS))
+    lead_in = table.choice("lead_in", LEAD_INS) if "lead_in" in table.found else LEAD_INS[0]
+    return AudioSpec(rate, window, hop, table.integer("mel_bins", MEL_BINS, MEL_BINS), lead_in)
 
 
 def _tokens(table: Table) -> TokenSpec:

@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from runtime.clip import Clip
 from runtime.frame import Frame
-from runtime.instrument import Instrument
+from runtime.instrument import FEWEST_FRAMES, Instrument
 from runtime.logmel import LogMel, frame_count
-from runtime.manifest import SAMPLE_RATE
+from runtime.manifest import SAMPLE_RATE, AudioSpec
 from runtime.noise import draw
 from runtime.window import Samples, SlidingWindow
-
-FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
 
 
 def frames_in(clip: Clip, frame_rate: float) -> int:
@@ -39,11 +37,12 @@ def render_frames(instrument: Instrument, clip: Clip, frame_rate: float) -> Iter
 def render_picture(instrument: Instrument, clip: Clip) -> NDArray[np.uint8]:
     """Return the picture of a whole clip, uint8 [H, W, 3], as the reference makes it.
 
-    The clip's first window goes in at once; a shorter clip is normalised over what there is and padded after that.
-    Noise, steps and seed come from the instrument's parameters.
+    The clip's first window goes in at once. A shorter clip is normalised over what there is and padded after that, or
+    comes after silence, as the bundle's encoder was trained (`lead_in`). Noise, steps and seed come from the
+    instrument's parameters.
     """
     knobs, latents = instrument.parameters, instrument.bundle.latents
-    features = _features(clip, instrument.bundle.audio.window_samples)
+    features = _features(clip, instrument.bundle.audio)
     tokens = instrument.models.encoder.encode(features)
     prompt = np.concatenate([instrument.bundle.conditioning.bos[None], tokens])[None]
     shape = (1, latents.channels, latents.height, latents.width)
@@ -51,13 +50,13 @@ def render_picture(instrument: Instrument, clip: Clip) -> NDArray[np.uint8]:
     return instrument.models.decoder.decode(painted)
 
 
-def _features(clip: Clip, window_samples: int) -> NDArray[np.float32]:
+def _features(clip: Clip, audio: AudioSpec) -> NDArray[np.float32]:
     """Return the log-mel frames of the clip's first window, float32 [frames, 80]."""
-    samples = _resampled(clip, window_samples)
-    log_mel = LogMel(frame_count(window_samples))
+    samples = _resampled(clip, audio.window_samples)
+    if audio.lead_in == "silence" or frame_count(len(samples)) < FEWEST_FRAMES:
+        samples = np.pad(samples, (audio.window_samples - len(samples), 0))
+    log_mel = LogMel(frame_count(audio.window_samples))
     log_mel.push(samples)
-    if log_mel.frames < FEWEST_FRAMES:
-        log_mel.push(np.zeros(window_samples - len(samples), np.float32))
     return log_mel.read(0, log_mel.frames)
 
 

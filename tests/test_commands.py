@@ -200,7 +200,7 @@ def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "export.build", None)
-    line = mistake("export", "--encoder", tmp_path, "--diffusion", tmp_path, tmp_path / "out")
+    line = mistake("export", tmp_path / "out", "--encoder", tmp_path, "--diffusion", tmp_path)
     assert line.endswith("is not installed; run: pip install 'clavilux[export]'")
 
 

@@ -1,5 +1,6 @@
 """The whole chain on real graphs: sound goes in, pictures follow, and the same sound gives the same pictures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,23 @@ def test_less_sound_than_a_hop_changes_nothing_yet(tiny_bundle: Path) -> None:
     player.hear(noise(HOP - 1), RATE, captured_at=0.0)
     assert player.step(0.1).heard_until is None
     assert player.hops == 0
+
+
+@pytest.mark.parametrize(("lead_in", "frames"), [("nothing", 8), ("silence", 198)])
+def test_a_young_sound_comes_alone_or_after_silence_as_the_encoder_was_trained(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, lead_in: str, frames: int
+) -> None:
+    player = instrument(tiny_bundle)
+    audio = replace(player.bundle.audio, lead_in=lead_in)
+    player.bundle = replace(player.bundle, audio=audio)
+    seen: list[int] = []
+    encode = player.models.encoder.encode
+    monkeypatch.setattr(
+        player.models.encoder, "encode", lambda features: (seen.append(len(features)), encode(features))[1]
+    )
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    player.step(0.1)
+    assert seen == [frames]
 
 
 def test_a_late_step_looks_at_the_newest_hop_only(tiny_bundle: Path) -> None:

@@ -28,6 +28,10 @@ def test_the_written_manifest_says_the_same_as_the_read_one():
     assert json.loads(format_manifest(parse_manifest(json.dumps(DOCUMENT)))) == DOCUMENT
 
 
+def test_a_manifest_that_does_not_tell_its_lead_in_means_the_references():
+    assert parse_manifest(json.dumps(document("audio.lead_in"))).audio.lead_in == "nothing"
+
+
 def test_parity_and_concepts_may_be_missing():
     shorter = {key: value for key, value in DOCUMENT.items() if key not in ("parity", "concepts")}
     manifest = parse_manifest(json.dumps(shorter))
@@ -71,6 +75,7 @@ def test_every_required_field_is_missed_by_name(path: str):
         ("audio.sample_rate", 44100, "sample_rate is 44100; expected a whole number, 16000 to 16000"),
         ("audio.window_samples", 32001, "window_samples is 32001; expected a multiple of 160"),
         ("audio.window_samples", 160, "window_samples is 160; expected a whole number, 560 to"),
+        ("audio.lead_in", "hum", "lead_in is 'hum'; expected one of nothing, silence"),
         ("audio.hop_samples", 1601, "hop_samples is 1601; expected a multiple of 160"),
         ("audio.hop_samples", 32160, "hop_samples is 32160; expected a whole number, 160 to 32000"),
         ("audio.mel_bins", 128, "mel_bins is 128"),

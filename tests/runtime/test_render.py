@@ -1,5 +1,6 @@
 """Rendering without a stage: one picture of a clip, or the frames of playing it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,16 @@ def test_the_picture_depends_on_the_seed(tiny_bundle: Path) -> None:
 @pytest.mark.parametrize("seconds", [0.001, 0.03, 0.5])
 def test_a_very_short_clip_has_a_picture_too(tiny_bundle: Path, seconds: float) -> None:
     assert render_picture(instrument(tiny_bundle), clip(seconds)).shape == (64, 64, 3)
+
+
+def test_a_short_clip_after_silence_is_another_picture_than_alone(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    alone = render_picture(player, clip(0.5))
+    player.bundle = replace(player.bundle, audio=replace(player.bundle.audio, lead_in="silence"))
+    after_silence = render_picture(player, clip(0.5))
+    padded = Clip(np.pad(clip(0.5).samples, ((24_000, 0), (0, 0))), RATE)
+    assert not np.array_equal(alone, after_silence)
+    np.testing.assert_array_equal(after_silence, render_picture(player, padded))
 
 
 def test_the_picture_equals_the_reference_path_step_by_step(tiny_bundle: Path) -> None:

@@ -18,7 +18,7 @@ SOUNDS = Path(__file__).parent.parent / "sounds"
 OTHER_NAME = "stage.test"  # leads here, and is not localhost: to a browser, a page from elsewhere
 PATIENCE = 20.0  # s, after which what a test waits for will not come
 POLL = 0.02  # s
-SCREEN = (1440, 900)  # pixels
+SCREEN = (1000, 640)  # pixels; without a graphics card each of them costs
 
 QUIET = (
     "--no-sandbox",
@@ -51,6 +51,9 @@ THUMBNAIL = """() => {
   small.drawImage(document.getElementById('picture'), 0, 0, 16, 16);
   return Array.from(small.getImageData(0, 0, 16, 16).data);
 }"""
+
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 def launch(playwright: Playwright, *flags: str, spoken: Path | None = None) -> Browser:
@@ -113,7 +116,7 @@ class Tab:
 
     def told(self, words: str) -> None:
         """Wait until the page says `words` to its performer."""
-        expect(self.page.locator("#notices")).to_contain_text(words, timeout=PATIENCE * 1000)
+        expect(self.page.locator("#notices")).to_contain_text(words)
 
     def thumbnail(self) -> Any:
         """Return what is on the canvas, [16, 16, 3], as whole numbers."""

@@ -24,7 +24,7 @@ from tests.server.browser import (
 )
 from tests.server.fakes import serving
 
-UNHURRIED = {"frame_rate": 12.0}  # enough to see, and it leaves the processor to the browser
+UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
 SENT = "clavilux_frames_sent_total"
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not tested")
 

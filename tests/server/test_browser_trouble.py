@@ -22,7 +22,7 @@ from tests.server.browser import (
 from tests.server.fakes import serving
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not tested")
-UNHURRIED = {"frame_rate": 12.0}  # enough to see, and it leaves the processor to the browser
+UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
 TOKEN = "open sesame"
 LOST_CONNECTION = "ERR_CONNECTION_REFUSED"  # what Chromium itself writes to the console
 

@@ -1,0 +1,62 @@
+"""The default bundle as a newcomer meets it: it opens, hears words in voices it never heard, and paints them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runtime.bundle import Bundle
+from runtime.clip import read_clip
+from runtime.frame import Frame
+from runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from runtime.render import render_frames, render_picture
+
+SOUNDS = Path(__file__).parent / "sounds"
+WORDS = ("dog", "train", "elephant", "piano")
+LARGEST = 30_000_000  # bytes
+FRAME_RATE = 10.0
+
+
+def spoken(word: str) -> list[Frame]:
+    """Return the frames of playing a spoken word to a new instrument."""
+    return list(render_frames(open_instrument(), read_clip(SOUNDS / f"{word}.wav"), FRAME_RATE))
+
+
+def test_the_bundle_is_sound_and_small() -> None:
+    bundle = Bundle.open(DEFAULT_BUNDLE)
+    assert (bundle.name, bundle.licence, bundle.picture.height) == ("lumia", "Apache-2.0", 256)
+    assert sum(file.bytes for file in bundle.files.values()) < LARGEST
+
+
+def test_the_bundle_carries_its_proof() -> None:
+    components = {figure.component.partition(",")[0] for figure in Bundle.open(DEFAULT_BUNDLE).parity}
+    assert {"audio_encoder", "denoiser", "decoder", "picture"} <= components
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_spoken_word_is_heard_before_it_has_ended(word: str) -> None:
+    heard = spoken(word)[-1].heard
+    assert heard is not None
+    assert heard.name == word
+    assert heard.similarity > 0.6
+
+
+def test_two_words_are_two_pictures() -> None:
+    dog, train = (spoken(word)[-1].pixels.astype(float) for word in ("dog", "train"))
+    assert np.abs(dog - train).mean() > 8  # of 255
+
+
+def test_the_picture_of_a_clip_is_what_playing_it_ends_with() -> None:
+    """Both are the word's picture: closer to each other than to another word's."""
+    still, other = (render_picture(open_instrument(), read_clip(SOUNDS / f"{word}.wav")) for word in ("dog", "train"))
+    player = open_instrument()
+    player.parameters = player.parameters.merge({"glide": 0, "noise": "fixed"})
+    live = list(render_frames(player, read_clip(SOUNDS / "dog.wav"), FRAME_RATE))[-1].pixels
+    distances = [np.abs(live.astype(float) - picture).mean() for picture in (still, other)]
+    assert distances[0] < distances[1] / 2
+
+
+def test_the_model_card_says_what_was_measured_and_credits_its_sources() -> None:
+    card = (DEFAULT_BUNDLE / "README.md").read_text(encoding="utf-8")
+    assert "| all held-out voices, whole word |" in card
+    assert "Creative Commons Attribution 3.0" in card
