@@ -90,7 +90,7 @@ class _Connection:
         stage, outbox, layout = self._stage, self.session.outbox, self.session.picture
         picture = await stage.pictures.get(frame, layout)
         packed = stage.pack(frame, picture, layout)
-        outbox.in_flight.add(packed.sequence, frame.heard_until)
+        outbox.in_flight.add(packed.sequence, stage.timed(frame))
         await self._send(pack_frame(packed))
         stage.metrics.frames_sent.inc()
         reached: list[ServerMessage] = [*outbox.sent(frame, packed)]

@@ -110,7 +110,7 @@ class Hello:
     server_time: int
     bundle: str
     picture: dict[str, Any]
-    sound: dict[str, Any]
+    sound: dict[str, Any] | None  # what it takes; None: the stage hears a sound card of its own
     limits: dict[str, Any]
     parameters: dict[str, Any]
     stages: tuple[str, ...]

@@ -110,7 +110,7 @@ def _acknowledge(fields: Fields) -> Acknowledge:
 
 
 def _hello(fields: Fields) -> Hello:
-    names = ("picture", "sound", "limits", "parameters")
+    names = ("picture", "limits", "parameters")
     return Hello(
         protocol=fields.integer("protocol", 1, 1),
         server=fields.text("server", MESSAGE_BYTES),
@@ -118,6 +118,7 @@ def _hello(fields: Fields) -> Hello:
         bundle=fields.text("bundle", MESSAGE_BYTES),
         stages=fields.strings("stages"),
         token_required=fields.flag("token_required"),
+        sound=fields.mapping("sound") if fields.nested("sound") else None,
         **{name: fields.mapping(name) for name in names},
     )
 

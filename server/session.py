@@ -42,6 +42,13 @@ from server.settings import Settings
 from server.slots import IN_FLIGHT
 from server.stage import Stage
 
+SOUND_TAKEN = {
+    "encodings": SOUND_ENCODINGS,
+    "rate": (LOWEST_RATE, HIGHEST_RATE),
+    "channels": (1, MOST_CHANNELS),
+    "packet_bytes": PACKET_BYTES,
+}
+
 
 def server_name() -> str:
     """Return "clavilux/" and the installed version, or "clavilux/source" from a checkout that is not installed."""
@@ -60,12 +67,7 @@ def hello(engine: EngineLike, settings: Settings, server_time: int) -> Hello:
         server_time=server_time,
         bundle=settings.bundle,
         picture={"width": width, "height": height, "encodings": PICTURE_ENCODINGS},
-        sound={
-            "encodings": SOUND_ENCODINGS,
-            "rate": (LOWEST_RATE, HIGHEST_RATE),
-            "channels": (1, MOST_CHANNELS),
-            "packet_bytes": PACKET_BYTES,
-        },
+        sound=None if settings.own_sound else SOUND_TAKEN,
         limits={"in_flight": IN_FLIGHT, "message_bytes": MESSAGE_BYTES, "viewers": settings.most_viewers},
         parameters=describe(),
         stages=WIRE_STAGES,

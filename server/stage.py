@@ -39,6 +39,7 @@ MICROSECONDS = 1e6  # per second
 EARLIEST_CAPTURE = 10.0  # s before now; older sound belongs to no live stage
 LATEST_CAPTURE = 1.0  # s after now, for clocks that are not quite learnt yet
 SILENCE = -120.0  # dBFS
+STALE = 1.0  # s without newer sound, after which a frame tells nothing about latency
 LONGEST_LATENCY = 60.0  # s; an acknowledgement that claims more has a wrong clock
 
 
@@ -59,6 +60,7 @@ class Stage:
         self._last: Frame | None = None
         self._counted = (engine.clock.now(), engine.counters().frames)
         self._gone = asyncio.Event()
+        self._heard: tuple[float | None, float] = (None, 0.0)  # the newest heard_until, and when a frame first had it
 
     async def __aenter__(self) -> "Stage":
         loop = asyncio.get_running_loop()
@@ -170,6 +172,10 @@ class Stage:
             self._latencies.add(seconds)
             self.metrics.heard_to_shown.observe(seconds)
 
+    def timed(self, frame: Frame) -> float | None:
+        """Return the heard_until that an acknowledgement of `frame` is timed against; None when its sound is stale."""
+        return frame.heard_until if frame.time - self._heard[1] < STALE else None
+
     def pack(self, frame: Frame, picture: Picture, layout: PictureFormat) -> PackedFrame:
         """Return `frame` ready for the wire, stamped as sent now."""
         times = {**frame.stages, "compress": picture.seconds}
@@ -213,6 +219,8 @@ class Stage:
         if frame is None:
             return
         self._last = frame
+        if frame.heard_until != self._heard[0]:
+            self._heard = (frame.heard_until, frame.time)
         self.metrics.observe_stages(frame.stages)
         for member in self.members:
             member.outbox.frame(frame)

@@ -236,7 +236,7 @@ function controlOnly() {
   perform();
 }
 
-function begin() {
+async function begin() {
   const flip = (name) => change({ [name]: !stage.values[name] });
   bindKeys({ freeze: () => flip('freeze'), blackout: () => flip('blackout') }, viewing);
   followPointer(picture.canvas);
@@ -247,7 +247,8 @@ function begin() {
   requestAnimationFrame(draw);
   if (withoutSound) return controlOnly();
   document.body.dataset.phase = 'welcome';
-  return stage.open().catch(() => {}); // `refused` has said it
+  await stage.open().catch(() => {}); // `refused` has said it
+  return withoutSound ? controlOnly() : undefined; // hello has said that the stage hears a sound card
 }
 
 begin();

@@ -18,7 +18,7 @@ SOUNDS = Path(__file__).parent.parent / "sounds"
 OTHER_NAME = "stage.test"  # leads here, and is not localhost: to a browser, a page from elsewhere
 PATIENCE = 20.0  # s, after which what a test waits for will not come
 POLL = 0.02  # s
-SCREEN = (1000, 640)  # pixels; without a graphics card each of them costs
+SCREEN = (1280, 720)  # pixels; few, for the processor draws them, but so wide that the controls stay
 
 QUIET = (
     "--no-sandbox",

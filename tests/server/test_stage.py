@@ -15,7 +15,7 @@ from server.messages import WIRE_STAGES, Acknowledge, Bye, ParameterValues, Pict
 from server.outbox import Farewell, Outbox
 from server.pictures import Picture
 from server.settings import Settings
-from server.stage import Stage
+from server.stage import STALE, Stage
 from tests.server.fakes import NOW, FakeEngine, make_frame
 
 pytestmark = pytest.mark.anyio
@@ -315,3 +315,18 @@ async def test_the_farewell_waits_until_everyone_is_gone(stage: Stage) -> None:
 
 async def test_the_farewell_to_nobody_is_short(stage: Stage) -> None:
     await stage.farewell()
+
+
+def test_a_frame_is_timed_while_its_sound_is_new(engine: FakeEngine, stage: Stage) -> None:
+    stage._arrived.put(engine.emit(1, heard_until=99.0))
+    stage._spread()
+    frame = make_frame(2, 99.0)
+    assert stage.timed(frame) == 99.0
+    assert stage.timed(replace(frame, time=frame.time + STALE)) is None
+
+
+def test_newer_sound_makes_frames_count_again(engine: FakeEngine, stage: Stage) -> None:
+    for sequence, heard_until in ((1, 99.0), (2, 99.5)):
+        stage._arrived.put(replace(engine.emit(sequence, heard_until=heard_until), time=NOW + sequence))
+        stage._spread()
+    assert stage.timed(replace(make_frame(3, 99.5), time=NOW + 2.5)) == 99.5
