@@ -28,6 +28,7 @@ const PING_BURST = 5;
 const PING_BURST_MS = 100;
 const PING_INTERVAL_MS = 2000;
 const SILENT_LINK_MS = 8000; // status comes twice a second, so this long without a word means the link is dead
+const SOCKET_OPEN = 1; // WebSocket.OPEN; CLOSING and CLOSED are greater
 const CLOCK_SAMPLES = 16;
 
 const CLOSE_NORMAL = 1000;
@@ -189,8 +190,9 @@ export class SoundQueue {
     }
   }
 
-  /** Hand packets to `socket` as long as little waits inside it. */
+  /** Hand packets to `socket` as long as little waits inside it; a socket that is closing takes none. */
   drain(socket) {
+    if (socket.readyState > SOCKET_OPEN) return;
     while (this.packets.length > 0 && socket.bufferedAmount < BUFFERED_BYTES) socket.send(this.packets.shift());
   }
 }
