@@ -5,7 +5,10 @@ the user's is one line on standard error and exit code 2. `clavilux.connect` is 
 """
 
 import argparse
+import errno
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130  # what shells use for Ctrl-C
+SIGNALLED = 128  # and what they add to the number of another signal
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 COMMANDS = {
     "live": ("server.live", "play: a page opens, and the picture follows the sound"),
@@ -33,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 2 a mistake of the user's, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     title = "clavilux"
+    for number in ENDINGS:
+        signal.signal(number, _end)
     try:
         name = overview().parse_args(words[:1] or ["--help"]).command
         title = f"clavilux {name}"
@@ -40,12 +47,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = Parser(prog=title, description=COMMANDS[name][1])
         command.add_arguments(parser)
         code: int = command.run(parser.parse_args(words[1:]))
+        sys.stdout.flush()
     except ClaviluxError as error:
         print(f"{title}: {error}", file=sys.stderr)
         return EXIT_MISTAKE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        return _without_reader(title, error)
     return code
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    """End as Ctrl-C does, so that whoever is writing a file cleans up."""
+    raise SystemExit(SIGNALLED + number)
+
+
+def _without_reader(title: str, error: OSError) -> int:
+    """End a command whose output nobody takes: a closed pipe, a full disk."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(f"{title}: the output cannot be written ({error.strerror})", file=sys.stderr)
+    return EXIT_MISTAKE
 
 
 class Parser(argparse.ArgumentParser):

@@ -36,4 +36,7 @@ def read_clip(path: Path) -> Clip:
         raise SoundError(f"{path} is not audio that can be read ({reason}); expected WAV, FLAC, OGG or MP3") from error
     if not len(samples):
         raise SoundError(f"{path} holds no samples; expected some sound")
-    return Clip(as_sound(samples, rate), rate)
+    try:
+        return Clip(as_sound(samples, rate), rate)
+    except SoundError as error:
+        raise SoundError(f"{path}: {error}") from error

@@ -8,6 +8,7 @@ The same bundle, sound, parameters and times of `step` give bit-identical frames
 heard is looked at on a grid of hops that is fixed in the stream itself.
 """
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from runtime.parameters import Parameters
 from runtime.provider import open_session
 from runtime.schedule import Schedule
 from runtime.window import SlidingWindow, as_sound
+
+log = logging.getLogger("clavilux.instrument")
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
 FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
@@ -168,6 +171,9 @@ class Instrument:
         self._hop_stages |= watch.stages
         self._hop_stages["features"] += self._listening
         self._listening = 0.0
+        if not np.isfinite(tokens).all():
+            log.error("the encoder gave values that are not finite; the picture holds what it had")
+            return self._hop.heard
         self._conditioner.aim(tokens)
         return self._concepts.nearest(tokens)
 

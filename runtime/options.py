@@ -1,9 +1,10 @@
 """Command-line options that several commands share."""
 
 import argparse
+import os
 from typing import Any
 
-from runtime.errors import ParameterError
+from runtime.errors import ParameterError, ProviderError
 from runtime.parameters import RANGES
 from runtime.provider import DEVICES
 
@@ -14,7 +15,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add --bundle, --device, --threads and --set."""
     parser.add_argument("--bundle", metavar="FOLDER", help="what to play (default: lumia, which comes along)")
     parser.add_argument("--device", default="cpu", metavar="NAME", help=f"where it runs: {', '.join(DEVICES)} (cpu)")
-    parser.add_argument("--threads", type=int, default=0, metavar="N", help="threads for the models (0: one per core)")
+    parser.add_argument(
+        "--threads", type=threads, default=0, metavar="N", help="threads for the models (0: one per core)"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -22,6 +25,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help=f"a parameter to begin with, again for more: {', '.join(RANGES)}",
     )
+
+
+def threads(text: str) -> int:
+    """Return a number of threads, 0 to that of cores. Raises ProviderError."""
+    most = os.cpu_count() or 1
+    if not text.isdecimal() or int(text[:9]) > most:
+        raise ProviderError(f"--threads {text}; expected 0 to {most}, as many as there are cores")
+    return int(text)
 
 
 def parameters_from(settings: list[str]) -> dict[str, Any]:

@@ -34,14 +34,14 @@ class Parameters:
 
     glide: float = _knob(0.35, Range("float", "time constant of the glide between embeddings", 0.0, 30.0, unit="s"))
     noise: str = _knob("walk", Range("choice", "where latents start from", choices=("fixed", "fresh", "walk")))
-    walk: float = _knob(0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws/s"))
+    walk: float = _knob(0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws per second"))
     feedback: float = _knob(0.0, Range("float", "how much of the last latents stays", 0.0, 0.95))
     steps: int = _knob(1, Range("int", "denoising steps per frame", 1, 4))
     seed: int = _knob(7, Range("int", "seed of all noise", 0, 2**32 - 1))
     gate: float = _knob(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
     hold: float = _knob(1.5, Range("float", "silence shorter than this changes nothing", 0.0, 60.0, unit="s"))
     drift: float = _knob(2.5, Range("float", "time constant of the way to the idle picture", 0.0, 60.0, unit="s"))
-    frame_rate: float = _knob(30.0, Range("float", "frames per second at most", 1.0, 120.0, unit="1/s"))
+    frame_rate: float = _knob(30.0, Range("float", "frames per second at most", 1.0, 120.0, unit="per second"))
     freeze: bool = _knob(False, Range("bool", "keep the last picture"))
     blackout: bool = _knob(False, Range("bool", "show black"))
 
@@ -89,7 +89,8 @@ def _check(key: str, value: Any, spec: Range) -> None:
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or (spec.kind == "int" and value != value // 1):
         raise ParameterError(f"{key} is {value!r}; expected {'a whole number' if spec.kind == 'int' else 'a number'}")
     elif not spec.low <= value <= spec.high:
-        raise ParameterError(f"{key} is {value}; expected {spec.low:g} to {spec.high:g} {spec.unit}".rstrip())
+        low, high = (int(bound) if bound == bound // 1 else bound for bound in (spec.low, spec.high))
+        raise ParameterError(f"{key} is {value}; expected {low} to {high} {spec.unit}".rstrip())
 
 
 def _convert(value: Any, spec: Range) -> Value:

@@ -30,13 +30,22 @@ class Session(Protocol):
 class OnnxRuntimeSession:
     """A graph on ONNX Runtime."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, name: str, errors: tuple[type[Exception], ...]) -> None:
         self._session = session
+        self._name = name
+        self._errors = errors
         self.provider: str = session.get_providers()[0]
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """Run the graph on named host arrays; return its outputs in the graph's order."""
-        outputs: list[Array] = self._session.run(None, dict(inputs))
+        """Run the graph on named host arrays; return its outputs in the graph's order.
+
+        Raises ProviderError when the arrays are not what the graph takes.
+        """
+        try:
+            outputs: list[Array] = self._session.run(None, dict(inputs))
+        except self._errors as error:
+            line = str(error).splitlines()[0]
+            raise ProviderError(f"{self._name} does not run: {line}; export the bundle again") from error
         return outputs
 
 
@@ -65,7 +74,7 @@ def open_onnxruntime(graph: Path, provider: str, options: Any) -> Session:
     used = session.get_providers()[0]
     if used != provider:
         raise ProviderError(f"{provider} does not run here, {used} would take over; run: clavilux doctor")
-    return OnnxRuntimeSession(session)
+    return OnnxRuntimeSession(session, graph.name, _errors(onnxruntime))
 
 
 DEVICES: dict[str, Callable[[Path, int], Session]] = {"cpu": open_onnxruntime_cpu}

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from runtime.clip import Clip, read_clip
 from runtime.errors import ClaviluxError
+from runtime.files import written_whole
 from runtime.instrument import Instrument, open_instrument
 from runtime.options import add_model_options, parameters_from
 from runtime.render import frames_in, render_frames, render_picture
@@ -45,7 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     if suffix in FILMS:
         _film(instrument, clip, arguments.out, arguments.frame_rate)
     else:
-        Image.fromarray(render_picture(instrument, clip)).save(arguments.out)
+        picture = Image.fromarray(render_picture(instrument, clip))
+        with written_whole(arguments.out) as part:
+            picture.save(part, "PNG")
     print(arguments.out)
     return 0
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from runtime.clip import Clip
 from runtime.errors import ClaviluxError
+from runtime.files import written_whole
 from runtime.frame import Frame
 
 VIDEO_CODEC = "h264"  # plays everywhere; PyAV picks the encoder that its libraries carry
@@ -24,19 +25,15 @@ class VideoError(ClaviluxError):
 def write_video(path: Path, frames: Iterable[Frame], clip: Clip, frame_rate: Fraction) -> None:
     """Write `frames` at `frame_rate` per second with the clip's sound to `path`, an MP4 with H.264 and AAC.
 
-    It is written under a temporary name and renamed when it is whole. Raises VideoError when PyAV is missing or the
-    pictures have an odd side, which H.264's 4:2:0 colour cannot hold.
+    Raises VideoError when PyAV is missing or the pictures have an odd side, which H.264's 4:2:0 colour cannot hold, and
+    ClaviluxError when the file cannot be written; then there is none.
     """
     av = _pyav()
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with av.open(part, "w", format="mp4", options={"movflags": "faststart"}) as container:
-            _write(container, av, frames, clip, frame_rate)
-        part.replace(path)
-    except OSError as error:
-        raise VideoError(f"{path} cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        written_whole(path) as part,
+        av.open(part, "w", format="mp4", options={"movflags": "faststart"}) as container,
+    ):
+        _write(container, av, frames, clip, frame_rate)
 
 
 def _write(container: Any, av: Any, frames: Iterable[Frame], clip: Clip, frame_rate: Fraction) -> None:

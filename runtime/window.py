@@ -8,7 +8,7 @@ from collections import deque
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from runtime.errors import SoundError
 from runtime.manifest import SAMPLE_RATE
@@ -17,19 +17,21 @@ Samples = NDArray[np.float32]
 
 RATES = (8_000, 192_000)  # Hz, what a source may have
 MAX_CHANNELS = 32
+LOUDEST = 64.0  # 36 dB over full scale: beyond that it is no sound, but integers or noise in the wrong format
 BLOCK_RATE = 100  # blocks a second that the resampler is fed with
 RESAMPLER_QUALITY = "HQ"  # 20 bit; delays by about 21 ms at 48 kHz, which `captured_at` takes into account
 
 
-def as_sound(samples: NDArray[np.generic], rate: int) -> Samples:
+def as_sound(samples: ArrayLike, rate: int) -> Samples:
     """Return a copy of `samples` as float32 [n, channels] in -1 to 1.
 
     Takes [n] or [n, channels], float or signed 16-bit or 32-bit. Raises SoundError for any other shape or type, for a
-    rate outside `RATES`, for more than `MAX_CHANNELS` channels and for values that are not finite.
+    rate outside `RATES`, for more than `MAX_CHANNELS` channels and for values that are not finite or beyond `LOUDEST`.
     """
     low, high = RATES
     if not low <= rate <= high:
         raise SoundError(f"the sample rate is {rate} Hz; expected {low} to {high} Hz")
+    samples = np.asarray(samples)
     sound = samples[:, None] if samples.ndim == 1 else samples
     if sound.ndim != 2 or not 1 <= sound.shape[1] <= MAX_CHANNELS:
         raise SoundError(f"the sound has shape {samples.shape}; expected [n] or [n, 1 to {MAX_CHANNELS} channels]")
@@ -41,6 +43,8 @@ def as_sound(samples: NDArray[np.generic], rate: int) -> Samples:
     result = np.array(sound, np.float32)
     if not np.isfinite(result).all():
         raise SoundError("the sound holds values that are not finite; expected -1 to 1")
+    if result.size and np.abs(result).max() > LOUDEST:
+        raise SoundError(f"the sound reaches {np.abs(result).max():.3g}; expected -1 to 1, and at most {LOUDEST:g}")
     return result
 
 

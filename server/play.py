@@ -4,12 +4,13 @@ import argparse
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from runtime.engine import Engine, open_engine
 from runtime.errors import DeviceError
 from runtime.options import add_model_options, parameters_from
 from runtime.soundcard import PortAudio, SoundCard
+from server.messages import TOKEN_CHARACTERS
 from server.run import Listening, serve
 from server.settings import Settings
 
@@ -61,11 +62,21 @@ def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
     return Settings(
         host=arguments.host,
         port=arguments.port,
-        token=os.environ.get(TOKEN_VARIABLE) or None,
+        token=_token(),
         names=tuple(arguments.name),
         bundle=bundle,
         own_sound=arguments.input is not None,
     )
+
+
+def _token() -> str | None:
+    """Return the token that the environment sets. Raises DeviceError for one that nobody could show."""
+    token = os.environ.get(TOKEN_VARIABLE)
+    if token is not None and not 1 <= len(token) <= TOKEN_CHARACTERS:
+        raise DeviceError(
+            f"{TOKEN_VARIABLE} has {len(token)} characters; expected 1 to {TOKEN_CHARACTERS}, or unset it"
+        )
+    return token
 
 
 def list_inputs() -> int:
@@ -98,8 +109,7 @@ def _announce(engine: Engine, here: Listening, on_listening: Callable[[Listening
     instrument = engine.instrument
     height, width = engine.picture
     provider = instrument.models.denoiser.session.provider
-    print(
-        f"Clavilux plays {instrument.bundle.name} at {width}x{height} on {provider}: {here.url}  (Ctrl-C ends)",
-        flush=True,
-    )
+    line = f"Clavilux plays {instrument.bundle.name} at {width}x{height} on {provider}: {here.url}  (Ctrl-C ends)"
+    with suppress(OSError):  # whoever reads along may have gone; the music goes on
+        print(line, flush=True)
     on_listening(here)

@@ -49,6 +49,8 @@ SOUND_TAKEN = {
     "packet_bytes": PACKET_BYTES,
 }
 
+NO_SOUND = 'this performer started with "sound": null; start again with a sound format to send any'
+
 
 def server_name() -> str:
     """Return "clavilux/" and the installed version, or "clavilux/source" from a checkout that is not installed."""
@@ -159,7 +161,8 @@ class Session:
         if not self.role:
             self._refuse_early()
         if self._sound is None:
-            raise ProtocolError("not_performer", f'a {self.role} started with "sound": null cannot send sound')
+            line = "a viewer cannot send sound; start as a performer" if self.role == "viewer" else NO_SOUND
+            raise ProtocolError("not_performer", line)
         sound = parse_sound(packet, self._sound)
         self._heard = self._stage.hear(sound, self._sound.rate)
 

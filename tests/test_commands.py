@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 import clavilux
@@ -182,12 +185,45 @@ def test_doctor_says_what_cannot_play(tmp_path: Path) -> None:
     done = run("doctor", "--json", "--bundle", tmp_path / "none")
     assert done.code == 2
     assert "is missing" in json.loads(done.out)["plays"]
+    assert done.err.startswith("clavilux doctor: bundle ")
 
 
 def test_the_installed_command_ends_with_the_code(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", "-m", "clavilux", "render", str(tmp_path / "none.wav"), "o.png"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_an_output_that_cannot_be_written_is_one_line() -> None:
+    command = [sys.executable, "-m", "clavilux", "live", "--list-inputs"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "clavilux live: the output cannot be written (No space left on device)\n",
+    )
+
+
+def test_a_terminated_command_leaves_no_half_film(tiny_bundle: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "long.wav"
+    soundfile.write(clip, np.zeros(16_000 * 600, np.float32), 16_000)
+    out = tmp_path / "films"
+    out.mkdir()
+    words = ["render", str(clip), str(out / "long.mp4"), "--bundle", str(tiny_bundle)]
+    with subprocess.Popen([sys.executable, "-m", "clavilux", *words], stderr=subprocess.DEVNULL) as process:
+        while not list(out.iterdir()):
+            assert process.poll() is None
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not list(out.iterdir())
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "dog.png"
+    out.write_text("the old one")
+    (tmp_path / ".dog.png.part").mkdir()
+    assert "dog.png cannot be written" in mistake("render", DOG, out, "--bundle", tiny_bundle)
+    assert out.read_text() == "the old one"
 
 
 def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:

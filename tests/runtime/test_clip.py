@@ -54,3 +54,10 @@ def test_an_empty_sound_is_named(tmp_path: Path) -> None:
     soundfile.write(path, np.zeros(0, np.float32), 16_000)
     with pytest.raises(SoundError, match="holds no samples"):
         read_clip(path)
+
+
+def test_sound_that_cannot_be_used_is_named_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, np.full(100, 1e30, np.float32), 16_000, subtype="FLOAT")
+    with pytest.raises(SoundError, match=r"loud\.wav: the sound reaches 1e.30"):
+        read_clip(path)

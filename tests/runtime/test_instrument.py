@@ -197,6 +197,18 @@ def test_a_short_pause_holds_the_picture(tiny_bundle: Path) -> None:
     np.testing.assert_array_equal(player._conditioner.advance(0, 0, 0), sounding)
 
 
+def test_values_that_are_not_finite_never_enter_the_glide(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    player = instrument(tiny_bundle, glide=0)
+    shape = player.bundle.conditioning.idle[1:].shape
+    monkeypatch.setattr(player.models.encoder, "encode", lambda _features: np.full(shape, np.nan, np.float32))
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    player.step(0.1)
+    assert np.isfinite(player._conditioner.advance(0, 0, 0)).all()
+    assert "not finite" in caplog.text
+
+
 def test_unusable_sound_is_refused_and_nothing_is_taken(tiny_bundle: Path) -> None:
     player = instrument(tiny_bundle)
     with pytest.raises(SoundError, match="not finite"):

@@ -1,9 +1,11 @@
 """Options that several commands share."""
 
+import re
+
 import pytest
 
-from runtime.errors import ParameterError
-from runtime.options import parameters_from
+from runtime.errors import ParameterError, ProviderError
+from runtime.options import parameters_from, threads
 from runtime.parameters import Parameters
 
 
@@ -25,3 +27,13 @@ def test_words_become_values_of_the_parameters_kind() -> None:
 def test_a_wrong_word_is_named(word: str, complaint: str) -> None:
     with pytest.raises(ParameterError, match=complaint):
         Parameters().merge(parameters_from([word]))
+
+
+@pytest.mark.parametrize("text", ["-1", "99999999999999", "two", "1.5", ""])
+def test_a_number_of_threads_that_cannot_be_is_named(text: str) -> None:
+    with pytest.raises(ProviderError, match=f"--threads {re.escape(text)}; expected 0 to "):
+        threads(text)
+
+
+def test_one_thread_can_always_be() -> None:
+    assert (threads("0"), threads("1")) == (0, 1)

@@ -38,3 +38,9 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
     graph.write_text("not a graph")
     with pytest.raises(ProviderError, match=r"decoder\.onnx does not load on CPUExecutionProvider: "):
         open_session(graph)
+
+
+def test_arrays_that_the_graph_does_not_take_are_named(tiny_bundle: Path) -> None:
+    session = open_session(tiny_bundle / "decoder.onnx")
+    with pytest.raises(ProviderError, match=r"decoder\.onnx does not run: .*; export the bundle again"):
+        session.run({"latents": np.zeros((1, 3, 8, 8), np.float32)})

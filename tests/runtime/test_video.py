@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from runtime.clip import Clip
+from runtime.errors import ClaviluxError
 from runtime.frame import Frame
 from runtime.video import VideoError, write_video
 from tests.runtime.sounds import noise
@@ -66,7 +67,7 @@ def test_an_interrupted_film_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match=r"film\.mp4 cannot be written"):
+    with pytest.raises(ClaviluxError, match=r"film\.mp4 cannot be written"):
         write_video(tmp_path / "nowhere" / "film.mp4", frames(1), clip(0.1), Fraction(10))
 
 

@@ -133,6 +133,10 @@ def test_integer_samples_are_scaled_to_one(kind: type, full: int) -> None:
     np.testing.assert_array_equal(as_sound(np.array([-full, full // 2], kind), 16_000), [[-1.0], [0.5]])
 
 
+def test_a_list_is_sound_too() -> None:
+    np.testing.assert_allclose(as_sound([0.5, -0.5], 16_000), [[0.5], [-0.5]])
+
+
 def test_sound_is_copied() -> None:
     samples = noise(160)
     sound = as_sound(samples, 16_000)
@@ -150,6 +154,7 @@ def test_sound_is_copied() -> None:
         (np.zeros((1, 10, 1), np.float32), 16_000, "the sound has shape"),
         (np.zeros(10, np.uint8), 16_000, "the sound has type uint8"),
         (np.full(10, np.nan), 16_000, "not finite"),
+        (np.full(10, 1e15), 16_000, "the sound reaches 1e.15; expected -1 to 1, and at most 64"),
     ],
 )
 def test_unusable_sound_is_named(samples: np.ndarray, rate: int, complaint: str) -> None:

@@ -89,9 +89,25 @@ def test_the_words_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.token, settings.own_sound, settings.bundle) == ("secret", True, "mine")
 
 
-def test_an_empty_token_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(play.TOKEN_VARIABLE, "")
+def test_without_a_token_the_stage_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(play.TOKEN_VARIABLE, raising=False)
     assert play.settings_from(words(serve), "mine").token is None
+
+
+@pytest.mark.parametrize("token", ["", "x" * 1025])
+def test_a_token_that_nobody_could_show_is_named(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv(play.TOKEN_VARIABLE, token)
+    with pytest.raises(DeviceError, match=f"CLAVILUX_TOKEN has {len(token)} characters; expected 1 to 1024"):
+        play.settings_from(words(serve), "mine")
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_music(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_words: object, **_more: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", broken)
+    line = words(serve, "--port", "0", "--bundle", str(tiny_bundle))
+    assert play.play(line, until(lambda _here: None)) == 0
 
 
 @pytest.mark.parametrize("port", ["-1", "65536"])
