@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.errors import ProtocolError
+from runtime.window import LOUDEST
 from server.messages import PACKET_BYTES, PICTURE_ENCODINGS, SoundFormat
 
 SOUND_TYPE, FRAME_TYPE = 1, 2
 SOUND_HEADER = struct.Struct("<BBHIQ")  # type, reserved, reserved, sequence, capture time
 FRAME_HEADER = struct.Struct("<BBHHHIIQQQ")  # type, encoding, width, height, S, sequence, reserved, three times
 PCM16_FULL_SCALE = 32_768.0
-LOUDEST_SAMPLE = 64.0  # 36 dB over full scale; beyond it the samples are in some other unit
 HIGHEST_STAGE = 2**32 - 1  # µs
 SAMPLE_TYPES: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "float32": np.dtype("<f4")}
 
@@ -85,7 +85,7 @@ def _samples(body: bytes, layout: SoundFormat) -> NDArray[np.float32]:
     if layout.encoding == "pcm16":
         return samples / np.float32(PCM16_FULL_SCALE)
     # Written so that NaN fails it too.
-    if not np.abs(samples).max() <= LOUDEST_SAMPLE:
+    if not np.abs(samples).max() <= LOUDEST:
         raise ProtocolError("bad_sound", f"a sample of {np.abs(samples).max():g}; expected -1 to 1, finite")
     return samples
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from runtime.frame import STAGES
+from runtime.window import MAX_CHANNELS, RATES
 
 VERSION = 1
 SUBPROTOCOL = "clavilux.v1"
@@ -19,8 +20,8 @@ HARD_LIMIT_BYTES = 1_048_576  # of any message; beyond it the connection ends wi
 MARKER_CHARACTERS = 64
 TOKEN_CHARACTERS = 1024
 ERROR_CHARACTERS = 500
-LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000  # samples per second
-MOST_CHANNELS = 32
+LOWEST_RATE, HIGHEST_RATE = RATES  # samples per second
+MOST_CHANNELS = MAX_CHANNELS
 HIGHEST_SEQUENCE = 2**32 - 1
 HIGHEST_TIME = 2**63 - 1  # µs
 
