@@ -1,6 +1,7 @@
 """`clavilux render CLIP OUT`: one picture of a clip (the reference's own job), or the film that playing it gives."""
 
 import argparse
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from runtime.clip import Clip, read_clip
 from runtime.errors import ClaviluxError
 from runtime.files import written_whole
+from runtime.frame import Frame
 from runtime.instrument import Instrument, open_instrument
 from runtime.options import add_model_options, parameters_from
 from runtime.render import frames_in, render_frames, render_picture
@@ -76,5 +78,9 @@ def _check_target(out: Path, suffix: str) -> None:
 
 def _film(instrument: Instrument, clip: Clip, out: Path, rate: Fraction) -> None:
     frames = render_frames(instrument, clip, float(rate))
-    progress = tqdm(frames, total=frames_in(clip, float(rate)), unit="frame", desc=out.name)
-    write_video(out, progress, clip, rate)
+    write_video(out, _with_progress(frames, frames_in(clip, float(rate)), out.name), clip, rate)
+
+
+def _with_progress(frames: Iterator[Frame], total: int, name: str) -> Iterator[Frame]:
+    """Yield `frames` under a bar that appears with the first one, so that an error before it stands alone."""
+    yield from tqdm(frames, total=total, unit="frame", desc=name)

@@ -234,6 +234,12 @@ def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) ->
     assert run("render", DOG, "o.png") == Done(130, "", "")
 
 
+def test_a_film_without_pyav_is_one_line(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    line = mistake("render", DOG, tmp_path / "dog.mp4", "--bundle", tiny_bundle)
+    assert line == "clavilux render: an MP4 needs PyAV; run: pip install 'clavilux[video]'"
+
+
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "export.build", None)
     line = mistake("export", tmp_path / "out", "--encoder", tmp_path, "--diffusion", tmp_path)
