@@ -54,7 +54,6 @@ class _Hop:
     level: float = QUIETEST  # dBFS
     heard: Heard | None = None
     heard_until: float | None = None
-    index: int = 0
 
 
 class Stopwatch:
@@ -155,7 +154,7 @@ class Instrument:
         if self._gate.is_silent(knobs.hold):
             self._conditioner.rest()
             heard = None
-        self._hop = _Hop(end, level, heard, captured, hop.index + 1)
+        self._hop = _Hop(end, level, heard, captured)
         self.hops += 1
 
     def _encode(self, end: int, watch: Stopwatch) -> Heard | None:

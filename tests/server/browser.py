@@ -58,6 +58,7 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 def launch(playwright: Playwright, *flags: str, spoken: Path | None = None) -> Browser:
     """Start Chromium; `spoken` is what its microphone hears, over and over."""
+    assert CHROMIUM, "no Chromium here; `bash .ci/run` installs it"
     capture = [f"--use-file-for-fake-audio-capture={spoken}"] if spoken else []
     return playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *flags, *capture])
 

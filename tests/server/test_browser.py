@@ -11,7 +11,6 @@ from runtime.engine import Engine, open_engine
 from runtime.parameters import Parameters
 from server.settings import Settings
 from tests.server.browser import (
-    CHROMIUM,
     MICROPHONE,
     SOUNDS,
     WILLING,
@@ -26,7 +25,6 @@ from tests.server.fakes import serving
 
 UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
 SENT = "clavilux_frames_sent_total"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not tested")
 
 
 @pytest.fixture(scope="module")

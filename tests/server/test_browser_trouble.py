@@ -8,7 +8,6 @@ from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 from runtime.engine import Engine, open_engine
 from server.settings import Settings
 from tests.server.browser import (
-    CHROMIUM,
     MICROPHONE,
     OTHER_NAME,
     SOUNDS,
@@ -21,7 +20,6 @@ from tests.server.browser import (
 )
 from tests.server.fakes import serving
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not tested")
 UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
 TOKEN = "open sesame"
 LOST_CONNECTION = "ERR_CONNECTION_REFUSED"  # what Chromium itself writes to the console
