@@ -20,13 +20,17 @@ from runtime.errors import BundleError
 from runtime.manifest import (
     MANIFEST_FIELDS,
     AudioSpec,
+    Choice,
     FileEntry,
+    GuidanceSpec,
+    KeptOperators,
     LatentSpec,
     Manifest,
     ParityFigure,
     PictureSpec,
     PrecisionSpec,
     ScheduleSpec,
+    SizeSpec,
     Source,
     TokenSpec,
     check_file_name,
@@ -37,14 +41,18 @@ from runtime.manifest import (
 __all__ = [
     "AudioSpec",
     "Bundle",
+    "Choice",
     "Conditioning",
     "FileEntry",
+    "GuidanceSpec",
+    "KeptOperators",
     "LatentSpec",
     "Manifest",
     "ParityFigure",
     "PictureSpec",
     "PrecisionSpec",
     "ScheduleSpec",
+    "SizeSpec",
     "Source",
     "TokenSpec",
     "describe_file",
@@ -56,6 +64,7 @@ MANIFEST = "bundle.json"
 AUDIO_ENCODER = "audio_encoder.onnx"
 DENOISER = "denoiser.onnx"
 DECODER = "decoder.onnx"
+IMAGE_ENCODER = "encoder_image.onnx"
 TEXT_ENCODER = "text_encoder.onnx"
 TOKENIZER = "tokenizer.json"
 CONDITIONING = "conditioning.safetensors"

@@ -1,4 +1,4 @@
-"""The painter: noise, and whatever stays of the last picture, become latents in one to four steps."""
+"""The painter: noise, and whatever stays of the last picture, become latents in a few steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.manifest import GuidanceSpec
 from runtime.provider import Session
-from runtime.schedule import Schedule
+from runtime.schedule import Guidance, Schedule
 
 Latents = NDArray[np.float32]
 
 NEXT_FROM_NOISE = 5  # column of a schedule's row
+UNGUIDED = (1.0, 0.0, 0.0)  # the guidance columns of a pass whose x0 is taken as it is
 
 
 @dataclass(frozen=True)
@@ -22,25 +24,41 @@ class Feedback:
     amount: float
 
 
+class Guide:
+    """What the denoiser's graph is led away from, and how: one of `runtime.manifest.GUIDANCES` but `none`."""
+
+    def __init__(self, spec: GuidanceSpec, negative: NDArray[np.float32]) -> None:
+        """`negative` are the negative prompt's embeddings, float32 [tokens, width], BOS first."""
+        self.spec = spec
+        self.negative = negative[None]
+
+    def guidance(self, scale: float | None) -> Guidance:
+        """Return the guidance of this strength, or of the bundle's own."""
+        return Guidance(self.spec.scale if scale is None else scale, self.spec.delta)
+
+
 class Denoiser:
     """A UNet with its scheduler, as `denoiser.onnx` holds them; all arithmetic on tensors happens inside the graph."""
 
-    def __init__(self, session: Session, schedule: Schedule) -> None:
+    def __init__(self, session: Session, schedule: Schedule, guide: Guide | None = None) -> None:
         self.session = session
         self.schedule = schedule
+        self.guide = guide
 
     def denoise(
         self,
         prompt: NDArray[np.float32],
         noise: Callable[[int], Latents],
         steps: int = 1,
+        *,
         feedback: Feedback | None = None,
+        scale: float | None = None,
     ) -> Latents:
         """Return latents, float32 [1, C, h, w].
 
         `prompt` are embeddings, float32 [1, tokens, width], BOS first; `noise(k)` gives draw k of N(0, 1), float32
-        [1, C, h, w]: 0 to begin with, k for what step k may add. KeyError when the schedule has no such number of
-        steps.
+        [1, C, h, w]: 0 to begin with, k for what step k may add. `scale` is the strength of the guidance, for bundles
+        that have one; None is the bundle's own. KeyError when the schedule has no such number of steps.
         """
         amount = feedback.amount if feedback else 0.0
         start = self.schedule.start(steps, amount)
@@ -48,8 +66,27 @@ class Denoiser:
         sample = first * np.float32(start.noise)
         if feedback and start.signal:
             sample = sample + feedback.latents * np.float32(start.signal)
-        for step, row in enumerate(self.schedule.rows(steps, amount), start=1):
+        rows = self.schedule.rows(steps, amount, self.guide.guidance(scale) if self.guide else None)
+        leading = self._leading(sample, rows[0], feedback if start.signal else None)
+        for step, row in enumerate(rows, start=1):
             added = noise(step) if row[NEXT_FROM_NOISE] else first  # the graph wants one even where it counts nothing
             inputs = {"sample": sample, "noise": added, "tokens": prompt, "coefficients": row[None]}
-            sample = self.session.run(inputs)[1].astype(np.float32, copy=False)
+            sample = self.session.run(inputs | leading)[1].astype(np.float32, copy=False)
         return sample
+
+    def _leading(self, sample: Latents, row: NDArray[np.float32], feedback: Feedback | None) -> dict[str, Latents]:
+        """Return the input that the run is led away from: the negative prompt, or the negative's x0.
+
+        Self-negative guidance takes what the run began with for that x0: the last latents, or nothing. Onetime-negative
+        guidance predicts it in one pass at the first step.
+        """
+        if self.guide is None:
+            return {}
+        if self.guide.spec.kind == "classic":
+            return {"negative": self.guide.negative}
+        anchor = np.zeros_like(sample) if feedback is None else feedback.latents
+        if self.guide.spec.kind == "once":
+            plain = np.concatenate([row[: NEXT_FROM_NOISE + 1], np.array(UNGUIDED, np.float32)])[None]
+            inputs = {"sample": sample, "noise": sample, "tokens": self.guide.negative, "coefficients": plain}
+            anchor = self.session.run(inputs | {"anchor": anchor})[0].astype(np.float32, copy=False)
+        return {"anchor": anchor}

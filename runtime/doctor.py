@@ -28,6 +28,7 @@ PACKAGES = (
     "numpy",
     "onnxruntime",
     "onnxruntime-gpu",
+    "onnxruntime-ep-nv-tensorrt-rtx-cu13",
     "openvino",
     "av",
     "torch",
@@ -113,7 +114,7 @@ def inputs() -> list[str] | str:
 def measure(arguments: argparse.Namespace) -> Speed:
     """Play seeded noise for a few seconds as fast as the machine can. Raises BundleError or ProviderError."""
     instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
-    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set))
+    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set), instrument.ranges)
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
     frames: list[float] = []
     encodes: list[float] = []

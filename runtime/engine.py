@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from runtime.clock import Clock, MonotonicClock
 from runtime.frame import Frame
 from runtime.instrument import Instrument, open_instrument
-from runtime.parameters import Parameters
+from runtime.parameters import Parameters, Range
 from runtime.window import Samples, as_sound
 
 QUEUE_SECONDS = 2.0  # of sound that may wait for the engine
@@ -101,10 +101,20 @@ class Engine:
         return self._parameters
 
     @property
+    def ranges(self) -> Mapping[str, Range]:
+        """What the bundle's parameters may be."""
+        return self.instrument.ranges
+
+    @property
+    def defaults(self) -> Parameters:
+        """What the bundle begins with."""
+        return self.instrument.defaults
+
+    @property
     def picture(self) -> tuple[int, int]:
-        """Height and width of every frame, in pixels."""
-        size = self.instrument.bundle.picture
-        return size.height, size.width
+        """Height and width of the frames, in pixels; a bundle of many sizes may change it."""
+        size, knobs = self.instrument.bundle.picture, self._parameters
+        return knobs.height or size.height, knobs.width or size.width
 
     def start(self) -> None:
         """Start the thread. An engine starts once."""
@@ -141,7 +151,7 @@ class Engine:
         Raises ParameterError for the first wrong value; then none is taken.
         """
         with self._lock:
-            self._parameters = self._parameters.merge(values)
+            self._parameters = self._parameters.merge(values, self.ranges)
             return self._parameters
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
 from runtime.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
 from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Feedback, Latents
+from runtime.denoiser import Denoiser, Feedback, Guide, Latents
 from runtime.encoder import AudioEncoder
 from runtime.frame import Frame, Heard
+from runtime.graphs import FEWEST_FRAMES, graph_file
 from runtime.logmel import LogMel, frame_count
 from runtime.manifest import FRAME_STEP, SAMPLE_RATE
 from runtime.noise import draw, walk
-from runtime.parameters import Parameters
+from runtime.parameters import defaults_for, ranges_for
 from runtime.provider import open_session
 from runtime.schedule import Schedule
 from runtime.window import SlidingWindow, as_sound
@@ -33,7 +34,6 @@ from runtime.window import SlidingWindow, as_sound
 log = logging.getLogger("clavilux.instrument")
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
-FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
 SPARE = 2 * SAMPLE_RATE  # samples kept beyond the window: longer chunks are taken in pieces of a second
 
 
@@ -76,7 +76,9 @@ class Instrument:
     def __init__(self, bundle: Bundle, models: Models) -> None:
         self.bundle = bundle
         self.models = models
-        self.parameters = Parameters()
+        self.ranges = ranges_for(bundle)
+        self.defaults = defaults_for(bundle)
+        self.parameters = self.defaults
         self.hops = 0  # windows looked at
         audio = bundle.audio
         self._window = SlidingWindow(audio.window_samples + SPARE)
@@ -97,6 +99,15 @@ class Instrument:
     def heard_seconds(self) -> float:
         """How much sound has come in since the start, in seconds."""
         return self._window.heard / SAMPLE_RATE
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the latents, [1, C, h, w], of the size that the parameters ask for."""
+        latents, picture, knobs = self.bundle.latents, self.bundle.picture, self.parameters
+        if self.bundle.sizes is None:
+            return 1, latents.channels, latents.height, latents.width
+        factor = picture.height // latents.height
+        return 1, latents.channels, knobs.height // factor, knobs.width // factor
 
     def hear(self, samples: NDArray[np.generic], rate: int, captured_at: float) -> None:
         """Take a chunk, [n] or [n, channels] at `rate` Hz, whose first sample was captured at `captured_at` seconds.
@@ -184,17 +195,23 @@ class Instrument:
         self._walked += seconds * knobs.walk
         prompt = self._conditioner.advance(seconds, knobs.glide, knobs.drift)
         watch.lap("condition")
-        feedback = None if self._latents is None else Feedback(self._latents, knobs.feedback)
-        steps = min(knobs.steps, self.models.denoiser.schedule.most_steps)
-        self._latents = self.models.denoiser.denoise(prompt, self._noise, steps, feedback)
+        shape = self.latent_shape
+        same = self._latents is not None and self._latents.shape == shape  # else the size has just changed
+        feedback = Feedback(self._latents, knobs.feedback) if self._latents is not None and same else None
+
+        def noise(step: int) -> Latents:
+            return self._noise(shape, step)
+
+        self._latents = self.models.denoiser.denoise(
+            prompt, noise, knobs.steps, feedback=feedback, scale=knobs.guidance
+        )
         watch.lap("denoise")
         self._picture = self.models.decoder.decode(self._latents)
         watch.lap("decode")
         return watch.stages
 
-    def _noise(self, step: int) -> Latents:
-        latents, knobs = self.bundle.latents, self.parameters
-        shape = (1, latents.channels, latents.height, latents.width)
+    def _noise(self, shape: tuple[int, ...], step: int) -> Latents:
+        knobs = self.parameters
         if knobs.noise == "walk":
             return walk(shape, knobs.seed, self._walked, step)
         return draw(shape, knobs.seed, self._frames if knobs.noise == "fresh" else 0, step)
@@ -224,9 +241,10 @@ def open_instrument(bundle: Path | str | None = None, *, device: str = "cpu", th
     """
     opened = Bundle.open(bundle or DEFAULT_BUNDLE)
     encoder, denoiser, decoder = (
-        open_session(opened.path(name), device, threads) for name in (AUDIO_ENCODER, DENOISER, DECODER)
+        open_session(graph_file(opened, name), device, threads) for name in (AUDIO_ENCODER, DENOISER, DECODER)
     )
-    models = Models(AudioEncoder(encoder), Denoiser(denoiser, Schedule(opened.schedule)), Decoder(decoder))
+    guide = None if opened.guidance.kind == "none" else Guide(opened.guidance, opened.conditioning.negative)
+    models = Models(AudioEncoder(encoder), Denoiser(denoiser, Schedule(opened.schedule), guide), Decoder(decoder))
     return Instrument(opened, models)
 
 

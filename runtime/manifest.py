@@ -22,16 +22,23 @@ FRAME_LENGTH = 400  # samples under one log-mel frame: 25 ms
 
 SCHEDULES = ("euler", "ddim", "lcm")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
-ARITHMETICS = ("float32", "float16")
+ARITHMETICS = ("float32", "float16", "int8")
 STORAGES = ("float32", "float16")
 LEAD_INS = ("nothing", "silence")
 """What an encoder was trained to meet before a sound that is younger than its window: a shorter window, padded after
 normalisation as the reference does, or digital silence."""
 
+GUIDANCES = ("none", "classic", "once", "self")
+"""How a picture is led away from the negative prompt: not at all; by a second pass of the UNet in every step (Ho and
+Salimans 2022, arXiv:2207.12598); or by the residual to one negative pass a picture, or to none (Kodaira et al. 2023,
+arXiv:2312.12491, onetime-negative and self-negative R-CFG)."""
+
+MOST_GUIDANCE = 30.0
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_SAMPLES = 60 * SAMPLE_RATE
 _MOST_PIXELS = 8192  # per side
+MOST_STEPS = 1000
 _MOST_BYTES = 2**40
 
 
@@ -94,11 +101,51 @@ class ScheduleSpec:
 
 
 @dataclass(frozen=True)
+class GuidanceSpec:
+    """Classifier-free guidance, whose kind is part of the denoiser's graph."""
+
+    kind: str = "none"  # one of GUIDANCES
+    scale: float = 1.0  # to begin with; 1 is no guidance
+    delta: float = 1.0  # strength of a residual's virtual negative noise, 0 to 1
+
+
+@dataclass(frozen=True)
+class SizeSpec:
+    """Sizes a bundle can paint besides its usual one: sides in pixels, and pictures at once."""
+
+    smallest: int
+    largest: int
+    multiple: int  # every side is a whole number of these
+    batch: int
+
+
+@dataclass(frozen=True)
+class KeptOperators:
+    """Operators of one component that stay in float32 although the rest computes in less."""
+
+    component: str
+    operators: str  # ONNX operator types
+    count: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was measured before one component's arithmetic was chosen."""
+
+    component: str
+    arithmetic: str  # one of ARITHMETICS
+    why: str  # the figures that decided, in words
+
+
+@dataclass(frozen=True)
 class PrecisionSpec:
     """Type that is computed in, and type the weights are stored in."""
 
     arithmetic: str
     storage: str
+    kept: tuple[KeptOperators, ...] = ()
+    choices: tuple[Choice, ...] = ()  # components that differ from `arithmetic`, or had another one tried
 
 
 @dataclass(frozen=True)
@@ -135,6 +182,9 @@ class Manifest:
     files: dict[str, FileEntry]
     parity: tuple[ParityFigure, ...] = ()
     concepts: tuple[str, ...] = ()
+    steps: int = 1  # to begin with
+    guidance: GuidanceSpec = GuidanceSpec()
+    sizes: SizeSpec | None = None  # None: the usual size only
 
 
 MANIFEST_FIELDS = tuple(Manifest.__dataclass_fields__)
@@ -173,8 +223,14 @@ def parse_manifest(text: str) -> Manifest:
         files=_files(root.table("files")),
         parity=tuple(_figure(entry) for entry in root.tables("parity", optional=True)),
         concepts=root.texts("concepts"),
+        steps=root.integer("steps", 1, MOST_STEPS) if "steps" in root.found else 1,
+        guidance=_guidance(root.table("guidance")) if "guidance" in root.found else GuidanceSpec(),
+        sizes=_sizes(root.table("sizes")) if root.found.get("sizes") is not None else None,
     )
     _check_picture(manifest.latents, manifest.picture)
+    _check_sizes(manifest.sizes, manifest.picture, manifest.picture.height // manifest.latents.height)
+    if manifest.steps not in manifest.schedule.timesteps:
+        raise BundleError(f"bundle.json: steps is {manifest.steps}; expected a number that the schedule has")
     return manifest
 
 
@@ -208,7 +264,32 @@ def _picture(table: Table) -> PictureSpec:
 
 
 def _precision(table: Table) -> PrecisionSpec:
-    return PrecisionSpec(table.choice("arithmetic", ARITHMETICS), table.choice("storage", STORAGES))
+    return PrecisionSpec(
+        table.choice("arithmetic", ARITHMETICS),
+        table.choice("storage", STORAGES),
+        tuple(_kept(entry) for entry in table.tables("kept", optional=True)),
+        tuple(_choice(entry) for entry in table.tables("choices", optional=True)),
+    )
+
+
+def _kept(entry: Table) -> KeptOperators:
+    count = entry.integer("count", 1, _MOST_BYTES)
+    return KeptOperators(entry.text("component"), entry.text("operators"), count, entry.text("why"))
+
+
+def _choice(entry: Table) -> Choice:
+    return Choice(entry.text("component"), entry.choice("arithmetic", ARITHMETICS), entry.text("why"))
+
+
+def _guidance(table: Table) -> GuidanceSpec:
+    scale, delta = table.number("scale", 0.0, MOST_GUIDANCE), table.number("delta", 0.0, 1.0)
+    return GuidanceSpec(table.choice("kind", GUIDANCES), scale, delta)
+
+
+def _sizes(table: Table) -> SizeSpec:
+    smallest = table.integer("smallest", 8, _MOST_PIXELS)
+    largest = table.integer("largest", smallest, _MOST_PIXELS)
+    return SizeSpec(smallest, largest, table.integer("multiple", 1, largest), table.integer("batch", 1, 64))
 
 
 def _schedule(table: Table) -> ScheduleSpec:
@@ -229,7 +310,10 @@ def _schedule(table: Table) -> ScheduleSpec:
 def _timesteps(table: Table, training_steps: int) -> dict[int, tuple[float, ...]]:
     if "1" not in table.found:
         raise BundleError(f"{table.where}: 1 is missing; expected the timesteps of one-step pictures")
-    return {int(key): _falling(table, key, training_steps) for key in map(_count, table.found)}
+    timesteps = {int(key): _falling(table, key, training_steps) for key in map(_count, table.found)}
+    if missing := set(range(1, max(timesteps))).difference(timesteps):
+        raise BundleError(f"{table.where}: {min(missing)} is missing; expected every number of steps up to the largest")
+    return timesteps
 
 
 def _count(key: str) -> str:
@@ -279,3 +363,17 @@ def _check_picture(latents: LatentSpec, picture: PictureSpec) -> None:
             f"bundle.json: a picture of {picture.height}x{picture.width} does not fit latents of "
             f"{latents.height}x{latents.width}; expected the same whole factor both ways"
         )
+
+
+def _check_sizes(sizes: SizeSpec | None, picture: PictureSpec, factor: int) -> None:
+    """Raise BundleError unless the usual size is one of `sizes`, and every one makes whole latents."""
+    if sizes is None:
+        return
+    if sizes.multiple % factor:
+        raise BundleError(f"bundle.json: sizes: multiple is {sizes.multiple}; expected a multiple of {factor}")
+    for side in (sizes.smallest, sizes.largest, picture.height, picture.width):
+        if side % sizes.multiple or not sizes.smallest <= side <= sizes.largest:
+            raise BundleError(
+                f"bundle.json: the side {side} does not fit sizes {sizes.smallest} to {sizes.largest}; expected "
+                f"multiples of {sizes.multiple} between them"
+            )

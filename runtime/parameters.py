@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from runtime.errors import ParameterError
+from runtime.manifest import MOST_GUIDANCE, MOST_STEPS, Manifest
 
 Value = float | int | bool | str
 
@@ -22,6 +23,7 @@ class Range:
     high: float = 0.0
     choices: tuple[str, ...] = ()
     unit: str = ""
+    multiple: int = 1  # whole numbers come in these
 
 
 def _knob(default: Value, spec: Range) -> Any:
@@ -36,26 +38,31 @@ class Parameters:
     noise: str = _knob("walk", Range("choice", "where latents start from", choices=("fixed", "fresh", "walk")))
     walk: float = _knob(0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws per second"))
     feedback: float = _knob(0.0, Range("float", "how much of the last latents stays", 0.0, 0.95))
-    steps: int = _knob(1, Range("int", "denoising steps per frame", 1, 4))
+    steps: int = _knob(1, Range("int", "denoising steps per frame", 1, MOST_STEPS))
+    guidance: float = _knob(1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MOST_GUIDANCE))
     seed: int = _knob(7, Range("int", "seed of all noise", 0, 2**32 - 1))
     gate: float = _knob(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
     hold: float = _knob(1.5, Range("float", "silence shorter than this changes nothing", 0.0, 60.0, unit="s"))
     drift: float = _knob(2.5, Range("float", "time constant of the way to the idle picture", 0.0, 60.0, unit="s"))
     frame_rate: float = _knob(30.0, Range("float", "frames per second at most", 1.0, 120.0, unit="per second"))
     freeze: bool = _knob(False, Range("bool", "keep the last picture"))
+    height: int = _knob(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
+    width: int = _knob(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
     blackout: bool = _knob(False, Range("bool", "show black"))
 
-    def merge(self, values: Mapping[str, Any]) -> "Parameters":
-        """Return a copy with `values` in place.
+    def merge(self, values: Mapping[str, Any], ranges: "Mapping[str, Range] | None" = None) -> "Parameters":
+        """Return a copy with `values` in place; `ranges`, of `ranges_for`, are those of the bundle that plays.
 
         Raises ParameterError, naming the key, what was found and what was expected; then nothing is taken.
         """
+        ranges = RANGES if ranges is None else ranges
         for key, value in values.items():
-            spec = RANGES.get(key)
+            spec = ranges.get(key)
             if spec is None:
-                raise ParameterError(f"no parameter {key!r}; there are {', '.join(RANGES)}")
+                known = "this bundle has none" if key in RANGES else f"there are {', '.join(ranges)}"
+                raise ParameterError(f"no parameter {key!r}; {known}")
             _check(key, value, spec)
-        changes: dict[str, Any] = {key: _convert(value, RANGES[key]) for key, value in values.items()}
+        changes: dict[str, Any] = {key: _convert(value, ranges[key]) for key, value in values.items()}
         return replace(self, **changes)
 
     def values(self) -> dict[str, Value]:
@@ -66,17 +73,43 @@ class Parameters:
 RANGES: dict[str, Range] = {f.name: f.metadata["range"] for f in fields(Parameters)}
 
 
-def describe() -> dict[str, dict[str, Any]]:
+def ranges_for(manifest: Manifest) -> dict[str, Range]:
+    """Return the ranges of a bundle's parameters: what its graphs cannot do is not there."""
+    ranges = dict(RANGES)
+    ranges["steps"] = replace(ranges["steps"], high=max(manifest.schedule.timesteps))
+    if manifest.guidance.kind == "none":
+        del ranges["guidance"]
+    for side in ("height", "width"):
+        if (sizes := manifest.sizes) is None:
+            del ranges[side]
+        else:
+            ranges[side] = replace(ranges[side], low=sizes.smallest, high=sizes.largest, multiple=sizes.multiple)
+    return ranges
+
+
+def defaults_for(manifest: Manifest) -> Parameters:
+    """Return the parameters that a bundle begins with."""
+    height, width = (manifest.picture.height, manifest.picture.width) if manifest.sizes else (0, 0)
+    return Parameters(steps=manifest.steps, guidance=manifest.guidance.scale, height=height, width=width)
+
+
+def describe(
+    ranges: Mapping[str, Range] | None = None, defaults: Parameters | None = None
+) -> dict[str, dict[str, Any]]:
     """Return every parameter's kind, bounds, choices, unit, default and line, ready for JSON."""
-    defaults = Parameters().values()
-    return {name: _description(spec) | {"default": defaults[name]} for name, spec in RANGES.items()}
+    values = (defaults or Parameters()).values()
+    ranges = RANGES if ranges is None else ranges
+    return {name: _description(spec) | {"default": values[name]} for name, spec in ranges.items()}
 
 
 def _description(spec: Range) -> dict[str, Any]:
     base: dict[str, Any] = {"kind": spec.kind, "about": spec.about}
     if spec.kind == "choice":
         return base | {"choices": list(spec.choices)}
-    return base if spec.kind == "bool" else base | {"low": spec.low, "high": spec.high, "unit": spec.unit}
+    if spec.kind == "bool":
+        return base
+    multiple = {"multiple": spec.multiple} if spec.multiple > 1 else {}
+    return base | {"low": spec.low, "high": spec.high, "unit": spec.unit} | multiple
 
 
 def _check(key: str, value: Any, spec: Range) -> None:
@@ -91,6 +124,8 @@ def _check(key: str, value: Any, spec: Range) -> None:
     elif not spec.low <= value <= spec.high:
         low, high = (int(bound) if bound == bound // 1 else bound for bound in (spec.low, spec.high))
         raise ParameterError(f"{key} is {value}; expected {low} to {high} {spec.unit}".rstrip())
+    elif value % spec.multiple and spec.multiple > 1:
+        raise ParameterError(f"{key} is {value}; expected a multiple of {spec.multiple}")
 
 
 def _convert(value: Any, spec: Range) -> Value:

@@ -4,6 +4,7 @@ To add one, write a function that opens a graph on it and name it in `DEVICES`.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,34 @@ from runtime.errors import ProviderError
 
 Array = NDArray[np.generic]
 
+CPU = "CPUExecutionProvider"
 FATAL = 4  # log level: failures become errors of ours, not lines on the terminal
+
+
+@dataclass(frozen=True)
+class ShapeRange:
+    """The shapes that one input with open axes will have. ProviderError when they do not rise or differ in rank."""
+
+    smallest: tuple[int, ...]
+    usual: tuple[int, ...]  # what an engine is made fastest for
+    largest: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        rank = len(self.usual)
+        shapes = (self.smallest, self.usual, self.largest)
+        rises = all(1 <= low <= usual <= high for low, usual, high in zip(*shapes, strict=False))
+        if any(len(shape) != rank for shape in shapes) or not rises:
+            raise ProviderError(f"shapes {' '.join(map(str, shapes))}; expected smallest, usual, largest of one rank")
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """A graph, and what an engine for it depends on."""
+
+    path: Path
+    sha256: str = ""  # of the graph with its weights; "": unknown, then no engine of it is kept
+    precision: str = "float32"  # of the graph's own arithmetic
+    shapes: Mapping[str, ShapeRange] = field(default_factory=dict)  # of every input with open axes, by its name
 
 
 class Session(Protocol):
@@ -44,20 +72,13 @@ class OnnxRuntimeSession:
         try:
             outputs: list[Array] = self._session.run(None, dict(inputs))
         except self._errors as error:
-            line = str(error).splitlines()[0]
-            raise ProviderError(f"{self._name} does not run: {line}; export the bundle again") from error
+            raise ProviderError(f"{self._name} does not run: {first_line(error)}; export the bundle again") from error
         return outputs
 
 
-def open_onnxruntime_cpu(graph: Path, threads: int) -> Session:
-    """Load `graph` on ONNX Runtime's CPU provider, on `threads` threads (0: one per core).
-
-    Threads do not spin between calls: the server, the picture coder and the browser want the same cores.
-    """
-    options = import_onnxruntime().SessionOptions()
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return open_onnxruntime(graph, "CPUExecutionProvider", options)
+def open_cpu(graph: GraphFile, threads: int) -> Session:
+    """Load `graph` on ONNX Runtime's CPU provider, on `threads` threads (0: one per core)."""
+    return open_onnxruntime(graph.path, CPU, session_options(import_onnxruntime(), threads))
 
 
 def open_onnxruntime(graph: Path, provider: str, options: Any) -> Session:
@@ -65,40 +86,93 @@ def open_onnxruntime(graph: Path, provider: str, options: Any) -> Session:
 
     Raises ProviderError when it does not load there, or when another provider would take over.
     """
+    session = load_onnxruntime(graph, provider, options, {})
+    return OnnxRuntimeSession(session, graph.name, runtime_errors(import_onnxruntime()))
+
+
+def load_onnxruntime(graph: Path, provider: str, options: Any, settings: Mapping[str, str] | None) -> Any:
+    """Return an `onnxruntime.InferenceSession` on `provider`, with `settings`; None: `options` name the provider.
+
+    Raises ProviderError when it does not load there, or when another provider would take over.
+    """
     onnxruntime = import_onnxruntime()
     options.log_severity_level = FATAL
+    providers = None if settings is None else [(provider, dict(settings))]
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=[provider])
-    except _errors(onnxruntime) as error:
-        raise ProviderError(f"{graph.name} does not load on {provider}: {str(error).splitlines()[0]}") from error
+        session = onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)
+    except runtime_errors(onnxruntime) as error:
+        raise ProviderError(f"{graph.name} does not load on {provider}: {first_line(error)}") from error
     used = session.get_providers()[0]
     if used != provider:
         raise ProviderError(f"{provider} does not run here, {used} would take over; run: clavilux doctor")
-    return OnnxRuntimeSession(session, graph.name, _errors(onnxruntime))
+    return session
 
 
-DEVICES: dict[str, Callable[[Path, int], Session]] = {"cpu": open_onnxruntime_cpu}
+def session_options(onnxruntime: Any, threads: int) -> Any:
+    """Return the options all sessions share; `threads` are the CPU's, 0: one per core.
+
+    Threads do not spin between calls: the server, the picture coder and the browser want the same cores.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = FATAL
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _open_cuda(graph: GraphFile, threads: int) -> Session:
+    from runtime.cuda import open_cuda
+
+    return open_cuda(graph, threads)
+
+
+def _open_tensorrt(graph: GraphFile, threads: int) -> Session:
+    from runtime.tensorrt import open_tensorrt
+
+    return open_tensorrt(graph, threads)
+
+
+def _open_tensorrt_rtx(graph: GraphFile, threads: int) -> Session:
+    from runtime.tensorrt_rtx import open_tensorrt_rtx
+
+    return open_tensorrt_rtx(graph, threads)
+
+
+DEVICES: dict[str, Callable[[GraphFile, int], Session]] = {
+    "cpu": open_cpu,
+    "cuda": _open_cuda,
+    "tensorrt": _open_tensorrt,
+    "tensorrt-rtx": _open_tensorrt_rtx,
+}
 """What `--device` may name."""
 
 
-def open_session(graph: Path, device: str = "cpu", threads: int = 0) -> Session:
-    """Load one graph on the device that was asked for, or raise ProviderError: never on another one."""
+def open_session(graph: Path | GraphFile, device: str = "cpu", threads: int = 0) -> Session:
+    """Load one graph on the device that was asked for, or raise ProviderError: never on another one.
+
+    A plain path is a graph with closed axes whose hash is not known.
+    """
     opener = DEVICES.get(device)
     if opener is None:
         raise ProviderError(f"no device {device!r}; there are {', '.join(DEVICES)}")
-    return opener(graph, threads)
+    return opener(graph if isinstance(graph, GraphFile) else GraphFile(graph), threads)
 
 
-def import_onnxruntime() -> Any:
-    """Return ONNX Runtime. Raises ProviderError when it is not installed."""
+def import_onnxruntime(extra: str = "cpu") -> Any:
+    """Return ONNX Runtime. Raises ProviderError when it is not installed; `extra` is what would bring it."""
     try:
         import onnxruntime
     except ImportError as error:
-        raise ProviderError("ONNX Runtime is not installed; run: pip install 'clavilux[cpu]'") from error
+        raise ProviderError(f"ONNX Runtime is not installed; run: pip install 'clavilux[{extra}]'") from error
     return onnxruntime
 
 
-def _errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
+def runtime_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
     """Return what ONNX Runtime raises: a dozen classes of its own that share no base."""
     own = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
     return RuntimeError, ValueError, *(kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception))
+
+
+def first_line(error: Exception) -> str:
+    """Return what a library's error says, without the lines that follow the first one."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

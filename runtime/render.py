@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from runtime.clip import Clip
 from runtime.frame import Frame
-from runtime.instrument import FEWEST_FRAMES, Instrument
+from runtime.graphs import FEWEST_FRAMES
+from runtime.instrument import Instrument
 from runtime.logmel import LogMel, frame_count
 from runtime.manifest import SAMPLE_RATE, AudioSpec
 from runtime.noise import draw
@@ -38,15 +39,18 @@ def render_picture(instrument: Instrument, clip: Clip) -> NDArray[np.uint8]:
     """Return the picture of a whole clip, uint8 [H, W, 3], as the reference makes it.
 
     The clip's first window goes in at once. A shorter clip is normalised over what there is and padded after that, or
-    comes after silence, as the bundle's encoder was trained (`lead_in`). Noise, steps and seed come from the
+    comes after silence, as the bundle's encoder was trained (`lead_in`). Noise, steps, guidance and seed come from the
     instrument's parameters.
     """
-    knobs, latents = instrument.parameters, instrument.bundle.latents
+    knobs, shape = instrument.parameters, instrument.latent_shape
     features = _features(clip, instrument.bundle.audio)
     tokens = instrument.models.encoder.encode(features)
     prompt = np.concatenate([instrument.bundle.conditioning.bos[None], tokens])[None]
-    shape = (1, latents.channels, latents.height, latents.width)
-    painted = instrument.models.denoiser.denoise(prompt, lambda step: draw(shape, knobs.seed, 0, step), knobs.steps)
+
+    def noise(step: int) -> NDArray[np.float32]:
+        return draw(shape, knobs.seed, 0, step)
+
+    painted = instrument.models.denoiser.denoise(prompt, noise, knobs.steps, scale=knobs.guidance)
     return instrument.models.decoder.decode(painted)
 
 

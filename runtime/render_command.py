@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     _check_target(arguments.out, suffix)
     clip = read_clip(arguments.clip)
     instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
-    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set))
+    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set), instrument.ranges)
     if suffix in FILMS:
         _film(instrument, clip, arguments.out, arguments.frame_rate)
     else:

@@ -26,6 +26,18 @@ class Start:
     noise: float
 
 
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance as a combination of x0 with a negative x0.
+
+    In noise it reads delta n + scale (p - delta n), n the negative's noise and p the prompt's: Ho and Salimans 2022,
+    arXiv:2207.12598, eq. 6, with their w = scale - 1 and delta = 1; Kodaira et al. 2023, arXiv:2312.12491, section 3.2.
+    """
+
+    scale: float
+    delta: float = 1.0
+
+
 class Schedule:
     """The steps of a scheduler whose numbers the manifest holds."""
 
@@ -46,19 +58,25 @@ class Schedule:
         alpha = self.alpha(self.spec.timesteps[steps][0] * (1 - feedback))
         return Start(signal=alpha**0.5, noise=(1 - alpha) ** 0.5)
 
-    def rows(self, steps: int, feedback: float = 0.0) -> NDArray[np.float32]:
-        """Return the graph's coefficients, float32 [steps, 6].
+    def rows(self, steps: int, feedback: float = 0.0, guidance: Guidance | None = None) -> NDArray[np.float32]:
+        """Return the graph's coefficients, float32 [steps, 6], or [steps, 9] with `guidance`.
 
-        Columns: timestep, x0 from sample, x0 from output, next from x0, next from sample, next from noise. Feedback
-        shortens the run as `strength` = 1 - feedback does in diffusers' image-to-image, but without rounding to whole
-        steps, so that it works with one step and changes smoothly.
+        Columns: timestep, x0 from sample, x0 from output, next from x0, next from sample, next from noise; guided x0
+        from x0, from the negative x0, from sample. Feedback shortens the run as `strength` = 1 - feedback does in
+        diffusers' image-to-image, but without rounding to whole steps, so that it works with one step and changes
+        smoothly.
         """
         times = [time * (1 - feedback) for time in self.spec.timesteps[steps]]
         alphas = [self.alpha(time) for time in times] + [self.spec.final_alpha]
         last = len(times) - 1
         return np.array(
             [
-                [time, *self._x0(alphas[i]), *self._next(time, alphas[i], alphas[i + 1], is_last=i == last)]
+                [
+                    time,
+                    *self._x0(alphas[i]),
+                    *self._next(time, alphas[i], alphas[i + 1], is_last=i == last),
+                    *(_guided(alphas[i], guidance) if guidance else ()),
+                ]
                 for i, time in enumerate(times)
             ],
             np.float32,
@@ -87,3 +105,9 @@ class Schedule:
             return signal * out, signal * skip, noise
         kept = ((1 - after) / (1 - alpha)) ** 0.5
         return after**0.5 - kept * alpha**0.5, kept, 0.0
+
+
+def _guided(alpha: float, guidance: Guidance) -> tuple[float, float, float]:
+    """Guided x0 = first * x0 + second * negative x0 + third * sample."""
+    negative = guidance.delta * (1 - guidance.scale)
+    return guidance.scale, negative, (1 - guidance.scale - negative) / alpha**0.5

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from runtime.clock import Clock
 from runtime.frame import Frame
-from runtime.parameters import Parameters
+from runtime.parameters import Parameters, Range
 from server.metrics import Counters
 from server.outbox import Outbox
 
@@ -27,6 +27,14 @@ class EngineLike(Protocol):
     @property
     def parameters(self) -> Parameters:
         """The values that hold now."""
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """What the parameters may be; one that is not there, the bundle has not."""
+
+    @property
+    def defaults(self) -> Parameters:
+        """What the bundle begins with."""
 
     @property
     def picture(self) -> tuple[int, int]:

@@ -71,7 +71,7 @@ def hello(engine: EngineLike, settings: Settings, server_time: int) -> Hello:
         picture={"width": width, "height": height, "encodings": PICTURE_ENCODINGS},
         sound=None if settings.own_sound else SOUND_TAKEN,
         limits={"in_flight": IN_FLIGHT, "message_bytes": MESSAGE_BYTES, "viewers": settings.most_viewers},
-        parameters=describe(),
+        parameters=describe(engine.ranges, engine.defaults),
         stages=WIRE_STAGES,
         token_required=settings.token is not None,
     )
@@ -154,7 +154,7 @@ class Session:
         stage.admit(start)
         self.role, self._sound, self.picture = start.role, start.sound, start.picture
         stage.join(self)
-        await self.outbox.reply(Started(self.role, stage.name, dict(stage.engine.parameters.values())))
+        await self.outbox.reply(Started(self.role, stage.name, stage.values()))
         stage.show_last(self)
 
     def _hear(self, packet: bytes) -> None:

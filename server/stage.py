@@ -14,6 +14,7 @@ from typing import Any
 
 from runtime.errors import ProtocolError, SoundError
 from runtime.frame import Frame
+from runtime.parameters import Value
 from server.contract import EngineLike, Member
 from server.media import PackedFrame, Sound
 from server.messages import (
@@ -156,6 +157,10 @@ class Stage:
             )
         return latest + min(ahead, 0.0)
 
+    def values(self) -> dict[str, Value]:
+        """Return the parameters that this bundle has."""
+        return {name: value for name, value in self.engine.parameters.values().items() if name in self.engine.ranges}
+
     def set(self, values: Mapping[str, Any]) -> None:
         """Set parameters and tell everyone. Raises ParameterError; then nothing was taken."""
         self.engine.set(values)
@@ -212,7 +217,7 @@ class Stage:
         if now != self._told:
             self._told = now
             for member in self.members:
-                member.outbox.parameters(now.values())
+                member.outbox.parameters(self.values())
 
     def _spread(self) -> None:
         frame = self._arrived.take()

@@ -6,6 +6,7 @@
 
 const FIRST = ['glide', 'feedback', 'noise', 'walk', 'steps', 'seed'];
 const ELSEWHERE = ['freeze', 'blackout']; // they have keys and buttons of their own
+const MANY = 10000; // whole numbers from which one may as well be rolled
 const FEW = 8; // whole numbers that fit side by side as buttons
 const SLIDER_STEPS = 400;
 const CURVED_BELOW = 0.2; // a default this low in its range gets a slider with more room at the low end
@@ -76,15 +77,15 @@ function choice(name, spec, send) {
 }
 
 function number(name, spec, send) {
-  const input = make('input', { type: 'number', min: spec.low, max: spec.high, step: 1, id: `p-${name}`, title: spec.about });
+  const input = make('input', { type: 'number', min: spec.low, max: spec.high, step: spec.multiple ?? 1, id: `p-${name}`, title: spec.about });
   const dice = make('button', { type: 'button', textContent: 'roll', title: `another ${name}` });
   input.addEventListener('change', () => input.checkValidity() && send(Number(input.value)));
   dice.addEventListener('click', () => {
-    input.value = Math.floor(spec.low + Math.random() * Math.min(spec.high - spec.low, 10000));
+    input.value = Math.floor(spec.low + Math.random() * Math.min(spec.high - spec.low, MANY));
     send(Number(input.value));
   });
   const label = make('label', { htmlFor: input.id, textContent: name.replace('_', ' ') });
-  const row = make('div', { className: 'pair' }, input, dice);
+  const row = make('div', { className: 'pair' }, input, ...(spec.high - spec.low > MANY ? [dice] : []));
   return { element: make('div', { className: 'control' }, label, row), set: (value) => (input.value = value) };
 }
 

@@ -35,10 +35,18 @@ DOCUMENT: dict[str, Any] = {
         "initial_noise": 0.95,
         "final_alpha": 1.0,
     },
-    "precision": {"arithmetic": "float32", "storage": "float16"},
+    "precision": {
+        "arithmetic": "float16",
+        "storage": "float16",
+        "kept": [{"component": "denoiser", "operators": "Sin, Cos", "count": 2, "why": "phases of the timestep"}],
+        "choices": [{"component": "decoder", "arithmetic": "float32", "why": "as fast"}],
+    },
     "files": {"denoiser.onnx": {"bytes": 5, "sha256": "0" * 64}},
     "parity": [{"component": "denoiser", "figure": "cosine", "value": 0.99, "threshold": 0.9}],
     "concepts": ["dog", "cat"],
+    "steps": 2,
+    "guidance": {"kind": "once", "scale": 3.0, "delta": 0.5},
+    "sizes": {"smallest": 64, "largest": 256, "multiple": 64, "batch": 2},
 }
 
 

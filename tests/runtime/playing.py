@@ -19,7 +19,7 @@ DEADLINE = 30.0  # s, after which a test that waits has failed
 def instrument(bundle: Path, **parameters: float | str | bool) -> Instrument:
     """Return an instrument that nothing has been played on."""
     opened = open_instrument(bundle)
-    opened.parameters = opened.parameters.merge(parameters)
+    opened.parameters = opened.parameters.merge(parameters, opened.ranges)
     return opened
 
 

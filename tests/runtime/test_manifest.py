@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import BundleError
-from runtime.manifest import check_file_name, format_manifest, parse_manifest
+from runtime.manifest import GuidanceSpec, check_file_name, format_manifest, parse_manifest
 from tests.runtime.manifests import DOCUMENT, document
 
 
@@ -32,10 +32,22 @@ def test_a_manifest_that_does_not_tell_its_lead_in_means_the_references():
     assert parse_manifest(json.dumps(document("audio.lead_in"))).audio.lead_in == "nothing"
 
 
-def test_parity_and_concepts_may_be_missing():
-    shorter = {key: value for key, value in DOCUMENT.items() if key not in ("parity", "concepts")}
-    manifest = parse_manifest(json.dumps(shorter))
-    assert (manifest.parity, manifest.concepts) == ((), ())
+OPTIONAL = ("parity", "concepts", "steps", "guidance", "sizes")
+
+
+def test_what_older_bundles_do_not_tell_may_be_missing():
+    manifest = parse_manifest(json.dumps({key: value for key, value in DOCUMENT.items() if key not in OPTIONAL}))
+    assert (manifest.parity, manifest.concepts, manifest.steps) == ((), (), 1)
+    assert (manifest.guidance, manifest.sizes) == (GuidanceSpec("none", 1.0, 1.0), None)
+
+
+@pytest.mark.parametrize("key", ["kept", "choices"])
+def test_how_the_arithmetic_was_chosen_may_be_missing(key: str):
+    assert getattr(parse_manifest(json.dumps(document(f"precision.{key}"))).precision, key) == ()
+
+
+def test_sizes_may_be_nothing():
+    assert parse_manifest(json.dumps(DOCUMENT | {"sizes": None})).sizes is None
 
 
 def test_unknown_fields_are_left_to_later_versions():
@@ -59,7 +71,7 @@ def test_another_format_is_refused(found: object):
     assert "this version of Clavilux reads 1" in refusal("format", found)
 
 
-@pytest.mark.parametrize("path", [key for key in DOCUMENT if key not in ("format", "parity", "concepts")])
+@pytest.mark.parametrize("path", [key for key in DOCUMENT if key not in ("format", *OPTIONAL)])
 def test_every_required_field_is_missed_by_name(path: str):
     assert f"{path} is missing; expected" in refusal(path)
 
@@ -98,6 +110,25 @@ def test_every_required_field_is_missed_by_name(path: str):
         ("schedule.timesteps", {"1": [4]}, "1[0] is 4; expected a number, 0 to 3"),
         ("schedule.timesteps", {"1": [3, 1]}, "1 is (3.0, 1.0); expected 1 falling timesteps"),
         ("schedule.timesteps", {"1": [3], "2": [1, 3]}, "expected 2 falling timesteps"),
+        ("schedule.timesteps", {"1": [3], "3": [3, 2, 1]}, "timesteps: 2 is missing; expected every number of steps"),
+        ("steps", 0, "steps is 0; expected a whole number, 1 to 1000"),
+        ("steps", 3, "steps is 3; expected a number that the schedule has"),
+        ("guidance", "much", "guidance is 'much'; expected an object"),
+        ("guidance.kind", "twice", "kind is 'twice'; expected one of none, classic, once, self"),
+        ("guidance.scale", 31, "scale is 31; expected a number, 0 to 30"),
+        ("guidance.delta", -0.1, "delta is -0.1; expected a number, 0 to 1"),
+        ("sizes", [64, 256], "sizes is [64, 256]; expected an object"),
+        ("sizes.smallest", 4, "smallest is 4; expected a whole number, 8 to"),
+        ("sizes.smallest", 65, "the side 65 does not fit sizes 65 to 256; expected multiples of 64"),
+        ("sizes.smallest", 128, "the side 64 does not fit sizes 128 to 256; expected multiples of 64"),
+        ("sizes.largest", 32, "largest is 32; expected a whole number, 64 to"),
+        ("sizes.largest", 64, "the side 128 does not fit sizes 64 to 64"),
+        ("sizes.multiple", 0, "multiple is 0; expected a whole number, 1 to"),
+        ("sizes.multiple", 4, "multiple is 4; expected a multiple of 8"),
+        ("sizes.batch", 65, "batch is 65; expected a whole number, 1 to 64"),
+        ("precision.arithmetic", "int4", "arithmetic is 'int4'; expected one of float32, float16, int8"),
+        ("precision.kept", [{"component": "unet", "operators": "Sin", "count": 0}], "count is 0; expected a whole"),
+        ("precision.choices", [{"component": "unet", "arithmetic": "bits"}], "arithmetic is 'bits'; expected one of"),
         ("precision.storage", "int8", "storage is 'int8'; expected one of float32, float16"),
         ("files", {"denoiser.onnx": {"bytes": -1, "sha256": "0" * 64}}, "bytes is -1"),
         ("files", {"denoiser.onnx": {"bytes": 1, "sha256": "0" * 63}}, "expected 64 hexadecimal digits"),

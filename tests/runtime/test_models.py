@@ -7,8 +7,9 @@ import pytest
 
 from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
 from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Feedback, Latents
+from runtime.denoiser import Denoiser, Feedback, Guide, Latents
 from runtime.encoder import AudioEncoder
+from runtime.manifest import GuidanceSpec
 from runtime.noise import draw
 from runtime.provider import open_session
 from runtime.schedule import Schedule
@@ -98,3 +99,70 @@ def test_only_a_sampler_that_adds_noise_draws_more_of_it(denoiser: Denoiser, bun
 def test_the_decoder_gives_a_picture_that_cannot_be_written_to(bundle: Bundle) -> None:
     picture = Decoder(open_session(bundle.path(DECODER))).decode(noise(0))
     assert (picture.shape, picture.dtype, picture.flags.writeable) == ((64, 64, 3), np.uint8, False)
+
+
+class Recorder:
+    """A guided graph that notes down what it is asked, and answers with numbers of its own."""
+
+    provider = "fake"
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, np.ndarray]] = []
+
+    def run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        self.asked.append(dict(inputs))
+        return [np.full(LATENTS, value, np.float32) for value in (10 * len(self.asked), len(self.asked))]
+
+
+NEGATIVE = np.full((3, 5), 9, np.float32)
+PROMPT = np.ones((1, 3, 5), np.float32)
+
+
+def guided(
+    bundle: Bundle, kind: str, *, feedback: float = 0.0, scale: float | None = None, steps: int = 2
+) -> list[dict[str, np.ndarray]]:
+    """Return what the graph of a bundle guided by 4 is asked in one run."""
+    recorder = Recorder()
+    denoiser = Denoiser(recorder, Schedule(bundle.schedule), Guide(GuidanceSpec(kind, 4.0), NEGATIVE))
+    last = Feedback(np.full(LATENTS, 0.25, np.float32), feedback)
+    denoiser.denoise(PROMPT, noise, steps, feedback=last, scale=scale)
+    return recorder.asked
+
+
+def test_classic_guidance_gives_every_step_the_negative_prompt(bundle: Bundle) -> None:
+    asked = guided(bundle, "classic")
+    assert len(asked) == 2
+    for inputs in asked:
+        np.testing.assert_array_equal(inputs["negative"], NEGATIVE[None])
+        assert (inputs["coefficients"].shape, "anchor" in inputs) == ((1, 9), False)
+
+
+def test_onetime_guidance_asks_for_the_negatives_x0_first_without_any_guidance(bundle: Bundle) -> None:
+    first, *steps = guided(bundle, "once")
+    np.testing.assert_array_equal(first["tokens"], NEGATIVE[None])
+    np.testing.assert_array_equal(first["coefficients"][0, 6:], [1, 0, 0])
+    np.testing.assert_array_equal(first["coefficients"][0, :6], steps[0]["coefficients"][0, :6])
+    np.testing.assert_array_equal(first["sample"], steps[0]["sample"])
+    assert [(inputs["anchor"] == 10).all() for inputs in steps] == [True, True]
+    assert all((inputs["tokens"] == 1).all() for inputs in steps)
+
+
+@pytest.mark.parametrize(("feedback", "anchor"), [(0.0, 0.0), (0.5, 0.25)])
+def test_self_guidance_is_led_away_from_what_the_run_began_with(bundle: Bundle, feedback: float, anchor: float) -> None:
+    asked = guided(bundle, "self", feedback=feedback)
+    assert len(asked) == 2
+    assert all((inputs["anchor"] == anchor).all() for inputs in asked)
+
+
+@pytest.mark.parametrize(("scale", "found"), [(None, 4.0), (1.5, 1.5), (0.0, 0.0)])
+def test_the_strength_of_the_guidance_is_the_parameter_or_the_bundles_own(
+    bundle: Bundle, scale: float | None, found: float
+) -> None:
+    assert guided(bundle, "classic", scale=scale)[0]["coefficients"][0, 6] == found
+
+
+def test_without_guidance_the_graph_gets_six_numbers_and_nothing_else(bundle: Bundle) -> None:
+    recorder = Recorder()
+    Denoiser(recorder, Schedule(bundle.schedule)).denoise(PROMPT, noise, 1, scale=5.0)
+    assert set(recorder.asked[0]) == {"sample", "noise", "tokens", "coefficients"}
+    assert recorder.asked[0]["coefficients"].shape == (1, 6)

@@ -35,7 +35,7 @@ def test_whole_floats_are_whole_numbers() -> None:
         ("glide", "1", "glide is '1'; expected a number"),
         ("glide", True, "glide is True; expected a number"),
         ("steps", 2.5, "steps is 2.5; expected a whole number"),
-        ("steps", 5, "steps is 5; expected 1 to 4"),
+        ("steps", 1001, "steps is 1001; expected 1 to 1000"),
         ("steps", float("inf"), "steps is inf; expected"),
         ("freeze", 1, "freeze is 1; expected true or false"),
         ("noise", "pink", "noise is 'pink'; expected one of fixed, fresh, walk"),

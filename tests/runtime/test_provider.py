@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from runtime.errors import ProviderError
-from runtime.provider import open_session
+from runtime.provider import DEVICES, GraphFile, ShapeRange, first_line, open_onnxruntime, open_session
+from tests.runtime.fake_gpu import FakeRuntime, install, write_graph
 
 
 def test_a_session_names_what_really_runs(tiny_bundle: Path) -> None:
@@ -44,3 +45,57 @@ def test_arrays_that_the_graph_does_not_take_are_named(tiny_bundle: Path) -> Non
     session = open_session(tiny_bundle / "decoder.onnx")
     with pytest.raises(ProviderError, match=r"decoder\.onnx does not run: .*; export the bundle again"):
         session.run({"latents": np.zeros((1, 3, 8, 8), np.float32)})
+
+
+def test_a_graph_with_its_hash_runs_like_a_plain_path(tmp_path: Path) -> None:
+    session = open_session(GraphFile(write_graph(tmp_path), "a" * 64))
+    (result,) = session.run({"sample": np.ones((1, 4), np.float32), "bias": np.zeros(4, np.float32)})
+    np.testing.assert_array_equal(result, [[2, 2, 2, 2]])
+
+
+def test_a_device_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Path) -> None:
+    with pytest.raises(ProviderError, match=r"no device 'abacus'; there are cpu, cuda, tensorrt, tensorrt-rtx"):
+        open_session(tmp_path / "decoder.onnx", "abacus")
+
+
+@pytest.mark.parametrize("device", sorted(set(DEVICES) - {"cpu"}))
+def test_a_device_without_onnx_runtime_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ProviderError, match=r"ONNX Runtime is not installed; run: pip install 'clavilux\["):
+        open_session(tmp_path / "decoder.onnx", device)
+
+
+def test_a_provider_that_would_take_over_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = install(monkeypatch, FakeRuntime())
+    graph = write_graph(tmp_path)
+    monkeypatch.setattr("tests.runtime.fake_gpu.GpuSession.get_providers", lambda session: ["CPUExecutionProvider"])
+    with pytest.raises(ProviderError, match=r"CUDAExecutionProvider does not run here, CPUExecutionProvider would"):
+        open_onnxruntime(graph, "CUDAExecutionProvider", runtime.SessionOptions())
+
+
+def test_a_provider_is_opened_by_its_own_name_with_the_caller_s_options(tmp_path: Path) -> None:
+    import onnxruntime
+
+    session = open_onnxruntime(write_graph(tmp_path), "CPUExecutionProvider", onnxruntime.SessionOptions())
+    assert session.provider == "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((1, 4), (1, 4), (4,)),
+        ((2, 4), (1, 4), (3, 4)),
+        ((1, 4), (4, 4), (3, 4)),
+        ((0, 4), (1, 4), (3, 4)),
+    ],
+)
+def test_shapes_that_do_not_rise_are_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(ProviderError, match=r"expected smallest, usual, largest of one rank"):
+        ShapeRange(*shapes)
+
+
+def test_the_first_line_of_an_error_without_words_is_its_name() -> None:
+    assert first_line(RuntimeError("")) == "RuntimeError"
+    assert first_line(RuntimeError("\none\ntwo")) == "one"

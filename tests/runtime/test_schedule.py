@@ -8,7 +8,7 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
 from runtime.manifest import ScheduleSpec
-from runtime.schedule import Schedule
+from runtime.schedule import Guidance, Schedule
 
 STEPS = (1, 2, 3, 4)
 STABLE_DIFFUSION = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -140,3 +140,35 @@ def test_the_schedule_knows_its_largest_number_of_steps() -> None:
 def test_a_schedule_that_ends_without_any_signal_stays_finite() -> None:
     spec = ScheduleSpec("ddim", "v_prediction", (0.9, 0.5, 0.0), {1: (2.0,)}, 1.0, 1.0)
     assert np.isfinite(Schedule(spec).rows(1)).all()
+
+
+def test_without_guidance_a_row_has_six_numbers_and_with_it_nine() -> None:
+    schedule = schedule_like_turbo()
+    guided = schedule.rows(2, guidance=Guidance(3.0))
+    assert (schedule.rows(2).shape, guided.shape, guided.dtype) == ((2, 6), (2, 9), np.float32)
+    np.testing.assert_array_equal(guided[:, :6], schedule.rows(2))
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.5, 1.0])
+def test_a_scale_of_1_takes_the_x0_as_it_is(delta: float) -> None:
+    np.testing.assert_array_equal(schedule_like_turbo().rows(1, guidance=Guidance(1.0, delta))[:, 6:], [[1, 0, 0]])
+
+
+def test_guidance_with_all_of_the_negative_needs_nothing_of_the_sample() -> None:
+    rows = schedule_like_turbo().rows(4, guidance=Guidance(7.5))
+    np.testing.assert_allclose(rows[:, 6:], [[7.5, -6.5, 0]] * 4)
+
+
+@pytest.mark.parametrize("feedback", [0.0, 0.6])
+@pytest.mark.parametrize(("scale", "delta"), [(7.5, 1.0), (2.0, 0.5), (0.0, 1.0), (3.0, 0.0)])
+def test_guided_x0_is_guidance_of_the_noise(scale: float, delta: float, feedback: float) -> None:
+    """delta n + scale (p - delta n), as the papers write it, brought to x0."""
+    schedule = schedule_like_turbo()
+    sample, positive, negative = np.random.default_rng(0).standard_normal((3, 50))  # the sample, and two x0
+    for row in schedule.rows(2, feedback, Guidance(scale, delta)).astype(np.float64):
+        alpha = schedule.alpha(row[0])
+        p, n = ((sample - alpha**0.5 * x0) / (1 - alpha) ** 0.5 for x0 in (positive, negative))
+        guided = delta * n + scale * (p - delta * n)
+        expected = (sample - (1 - alpha) ** 0.5 * guided) / alpha**0.5
+        found = row[6] * positive + row[7] * negative + row[8] * sample
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

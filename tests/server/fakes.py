@@ -5,7 +5,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from runtime.clock import Clock, ManualClock
 from runtime.errors import SoundError
 from runtime.frame import STAGES, Frame, Heard
-from runtime.parameters import Parameters
+from runtime.parameters import RANGES, Parameters, Range
 from server.connection import GoneError
 from server.contract import EngineLike
 from server.run import Listening, serve
 from server.settings import Settings
 
 NOW = 100.0  # s, where a fake engine's clock stands
+USUAL_RANGES = {name: spec for name, spec in RANGES.items() if name not in ("guidance", "height", "width")}
+USUAL_RANGES["steps"] = replace(RANGES["steps"], high=4)
+"""Those of a bundle of one size, four steps at most and no guidance."""
+
 DEADLINE = 20.0  # s, after which a test that waits has failed
 
 
@@ -41,6 +45,8 @@ class FakeEngine:
     failure: BaseException | None = None
     parameters: Parameters = field(default_factory=Parameters)
     picture: tuple[int, int] = (4, 6)
+    defaults: Parameters = field(default_factory=Parameters)
+    ranges: Mapping[str, Range] = field(default_factory=lambda: USUAL_RANGES)
     heard: list[tuple[NDArray[np.float32], int, float | None]] = field(default_factory=list)
     counted: FakeCounters = field(default_factory=FakeCounters)
     running: bool = False
@@ -60,7 +66,7 @@ class FakeEngine:
         self.on_hear()
 
     def set(self, values: Mapping[str, Any]) -> Parameters:
-        self.parameters = self.parameters.merge(values)
+        self.parameters = self.parameters.merge(values, self.ranges)
         return self.parameters
 
     def subscribe(self, listener: Callable[[Frame], None]) -> Callable[[], None]:

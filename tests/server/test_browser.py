@@ -57,7 +57,8 @@ def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) ->
 def tab(browser: Browser, engine: Engine, url: str) -> Iterator[Tab]:
     """A fresh page on a stage that nobody plays, with all parameters as they are at first."""
     until(lambda: metric(url, 'clavilux_viewers{role="performer"}') == 0, "a free stage")
-    engine.set({**Parameters().values(), **UNHURRIED})
+    first = {name: value for name, value in engine.defaults.values().items() if name in engine.ranges}
+    engine.set({**first, **UNHURRIED})
     with opened(browser, url) as opened_tab:
         yield opened_tab
 
@@ -187,11 +188,13 @@ def test_f_fills_the_screen_and_h_hides_the_controls(tab: Tab):
     expect(page.locator("#panel")).to_be_visible()
 
 
-def test_every_parameter_has_a_control(tab: Tab):
+def test_every_parameter_of_the_bundle_has_a_control(tab: Tab, engine: Engine):
     page = tab.play()
     page.click("#controls summary")
-    for name in set(Parameters().values()) - {"freeze", "blackout"}:
+    for name in set(engine.ranges) - {"freeze", "blackout"}:
         expect(page.locator(f"#p-{name}, [name=p-{name}] >> nth=0")).to_be_attached()
+    for name in set(Parameters().values()) - set(engine.ranges):
+        expect(page.locator(f"#p-{name}")).to_have_count(0)
 
 
 def test_a_moved_slider_reaches_the_engine_and_the_other_page(tab: Tab, browser: Browser, engine: Engine):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runtime.parameters import RANGES, Parameters
 from server import session as module
 from server.media import Sound, pack_sound
 from server.messages import (
@@ -67,6 +68,39 @@ async def test_hello_says_what_is_taken_and_where_the_limits_are(stage: Stage) -
     assert hello.limits == {"in_flight": 2, "message_bytes": 65_536, "viewers": 64}
     assert hello.parameters["glide"]["default"] == 0.35
     assert hello.token_required is False
+
+
+async def test_hello_shows_only_the_parameters_that_the_bundle_has(engine: FakeEngine, stage: Stage) -> None:
+    session = Session(stage)
+    await session.greet()
+    hello = await session.outbox.next()
+    assert isinstance(hello, Hello)
+    assert set(hello.parameters) == set(engine.ranges)
+    assert not {"guidance", "height", "width"} & set(hello.parameters)
+    assert hello.parameters["steps"]["high"] == 4
+
+
+async def test_hello_shows_what_the_bundle_begins_with(engine: FakeEngine, stage: Stage) -> None:
+    engine.ranges, engine.defaults = RANGES, Parameters(steps=3, guidance=7.5, height=64, width=96)
+    engine.parameters = engine.defaults.merge({"steps": 1})
+    session = Session(stage)
+    await session.greet()
+    hello = await session.outbox.next()
+    assert isinstance(hello, Hello)
+    defaults = {name: hello.parameters[name]["default"] for name in ("steps", "guidance", "height", "width")}
+    assert defaults == {"steps": 3, "guidance": 7.5, "height": 64, "width": 96}
+
+
+async def test_start_tells_only_the_values_that_the_bundle_has(engine: FakeEngine, stage: Stage) -> None:
+    reply = await answer(Session(stage), WATCHING)
+    assert isinstance(reply, Started)
+    assert set(reply.parameters) == set(engine.ranges)
+
+
+async def test_a_parameter_that_the_bundle_does_not_have_is_refused(stage: Stage) -> None:
+    reply = await answer(await started(stage, PLAYING), ParameterValues({"guidance": 2.0}))
+    assert (reply.code, reply.fatal) == ("bad_parameter", False)
+    assert "no parameter 'guidance'; this bundle has none" in reply.message
 
 
 async def test_hello_is_valid_json_with_the_documented_fields(stage: Stage) -> None:

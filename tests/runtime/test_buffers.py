@@ -1,0 +1,130 @@
+"""Persistent buffers, on the CPU provider with real ONNX Runtime values."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from runtime.buffers import BoundSession
+from runtime.errors import ProviderError
+from tests.runtime.fake_gpu import GpuSession, inputs, write_graph
+
+
+def bound(folder: Path, *, batch: int | str = 1, captures: bool = False) -> tuple[BoundSession, GpuSession]:
+    real = onnxruntime.InferenceSession(write_graph(folder, batch=batch), providers=["CPUExecutionProvider"])
+    session = GpuSession(real, "CPUExecutionProvider", {})
+    return BoundSession(session, "denoiser.onnx", "cpu", captures=captures), session
+
+
+def expected(batch: int, value: float) -> np.ndarray:
+    return np.full((batch, 4), 2 * value, np.float32) + np.arange(4, dtype=np.float32)
+
+
+def test_every_run_gives_the_results_of_its_own_inputs(tmp_path: Path) -> None:
+    session, _ = bound(tmp_path)
+    for value in (1.0, 2.0, 3.0):
+        (result,) = session.run(inputs(value=value))
+        np.testing.assert_array_equal(result, expected(1, value))
+
+
+def test_a_result_is_the_caller_s_own_and_later_runs_leave_it_alone(tmp_path: Path) -> None:
+    session, _ = bound(tmp_path)
+    results = [session.run(inputs(value=value))[0] for value in (1.0, 2.0, 3.0)]
+    np.testing.assert_array_equal(results[1], expected(1, 2.0))
+    assert results[1].flags.writeable
+
+
+def test_it_names_the_provider_of_its_session(tmp_path: Path) -> None:
+    assert bound(tmp_path)[0].provider == "CPUExecutionProvider"
+
+
+def test_buffers_stay_where_they_are_while_the_shapes_stay(tmp_path: Path) -> None:
+    session, _ = bound(tmp_path)
+    addresses: list[set[int]] = []
+    for value in (1.0, 2.0, 3.0):
+        session.run(inputs(value=value))
+        outputs = session._binding.get_outputs()
+        addresses.append({buffer.data_ptr() for buffer in [*session._buffers.values(), *outputs]})
+    assert addresses[1] == addresses[2]
+
+
+def test_shapes_may_change_and_change_back(tmp_path: Path) -> None:
+    session, _ = bound(tmp_path, batch="batch")
+    for batch, value in ((1, 1.0), (1, 2.0), (3, 3.0), (3, 4.0), (1, 5.0)):
+        (result,) = session.run(inputs(batch, value))
+        np.testing.assert_array_equal(result, expected(batch, value))
+
+
+def test_a_cuda_graph_is_captured_once_the_shapes_have_settled(tmp_path: Path) -> None:
+    session, fake = bound(tmp_path, batch="batch", captures=True)
+    for batch in (1, 1, 1, 2, 2):
+        session.run(inputs(batch))
+    assert fake.runs == ["-1", "1", "1", "-1", "2"]
+
+
+def test_a_cuda_graph_is_given_up_with_the_buffers_that_it_reads(tmp_path: Path) -> None:
+    session, fake = bound(tmp_path, batch="batch", captures=True)
+    for batch in (1, 1, 2, 3, 3, 1):
+        session.run(inputs(batch))
+    assert fake.released == [1, 3]
+
+
+def test_without_capturing_no_run_asks_for_a_cuda_graph(tmp_path: Path) -> None:
+    session, fake = bound(tmp_path)
+    session.run(inputs())
+    session.run(inputs())
+    assert fake.runs == [None, None]
+
+
+def test_arrays_need_not_be_contiguous(tmp_path: Path) -> None:
+    session, _ = bound(tmp_path, batch="batch")
+    sample = np.arange(8, dtype=np.float32).reshape(4, 2).T
+    (result,) = session.run({"sample": sample, "bias": np.zeros(4, np.float32)})
+    np.testing.assert_array_equal(result, 2 * sample)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample": np.zeros((1, 4))}, r"sample is float64 \[1, 4\], expected float32 \[1, 4\]"),
+        ({"sample": np.zeros((1, 5), np.float32)}, r"sample is float32 \[1, 5\], expected float32 \[1, 4\]"),
+        ({"sample": np.zeros(4, np.float32)}, r"sample is float32 \[4\], expected"),
+        ({"more": np.zeros(4, np.float32)}, r"on \['bias', 'more', 'sample'\]; it takes \['bias', 'sample'\]"),
+    ],
+)
+def test_arrays_that_the_graph_does_not_take_are_named(
+    tmp_path: Path, change: dict[str, np.ndarray], message: str
+) -> None:
+    session, _ = bound(tmp_path)
+    with pytest.raises(ProviderError, match=rf"denoiser\.onnx does not run.*{message}"):
+        session.run(inputs() | change)
+
+
+def test_a_provider_that_fails_is_one_line_and_the_next_run_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, fake = bound(tmp_path)
+    session.run(inputs())
+
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("CUDA error 700\nat some place")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake, "run_with_iobinding", fail)
+        with pytest.raises(ProviderError, match=r"^denoiser\.onnx does not run: CUDA error 700$"):
+            session.run(inputs())
+    (result,) = session.run(inputs(value=2.0))
+    np.testing.assert_array_equal(result, expected(1, 2.0))
+
+
+def test_a_graph_with_a_type_that_arrays_cannot_have_is_refused(tmp_path: Path) -> None:
+    _, fake = bound(tmp_path)
+
+    class Strings(GpuSession):
+        def get_inputs(self) -> list[Any]:
+            return [type("Node", (), {"name": "words", "type": "tensor(string)", "shape": [1]})()]
+
+    with pytest.raises(ProviderError, match=r"denoiser\.onnx takes words as tensor\(string\)"):
+        BoundSession(Strings(fake.real, "CPUExecutionProvider", {}), "denoiser.onnx", "cpu", captures=False)
