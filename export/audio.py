@@ -79,6 +79,15 @@ def token_width(config: dict[str, Any]) -> int:
     return width
 
 
+def token_count(config: dict[str, Any], frames: int) -> int:
+    """Return how many tokens the adapter makes of `frames` padded frames: 47 of the reference's 376."""
+    kernel, stride = config.get("adapter_kernel_size", 3), config.get("adapter_stride", 2)
+    count = frames // STACK
+    for _ in range(config.get("num_adapter_layers", 1)):
+        count = (count + 2 * (stride // 2) - kernel) // stride + 1
+    return count
+
+
 class Features:
     """SeamlessM4TFeatureExtractor, the reference's own front end."""
 

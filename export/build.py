@@ -3,51 +3,61 @@
     sources = Sources.from_pipeline("my/encoder", "stabilityai/sd-turbo")
     export_bundle(sources, "my/bundle", Options(name="mine", licence="Apache-2.0"))
 
-One component is in memory at a time. The proof compares each graph with torch, and whole pictures with diffusers' loop.
+One component is in memory at a time, and what is finished is not made again after a stop (`export.journal`). The proof
+compares each graph with torch, and whole pictures with diffusers' pipeline.
 """
 
+import json
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from export.audio import AudioEncoderGraph, Features, reference_tokens
-from export.chain import Latents, Run, bundle_latents, diffusers_latents, noise
-from export.checkpoints import Sources, load_encoder, load_text_encoder, load_tokenizer, load_unet, load_vae
-from export.components import AUDIO_ENCODER_GRAPH, CHAIN, DECODER_GRAPH, DENOISER_GRAPH, PICTURE, TEXT_ENCODER_GRAPH
-from export.conditioning import Embedding, check_shapes, make_conditioning
-from export.decoder import DecoderGraph, reference_pictures
-from export.denoiser import DenoiserGraph
+from export.checkpoints import Sources, revision, weights_bytes
+from export.components import (
+    AUDIO_ENCODER_GRAPH,
+    DECODER_GRAPH,
+    DENOISER_GRAPH,
+    IMAGE_ENCODER_GRAPH,
+    TEXT_ENCODER_GRAPH,
+)
+from export.foreign import check_onnx_unet, find_onnx_unet
+from export.journal import Arrays, Journal, Made, fingerprint, state_of
+from export.layout import FOLDER, write_layout
+from export.lora import check_loras
 from export.plan import Options, Plan, make_plan, sources_for_manifest
-from export.prove import Case, Workshop
-from export.schedule import STEP_COUNTS
-from export.sounds import Samples, usual_sounds
-from export.staging import staged
-from export.text import TextEncoderGraph, bos_embedding, check_length, example_ids, reference_text, write_tokenizer
+from export.prove import Proof, Workshop, free_memory
+from export.single_file import unpack_single_files
+from export.stages import Parts, Stages
+from export.staging import WorkFolder, check_room, staged
+from export.weights import find_weights
 from runtime.bundle import (
+    CONDITIONING,
     TOKENIZER,
     AudioSpec,
     Bundle,
-    Conditioning,
     Manifest,
     PictureSpec,
     PrecisionSpec,
     TokenSpec,
-    describe_file,
-    write_conditioning,
     write_manifest,
 )
-from runtime.manifest import MEL_BINS, SAMPLE_RATE
-from runtime.provider import Session
-from runtime.schedule import Schedule
+from runtime.manifest import MEL_BINS, SAMPLE_RATE, Choice
 
-__all__ = ["Options", "Sources", "export_bundle"]
+__all__ = ["Options", "Report", "Sources", "export_bundle"]
 
-SOUNDS_COMPARED = 3
+LAYOUT_ROLES = ("unet", "vae", "text_encoder")  # checkpoints that a layout writes once more
+WEIGHTY = ("encoder", "unet", "vae", "text_encoder")
+LIBRARIES = ("torch", "transformers", "diffusers", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an export tells besides the bundle itself."""
+
+    bundle: Bundle
+    stages: dict[str, Made]
 
 
 def export_bundle(
@@ -56,148 +66,153 @@ def export_bundle(
     """Write the bundle of `sources` to the folder `out` and return it opened; `progress` is told each step in words.
 
     Raises ExportError when the checkpoints do not fit together, cannot be read, or the proof fails; then nothing is
-    left at `out`.
+    left at `out`. Stopped from outside, it goes on where it was when it is called again with the same arguments.
     """
+    return run_export(sources, out, options, progress).bundle
+
+
+def run_export(
+    sources: Sources, out: Path | str, options: Options, progress: Callable[[str], None] | None = None
+) -> Report:
+    """Do what `export_bundle` does, and also return what each stage took."""
     out = Path(out)
-    plan = make_plan(sources, options)
-    with staged(out, overwrite=options.overwrite) as folder, TemporaryDirectory(dir=folder) as scratch:
-        shop = Workshop(folder, Path(scratch), options.storage, progress or _silent, [])
-        write_manifest(folder, _manifest(plan, shop, _fill(plan, shop)))
-        Bundle.open(folder)
-    return Bundle.open(out)
+    report = progress or _silent
+    check_room(out, room_needed(sources, options))
+    options = replace(options, sources=options.sources or sources_for_manifest(sources))
+    with staged(out, overwrite=options.overwrite) as work:
+        plan = make_plan(unpacked(sources, work, report), options)
+        check_onnx_unet(plan)
+        check_weights(plan.sources, report)
+        journal = Journal(work.journal, work.bundle, fingerprint(_facts(sources, plan)), report)
+        export = _Export(plan, work, journal, report)
+        export.run()
+        write_manifest(work.bundle, export.manifest())
+        Bundle.open(work.bundle)
+    return Report(Bundle.open(out), journal.stages)
+
+
+def check_weights(sources: Sources, report: Callable[[str], None]) -> None:
+    """Fetch what is not here yet; raise ExportError when weights are missing, before an hour is spent on others."""
+    for role, where in sources.checkpoints().items():
+        if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where)):
+            find_weights(where, role.replace("_", " "), allow_pickle=sources.allow_pickle, report=report)
+    check_loras(sources.lora)
 
 
 def _silent(_: str) -> None:
     return
 
 
-@dataclass(frozen=True)
-class _Ear:
-    """The exported encoder behind its features."""
-
-    features: Features
-    session: Session
-
-    def encode(self, samples: Samples) -> Embedding:
-        tokens: Embedding = self.session.run({"features": self.features.raw(samples)})[0][0].astype(np.float32)
-        return tokens
+def _facts(sources: Sources, plan: Plan) -> dict[str, object]:
+    """Return all that the stages depend on: options, checkpoints and the libraries that read them."""
+    states = {role: (str(where), revision(where), state_of(where)) for role, where in sources.checkpoints().items()}
+    options = replace(plan.options, overwrite=False)
+    versions = {name: version(name) for name in LIBRARIES}
+    return {"options": vars(options), "checkpoints": states, "sources": vars(sources), "libraries": versions}
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """Latents of the same run, by diffusers and by the bundle."""
+def room_needed(sources: Sources, options: Options) -> int:
+    """Return how many bytes an export needs while it works.
 
-    steps: int
-    expected: Latents
-    found: Latents
-
-
-def _fill(plan: Plan, shop: Workshop) -> Conditioning:
-    ear = _make_audio_encoder(plan, shop)
-    sound = usual_sounds(plan.options.window_samples, 1)[0]
-    tokens = ear.encode(sound)
-    count = len(tokens) + 1
-    check_shapes(plan.given, count, plan.width)
-    bos = _make_text_encoder(plan, shop, count)
-    conditioning = make_conditioning(plan.given, bos, ear.encode, plan.options.window_samples)
-    write_conditioning(shop.folder, conditioning)
-    prompt = np.concatenate([conditioning.bos[None], tokens])[None]
-    _make_decoder(plan, shop, _make_denoiser(plan, shop, prompt))
-    return conditioning
+    That is the bundle, the largest part in float32 twice, and a layout in float32.
+    """
+    sizes = {role: _stored_bytes(role, where) for role, where in sources.checkpoints().items()}
+    again = sum(size for role, size in sizes.items() if options.layout and role in LAYOUT_ROLES)
+    return sum(sizes.values()) + 2 * max(sizes.values()) + again
 
 
-def _make_audio_encoder(plan: Plan, shop: Workshop) -> _Ear:
-    """Prove the encoder on whole windows and, for its open axis, on a shorter one."""
-    shop.report("audio_encoder: loading")
-    encoder = load_encoder(plan.sources.encoder)
-    window = plan.options.window_samples
-    features = Features(window)
-    sounds = usual_sounds(window, SOUNDS_COMPARED)
-    sounds.append(sounds[0][: window // 2])
-    expected = reference_tokens(encoder, [features.prepared(sound) for sound in sounds])
-    raw = [features.raw(sound) for sound in sounds]
-    cases = [Case({"features": one}, [tokens]) for one, tokens in zip(raw, expected, strict=True)]
-    graph = AudioEncoderGraph(encoder, plan.frames)
-    return _Ear(features, shop.make(AUDIO_ENCODER_GRAPH, graph, cases, plan.frames))
+def _stored_bytes(role: str, where: Path | str) -> int:
+    graph = find_onnx_unet(where) if role == "unet" else None
+    return graph.bytes if graph else weights_bytes(where, role)
 
 
-def _make_text_encoder(plan: Plan, shop: Workshop, count: int) -> Embedding | None:
-    """Return the BOS embedding; with a tokenizer at hand, the encoder itself goes into the bundle too."""
-    if plan.text is None or plan.sources.text_encoder is None:
-        return None
-    shop.report("text_encoder: loading")
-    encoder = load_text_encoder(plan.sources.text_encoder)
-    if plan.sources.tokenizer is not None:
-        check_length(plan.text, count)
-        write_tokenizer(load_tokenizer(plan.sources.tokenizer), count, shop.folder / TOKENIZER)
-        ids = example_ids(plan.text, count)
-        case = Case({"input_ids": ids.numpy()}, [reference_text(encoder, ids)])
-        shop.make(TEXT_ENCODER_GRAPH, TextEncoderGraph(encoder), [case])
-    return bos_embedding(encoder, plan.text)
-
-
-def _make_denoiser(plan: Plan, shop: Workshop, prompt: NDArray[np.float32]) -> list[_Pair]:
-    """Prove single steps at both ends of the schedule, then whole runs of every number of steps."""
-    shop.report("denoiser: loading")
-    unet = load_unet(plan.sources.unet)
-    schedule = Schedule(plan.schedule)
-    shape = (1, plan.latents.channels, plan.latents.height, plan.latents.width)
-    graph = DenoiserGraph(unet)
-    rows = schedule.rows(max(STEP_COUNTS))
-    cases = [_step_case(graph, shape, prompt, row[None]) for row in (rows[0], rows[-1])]
-    runs = [Run(steps, prompt, shape) for steps in STEP_COUNTS]
-    expected = [diffusers_latents(unet, plan.scheduler, run) for run in runs]
-    session = shop.make(DENOISER_GRAPH, graph, cases)
-    found = [bundle_latents(session, schedule, run) for run in runs]
-    for run, one, other in zip(runs, expected, found, strict=True):
-        shop.judge(_run_name("latents", run.steps), CHAIN, [one], [other])
-    return [_Pair(run.steps, one, other) for run, one, other in zip(runs, expected, found, strict=True)]
-
-
-def _step_case(
-    graph: DenoiserGraph, shape: tuple[int, ...], prompt: NDArray[np.float32], row: NDArray[np.float32]
-) -> Case:
-    inputs = {
-        "sample": noise(shape, 0).numpy(),
-        "noise": noise(shape, 1).numpy(),
-        "tokens": prompt,
-        "coefficients": row,
+def unpacked(sources: Sources, work: WorkFolder, report: Callable[[str], None]) -> Sources:
+    """Return `sources` with single files unpacked into folders, which a stopped export may have left."""
+    folder = work.root / "unpacked"
+    record = folder / "record.json"
+    key = fingerprint({role: (str(where), state_of(where)) for role, where in sources.checkpoints().items()})
+    found = json.loads(record.read_text()) if record.is_file() else {}
+    if found.get("key") == key:
+        return replace(sources, **found["folders"])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    result = unpack_single_files(sources, folder, report)
+    changed = {
+        role: str(where) for role, where in result.checkpoints().items() if getattr(sources, role, where) != where
     }
-    with torch.inference_mode():
-        outputs = graph(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-    return Case(inputs, [output.numpy() for output in outputs])
+    record.write_text(json.dumps({"key": key, "folders": changed}))
+    return result
 
 
-def _make_decoder(plan: Plan, shop: Workshop, pairs: list[_Pair]) -> None:
-    """Prove the decoder on the latents that diffusers made, and the pictures of the bundle's own latents."""
-    shop.report("decoder: loading")
-    vae = load_vae(plan.sources.vae, plan.vae_class)
-    pictures = [reference_pictures(vae, torch.from_numpy(pair.expected)).numpy() for pair in pairs]
-    cases = [Case({"latents": pair.expected}, [picture]) for pair, picture in zip(pairs, pictures, strict=True)]
-    session = shop.make(DECODER_GRAPH, DecoderGraph(vae), cases)
-    for pair, picture in zip(pairs, pictures, strict=True):
-        shop.judge(_run_name("picture", pair.steps), PICTURE, [picture], session.run({"latents": pair.found}))
+@dataclass(frozen=True)
+class _Export:
+    """The stages of one export, in order."""
+
+    plan: Plan
+    work: WorkFolder
+    journal: Journal
+    report: Callable[[str], None]
+
+    def run(self) -> None:
+        """Make everything but the manifest."""
+        plan, stages = self.plan, Stages(Parts(self.plan, self.report))
+        bos = None
+        if plan.text is not None:
+            bos = self._stage("text_encoder", stages.text_encoder, TEXT_ENCODER_GRAPH.file, TOKENIZER)["bos"]
+        heard = self._stage(
+            "audio_encoder", lambda shop: stages.audio_encoder(shop, bos), AUDIO_ENCODER_GRAPH.file, CONDITIONING
+        )
+        latents = self._stage("denoiser", lambda shop: stages.denoiser(shop, heard), DENOISER_GRAPH.file)
+        self._stage("decoder", lambda shop: stages.decoder(shop, latents), DECODER_GRAPH.file)
+        if plan.options.image_encoder:
+            self._stage("encoder_image", stages.image_encoder, IMAGE_ENCODER_GRAPH.file)
+        if plan.options.layout:
+            self._stage("layout", lambda shop: write_layout(stages.parts, shop), FOLDER)
+
+    def _stage(self, name: str, make: Callable[[Workshop], Arrays], *files: str) -> Arrays:
+        options = self.plan.options
+
+        def in_workshop(proof: Proof) -> Arrays:
+            self.work.clear_scratch()
+            shop = Workshop(
+                self.work.bundle, self.work.scratch, options.storage, options.arithmetic, self.report, proof
+            )
+            self.report(f"{name}: loading")
+            arrays = make(shop)
+            self.work.clear_scratch()
+            free_memory()
+            return arrays
+
+        return self.journal.stage(name, in_workshop, files)
+
+    def manifest(self) -> Manifest:
+        """Return all that `bundle.json` shall say."""
+        plan, options, stages = self.plan, self.plan.options, self.journal.stages.values()
+        proofs = [made.proof for made in stages]
+        choices = tuple(choice for proof in proofs for choice in proof.choices)
+        kept = tuple(one for proof in proofs for one in proof.kept)
+        files = {name: entry for made in stages for name, entry in made.files.items()}
+        return Manifest(
+            name=options.name,
+            licence=options.licence,
+            sources=options.sources,
+            audio=AudioSpec(SAMPLE_RATE, options.window_samples, options.hop_samples, MEL_BINS, options.lead_in),
+            tokens=TokenSpec(plan.count, plan.width),
+            latents=plan.latents,
+            picture=PictureSpec(*options.picture),
+            schedule=plan.schedule,
+            precision=PrecisionSpec(_arithmetic(options, choices), options.storage, kept, choices),
+            files={name: entry for name, entry in files.items() if "/" not in name},  # a layout is for others
+            parity=tuple(figure for proof in proofs for figure in proof.figures),
+            concepts=options.concepts,
+            steps=options.steps,
+            guidance=options.guidance,
+            sizes=plan.sizes,
+        )
 
 
-def _run_name(what: str, steps: int) -> str:
-    return f"{what}, {steps} {'step' if steps == 1 else 'steps'}"
-
-
-def _manifest(plan: Plan, shop: Workshop, conditioning: Conditioning) -> Manifest:
-    options = plan.options
-    height, width = options.picture
-    files = sorted(path for path in shop.folder.iterdir() if path.is_file())
-    return Manifest(
-        name=options.name,
-        licence=options.licence,
-        sources=sources_for_manifest(plan.sources, options),
-        audio=AudioSpec(SAMPLE_RATE, options.window_samples, options.hop_samples, MEL_BINS, options.lead_in),
-        tokens=TokenSpec(*conditioning.negative.shape),
-        latents=plan.latents,
-        picture=PictureSpec(height, width),
-        schedule=plan.schedule,
-        precision=PrecisionSpec("float32", options.storage),
-        files={path.name: describe_file(path) for path in files},
-        parity=tuple(shop.figures),
-        concepts=options.concepts,
-    )
+def _arithmetic(options: Options, choices: tuple[Choice, ...]) -> str:
+    """Return what the bundle computes in: 8 bits only where a component took them."""
+    if options.arithmetic == "int8" and all(choice.arithmetic != "int8" for choice in choices):
+        return "float32"
+    return options.arithmetic

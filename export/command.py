@@ -4,26 +4,44 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.parity import table
 from runtime.errors import ExportError
-from runtime.manifest import LEAD_INS, SAMPLE_RATE, SCHEDULES, STORAGES
+from runtime.manifest import (
+    ARITHMETICS,
+    GUIDANCES,
+    LEAD_INS,
+    MOST_STEPS,
+    SAMPLE_RATE,
+    SCHEDULES,
+    STORAGES,
+    GuidanceSpec,
+)
+from runtime.provider import DEVICES
 
 if TYPE_CHECKING:
     from export.build import Options, Sources
+    from export.checkpoints import Lora
 
 SPACINGS = ("trailing", "leading")
 PARTS = ("unet", "scheduler", "vae")
+LAYOUTS = ("diffusers",)
+NOTHING_TO_COMPILE = "cpu"
+CLASSIC_SCALE = 7.5  # what diffusers' pipelines guide by, and so the reference
 
 EXAMPLES = """\
 examples:
-  clavilux export my-bundle --encoder my/encoder --diffusion stabilityai/sd-turbo
-  clavilux export my-bundle --encoder my/encoder --diffusion my/pipeline --size 256 --no-text
-  clavilux export my-bundle --encoder my/encoder --unet my/unet --scheduler my/scheduler --vae madebyollin/taesd \\
-      --conditioning my/conditioning.safetensors --name evening --licence CC-BY-4.0
+  clavilux export my-bundle --encoder youzarsif/wav2vec2bert_2_diffusion --diffusion stabilityai/sd-turbo
+  clavilux export my-bundle --encoder my/encoder --diffusion stabilityai/sd-turbo --vae madebyollin/taesd \\
+      --precision float16 --device tensorrt-rtx                for a GPU: half the weights, engines for this card
+  clavilux export my-bundle --encoder my/encoder --diffusion stabilityai/stable-diffusion-2-1 \\
+      --steps 50 --guidance classic                            the pictures of the reference, 50 steps each
+  clavilux export my-bundle --encoder my/encoder --diffusion sd15.safetensors --config my/sd15 \\
+      --lora latent-consistency/lcm-lora-sdv1-5 --schedule lcm --steps 4
+  clavilux export my-bundle --encoder my/encoder --diffusion my/pipeline --sizes 384-1024 --batch 4
 """
 
 
@@ -35,50 +53,118 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", default="unspecified", help="under which others may use it (unspecified)")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
     _add_checkpoints(parser.add_argument_group("checkpoints, each a folder or a hub name (owner/repository/subfolder)"))
-    _add_shape(parser.add_argument_group("shape"))
+    _add_shape(parser.add_argument_group("sound and picture"))
+    _add_sampling(parser.add_argument_group("sampling"))
+    _add_arithmetic(parser.add_argument_group("arithmetic, proof and what else is written"))
 
 
 def _add_checkpoints(group: argparse._ArgumentGroup) -> None:
     where = "FOLDER|NAME"
     group.add_argument("--encoder", required=True, metavar=where, help="Wav2Vec2-BERT with an adapter")
-    group.add_argument("--diffusion", metavar=where, help="diffusers pipeline: unet, scheduler, vae and text encoder")
-    group.add_argument("--unet", metavar=where, help="instead of the pipeline's")
+    group.add_argument(
+        "--diffusion", metavar=f"{where}|FILE", help="diffusers pipeline, or a single file: unet, scheduler, vae, text"
+    )
+    group.add_argument("--unet", metavar=f"{where}|FILE", help="instead of the pipeline's; may be optimum's ONNX")
     group.add_argument("--scheduler", metavar=where, help="instead of the pipeline's")
-    group.add_argument("--vae", metavar=where, help="instead of the pipeline's")
+    group.add_argument("--vae", metavar=f"{where}|FILE", help="instead of the pipeline's")
     group.add_argument("--text-encoder", metavar=where, help="instead of the pipeline's; gives the BOS token")
     group.add_argument("--tokenizer", metavar=where, help="instead of the pipeline's")
     group.add_argument("--no-text", action="store_true", help="take BOS from the text encoder, but leave it out")
     group.add_argument("--conditioning", metavar="FILE", help="safetensors with bos, negative, idle, token_mean, ...")
+    group.add_argument("--config", metavar=where, help="pipeline that a single file's configuration is taken from")
+    group.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        type=_lora,
+        metavar=f"{where}|FILE[:SCALE]",
+        help="fused into the UNet; again for more",
+    )
+    group.add_argument("--allow-pickle", action="store_true", help="read weights that are not safetensors")
 
 
 def _add_shape(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--size", type=_size, default=(512, 512), metavar="H[xW]", help="of the pictures, pixels (512)")
+    group.add_argument("--sizes", type=_sizes, metavar="LOW-HIGH", help="sides that can be chosen while it plays")
+    group.add_argument("--batch", type=_count, default=1, metavar="N", help="pictures at once, at most (1)")
     group.add_argument("--window", type=_samples, default=60_000, metavar="S", help="seconds it listens to (3.75)")
     group.add_argument("--hop", type=_samples, default=3200, metavar="S", help="seconds between two listenings (0.2)")
     group.add_argument("--lead-in", choices=LEAD_INS, default=LEAD_INS[0], help="what it met before a sound (nothing)")
-    group.add_argument("--schedule", choices=SCHEDULES, help="instead of the scheduler's own kind")
-    group.add_argument("--spacing", choices=SPACINGS, help="instead of the scheduler's own timesteps")
-    group.add_argument("--storage", choices=STORAGES, default="float16", help="type of the stored weights (float16)")
     group.add_argument(
         "--concepts", type=_names, default=(), metavar="A,B", help="names of the conditioning's concepts"
     )
 
 
+def _add_sampling(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--schedule", choices=SCHEDULES, help="instead of the scheduler's own kind")
+    group.add_argument("--spacing", choices=SPACINGS, help="instead of the scheduler's own timesteps")
+    group.add_argument("--steps", type=_count, default=1, metavar="N", help="to begin with, and at most (1; 4 always)")
+    group.add_argument(
+        "--guidance",
+        choices=GUIDANCES,
+        default=GUIDANCES[0],
+        help="away from white noise: classic doubles the UNet's work, once adds one pass a picture, self none (none)",
+    )
+    group.add_argument(
+        "--guidance-scale", type=float, default=CLASSIC_SCALE, metavar="X", help=f"to begin with ({CLASSIC_SCALE})"
+    )
+    group.add_argument(
+        "--guidance-delta", type=float, default=1.0, metavar="X", help="strength of a residual's negative, 0 to 1 (1)"
+    )
+
+
+def _add_arithmetic(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--precision",
+        choices=ARITHMETICS,
+        default=ARITHMETICS[0],
+        help="float16 for GPUs; int8 is taken where it is faster on this CPU and as good (float32)",
+    )
+    group.add_argument("--storage", choices=STORAGES, default="float16", help="of float32's weights (float16)")
+    group.add_argument("--proof-steps", type=_count, default=4, metavar="N", help="longest run that is compared (4)")
+    group.add_argument("--image-encoder", action="store_true", help="take pictures in too, for image-to-image")
+    group.add_argument("--layout", choices=LAYOUTS, help="also write the plain parts, as optimum does")
+    group.add_argument(
+        "--device",
+        choices=tuple(DEVICES),
+        default=NOTHING_TO_COMPILE,
+        help="compile for this device too (cpu: nothing)",
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Export, print the parity table and say where the bundle lies."""
+    """Export, print the proof and say where the bundle lies."""
     try:
-        from export.build import export_bundle
+        from export.build import run_export
+        from export.summary import summary
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed; run: pip install 'clavilux[export]'") from error
+    from export.staging import work_folder
+
     began = time.monotonic()
 
     def progress(line: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr)
 
-    bundle = export_bundle(sources_from(arguments), arguments.out, options_from(arguments), progress)
-    print(table(bundle.parity))
-    print(bundle.folder)
+    try:
+        report = run_export(sources_from(arguments), arguments.out, options_from(arguments), progress)
+    except (KeyboardInterrupt, SystemExit):
+        kept = work_folder(arguments.out)
+        print(f"stopped; {kept} keeps what is finished, and the same command goes on from there", file=sys.stderr)
+        raise
+    print(summary(report, time.monotonic() - began))
+    _compile(report.bundle.folder, arguments.device, progress)
+    print(report.bundle.folder)
     return 0
+
+
+def _compile(bundle: Path, device: str, progress: Callable[[str], None]) -> None:
+    """Let the device build its engines now, so that the first performance need not wait for them."""
+    if device != NOTHING_TO_COMPILE:
+        from runtime.instrument import open_instrument
+
+        progress(f"compiling for {device}")
+        open_instrument(bundle, device=device)
 
 
 def sources_from(arguments: argparse.Namespace) -> "Sources":
@@ -97,8 +183,14 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
         raise ExportError(f"no --{missing[0]}; give --diffusion, or all of --{', --'.join(PARTS)}")
     else:
         sources = Sources(encoder=arguments.encoder, **named)
-    tokenizer = None if arguments.no_text else sources.tokenizer
-    return replace(sources, tokenizer=tokenizer, conditioning=arguments.conditioning)
+    return replace(
+        sources,
+        tokenizer=None if arguments.no_text else sources.tokenizer,
+        conditioning=arguments.conditioning,
+        lora=tuple(arguments.lora),
+        single_file_config=arguments.config,
+        allow_pickle=arguments.allow_pickle,
+    )
 
 
 def options_from(arguments: argparse.Namespace) -> "Options":
@@ -113,8 +205,16 @@ def options_from(arguments: argparse.Namespace) -> "Options":
         lead_in=arguments.lead_in,
         picture=arguments.size,
         storage=arguments.storage,
+        arithmetic=arguments.precision,
         schedule=arguments.schedule,
         spacing=arguments.spacing,
+        steps=arguments.steps,
+        guidance=_guidance(arguments),
+        sizes=arguments.sizes,
+        batch=arguments.batch,
+        image_encoder=arguments.image_encoder,
+        proof_steps=arguments.proof_steps,
+        layout=arguments.layout,
         concepts=arguments.concepts,
         overwrite=arguments.overwrite,
     )
@@ -126,6 +226,35 @@ def _size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; expected for example 512, or 384x640 (height x width)")
     height = int(found[1])
     return height, int(found[2] or height)
+
+
+def _guidance(arguments: argparse.Namespace) -> GuidanceSpec:
+    if arguments.guidance == "none":
+        return GuidanceSpec()
+    return GuidanceSpec(arguments.guidance, arguments.guidance_scale, arguments.guidance_delta)
+
+
+def _sizes(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
+    if not found or int(found[1]) > int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} are no sizes; expected for example 384-1024")
+    return int(found[1]), int(found[2])
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_STEPS:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 1 to {MOST_STEPS}")
+    return int(text)
+
+
+def _lora(text: str) -> "Lora":
+    from export.checkpoints import Lora
+
+    where, _, scale = text.rpartition(":")
+    try:
+        return Lora(where, float(scale)) if where else Lora(text)
+    except ValueError:  # the colon belongs to the place
+        return Lora(text)
 
 
 def _samples(text: str) -> int:

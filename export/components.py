@@ -4,17 +4,20 @@ Every threshold of the export stands in this file.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, TEXT_ENCODER
+from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, IMAGE_ENCODER, TEXT_ENCODER
 from runtime.errors import ExportError
 from runtime.manifest import MEL_BINS
 
 COEFFICIENTS = 6
 """Columns of `coefficients`: timestep, x0 from sample, x0 from output, next from x0, from sample, from noise."""
+
+GUIDED_COEFFICIENTS = 9
+"""The same, and behind them what makes the guided x0: from x0, from the negative's x0, from sample."""
 
 COLOURS = 3
 
@@ -26,6 +29,16 @@ class Port:
     name: str
     axes: tuple[str | int, ...]
     dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis that may differ from run to run: `multiple` times a number in low..high."""
+
+    name: str
+    low: int
+    high: int
+    multiple: int = 1
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class Component:
     outputs: tuple[Port, ...]
     exact: tuple[Gate, ...]  # the float32 graph against torch
     stored: tuple[Gate, ...]  # the graph as stored in the bundle against the float32 graph
-    open_axes: tuple[str, ...] = ()  # axes that may differ from run to run
+    open_axes: tuple[Axis, ...] = ()
 
     def check(self, arrays: Sequence[NDArray[np.generic]]) -> None:
         """Raise ExportError unless `arrays`, inputs then outputs, have the types and axes declared here."""
@@ -83,7 +96,6 @@ AUDIO_ENCODER_GRAPH = Component(
     outputs=(Port("tokens", ("batch", "audio_tokens", "width")),),
     exact=_EXACT,
     stored=_STORED,
-    open_axes=("frames",),
 )
 DENOISER_GRAPH = Component(
     name="denoiser",
@@ -93,13 +105,39 @@ DENOISER_GRAPH = Component(
     exact=_EXACT,
     stored=_STORED,
 )
+GUIDING = {
+    "none": (),
+    "classic": (Port("negative", ("batch", "prompt", "width")),),
+    "once": (_latents("anchor"),),
+    "self": (_latents("anchor"),),
+}
+"""What the denoiser's graph takes besides, by kind of guidance: the negative prompt, or the x0 that stands for it."""
+
+
+def guided_denoiser(kind: str) -> Component:
+    """Return the denoiser's declaration for one of `runtime.manifest.GUIDANCES`."""
+    if kind == "none":
+        return DENOISER_GRAPH
+    *ports, _ = DENOISER_GRAPH.inputs
+    coefficients = Port("coefficients", ("batch", GUIDED_COEFFICIENTS))
+    return replace(DENOISER_GRAPH, inputs=(*ports, coefficients, *GUIDING[kind]))
+
+
 DECODER_GRAPH = Component(
     name="decoder",
     file=DECODER,
     inputs=(_latents("latents"),),
     outputs=(Port("pictures", ("batch", "height", "width", COLOURS), "uint8"),),
     exact=(Gate("max_abs_error", 1.0),),  # a value that lies on the edge between two levels may fall to either side
-    stored=(Gate("psnr", 40.0, at_least=True),),  # dB
+    stored=(Gate("psnr", 40.0, at_least=True), Gate("ssim", 0.99, at_least=True)),  # dB, and 1 for equal pictures
+)
+IMAGE_ENCODER_GRAPH = Component(
+    name="encoder_image",
+    file=IMAGE_ENCODER,
+    inputs=(Port("pictures", ("batch", "height", "width", COLOURS), "uint8"),),
+    outputs=(_latents("latents"),),
+    exact=_EXACT,
+    stored=_STORED,
 )
 TEXT_ENCODER_GRAPH = Component(
     name="text_encoder",
@@ -110,10 +148,10 @@ TEXT_ENCODER_GRAPH = Component(
     stored=_STORED,
 )
 
-COMPONENTS = (AUDIO_ENCODER_GRAPH, DENOISER_GRAPH, DECODER_GRAPH, TEXT_ENCODER_GRAPH)
+COMPONENTS = (AUDIO_ENCODER_GRAPH, DENOISER_GRAPH, DECODER_GRAPH, IMAGE_ENCODER_GRAPH, TEXT_ENCODER_GRAPH)
 
 CHAIN = (Gate("relative_l2", 0.05),)
 """Latents after all steps of the bundle's graphs, against diffusers' own loop."""
 
-PICTURE = (Gate("psnr", 30.0, at_least=True),)
-"""The bundle's picture, in dB, against diffusers' own."""
+PICTURE = (Gate("psnr", 30.0, at_least=True), Gate("ssim", 0.95, at_least=True))
+"""The bundle's picture against diffusers' own: in dB, and in structural similarity."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from export.sounds import Samples, room, usual_sounds, white_noise
+from export.sounds import Samples, room, usual_sounds
 from runtime.bundle import Conditioning
 from runtime.errors import ExportError
 
@@ -55,13 +55,13 @@ def check_shapes(given: Mapping[str, Embedding], count: int, width: int) -> None
 
 
 def make_conditioning(
-    given: Mapping[str, Embedding], bos: Embedding | None, encode: Encode, window_samples: int
+    given: Mapping[str, Embedding], bos: Embedding | None, hiss: Embedding, encode: Encode, window_samples: int
 ) -> Conditioning:
     """Return complete conditioning: `given` entries as they are, the others computed.
 
-    The negative embedding is the reference's: BOS and what the encoder makes of white noise, one seeded draw. Idle is
-    the same for the hush of a room; statistics run over a fixed set of synthetic sounds. Raises ExportError without a
-    BOS embedding, which only a text encoder or the given file can tell.
+    The negative embedding is the reference's: BOS and `hiss`, what the encoder makes of white noise, one seeded draw.
+    Idle is the same for the hush of a room; statistics run over a fixed set of synthetic sounds. Raises ExportError
+    without a BOS embedding, which only a text encoder or the given file can tell.
     """
     bos = given.get("bos", bos)
     if bos is None:
@@ -71,7 +71,7 @@ def make_conditioning(
         return np.concatenate([bos[None], encode(samples)]).astype(np.float32)
 
     computed: dict[str, Callable[[], Embedding]] = {
-        "negative": lambda: prompt(white_noise(window_samples, SEED)),
+        "negative": lambda: np.concatenate([bos[None], hiss]).astype(np.float32),
         "idle": lambda: prompt(room(window_samples, SEED)),
     }
     arrays = {name: given[name] if name in given else compute() for name, compute in computed.items()}

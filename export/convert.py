@@ -1,9 +1,10 @@
 """From a torch module to an ONNX graph, and from float32 weights to weights stored in float16.
 
 Stored weights are cast back by `Cast` nodes that ONNX Runtime folds when it loads the graph: half the bytes on disk,
-float32 arithmetic afterwards.
+float32 arithmetic afterwards. Float16 arithmetic is `export.half`.
 """
 
+import ast
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,25 +17,30 @@ import torch
 from torch import Tensor, nn
 
 from export.components import Component
+from export.half import LARGEST_FLOAT16
 from runtime.errors import ExportError
 
 SMALLEST_STORED = 1024
 """Weights with fewer elements (biases, norms) stay float32: they cost nothing and carry much."""
 
-LARGEST_FLOAT16 = 65504.0
-LARGEST_SINGLE_FILE = 1_900_000_000  # bytes; protobuf ends at 2 GiB
-LEAST_FRAMES = 2
+LARGEST_SINGLE_FILE = 256 * 2**20  # bytes; weights in a file of their own are mapped, not copied, by whoever loads them
+SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
+OUTSIDE = "clavilux.outside"
+"""Marks nodes of our own pre- and post-processing, which stand beside the model in a graph's module."""
+
+_WRAPPER_DEPTH = 2  # scopes of a node that the outermost module itself computes: "", then the node's name
 
 
-def to_onnx(module: nn.Module, component: Component, example: Mapping[str, Tensor], longest: int) -> ir.Model:
-    """Return the graph of `module`, traced on `example`; its open axes run from 2 to `longest`.
+def to_onnx(module: nn.Module, component: Component, example: Mapping[str, Tensor]) -> ir.Model:
+    """Return the graph of `module`, traced on `example`; its open axes run as the component declares them.
 
-    Raises ExportError, naming the component, when torch cannot trace it.
+    The example must not have size 1 on an open axis: torch would fix it. Raises ExportError, naming the component,
+    when torch cannot trace it.
     """
-    axis = torch.export.Dim(component.open_axes[0], min=LEAST_FRAMES, max=longest) if component.open_axes else None
+    dims = {axis.name: torch.export.Dim(axis.name, min=axis.low, max=axis.high) for axis in component.open_axes}
+    axes = {axis.name: axis.multiple * dims[axis.name] for axis in component.open_axes}
     shapes = {
-        port.name: {i: axis for i, name in enumerate(port.axes) if name in component.open_axes}
-        for port in component.inputs
+        port.name: {i: axes[name] for i, name in enumerate(port.axes) if name in axes} for port in component.inputs
     }
     with torch.inference_mode(), _quiet_tracing():
         try:
@@ -43,7 +49,7 @@ def to_onnx(module: nn.Module, component: Component, example: Mapping[str, Tenso
                 kwargs=dict(example),
                 input_names=[port.name for port in component.inputs],
                 output_names=[port.name for port in component.outputs],
-                dynamic_shapes=shapes if axis else None,
+                dynamic_shapes=shapes if axes else None,
                 dynamo=True,
                 verbose=False,
             )
@@ -58,7 +64,9 @@ def to_onnx(module: nn.Module, component: Component, example: Mapping[str, Tenso
 def _without_origins(model: ir.Model) -> ir.Model:
     """Take out what the exporter notes down about its source lines: paths of this machine, and half of a small file."""
     for node in model.graph.all_nodes():
+        outside = len(ast.literal_eval(node.metadata_props.get(SCOPES, "[]"))) == _WRAPPER_DEPTH
         node.metadata_props.clear()
+        node.metadata_props.update({OUTSIDE: "1"} if outside else {})
         node.doc_string = None
         for value in node.outputs:
             value.metadata_props.clear()
@@ -67,6 +75,23 @@ def _without_origins(model: ir.Model) -> ir.Model:
     model.graph.metadata_props.clear()
     model.metadata_props.clear()
     return model
+
+
+def outside_nodes(graph: ir.Graph) -> set[str]:
+    """Return the names of the nodes that are our own pre- and post-processing, and take their marks off."""
+    return {str(node.name) for node in graph if node.metadata_props.pop(OUTSIDE, None)}
+
+
+def empty(module: nn.Module) -> None:
+    """Let go of the weights of a module that is not needed any more: the exporter's own caches keep its tensors."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = torch.empty(0)
+
+
+def release(model: ir.Model) -> None:
+    """Let go of the weights of a graph that is written: the exporter's own caches would keep them in memory."""
+    for value in model.graph.initializers.values():
+        value.const_value = None
 
 
 @contextmanager
@@ -79,19 +104,20 @@ def _quiet_tracing() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", r"# The axis name: .* will not be used", UserWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
-def save(model: ir.Model, path: Path) -> None:
-    """Write `model` to `path`; weights go into `<name>.data` beside it when one file cannot hold them."""
+def save(model: ir.Model, path: Path, suffix: str = ".data") -> None:
+    """Write `model` to `path`; large weights go into a file of their own beside it, named as it and `suffix`."""
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     if size > LARGEST_SINGLE_FILE:
-        ir.save(model, path, external_data=f"{path.name}.data")
+        ir.save(model, path, external_data=f"{path.name}{suffix}")
     else:
-        ir.save(model, path)
+        ir.save(ir.external_data.load_to_model(model), path)  # weights that lie beside another graph come along
 
 
 def store_half(model: ir.Model) -> ir.Model:

@@ -14,6 +14,9 @@ Array = NDArray[np.generic]
 BEST_PSNR = 120.0
 """What identical pictures score, in dB: infinity has no place in a manifest."""
 
+LARGEST_LEVEL = 255
+SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels; Wang et al. 2004, section III.C
+SSIM_STABILISERS = (0.01, 0.03)  # their K1 and K2
 _TINY = 1e-12  # keeps quotients of empty signals finite
 
 
@@ -41,7 +44,30 @@ def cosine(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
 def psnr(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
     """Return the peak signal-to-noise ratio of 8-bit pictures in dB."""
     error = float(np.mean((found - expected) ** 2))
-    return BEST_PSNR if error == 0 else min(BEST_PSNR, 10 * float(np.log10(255**2 / error)))
+    return BEST_PSNR if error == 0 else min(BEST_PSNR, 10 * float(np.log10(LARGEST_LEVEL**2 / error)))
+
+
+def ssim(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
+    """Return the mean structural similarity of 8-bit pictures [B, H, W, C] (Wang et al. 2004, eq. 13)."""
+    means = [_blur(picture) for picture in (expected, found)]
+    variances = [_blur(picture**2) - mean**2 for picture, mean in zip((expected, found), means, strict=True)]
+    covariance = _blur(expected * found) - means[0] * means[1]
+    light, contrast = ((share * LARGEST_LEVEL) ** 2 for share in SSIM_STABILISERS)
+    numerator = (2 * means[0] * means[1] + light) * (2 * covariance + contrast)
+    denominator = (means[0] ** 2 + means[1] ** 2 + light) * (sum(variances) + contrast)
+    return float(np.mean(numerator / denominator))
+
+
+def _blur(pictures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the average under a Gaussian window at every place where it fits, over axes 1 and 2."""
+    reach = np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2
+    weights = np.exp(-(reach**2) / (2 * SSIM_SIGMA**2))
+    weights /= weights.sum()
+    for axis in (1, 2):
+        views = np.lib.stride_tricks.sliding_window_view(pictures, min(SSIM_WINDOW, pictures.shape[axis]), axis)
+        kept = weights[: views.shape[-1]]
+        pictures = views @ (kept / kept.sum())
+    return pictures
 
 
 FIGURES = {
@@ -50,6 +76,7 @@ FIGURES = {
     "relative_l2": relative_l2,
     "cosine": cosine,
     "psnr": psnr,
+    "ssim": ssim,
 }
 
 
@@ -89,6 +116,11 @@ def table(figures: Sequence[ParityFigure]) -> str:
     """Return `figures` as a table for people."""
     rows = [("component", "figure", "value", "threshold")]
     rows += [(one.component, one.figure, f"{one.value:.3g}", f"{one.threshold:g}") for one in figures]
+    return columns(rows)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return `rows` as lines of text whose cells stand under each other."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(_line(row, widths) for row in rows)
 

@@ -4,18 +4,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.audio import check_encoder, most_frames, token_width
-from export.checkpoints import Config, Sources, origin, read_config
+from export.audio import check_encoder, most_frames, token_count, token_width
+from export.checkpoints import Config, Sources, origin, read_config, revision
 from export.conditioning import Embedding, check_concepts, read_given
 from export.decoder import check_vae, upscaling
-from export.denoiser import check_unet
-from export.schedule import read_schedule
-from export.text import check_text_encoder
+from export.denoiser import check_unet, downscaling
+from export.schedule import ScheduleChoice, read_schedule
+from export.text import check_length, check_text_encoder
 from runtime.errors import ExportError
-from runtime.manifest import FRAME_LENGTH, FRAME_STEP, LEAD_INS, STORAGES, LatentSpec, ScheduleSpec, Source
+from runtime.manifest import (
+    ARITHMETICS,
+    FRAME_LENGTH,
+    FRAME_STEP,
+    GUIDANCES,
+    LEAD_INS,
+    MOST_GUIDANCE,
+    STORAGES,
+    GuidanceSpec,
+    LatentSpec,
+    ScheduleSpec,
+    SizeSpec,
+    Source,
+)
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 SHORTEST_WINDOW = FRAME_LENGTH + FRAME_STEP  # samples: two frames, the least that has a variance
+
+LAYOUTS = ("diffusers",)
+
+RESIDUAL = ("once", "self")
+NO_GUIDANCE = GuidanceSpec()
 
 
 @dataclass(frozen=True)
@@ -28,9 +46,17 @@ class Options:
     hop_samples: int = 3200  # at 16 kHz: 0.2 s
     lead_in: str = LEAD_INS[0]  # what the encoder was trained to meet before a sound began
     picture: tuple[int, int] = (512, 512)  # height, width in pixels
-    storage: str = "float16"  # type of the stored weights; arithmetic is float32
+    storage: str = "float16"  # type of the stored weights where arithmetic is float32
+    arithmetic: str = "float32"  # or "float16", for GPUs; or "int8", where it is faster and as good
     schedule: str | None = None  # "euler", "ddim" or "lcm" instead of the scheduler's own class
     spacing: str | None = None  # "trailing" or "leading" instead of the scheduler's own timesteps
+    steps: int = 1  # to begin with; the bundle can do any number up to this, and up to LEAST_STEP_COUNTS
+    guidance: GuidanceSpec = NO_GUIDANCE
+    sizes: tuple[int, int] | None = None  # smallest and largest side of pictures, pixels; None: `picture` only
+    batch: int = 1  # pictures at once, at most
+    image_encoder: bool = False  # also take pictures in
+    layout: str | None = None  # one of LAYOUTS: also write the plain parts as other programs load them
+    proof_steps: int = 4  # whole runs are compared with diffusers' up to this many steps
     concepts: tuple[str, ...] = ()  # names of the embeddings in the given conditioning
     sources: tuple[Source, ...] = ()  # for the manifest; empty: taken from the checkpoints' names
     overwrite: bool = False  # replace a bundle that is there
@@ -44,10 +70,12 @@ class Plan:
     options: Options
     width: int  # of a token
     frames: int  # padded length of a window
+    count: int  # tokens of a prompt, BOS included
     latents: LatentSpec
     schedule: ScheduleSpec
     scheduler: Any  # diffusers' own, the reference for `schedule`
     vae_class: str
+    sizes: SizeSpec | None
     text: Config | None
     given: Mapping[str, Embedding]
 
@@ -58,17 +86,18 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     Raises ExportError, naming what was found and what was expected.
     """
     _check_options(options)
+    _check_guidance(options.guidance)
     encoder = read_config(sources.encoder, "encoder")
     check_encoder(encoder, sources.encoder)
     vae = read_config(sources.vae, "vae")
     check_vae(vae, sources.vae)
     width, channels = token_width(encoder), vae.get("latent_channels", 4)
-    check_unet(read_config(sources.unet, "unet"), sources.unet, width=width, latent_channels=channels)
+    unet = read_config(sources.unet, "unet")
+    check_unet(unet, sources.unet, width=width, latent_channels=channels)
     scheduler, schedule = read_schedule(
         read_config(sources.scheduler, "scheduler", SCHEDULER_CONFIG),
         sources.scheduler,
-        options.schedule,
-        options.spacing,
+        ScheduleChoice(options.schedule, options.spacing, options.steps),
     )
     text = read_config(sources.text_encoder, "text encoder") if sources.text_encoder else None
     if text is not None:
@@ -77,15 +106,21 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     check_concepts(given, options.concepts)
     if text is None and "bos" not in given:
         raise ExportError("there is no BOS embedding; give a text encoder, or a conditioning file that holds 'bos'")
+    frames = most_frames(options.window_samples)
+    count = token_count(encoder, frames) + 1
+    if text is not None and sources.tokenizer is not None:
+        check_length(text, count)
     return Plan(
         sources=sources,
         options=options,
         width=width,
-        frames=most_frames(options.window_samples),
+        frames=frames,
+        count=count,
         latents=_latents(options, channels, upscaling(vae)),
         schedule=schedule,
         scheduler=scheduler,
         vae_class=vae["_class_name"],
+        sizes=_sizes(options, upscaling(vae) * downscaling(unet)),
         text=text,
         given=given,
     )
@@ -99,8 +134,14 @@ def _check_options(options: Options) -> None:
         raise ExportError(f"the window has {options.window_samples} samples; expected {SHORTEST_WINDOW} or more")
     if options.hop_samples > options.window_samples:
         raise ExportError(f"the hop ({options.hop_samples}) is longer than the window ({options.window_samples})")
-    if options.storage not in STORAGES:
-        raise ExportError(f"the storage is {options.storage!r}; expected one of {', '.join(STORAGES)}")
+    for key, value, choices in (
+        ("storage", options.storage, STORAGES),
+        ("arithmetic", options.arithmetic, ARITHMETICS),
+        ("guidance", options.guidance.kind, GUIDANCES),
+        ("layout", options.layout or LAYOUTS[0], LAYOUTS),
+    ):
+        if value not in choices:
+            raise ExportError(f"the {key} is {value!r}; expected one of {', '.join(choices)}")
 
 
 def _latents(options: Options, channels: int, factor: int) -> LatentSpec:
@@ -110,9 +151,28 @@ def _latents(options: Options, channels: int, factor: int) -> LatentSpec:
     return LatentSpec(channels, height // factor, width // factor)
 
 
-def sources_for_manifest(sources: Sources, options: Options) -> tuple[Source, ...]:
-    """Return the given sources, or one per checkpoint, named without any path of this machine."""
-    if options.sources:
-        return options.sources
-    named = {role: where for role, where in vars(sources).items() if where is not None}
-    return tuple(Source(role, origin(where)) for role, where in named.items())
+def _check_guidance(guidance: GuidanceSpec) -> None:
+    for key, value, most in (("scale", guidance.scale, MOST_GUIDANCE), ("delta", guidance.delta, 1.0)):
+        if not 0 <= value <= most:
+            raise ExportError(f"the guidance has {key} {value:g}; expected 0 to {most:g}")
+    if guidance.kind not in RESIDUAL and guidance.delta != 1:
+        raise ExportError(f"the guidance is {guidance.kind!r} with delta {guidance.delta}; delta is for {RESIDUAL}")
+
+
+def _sizes(options: Options, multiple: int) -> SizeSpec | None:
+    """Return what sizes the graphs will take, every side a multiple of what the UNet and the VAE halve."""
+    if options.sizes is None and options.batch == 1:
+        return None
+    smallest, largest = options.sizes or (min(options.picture), max(options.picture))
+    for side in (smallest, largest, *options.picture):
+        if side % multiple or not smallest <= side <= largest:
+            raise ExportError(
+                f"the size {side} does not fit sizes from {smallest} to {largest}; expected multiples of {multiple} "
+                "between them"
+            )
+    return SizeSpec(smallest, largest, multiple, options.batch)
+
+
+def sources_for_manifest(sources: Sources) -> tuple[Source, ...]:
+    """Return one entry per checkpoint, named without any path of this machine."""
+    return tuple(Source(role, origin(where), revision(where)) for role, where in sources.checkpoints().items())

@@ -1,6 +1,7 @@
 """A diffusers scheduler becomes plain numbers for the manifest, so that the runtime needs no scheduler."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
@@ -10,8 +11,8 @@ from runtime.manifest import PREDICTIONS, ScheduleSpec
 
 KINDS = {"EulerDiscreteScheduler": "euler", "DDIMScheduler": "ddim", "LCMScheduler": "lcm"}
 CLASSES = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "lcm": LCMScheduler}
-STEP_COUNTS = (1, 2, 3, 4)
-"""Numbers of steps whose timesteps go into the manifest."""
+LEAST_STEP_COUNTS = 4
+"""The manifest has timesteps for 1 to this many steps, and on to what the bundle begins with."""
 
 SPACINGS = ("trailing", "leading")
 """How timesteps may lie. With diffusers' `linspace` one step would start, and end, at timestep 0."""
@@ -31,21 +32,31 @@ _PLAIN = {
 """Settings that the runtime's rows of numbers can express, by name; None stands for a setting that is absent."""
 
 
+@dataclass(frozen=True)
+class ScheduleChoice:
+    """What is chosen instead of the configuration's own."""
+
+    kind: str | None = None  # one of CLASSES
+    spacing: str | None = None  # one of SPACINGS
+    steps: int = 1  # the bundle shall have timesteps for this many
+
+
 def read_schedule(
-    config: Mapping[str, Any], where: object, kind: str | None = None, spacing: str | None = None
+    config: Mapping[str, Any], where: object, choice: ScheduleChoice = ScheduleChoice()
 ) -> tuple[Any, ScheduleSpec]:
     """Return the diffusers scheduler of this configuration, and its numbers.
 
-    `kind`, one of CLASSES, makes that scheduler of the configuration instead of its own; `spacing`, one of SPACINGS,
-    replaces its timestep_spacing. Raises ExportError for a scheduler or a setting that the runtime cannot express.
+    Raises ExportError for a scheduler, a setting or a number of steps that the runtime or the scheduler cannot express.
     """
-    kind = kind or _kind(config, where)
-    scheduler = CLASSES[kind].from_config(dict(config) | ({"timestep_spacing": spacing} if spacing else {}))
+    kind = choice.kind or _kind(config, where)
+    spacing = {"timestep_spacing": choice.spacing} if choice.spacing else {}
+    scheduler = CLASSES[kind].from_config(dict(config) | spacing)
     _check_settings(scheduler, kind, where)
     prediction = scheduler.config.prediction_type
     if prediction not in PREDICTIONS:
         raise ExportError(f"scheduler {where} predicts {prediction!r}; expected one of {', '.join(PREDICTIONS)}")
-    timesteps = {count: _timesteps(scheduler, count) for count in STEP_COUNTS}
+    most = max(LEAST_STEP_COUNTS, choice.steps)
+    timesteps = {count: _timesteps(scheduler, count, where) for count in range(1, most + 1)}
     return scheduler, ScheduleSpec(
         kind=kind,
         prediction=prediction,
@@ -78,8 +89,12 @@ def _check_settings(scheduler: Any, kind: str, where: object) -> None:
         )
 
 
-def _timesteps(scheduler: Any, count: int) -> tuple[float, ...]:
-    scheduler.set_timesteps(count)
+def _timesteps(scheduler: Any, count: int, where: object) -> tuple[float, ...]:
+    try:
+        scheduler.set_timesteps(count)
+    except ValueError as error:
+        line = str(error).strip().splitlines()[0]
+        raise ExportError(f"scheduler {where} cannot do {count} steps: {line}") from error
     return tuple(float(timestep) for timestep in scheduler.timesteps)
 
 

@@ -11,6 +11,7 @@ Samples = NDArray[np.float32]
 
 NOISE_AMPLITUDE = 0.01  # of the reference's negative prompt: the standard deviation of its white noise
 NOISE_SECONDS = 4  # its length
+NOISE_SEED = 0
 ROOM_AMPLITUDE = 1e-3  # about -60 dBFS: a quiet room
 HARMONICS = 12
 
@@ -19,6 +20,11 @@ def white_noise(samples: int, seed: int) -> Samples:
     """Return the beginning of one seeded draw of the reference's negative sound."""
     whole = np.random.default_rng(seed).standard_normal(max(samples, NOISE_SECONDS * SAMPLE_RATE))
     return np.asarray(NOISE_AMPLITUDE * whole[:samples], np.float32)
+
+
+def reference_hiss(window_samples: int) -> Samples:
+    """Return the reference's negative sound at its full length, 4 s, or a whole window where that is longer."""
+    return white_noise(max(window_samples, NOISE_SECONDS * SAMPLE_RATE), NOISE_SEED)
 
 
 def room(samples: int, seed: int) -> Samples:

@@ -7,6 +7,7 @@ The folder looks as a user's does: `encoder/` beside `pipeline/{unet,scheduler,v
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, Wav2Vec2BertConfig, Wav2
 
 from export.build import Options, Sources, export_bundle
 from runtime.bundle import Bundle
+from runtime.manifest import GuidanceSpec
 
 WIDTH = 32  # of a token
 WINDOW_SAMPLES = 32_000  # 2 s: 198 frames, 100 stacked, 25 tokens
@@ -156,6 +158,21 @@ def tiny_options(name: str = "tiny") -> Options:
 def export_tiny(checkpoints: Path) -> Path:
     """Export `checkpoints` to `bundle` beside their parts and return the bundle's folder."""
     return export_bundle(tiny_sources(checkpoints), checkpoints / "bundle", tiny_options()).folder
+
+
+def export_flexible(checkpoints: Path) -> Path:
+    """Export a bundle of many sizes and four pictures at once, with guidance and an image encoder, without words."""
+    sources = replace(tiny_sources(checkpoints), tokenizer=None)
+    options = replace(
+        tiny_options("flexible"),
+        sizes=(32, 128),
+        batch=4,
+        steps=6,
+        guidance=GuidanceSpec("classic", 2.5),
+        image_encoder=True,
+        proof_steps=2,
+    )
+    return export_bundle(sources, checkpoints / "flexible", options).folder
 
 
 def tiny_bundle(folder: Path) -> Path:

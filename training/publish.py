@@ -42,7 +42,13 @@ def publish(work: Path, out: Path, times: Mapping[str, Times]) -> None:
 
 def export(work: Path, out: Path) -> None:
     """Write the bundle, replacing one that is there."""
-    parts = {name: work / name for name in ("encoder", "unet", "scheduler", "vae")}
+    sources = Sources(
+        encoder=work / "encoder",
+        unet=work / "unet",
+        scheduler=work / "scheduler",
+        vae=work / "vae",
+        conditioning=work / "conditioning.safetensors",
+    )
     options = Options(
         name="lumia",
         licence=LICENCE,
@@ -54,7 +60,7 @@ def export(work: Path, out: Path) -> None:
         sources=tuple(Source(name, "trained from scratch", REVISION, LICENCE) for name in ("encoder", "unet", "vae")),
         overwrite=True,
     )
-    export_bundle(Sources(**parts, conditioning=work / "conditioning.safetensors"), out, options, LOG.info)
+    export_bundle(sources, out, options, LOG.info)
 
 
 def contact_sheet(bundle: Path, bank: ClipBank, path: Path) -> None:

@@ -1,8 +1,10 @@
 """Exporting whole bundles, and what they compute."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +13,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, Stab
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from export import build
+from export import stages
 from export.audio import Features, reference_tokens
-from export.build import export_bundle
+from export.build import export_bundle, room_needed
 from export.chain import Run, bundle_latents, noise
 from export.checkpoints import load_encoder, load_text_encoder, load_unet, load_vae
 from export.components import AUDIO_ENCODER_GRAPH, Gate
@@ -36,7 +38,7 @@ def bundle(tiny_bundle: Path) -> Bundle:
 def test_every_component_and_every_whole_run_has_its_proof(bundle: Bundle):
     proved = {figure.component for figure in bundle.parity}
     parts = ("audio_encoder", "text_encoder", "denoiser", "decoder")
-    runs = ("1 step", "2 steps", "3 steps", "4 steps")
+    runs = ("1 step", "2 steps")
     expected = {*parts, *(f"{part}, stored" for part in parts)}
     assert proved == expected | {f"{what}, {run}" for what in ("latents", "picture") for run in runs}
 
@@ -121,10 +123,31 @@ def test_different_sounds_give_different_pictures(bundle: Bundle):
 
 def test_a_failing_proof_writes_no_bundle(tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     impossible = replace(AUDIO_ENCODER_GRAPH, exact=(Gate("max_abs_error", -1.0),))
-    monkeypatch.setattr(build, "AUDIO_ENCODER_GRAPH", impossible)
+    monkeypatch.setattr(stages, "AUDIO_ENCODER_GRAPH", impossible)
     with pytest.raises(ExportError, match=r"audio_encoder: max_abs_error is .*; expected at most -1"):
         export_bundle(tiny_sources(tiny_checkpoints), tmp_path / "bundle", tiny_options())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_room_nothing_is_begun(tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(ExportError, match=r"needs .* while it is made, .* are free; make room"):
+        export_bundle(tiny_sources(tiny_checkpoints), tmp_path / "bundle", tiny_options())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_room_needed_is_the_bundle_and_its_largest_part_twice(tiny_checkpoints: Path):
+    parts = ("encoder", *(f"pipeline/{name}" for name in ("unet", "vae", "text_encoder")))
+    files = [path.stat().st_size for part in parts for path in (tiny_checkpoints / part).glob("*.safetensors")]
+    assert room_needed(tiny_sources(tiny_checkpoints), tiny_options()) == sum(files) + 2 * max(files)
+
+
+@pytest.mark.parametrize(
+    ("steps", "most", "proved"),
+    [(1, 4, [1, 2]), (2, 4, [1, 2]), (3, 4, [1, 3]), (50, 4, [1, 4]), (50, 50, [1, 50]), (4, 1, [1, 2])],
+)
+def test_whole_runs_are_proved_for_one_step_and_for_the_usual_number(steps: int, most: int, proved: list[int]):
+    assert stages.proof_steps(replace(tiny_options(), steps=steps, proof_steps=most)) == proved
 
 
 def test_a_bundle_in_the_way_is_left_alone(tiny_checkpoints: Path, tiny_bundle: Path):
@@ -154,7 +177,9 @@ def second(tiny_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     told: list[str] = []
     options = replace(tiny_options("second"), storage="float32", concepts=("bell",), picture=(16, 24))
     bundle = export_bundle(sources, folder / "bundle", options, told.append)
-    assert told[0] == "audio_encoder: loading"
+    assert [line for line in told if line.endswith(": loading")] == [
+        *("text_encoder: loading", "audio_encoder: loading", "denoiser: loading", "decoder: loading")
+    ]
     return bundle
 
 

@@ -1,14 +1,18 @@
 """Finding and loading checkpoints."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
 from export.checkpoints import (
+    Lora,
     Sources,
     load_encoder,
     load_text_encoder,
@@ -18,8 +22,11 @@ from export.checkpoints import (
     origin,
     place,
     read_config,
+    weights_bytes,
 )
 from runtime.errors import ExportError
+from tests.export.hub import use_cache
+from tests.tiny import WIDTH, write_encoder
 
 
 @pytest.fixture
@@ -89,35 +96,6 @@ def test_a_configuration_is_read_from_its_folder(tiny_checkpoints: Path):
     assert read_config(tiny_checkpoints / "encoder", "encoder")["model_type"] == "wav2vec2-bert"
 
 
-def test_a_configuration_is_read_from_the_hubs_cache(tiny_checkpoints: Path, monkeypatch: pytest.MonkeyPatch):
-    asked: list[tuple[str, str, str | None]] = []
-
-    def download(name: str, file: str, subfolder: str | None = None) -> str:
-        asked.append((name, file, subfolder))
-        return str(tiny_checkpoints / "encoder" / "config.json")
-
-    monkeypatch.setattr("export.checkpoints.hf_hub_download", download)
-    assert read_config("me/models/encoder", "encoder")["model_type"] == "wav2vec2-bert"
-    assert asked == [("me/models", "config.json", "encoder")]
-
-
-def test_an_unreachable_hub_is_one_line(monkeypatch: pytest.MonkeyPatch):
-    def download(*_: object, **__: object) -> str:
-        raise OSError("cannot reach the hub\nand much more to read")
-
-    monkeypatch.setattr("export.checkpoints.hf_hub_download", download)
-    message = refusal(read_config, "me/encoder", "encoder")
-    assert message == "encoder me/encoder cannot be loaded: cannot reach the hub"
-
-
-def test_an_error_without_words_is_named_by_its_type(monkeypatch: pytest.MonkeyPatch):
-    def download(*_: object, **__: object) -> str:
-        raise TimeoutError
-
-    monkeypatch.setattr("export.checkpoints.hf_hub_download", download)
-    assert "cannot be loaded: TimeoutError" in refusal(read_config, "me/encoder", "encoder")
-
-
 def test_a_folder_without_configuration_is_refused(tmp_path: Path):
     assert "has no config.json" in refusal(read_config, tmp_path, "encoder")
 
@@ -171,14 +149,178 @@ def test_weights_of_another_shape_are_refused(copied: Callable):
 def test_a_damaged_weights_file_is_refused(copied: Callable):
     folder = copied("encoder")
     (folder / "model.safetensors").write_bytes(b"damaged beyond repair")
-    assert "cannot be loaded" in refusal(load_encoder, folder)
+    assert "model.safetensors is not a safetensors file" in refusal(load_encoder, folder)
 
 
-def test_pickled_weights_are_not_read(copied: Callable):
+def test_weights_whose_download_broke_off_are_refused(copied: Callable):
+    file = copied("pipeline/unet") / "diffusion_pytorch_model.safetensors"
+    size = file.stat().st_size
+    file.write_bytes(file.read_bytes()[: size // 2])
+    assert f"is cut off; found {size // 2} bytes, expected {size}" in refusal(load_unet, file.parent)
+
+
+def test_a_folder_without_weights_is_refused(copied: Callable):
     folder = copied("encoder")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert "cannot be loaded" in refusal(load_encoder, folder)
+    (folder / "model.safetensors").unlink()
+    assert "has no model.safetensors; expected safetensors" in refusal(load_encoder, folder)
+
+
+def pickled(folder: Path, file: str) -> Path:
+    """Turn the safetensors `file` of `folder` into the pickle that the libraries would have written."""
+    names = {"model.safetensors": "pytorch_model.bin"}
+    torch.save(load_file(folder / file), folder / names.get(file, file.replace(".safetensors", ".bin")))
+    (folder / file).unlink()
+    return folder
+
+
+PARTS = [
+    (load_encoder, "encoder", "model.safetensors"),
+    (load_unet, "pipeline/unet", "diffusion_pytorch_model.safetensors"),
+]
+
+
+@pytest.mark.parametrize(("load", "part", "file"), PARTS)
+def test_pickled_weights_are_read_only_when_it_is_allowed(
+    copied: Callable, tiny_checkpoints: Path, load: Callable, part: str, file: str
+):
+    folder = pickled(copied(part), file)
+    assert "has only pickled weights (" in refusal(load, folder)
+    assert "; expected safetensors; with --allow-pickle pickles are read too" in refusal(load, folder)
+    assert_same(load(folder, allow_pickle=True), load(tiny_checkpoints / part))
+
+
+@pytest.mark.parametrize(("load", "part", "file"), PARTS)
+def test_a_pickle_that_holds_more_than_tensors_is_never_read(copied: Callable, load: Callable, part: str, file: str):
+    folder = pickled(copied(part), file)
+    torch.save({"callback": shutil.rmtree}, next(folder.glob("*.bin")))
+    assert load.__name__.removeprefix("load_") in refusal(lambda: load(folder, allow_pickle=True))
+
+
+def test_safetensors_are_preferred_to_pickles(copied: Callable):
+    folder = copied("encoder")
+    (folder / "pytorch_model.bin").write_bytes(b"never looked at")
+    assert load_encoder(folder, allow_pickle=True)
+
+
+def assert_same(found: torch.nn.Module, expected: torch.nn.Module) -> None:
+    state = found.state_dict()
+    for name, weight in expected.state_dict().items():
+        assert torch.equal(state[name], weight), name
+
+
+@pytest.mark.parametrize(("load", "part", "file"), PARTS)
+def test_a_half_precision_variant_is_taken_when_there_is_nothing_else(
+    copied: Callable, load: Callable, part: str, file: str
+):
+    folder = copied(part)
+    half = {name: weight.half() for name, weight in load_file(folder / file).items()}
+    (folder / file).unlink()
+    variant = file.replace(".safetensors", ".fp16.safetensors")
+    save_file(half, folder / variant, {"format": "pt"})
+    said: list[str] = []
+    model = load(folder, report=said.append)
+    assert model.dtype == torch.float32
+    name = sorted(half)[0]
+    assert torch.equal(model.state_dict()[name], half[name].float())
+    assert said == [f"{part.split('/')[-1]} {folder} has no weights in full precision; {variant} is taken"]
+
+
+def test_full_precision_is_preferred_to_a_variant(copied: Callable):
+    folder = copied("encoder")
+    (folder / "model.fp16.safetensors").write_bytes(b"never looked at")
+    said: list[str] = []
+    load_encoder(folder, report=said.append)
+    assert said == []
+
+
+@pytest.mark.parametrize(("load", "part", "file"), PARTS)
+def test_shards_are_put_together(tiny_checkpoints: Path, tmp_path: Path, load: Callable, part: str, file: str):
+    whole = load(tiny_checkpoints / part)
+    whole.save_pretrained(tmp_path, max_shard_size="50KB")
+    assert len(list(tmp_path.glob("*-of-*.safetensors"))) > 1
+    assert_same(load(tmp_path), whole)
+    role = part.split("/")[-1]
+    assert weights_bytes(tmp_path, role) == sum(one.stat().st_size for one in tmp_path.glob("*-of-*"))
+
+
+def test_a_missing_shard_is_named(tiny_checkpoints: Path, tmp_path: Path):
+    load_unet(tiny_checkpoints / "pipeline" / "unet").save_pretrained(tmp_path, max_shard_size="50KB")
+    shards = sorted(tmp_path.glob("*-of-*.safetensors"))
+    shards[1].unlink()
+    assert f"lacks {shards[1].name}, one of {len(shards)} shards" in refusal(load_unet, tmp_path)
+
+
+def test_an_adapter_may_have_any_depth(tmp_path: Path):
+    write_encoder(tmp_path, num_adapter_layers=1)
+    with torch.inference_mode():
+        tokens = load_encoder(tmp_path)(input_features=torch.zeros(1, 153, 160)).last_hidden_state
+    assert tokens.shape == (1, 77, WIDTH)
+
+
+def test_the_attention_of_an_autoencoder_may_have_its_first_names(tmp_path: Path):
+    torch.manual_seed(0)
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4).eval()
+    vae.save_pretrained(tmp_path)
+    file = tmp_path / "diffusion_pytorch_model.safetensors"
+    first = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    state = {re.sub("|".join(first), lambda found: first[found[0]], name): one for name, one in load_file(file).items()}
+    save_file(state, file, {"format": "pt"})
+    assert "encoder.mid_block.attentions.0.query.weight" in state
+    assert_same(load_vae(tmp_path, "AutoencoderKL"), vae)
+
+
+def test_the_text_encoder_may_have_the_names_and_leftovers_of_published_files(copied: Callable, tiny_checkpoints: Path):
+    folder = copied("pipeline/text_encoder")
+    plain = {name.removeprefix("text_model."): one for name, one in load_file(folder / "model.safetensors").items()}
+    published = {f"text_model.{name}": one for name, one in plain.items()}
+    published["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    save_file(published, folder / "model.safetensors", {"format": "pt"})
+    assert_same(load_text_encoder(folder), load_text_encoder(tiny_checkpoints / "pipeline" / "text_encoder"))
 
 
 def test_a_missing_tokenizer_is_refused(tmp_path: Path):
-    assert "tokenizer" in refusal(load_tokenizer, tmp_path)
+    expected = f"tokenizer {tmp_path} has no vocabulary; expected tokenizer.json, or vocab.json and merges.txt"
+    assert refusal(load_tokenizer, tmp_path) == expected
+
+
+def test_a_spoiled_tokenizer_is_one_line(copied: Callable):
+    folder = copied("pipeline/tokenizer")
+    (folder / "vocab.json").write_text("{")
+    assert "tokenizer" in refusal(load_tokenizer, folder)
+
+
+def test_weights_are_weighed_as_they_are_stored(tiny_checkpoints: Path):
+    unet = tiny_checkpoints / "pipeline" / "unet"
+    file = unet / "diffusion_pytorch_model.safetensors"
+    assert weights_bytes(unet, "unet") == file.stat().st_size
+    assert weights_bytes(file, "unet") == file.stat().st_size
+    assert weights_bytes(tiny_checkpoints / "pipeline" / "text_encoder", "text_encoder") > 0
+
+
+@pytest.mark.parametrize(
+    ("where", "role"),
+    [("/not/here", "unet"), ("me/unet", "unet"), ("me/model.safetensors", "unet"), (".", "scheduler")],
+)
+def test_unknown_weights_weigh_nothing(where: str, role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    use_cache(tmp_path / "hub", monkeypatch)
+    assert weights_bytes(where, role) == 0
+
+
+def test_the_places_that_are_given_are_named_by_role():
+    sources = Sources("me/encoder", "me/unet", "me/scheduler", "me/vae", lora=(Lora("me/lcm"), Lora("me/style", 0.5)))
+    assert sources.checkpoints() == {
+        "encoder": "me/encoder",
+        "unet": "me/unet",
+        "scheduler": "me/scheduler",
+        "vae": "me/vae",
+        "lora": "me/lcm",
+        "lora 2": "me/style",
+    }
+
+
+def test_a_single_file_stands_for_all_parts_of_a_pipeline(tmp_path: Path):
+    (tmp_path / "model.safetensors").touch()
+    sources = Sources.from_pipeline("me/encoder", tmp_path / "model.safetensors")
+    assert {sources.unet, sources.vae, sources.scheduler, sources.text_encoder, sources.tokenizer} == {
+        tmp_path / "model.safetensors"
+    }

@@ -1,14 +1,20 @@
 """`clavilux export` on the command line."""
 
 import argparse
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from export import command
+from export.build import Report
+from export.checkpoints import Lora
+from export.journal import Made
 from export.plan import Options
-from runtime.bundle import Bundle
+from export.prove import Proof
+from runtime.bundle import Bundle, FileEntry, GuidanceSpec, KeptOperators
 from runtime.errors import ExportError
 
 ALONE = ["out", "--encoder", "e/e", "--unet", "u/u", "--scheduler", "s/s", "--vae", "v/v"]
@@ -79,6 +85,8 @@ def test_a_missing_part_is_named():
         ("--size", "64x", "'64x' is no size"),
         ("--window", "long", "'long' is no time; expected seconds"),
         ("--hop", "inf", "'inf' is no time"),
+        ("--sizes", "1024-384", "'1024-384' are no sizes; expected for example 384-1024"),
+        ("--batch", "0", "'0'; expected a whole number, 1 to 1000"),
     ],
 )
 def test_a_word_that_is_no_value_is_refused(word: str, value: str, message: str, capsys: pytest.CaptureFixture[str]):
@@ -91,16 +99,75 @@ def test_a_word_that_is_no_value_is_refused(word: str, value: str, message: str,
 def test_running_prints_the_proof_and_the_place(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    def export(sources, out, options, progress) -> Bundle:
+    def export(sources, out, options, progress) -> Report:
         progress("denoiser: tracing")
-        return Bundle.open(tiny_bundle)
+        entries = {"denoiser.onnx": FileEntry(2_000_000, "")}
+        kept = KeptOperators("denoiser", "Sin, Cos", 2, "phases")
+        bundle = Bundle.open(tiny_bundle)
+        precise = replace(bundle, precision=replace(bundle.precision, kept=(kept,)))
+        return Report(precise, {"denoiser": Made(entries, {}, Proof(), 61.0, 3_000_000_000)})
 
-    monkeypatch.setattr("export.build.export_bundle", export)
+    monkeypatch.setattr("export.build.run_export", export)
     assert command.run(parse(*PIPELINE)) == 0
     printed = capsys.readouterr()
     assert "denoiser: tracing" in printed.err
     assert "relative_error" in printed.out
+    assert re.search(r"denoiser +2 in float32 +phases +Sin, Cos", printed.out)
+    assert re.search(r"denoiser +61 +2\.0 +3\.00", printed.out)
     assert printed.out.endswith(f"{tiny_bundle}\n")
+
+
+def test_a_stopped_export_says_where_it_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("export.build.run_export", stop)
+    with pytest.raises(KeyboardInterrupt):
+        command.run(parse(*PIPELINE))
+    assert ".out.export keeps what is finished, and the same command goes on from there" in capsys.readouterr().err
+
+
+def test_a_device_builds_its_engines_at_once(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch):
+    opened: list[tuple[Path, str]] = []
+    made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
+    monkeypatch.setattr("export.build.run_export", lambda *_: made)
+    monkeypatch.setattr("runtime.instrument.open_instrument", lambda path, device: opened.append((path, device)))
+    command.run(parse(*PIPELINE))
+    command.run(parse(*PIPELINE, "--device", "tensorrt-rtx"))
+    assert opened == [(tiny_bundle, "tensorrt-rtx")]
+
+
+def test_every_new_choice_arrives():
+    words = (
+        "--precision float16 --steps 50 --guidance once --guidance-scale 3 --guidance-delta 0.5 --sizes 384-1024 "
+        "--batch 4 --image-encoder --layout diffusers --proof-steps 2"
+    )
+    options = command.options_from(parse(*PIPELINE, *words.split()))
+    assert options == Options(
+        name="out",
+        licence="unspecified",
+        arithmetic="float16",
+        steps=50,
+        guidance=GuidanceSpec("once", 3.0, 0.5),
+        sizes=(384, 1024),
+        batch=4,
+        image_encoder=True,
+        layout="diffusers",
+        proof_steps=2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "lora"),
+    [
+        ("a/b", Lora("a/b")),
+        ("a/b:0.5", Lora("a/b", 0.5)),
+        ("c:/loras/d.safetensors", Lora("c:/loras/d.safetensors")),
+    ],
+)
+def test_a_lora_may_come_with_its_scale(word: str, lora: Lora):
+    sources = command.sources_from(parse(*PIPELINE, "--lora", word, "--allow-pickle", "--config", "c/c"))
+    assert (sources.lora, sources.allow_pickle, sources.single_file_config) == ((lora,), True, "c/c")
 
 
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch):

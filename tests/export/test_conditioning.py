@@ -7,11 +7,21 @@ import pytest
 from safetensors.numpy import save_file
 
 from export.conditioning import SEED, check_concepts, check_shapes, make_conditioning, read_given
-from export.sounds import KINDS, NOISE_AMPLITUDE, ROOM_AMPLITUDE, room, usual_sounds, white_noise
+from export.sounds import (
+    KINDS,
+    NOISE_AMPLITUDE,
+    NOISE_SEED,
+    ROOM_AMPLITUDE,
+    reference_hiss,
+    room,
+    usual_sounds,
+    white_noise,
+)
 from runtime.errors import ExportError
 
 SAMPLES = 4000
 BOS = np.arange(3, dtype=np.float32)
+HISS = np.array([[4, 5, 6], [7, 8, 9]], np.float32)  # tokens
 
 
 def encode(samples: np.ndarray) -> np.ndarray:
@@ -23,18 +33,18 @@ def prompt(samples: np.ndarray) -> np.ndarray:
     return np.concatenate([BOS[None], encode(samples)])
 
 
-def test_the_negative_embedding_is_white_noise_behind_bos():
-    made = make_conditioning({}, BOS, encode, SAMPLES)
-    np.testing.assert_array_equal(made.negative, prompt(white_noise(SAMPLES, SEED)))
+def test_the_negative_embedding_is_the_hiss_behind_bos():
+    made = make_conditioning({}, BOS, HISS, encode, SAMPLES)
+    np.testing.assert_array_equal(made.negative, np.concatenate([BOS[None], HISS]))
 
 
 def test_the_idle_embedding_is_a_quiet_room_behind_bos():
-    made = make_conditioning({}, BOS, encode, SAMPLES)
+    made = make_conditioning({}, BOS, HISS, encode, SAMPLES)
     np.testing.assert_array_equal(made.idle, prompt(room(SAMPLES, SEED)))
 
 
 def test_statistics_run_over_different_sounds():
-    made = make_conditioning({}, BOS, encode, SAMPLES)
+    made = make_conditioning({}, BOS, HISS, encode, SAMPLES)
     assert (made.token_std[0] == 0).all()
     assert (made.token_std[1:] > 0).all()
     assert made.token_mean.shape == (3, 3)
@@ -43,28 +53,28 @@ def test_statistics_run_over_different_sounds():
 @pytest.mark.parametrize("name", ["negative", "idle"])
 def test_a_given_embedding_is_taken_as_it_is(name: str):
     given = {name: np.full((3, 3), 7, np.float32)}
-    assert (getattr(make_conditioning(given, BOS, encode, SAMPLES), name) == 7).all()
+    assert (getattr(make_conditioning(given, BOS, HISS, encode, SAMPLES), name) == 7).all()
 
 
 def test_given_statistics_are_taken_as_they_are():
     given = {"token_mean": np.zeros((3, 3), np.float32), "token_std": np.ones((3, 3), np.float32)}
-    made = make_conditioning(given, BOS, encode, SAMPLES)
+    made = make_conditioning(given, BOS, HISS, encode, SAMPLES)
     assert (made.token_mean.sum(), made.token_std.sum()) == (0, 9)
 
 
 def test_a_given_bos_stands_before_the_text_encoders():
-    made = make_conditioning({"bos": BOS + 1}, BOS, encode, SAMPLES)
+    made = make_conditioning({"bos": BOS + 1}, BOS, HISS, encode, SAMPLES)
     np.testing.assert_array_equal(made.negative[0], BOS + 1)
 
 
 def test_given_concepts_are_kept():
     concepts = np.ones((2, 2, 3), np.float32)
-    assert make_conditioning({"concepts": concepts}, BOS, encode, SAMPLES).concepts is concepts
+    assert make_conditioning({"concepts": concepts}, BOS, HISS, encode, SAMPLES).concepts is concepts
 
 
 def test_without_bos_there_is_no_conditioning():
     with pytest.raises(ExportError, match="there is no BOS embedding; give a text encoder"):
-        make_conditioning({}, None, encode, SAMPLES)
+        make_conditioning({}, None, HISS, encode, SAMPLES)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +151,10 @@ def test_a_room_has_its_level_and_falls_with_frequency():
 def test_usual_sounds_take_the_kinds_in_turn():
     sounds = usual_sounds(SAMPLES, len(KINDS) + 1)
     np.testing.assert_array_equal(sounds[-1], KINDS[0](SAMPLES, len(KINDS)))
+
+
+@pytest.mark.parametrize(("window", "samples"), [(60_000, 64_000), (32_000, 64_000), (80_000, 80_000)])
+def test_the_references_hiss_lasts_four_seconds_or_a_longer_window(window: int, samples: int):
+    hiss = reference_hiss(window)
+    assert len(hiss) == samples
+    np.testing.assert_array_equal(hiss, white_noise(samples, NOISE_SEED))

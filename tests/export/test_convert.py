@@ -1,5 +1,6 @@
 """Tracing graphs and storing their weights."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from export import convert
-from export.components import Component, Gate, Port
-from export.prove import Case, Workshop
+from export.components import Axis, Component, Gate, Port
+from export.prove import Case, Proof, Workshop
 from runtime.errors import ExportError
 from runtime.provider import open_session
 
@@ -22,7 +23,7 @@ ROWS = Component(
     outputs=(Port("sums", ("batch", "length", 32)),),
     exact=(Gate("max_abs_error", 1e-3),),
     stored=(Gate("relative_l2", 0.01),),
-    open_axes=("length",),
+    open_axes=(Axis("length", 2, 10),),
 )
 
 
@@ -43,7 +44,7 @@ def rows(length: int = 5) -> np.ndarray:
 
 
 def traced(module: nn.Module) -> ir.Model:
-    return convert.to_onnx(module, ROWS, {"rows": torch.from_numpy(rows())}, 10)
+    return convert.to_onnx(module, ROWS, {"rows": torch.from_numpy(rows())})
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +54,26 @@ def module() -> Rows:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Workshop:
-    (tmp_path / "scratch").mkdir()
-    return Workshop(tmp_path, tmp_path / "scratch", "float16", lambda _: None, [])
+    return workshop(tmp_path)
+
+
+def workshop(folder: Path, storage: str = "float16", arithmetic: str = "float32") -> Workshop:
+    (folder / "scratch").mkdir()
+    return Workshop(folder, folder / "scratch", storage, arithmetic, lambda _: None, Proof())
+
+
+def make(shop: Workshop, module: nn.Module, cases: list[Case]) -> None:
+    shop.prove(shop.trace(ROWS, deepcopy(module), cases))  # tracing takes the weights
 
 
 def case(module: Rows, length: int = 5) -> Case:
     return Case({"rows": rows(length)}, [module(torch.from_numpy(rows(length))).numpy()])
+
+
+def test_a_traced_module_holds_no_memory(module: Rows, shop: Workshop):
+    taken = deepcopy(module)
+    shop.trace(ROWS, taken, [case(module)])
+    assert sum(weight.numel() for weight in taken.parameters()) == 0
 
 
 def test_a_graph_has_the_declared_names_and_open_axes(module: Rows):
@@ -124,22 +139,21 @@ def test_what_cannot_be_traced_is_named_in_one_line():
 
 
 def test_a_made_graph_lies_in_the_bundle_with_its_figures(module: Rows, shop: Workshop):
-    shop.make(ROWS, module, [case(module), case(module, 7)], longest=10)
+    make(shop, module, [case(module), case(module, 7)])
     assert (shop.folder / "rows.onnx").is_file()
-    assert [figure.component for figure in shop.figures] == ["rows", "rows, stored"]
+    assert [figure.component for figure in shop.proof.figures] == ["rows", "rows, stored"]
 
 
 def test_float32_storage_changes_nothing(module: Rows, tmp_path: Path):
-    (tmp_path / "scratch").mkdir()
-    shop = Workshop(tmp_path, tmp_path / "scratch", "float32", lambda _: None, [])
-    shop.make(ROWS, module, [case(module)], longest=10)
-    assert shop.figures[-1].value == 0
+    shop = workshop(tmp_path, "float32")
+    make(shop, module, [case(module)])
+    assert shop.proof.figures[-1].value == 0
 
 
 def test_a_graph_that_differs_from_its_original_is_refused(module: Rows, shop: Workshop):
     wrong = Case({"rows": rows()}, [case(module).expected[0] + 1])
     with pytest.raises(ExportError, match=r"rows: max_abs_error is 1; expected at most 0.001"):
-        shop.make(ROWS, module, [wrong], longest=10)
+        make(shop, module, [wrong])
 
 
 def test_arrays_must_have_the_declared_axes():

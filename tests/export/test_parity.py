@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from export.components import COMPONENTS, Gate
-from export.parity import BEST_PSNR, FIGURES, compare, table
+from export.parity import BEST_PSNR, FIGURES, compare, ssim, table
+from export.picture import usual_pictures
 from runtime.errors import ExportError
 from runtime.manifest import ParityFigure
 
@@ -37,9 +38,82 @@ def test_identical_pictures_score_a_finite_best():
     assert figure("psnr", ONES, ONES) == BEST_PSNR
 
 
+def photograph(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:
+    """Return smooth colours with a little noise, float64 [1, H, W, 3], 0 to 255."""
+    return usual_pictures(height, width, seed).astype(np.float64)
+
+
+def blurred(pictures: np.ndarray, sigma: float) -> np.ndarray:
+    reach = np.arange(-4, 5)
+    weights = np.exp(-(reach**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    for axis in (1, 2):
+        pictures = sum(weight * np.roll(pictures, int(by), axis) for weight, by in zip(weights, reach, strict=True))
+    return pictures
+
+
+def test_ssim_of_equal_pictures_is_1():
+    assert ssim(photograph(), photograph()) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("one", "other"), [(100, 101), (0, 255), (20, 80)])
+def test_ssim_of_even_pictures_compares_their_light_alone(one: int, other: int):
+    light = (0.01 * 255) ** 2
+    expected = (2 * one * other + light) / (one**2 + other**2 + light)
+    found = ssim(*(np.full((1, 16, 20, 3), float(value)) for value in (one, other)))
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def plain_ssim(expected: np.ndarray, found: np.ndarray) -> float:
+    """Equation 13 of Wang et al. 2004, window by window, as it is written."""
+    reach = np.arange(-5, 6)
+    weights = np.exp(-(reach[:, None] ** 2 + reach[None] ** 2) / (2 * 1.5**2))
+    weights /= weights.sum()
+    values = []
+    for top in range(expected.shape[1] - 10):
+        for left in range(expected.shape[2] - 10):
+            for colour in range(3):
+                x, y = (one[0, top : top + 11, left : left + 11, colour] for one in (expected, found))
+                mean_x, mean_y = (weights * x).sum(), (weights * y).sum()
+                var_x, var_y = (weights * (x - mean_x) ** 2).sum(), (weights * (y - mean_y) ** 2).sum()
+                both = (weights * (x - mean_x) * (y - mean_y)).sum()
+                light, contrast = 6.5025, 58.5225
+                top_line = (2 * mean_x * mean_y + light) * (2 * both + contrast)
+                values.append(top_line / ((mean_x**2 + mean_y**2 + light) * (var_x + var_y + contrast)))
+    return float(np.mean(values))
+
+
+def test_ssim_is_the_papers_formula():
+    expected, found = photograph(20, 18), photograph(20, 18, 1)
+    assert ssim(expected, found) == pytest.approx(plain_ssim(expected, found), rel=1e-9)
+
+
+def test_ssim_is_symmetrical():
+    assert ssim(photograph(), photograph(seed=1)) == pytest.approx(ssim(photograph(seed=1), photograph()), rel=1e-12)
+
+
+def test_a_slight_blur_costs_a_little_and_a_strong_one_much():
+    slight, strong = (ssim(photograph(), blurred(photograph(), sigma)) for sigma in (1.0, 3.0))
+    assert slight == pytest.approx(0.915, abs=0.005)
+    assert strong < slight - 0.05
+
+
+def test_ssim_falls_with_noise_and_stays_above_that_of_another_picture():
+    noise = np.random.default_rng(0).normal(0, 1, photograph().shape)
+    little, more = (ssim(photograph(), photograph() + scale * noise) for scale in (3, 30))
+    assert 1 > little > more > ssim(photograph(), photograph(seed=5)) > -1
+
+
+def test_pictures_smaller_than_the_window_have_an_ssim_too():
+    small = photograph(8, 8)
+    assert ssim(small, small) == pytest.approx(1.0)
+    assert ssim(small, 255 - small) < 0.5
+
+
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_empty_signals_give_finite_figures(name: str):
-    assert np.isfinite(figure(name, ONES * 0, ONES * 0))
+    black = np.zeros((1, 16, 16, 3), np.uint8)
+    assert np.isfinite(figure(name, black, black))
 
 
 def test_a_figure_is_the_worst_over_all_arrays():

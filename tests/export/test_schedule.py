@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
-from export.schedule import CLASSES, STEP_COUNTS, read_schedule
+from export.schedule import CLASSES, LEAST_STEP_COUNTS, ScheduleChoice, read_schedule
 from runtime.errors import ExportError
 
 TURBO = {
@@ -31,7 +31,7 @@ def refusal(**changes: Any) -> str:
 def test_sd_turbos_numbers_are_those_of_diffusers():
     found, theirs = spec(), EulerDiscreteScheduler.from_config(TURBO)
     np.testing.assert_allclose(found.alphas_cumprod, theirs.alphas_cumprod, rtol=1e-6)
-    for count in STEP_COUNTS:
+    for count in range(1, LEAST_STEP_COUNTS + 1):
         theirs.set_timesteps(count)
         np.testing.assert_array_equal(found.timesteps[count], theirs.timesteps)
 
@@ -59,7 +59,7 @@ def test_ddim_ends_where_its_configuration_says():
 
 @pytest.mark.parametrize("kind", sorted(CLASSES))
 def test_another_kind_can_be_made_of_the_configuration(kind: str):
-    found = read_schedule(TURBO | {"clip_sample": False}, "here", kind)[1]
+    found = read_schedule(TURBO | {"clip_sample": False}, "here", ScheduleChoice(kind))[1]
     assert (found.kind, found.alphas_cumprod) == (kind, spec().alphas_cumprod)
 
 
@@ -93,7 +93,7 @@ def test_linspace_is_refused_since_its_one_step_would_start_at_the_end(name: str
 
 
 def test_another_spacing_can_be_chosen():
-    found = read_schedule(TURBO | {"timestep_spacing": "linspace"}, "here", spacing="trailing")[1]
+    found = read_schedule(TURBO | {"timestep_spacing": "linspace"}, "here", ScheduleChoice(spacing="trailing"))[1]
     assert found.timesteps == spec().timesteps
 
 
@@ -104,3 +104,38 @@ def test_lcm_has_timesteps_of_its_own_whatever_the_spacing():
 
 def test_an_unknown_prediction_is_refused():
     assert "predicts 'flow'; expected one of epsilon" in refusal(prediction_type="flow")
+
+
+@pytest.mark.parametrize(("asked", "most"), [(1, 4), (4, 4), (5, 5), (50, 50)])
+def test_there_are_timesteps_for_every_number_of_steps_up_to_what_is_asked_for(asked: int, most: int):
+    found = read_schedule(TURBO, "here", ScheduleChoice(steps=asked))[1]
+    assert list(found.timesteps) == list(range(1, most + 1))
+    assert all(len(times) == count for count, times in found.timesteps.items())
+
+
+def test_fifty_ddim_steps_are_those_of_the_reference():
+    ddim = TURBO | {"_class_name": "DDIMScheduler", "timestep_spacing": "leading", "steps_offset": 1}
+    config = ddim | {"clip_sample": False, "set_alpha_to_one": False}
+    found = read_schedule(config, "here", ScheduleChoice(steps=50))[1]
+    assert found.timesteps[50] == tuple(float(time) for time in range(981, 0, -20))
+
+
+def test_more_steps_than_lcm_was_distilled_in_are_one_line_of_error():
+    with pytest.raises(ExportError) as caught:
+        read_schedule(TURBO | {"_class_name": "LCMScheduler"}, "here", ScheduleChoice(steps=51))
+    assert str(caught.value).startswith("scheduler here cannot do 51 steps: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_as_many_steps_as_lcm_was_distilled_in_are_fine():
+    found = read_schedule(TURBO | {"_class_name": "LCMScheduler"}, "here", ScheduleChoice(steps=50))[1]
+    assert len(found.timesteps[50]) == 50
+
+
+def test_more_steps_than_the_schedule_has_timesteps_are_one_line_of_error():
+    with pytest.raises(ExportError, match=r"scheduler here cannot do 11 steps: "):
+        read_schedule(
+            TURBO | {"_class_name": "DDIMScheduler", "clip_sample": False, "num_train_timesteps": 10},
+            "here",
+            ScheduleChoice(steps=11),
+        )

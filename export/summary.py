@@ -1,0 +1,36 @@
+"""What an export tells people at its end: the proof, what stays in float32, what each part took."""
+
+from collections.abc import Sequence
+
+from export.build import Report
+from export.parity import columns, table
+from runtime.bundle import Bundle
+
+MEGABYTE = 1e6
+GIGABYTE = 1e9
+
+
+def summary(report: Report, seconds: float) -> str:
+    """Return the tables of one export that took `seconds`."""
+    parts = [table(report.bundle.parity), _precision(report.bundle), _stages(report, seconds)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _precision(bundle: Bundle) -> str:
+    """Return what is not computed in what was asked for, and why; nothing when there is nothing to tell."""
+    rows: list[Sequence[str]] = [
+        (one.component, f"{one.count} in float32", one.why, one.operators) for one in bundle.precision.kept
+    ]
+    rows += [(one.component, one.arithmetic, one.why, "") for one in bundle.precision.choices]
+    return columns([("component", "arithmetic", "why", "operators"), *rows]) if rows else ""
+
+
+def _stages(report: Report, seconds: float) -> str:
+    rows = [("stage", "seconds", "MB written", "peak memory, GB")]
+    for name, made in report.stages.items():
+        size = sum(entry.bytes for entry in made.files.values())
+        rows.append((name, f"{made.seconds:.0f}", f"{size / MEGABYTE:.1f}", f"{made.peak / GIGABYTE:.2f}"))
+    peak = max(made.peak for made in report.stages.values())
+    whole = sum(entry.bytes for entry in report.bundle.files.values())
+    rows.append(("whole", f"{seconds:.0f}", f"{whole / MEGABYTE:.1f}", f"{peak / GIGABYTE:.2f}"))
+    return columns(rows)

@@ -1,0 +1,103 @@
+"""Checkpoints of the real size and configuration with seeded random weights, for proofs without a hub.
+
+    python -m tests.full_size FOLDER     # 8.6 GB: encoder/ and pipeline/, as tests.tiny lays them out
+
+The encoder is that of `youzarsif/wav2vec2bert_2_diffusion` (w2v-bert-2.0 with a two-layer adapter), the pipeline that
+of `stabilityai/sd-turbo`. `clavilux export OUT --encoder FOLDER/encoder --diffusion FOLDER/pipeline` takes both.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
+
+from tests.tiny import write_tokenizer
+
+WIDTH = 1024  # of a token, in SD 2.x
+CHANNELS = (320, 640, 1280, 1280)
+
+
+def write_full_size(folder: Path, *, seed: int = 0) -> Path:
+    """Write the whole set into `folder`, one model in memory at a time, and return it."""
+    torch.manual_seed(seed)
+    pipeline = folder / "pipeline"
+    encoder().save_pretrained(folder / "encoder")
+    unet().save_pretrained(pipeline / "unet")
+    autoencoder().save_pretrained(pipeline / "vae")
+    AutoencoderTiny().save_pretrained(folder / "taesd")
+    text_encoder().save_pretrained(pipeline / "text_encoder")
+    write_tokenizer(pipeline / "tokenizer")
+    scheduler().save_pretrained(pipeline / "scheduler")
+    return folder
+
+
+def encoder() -> Wav2Vec2BertModel:
+    """Return 606 million parameters: 3.75 s become 47 tokens."""
+    config = Wav2Vec2BertConfig(
+        hidden_size=WIDTH,
+        num_hidden_layers=24,
+        num_attention_heads=16,
+        intermediate_size=4096,
+        feature_projection_input_dim=160,
+        add_adapter=True,
+        adapter_kernel_size=3,
+        adapter_stride=2,
+        num_adapter_layers=2,
+        layerdrop=0.0,
+    )
+    return Wav2Vec2BertModel(config).eval()
+
+
+def unet() -> UNet2DConditionModel:
+    """Return the 866 million parameters of SD 2.x."""
+    return UNet2DConditionModel(
+        sample_size=64,
+        block_out_channels=CHANNELS,
+        attention_head_dim=tuple(channels // 64 for channels in CHANNELS),
+        cross_attention_dim=WIDTH,
+        use_linear_projection=True,
+    ).eval()
+
+
+def autoencoder() -> AutoencoderKL:
+    """Return the 84 million parameters of every Stable Diffusion 1.x and 2.x."""
+    return AutoencoderKL(
+        block_out_channels=(128, 256, 512, 512),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        sample_size=512,
+    ).eval()
+
+
+def text_encoder() -> CLIPTextModel:
+    """Return the 340 million parameters of OpenCLIP's ViT-H text tower, 23 layers as in SD 2.x."""
+    config = CLIPTextConfig(
+        hidden_size=WIDTH,
+        intermediate_size=4096,
+        num_hidden_layers=23,
+        num_attention_heads=16,
+        hidden_act="gelu",
+        vocab_size=49408,
+        bos_token_id=49406,
+        eos_token_id=49407,
+    )
+    return CLIPTextModel(config).eval()
+
+
+def scheduler() -> EulerDiscreteScheduler:
+    """Return sd-turbo's."""
+    return EulerDiscreteScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        timestep_spacing="trailing",
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+if __name__ == "__main__":
+    print(write_full_size(Path(sys.argv[1])))
