@@ -10,21 +10,20 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER
-from runtime.provider import ShapeRange
+from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle, GuidanceSpec
+from runtime.graphs import graph_file
 from runtime.tensorrt import profile_settings
 from runtime.tensorrt_rtx import PLUGIN
-from tests.tiny import WINDOW_SAMPLES
 
 ROOT = Path(__file__).parent.parent.parent
 GRAPHS = (AUDIO_ENCODER, DENOISER, DECODER)
 ARCHITECTURES = ("sm86", "sm89", "sm120")
-FRAMES = (WINDOW_SAMPLES - 400) // 160 + 1  # log-mel frames of a whole window
 SCRIPT = os.environ.get("CLAVILUX_TRT_AOT", "")
 
 pytestmark = [
@@ -50,17 +49,6 @@ ONE_CARD = {"vendor": "0x10de", "device": "0x2684", "class": "0x030000", "subsys
 PCI = "/sys/bus/pci/devices"
 
 
-def open_shapes(graph: Path) -> dict[str, ShapeRange]:
-    """Return the ranges of the inputs with open axes: batches of one, two log-mel frames to a window of them."""
-    spans = {}
-    for value in onnx.load(graph, load_external_data=False).graph.input:
-        lengths = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
-        if 0 in lengths:
-            low, high = (tuple(length or open_length for length in lengths) for open_length in (2, FRAMES))
-            spans[value.name] = ShapeRange(low, high, high)
-    return spans
-
-
 def operators(graph: Path) -> list[str]:
     return [node.op_type for node in onnx.load(graph, load_external_data=False).graph.node]
 
@@ -78,13 +66,38 @@ def run(*words: object, **environment: str) -> str:
     return done.stdout
 
 
+def compiled(bundle: Path, name: str, architecture: str, folder: Path) -> list[str]:
+    """Compile a bundle's graph, with the profile that the instrument would ask for; return the result's operators."""
+    graph = graph_file(Bundle.open(bundle), name)
+    words = [f"{option}={value}" for option, value in profile_settings("nv", graph.shapes).items()]
+    run(SCRIPT, graph.path, folder / "engine.onnx", architecture, *words)
+    return operators(folder / "engine.onnx")
+
+
+@pytest.fixture(scope="module")
+def half_bundle(tiny_checkpoints: Path) -> Path:
+    """Float16 arithmetic, as a GPU wants it, with what it cannot hold in float32."""
+    from export.build import export_bundle
+    from tests.tiny import tiny_options, tiny_sources
+
+    options = replace(tiny_options("half"), arithmetic="float16", guidance=GuidanceSpec("once", 2.0))
+    return export_bundle(tiny_sources(tiny_checkpoints), tiny_checkpoints / "half", options).folder
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", GRAPHS)
-def test_each_graph_becomes_one_engine(tiny_bundle: Path, tmp_path: Path, name: str, architecture: str) -> None:
-    settings = profile_settings("nv", open_shapes(tiny_bundle / name))
-    words = [f"{option}={value}" for option, value in settings.items()]
-    run(SCRIPT, tiny_bundle / name, tmp_path / "engine.onnx", architecture, *words)
-    assert operators(tmp_path / "engine.onnx") == ["EPContext"]
+def test_each_float16_graph_becomes_one_engine(half_bundle: Path, tmp_path: Path, name: str, architecture: str) -> None:
+    assert compiled(half_bundle, name, architecture, tmp_path) == ["EPContext"]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_each_float32_graph_becomes_one_engine(tiny_bundle: Path, tmp_path: Path, name: str) -> None:
+    assert compiled(tiny_bundle, name, "sm89", tmp_path) == ["EPContext"]
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_each_graph_of_many_sizes_becomes_one_engine(flexible_bundle: Path, tmp_path: Path, name: str) -> None:
+    assert compiled(flexible_bundle, name, "sm120", tmp_path) == ["EPContext"]
 
 
 def test_our_own_build_makes_one_engine_too(tiny_bundle: Path, tmp_path: Path) -> None:
