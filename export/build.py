@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from export.checkpoints import Sources, revision, weights_bytes
 from export.components import (
@@ -126,12 +127,22 @@ def _stored_bytes(role: str, where: Path | str) -> int:
     return graph.bytes if graph else weights_bytes(where, role)
 
 
+def _read_record(path: Path) -> dict[str, Any]:
+    """Return what was unpacked, or nothing when that was cut off."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
 def unpacked(sources: Sources, work: WorkFolder, report: Callable[[str], None]) -> Sources:
     """Return `sources` with single files unpacked into folders, which a stopped export may have left."""
     folder = work.root / "unpacked"
     record = folder / "record.json"
-    key = fingerprint({role: (str(where), state_of(where)) for role, where in sources.checkpoints().items()})
-    found = json.loads(record.read_text()) if record.is_file() else {}
+    places = sources.checkpoints() | {"configuration": sources.single_file_config or ""}
+    key = fingerprint({role: (str(where), state_of(where) if where else []) for role, where in places.items()})
+    found = _read_record(record)
     if found.get("key") == key:
         return replace(sources, **found["folders"])
     shutil.rmtree(folder, ignore_errors=True)
@@ -208,6 +219,7 @@ class _Export:
             steps=options.steps,
             guidance=options.guidance,
             sizes=plan.sizes,
+            batch=options.batch,
         )
 
 

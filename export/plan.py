@@ -99,17 +99,13 @@ def make_plan(sources: Sources, options: Options) -> Plan:
         sources.scheduler,
         ScheduleChoice(options.schedule, options.spacing, options.steps),
     )
-    text = read_config(sources.text_encoder, "text encoder") if sources.text_encoder else None
-    if text is not None:
-        check_text_encoder(text, sources.text_encoder, width)
+    frames = most_frames(options.window_samples)
+    count = token_count(encoder, frames) + 1
+    text = _read_text(sources, width, count)
     given = read_given(sources.conditioning)
     check_concepts(given, options.concepts)
     if text is None and "bos" not in given:
         raise ExportError("there is no BOS embedding; give a text encoder, or a conditioning file that holds 'bos'")
-    frames = most_frames(options.window_samples)
-    count = token_count(encoder, frames) + 1
-    if text is not None and sources.tokenizer is not None:
-        check_length(text, count)
     return Plan(
         sources=sources,
         options=options,
@@ -124,6 +120,17 @@ def make_plan(sources: Sources, options: Options) -> Plan:
         text=text,
         given=given,
     )
+
+
+def _read_text(sources: Sources, width: int, count: int) -> Config | None:
+    """Return the text encoder's configuration, if there is one; with a tokenizer it must take `count` tokens."""
+    if sources.text_encoder is None:
+        return None
+    text = read_config(sources.text_encoder, "text encoder")
+    check_text_encoder(text, sources.text_encoder, width)
+    if sources.tokenizer is not None:
+        check_length(text, count)
+    return text
 
 
 def _check_options(options: Options) -> None:
@@ -155,22 +162,26 @@ def _check_guidance(guidance: GuidanceSpec) -> None:
     for key, value, most in (("scale", guidance.scale, MOST_GUIDANCE), ("delta", guidance.delta, 1.0)):
         if not 0 <= value <= most:
             raise ExportError(f"the guidance has {key} {value:g}; expected 0 to {most:g}")
+    if guidance.kind == "classic" and guidance.scale < 1:
+        raise ExportError(
+            f"the guidance is 'classic' with scale {guidance.scale:g}; expected 1 or more, as diffusers does"
+        )
     if guidance.kind not in RESIDUAL and guidance.delta != 1:
         raise ExportError(f"the guidance is {guidance.kind!r} with delta {guidance.delta}; delta is for {RESIDUAL}")
 
 
 def _sizes(options: Options, multiple: int) -> SizeSpec | None:
     """Return what sizes the graphs will take, every side a multiple of what the UNet and the VAE halve."""
-    if options.sizes is None and options.batch == 1:
+    if options.sizes is None:
         return None
-    smallest, largest = options.sizes or (min(options.picture), max(options.picture))
+    smallest, largest = options.sizes
     for side in (smallest, largest, *options.picture):
         if side % multiple or not smallest <= side <= largest:
             raise ExportError(
                 f"the size {side} does not fit sizes from {smallest} to {largest}; expected multiples of {multiple} "
                 "between them"
             )
-    return SizeSpec(smallest, largest, multiple, options.batch)
+    return SizeSpec(smallest, largest, multiple)
 
 
 def sources_for_manifest(sources: Sources) -> tuple[Source, ...]:

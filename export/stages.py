@@ -229,26 +229,30 @@ def vae_factor(plan: Plan) -> int:
 
 
 def latent_shapes(plan: Plan) -> list[tuple[int, ...]]:
-    """Return the shapes to prove a graph on: with open sizes a small one that is not square, then the usual one."""
+    """Return the shapes to prove a graph on, the usual one last.
+
+    With open sizes a small one comes first, which is traced: not square, and not of one block, which torch would fix.
+    """
     latents, sizes = plan.latents, plan.sizes
     usual = (1, latents.channels, latents.height, latents.width)
     if sizes is None or sizes.smallest == sizes.largest:
         return [usual]
-    low, high = (side // vae_factor(plan) for side in (sizes.smallest, sizes.smallest + sizes.multiple))
-    return [(1, latents.channels, low, high), usual]
+    block = sizes.multiple // vae_factor(plan)
+    low, high = (side // sizes.multiple for side in (sizes.smallest, sizes.largest))
+    traced = max(2, low), min(max(2, low) + 1, high)
+    sides = [traced, (low, low)] if low == 1 else [traced]
+    return [*((1, latents.channels, height * block, width * block) for height, width in sides), usual]
 
 
 def opened(plan: Plan, component: Component) -> Component:
     """Return the component with the axes open that may differ from run to run."""
-    sizes = plan.sizes
-    if sizes is None:
-        return component
-    low, high = sizes.smallest // sizes.multiple, sizes.largest // sizes.multiple
-    sides = {"height": sizes.multiple, "width": sizes.multiple}
-    sides |= {f"latent_{side}": multiple // vae_factor(plan) for side, multiple in sides.items()}
-    named = {axis for port in component.inputs for axis in port.axes}
-    axes = [Axis("batch", 1, sizes.batch)] if sizes.batch > 1 else []
-    if low < high:
+    sizes, batch = plan.sizes, plan.options.batch
+    axes = [Axis("batch", 1, batch)] if batch > 1 else []
+    if sizes is not None and sizes.smallest < sizes.largest:
+        low, high = sizes.smallest // sizes.multiple, sizes.largest // sizes.multiple
+        sides = {"height": sizes.multiple, "width": sizes.multiple}
+        sides |= {f"latent_{side}": multiple // vae_factor(plan) for side, multiple in sides.items()}
+        named = {axis for port in component.inputs for axis in port.axes}
         axes += [Axis(name, low, high, multiple) for name, multiple in sides.items() if name in named]
     return replace(component, open_axes=tuple(axes))
 

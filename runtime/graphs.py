@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
 from runtime.logmel import frame_count
-from runtime.manifest import MEL_BINS, SizeSpec
+from runtime.manifest import MEL_BINS
 from runtime.provider import GraphFile, ShapeRange
 
 WEIGHTS = ".data"  # what the name of a graph's weights ends in, where they lie in a file of their own
@@ -30,26 +30,29 @@ def _shapes(bundle: Bundle, name: str) -> Mapping[str, ShapeRange]:
     if name == AUDIO_ENCODER:
         whole = (1, frame_count(bundle.audio.window_samples), MEL_BINS)
         return {"features": ShapeRange((1, FEWEST_FRAMES, MEL_BINS), whole, whole)}
-    if bundle.sizes is None:
+    if bundle.sizes is None and bundle.batch == 1:
         return {}
-    latents = _latents(bundle, bundle.sizes)
+    latents = _latents(bundle)
     if name == DECODER:
         return {"latents": latents}
     if name == DENOISER:
         anchor = {"anchor": latents} if bundle.guidance.kind in ("once", "self") else {}
-        return {"sample": latents, "noise": latents} | anchor | _prompts(bundle, bundle.sizes.batch)
+        return {"sample": latents, "noise": latents} | anchor | _prompts(bundle)
     return {}
 
 
-def _latents(bundle: Bundle, sizes: SizeSpec) -> ShapeRange:
-    channels, factor = bundle.latents.channels, bundle.picture.height // bundle.latents.height
-    low, high = sizes.smallest // factor, sizes.largest // factor
-    usual = (1, channels, bundle.latents.height, bundle.latents.width)
-    return ShapeRange((1, channels, low, low), usual, (sizes.batch, channels, high, high))
+def _latents(bundle: Bundle) -> ShapeRange:
+    latents, sizes = bundle.latents, bundle.sizes
+    factor = bundle.picture.height // latents.height
+    usual = (latents.height, latents.width)
+    low, high = ((side // factor,) * 2 for side in (sizes.smallest, sizes.largest)) if sizes else (usual, usual)
+    channels = latents.channels
+    return ShapeRange((1, channels, *low), (1, channels, *usual), (bundle.batch, channels, *high))
 
 
-def _prompts(bundle: Bundle, batch: int) -> dict[str, ShapeRange]:
+def _prompts(bundle: Bundle) -> dict[str, ShapeRange]:
     """Return the shapes of what is there once per picture, when there may be several."""
+    batch = bundle.batch
     if batch == 1:
         return {}
     prompt = (bundle.tokens.count, bundle.tokens.width)

@@ -39,6 +39,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_SAMPLES = 60 * SAMPLE_RATE
 _MOST_PIXELS = 8192  # per side
 MOST_STEPS = 1000
+MOST_BATCH = 64
 _MOST_BYTES = 2**40
 
 
@@ -111,12 +112,11 @@ class GuidanceSpec:
 
 @dataclass(frozen=True)
 class SizeSpec:
-    """Sizes a bundle can paint besides its usual one: sides in pixels, and pictures at once."""
+    """Sizes a bundle can paint besides its usual one: sides in pixels."""
 
     smallest: int
     largest: int
     multiple: int  # every side is a whole number of these
-    batch: int
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,7 @@ class Manifest:
     steps: int = 1  # to begin with
     guidance: GuidanceSpec = GuidanceSpec()
     sizes: SizeSpec | None = None  # None: the usual size only
+    batch: int = 1  # pictures that one run of the graphs can make, at most
 
 
 MANIFEST_FIELDS = tuple(Manifest.__dataclass_fields__)
@@ -226,6 +227,7 @@ def parse_manifest(text: str) -> Manifest:
         steps=root.integer("steps", 1, MOST_STEPS) if "steps" in root.found else 1,
         guidance=_guidance(root.table("guidance")) if "guidance" in root.found else GuidanceSpec(),
         sizes=_sizes(root.table("sizes")) if root.found.get("sizes") is not None else None,
+        batch=root.integer("batch", 1, MOST_BATCH) if "batch" in root.found else 1,
     )
     _check_picture(manifest.latents, manifest.picture)
     _check_sizes(manifest.sizes, manifest.picture, manifest.picture.height // manifest.latents.height)
@@ -289,7 +291,7 @@ def _guidance(table: Table) -> GuidanceSpec:
 def _sizes(table: Table) -> SizeSpec:
     smallest = table.integer("smallest", 8, _MOST_PIXELS)
     largest = table.integer("largest", smallest, _MOST_PIXELS)
-    return SizeSpec(smallest, largest, table.integer("multiple", 1, largest), table.integer("batch", 1, 64))
+    return SizeSpec(smallest, largest, table.integer("multiple", 1, largest))
 
 
 def _schedule(table: Table) -> ScheduleSpec:

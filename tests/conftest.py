@@ -23,7 +23,7 @@ def tiny_bundle(tiny_checkpoints: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def flexible_bundle(tiny_checkpoints: Path) -> Path:
-    """Like `tiny_bundle`, with classic guidance, sizes of 32 to 128, batches of 4 and an image encoder. Read only."""
+    """Like `tiny_bundle`, with classic guidance, sizes of 16 to 128, batches of 4 and an image encoder. Read only."""
     from tests.tiny import export_flexible
 
     return export_flexible(tiny_checkpoints)

@@ -165,7 +165,7 @@ def export_flexible(checkpoints: Path) -> Path:
     sources = replace(tiny_sources(checkpoints), tokenizer=None)
     options = replace(
         tiny_options("flexible"),
-        sizes=(32, 128),
+        sizes=(16, 128),
         batch=4,
         steps=6,
         guidance=GuidanceSpec("classic", 2.5),

@@ -141,7 +141,6 @@ def test_a_changed_single_file_is_unpacked_again(unpacking: Unpacking):
     assert unpacking.count == 2
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: build.unpacked forgets the state of single_file_config")
 def test_a_changed_configuration_unpacks_again(unpacking: Unpacking):
     unpacking.run()
     unpacking.config.write_text('{"layers": 2}')
@@ -149,7 +148,6 @@ def test_a_changed_configuration_unpacks_again(unpacking: Unpacking):
     assert unpacking.count == 2
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="BUG: build.unpacked does not write its record at one blow")
 def test_a_record_that_was_cut_off_unpacks_again(unpacking: Unpacking):
     unpacking.run()
     record = unpacking.work.root / "unpacked" / "record.json"

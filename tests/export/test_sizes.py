@@ -21,7 +21,7 @@ from runtime.provider import open_session
 from runtime.schedule import Guidance, Schedule
 from tests.tiny import WIDTH
 
-SIZES = [(32, 32), (32, 128), (128, 32), (48, 112), (128, 128)]  # pixels
+SIZES = [(16, 16), (16, 48), (32, 32), (32, 128), (128, 32), (48, 112), (128, 128)]  # pixels
 ONE_LEVEL = 1  # of 255; what lies on the edge may fall to either side
 
 
@@ -36,7 +36,7 @@ def vae(tiny_checkpoints: Path):
 
 
 def test_the_manifest_says_what_can_be_chosen(bundle: Bundle):
-    assert bundle.sizes == SizeSpec(32, 128, 16, 4)
+    assert (bundle.sizes, bundle.batch) == (SizeSpec(16, 128, 16), 4)
     assert bundle.guidance == GuidanceSpec("classic", 2.5)
     assert (bundle.steps, max(bundle.schedule.timesteps)) == (6, 6)
     assert "encoder_image.onnx" in bundle.files

@@ -46,7 +46,8 @@ DOCUMENT: dict[str, Any] = {
     "concepts": ["dog", "cat"],
     "steps": 2,
     "guidance": {"kind": "once", "scale": 3.0, "delta": 0.5},
-    "sizes": {"smallest": 64, "largest": 256, "multiple": 64, "batch": 2},
+    "sizes": {"smallest": 64, "largest": 256, "multiple": 64},
+    "batch": 2,
 }
 
 

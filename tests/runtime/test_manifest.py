@@ -32,12 +32,12 @@ def test_a_manifest_that_does_not_tell_its_lead_in_means_the_references():
     assert parse_manifest(json.dumps(document("audio.lead_in"))).audio.lead_in == "nothing"
 
 
-OPTIONAL = ("parity", "concepts", "steps", "guidance", "sizes")
+OPTIONAL = ("parity", "concepts", "steps", "guidance", "sizes", "batch")
 
 
 def test_what_older_bundles_do_not_tell_may_be_missing():
     manifest = parse_manifest(json.dumps({key: value for key, value in DOCUMENT.items() if key not in OPTIONAL}))
-    assert (manifest.parity, manifest.concepts, manifest.steps) == ((), (), 1)
+    assert (manifest.parity, manifest.concepts, manifest.steps, manifest.batch) == ((), (), 1, 1)
     assert (manifest.guidance, manifest.sizes) == (GuidanceSpec("none", 1.0, 1.0), None)
 
 
@@ -125,7 +125,7 @@ def test_every_required_field_is_missed_by_name(path: str):
         ("sizes.largest", 64, "the side 128 does not fit sizes 64 to 64"),
         ("sizes.multiple", 0, "multiple is 0; expected a whole number, 1 to"),
         ("sizes.multiple", 4, "multiple is 4; expected a multiple of 8"),
-        ("sizes.batch", 65, "batch is 65; expected a whole number, 1 to 64"),
+        ("batch", 65, "batch is 65; expected a whole number, 1 to 64"),
         ("precision.arithmetic", "int4", "arithmetic is 'int4'; expected one of float32, float16, int8"),
         ("precision.kept", [{"component": "unet", "operators": "Sin", "count": 0}], "count is 0; expected a whole"),
         ("precision.choices", [{"component": "unet", "arithmetic": "bits"}], "arithmetic is 'bits'; expected one of"),

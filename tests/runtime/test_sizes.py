@@ -29,7 +29,7 @@ def plain(tiny_bundle: Path) -> Bundle:
     return Bundle.open(tiny_bundle)
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (128, 48), (48, 128), (64, 64)])
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 32), (128, 48), (48, 128), (64, 64)])
 def test_a_frame_has_the_size_that_was_asked_for(flexible_bundle: Path, height: int, width: int) -> None:
     frame = instrument(flexible_bundle, height=height, width=width, steps=1).step(0.0)
     assert frame.pixels.shape == (height, width, 3)
@@ -94,9 +94,9 @@ def test_an_engine_of_one_size_tells_that(tiny_bundle: Path) -> None:
     ("key", "value", "complaint"),
     [
         ("height", 40, "height is 40; expected a multiple of 16"),
-        ("width", 16, "width is 16; expected 32 to 128 pixels"),
-        ("width", 144, "width is 144; expected 32 to 128 pixels"),
-        ("height", 0, "height is 0; expected 32 to 128 pixels"),
+        ("width", 8, "width is 8; expected 16 to 128 pixels"),
+        ("width", 144, "width is 144; expected 16 to 128 pixels"),
+        ("height", 0, "height is 0; expected 16 to 128 pixels"),
         ("height", 64.5, "height is 64.5; expected a whole number"),
         ("steps", 7, "steps is 7; expected 1 to 6"),
         ("guidance", 31, "guidance is 31; expected 0 to 30"),
@@ -133,7 +133,7 @@ def test_the_description_shows_only_what_the_bundle_has(plain: Bundle) -> None:
 def test_the_description_shows_the_bundles_bounds_and_beginnings(flexible: Bundle) -> None:
     described = describe(ranges_for(flexible), defaults_for(flexible))
     assert set(described) == set(RANGES)
-    side = {"low": 32, "high": 128, "multiple": 16, "default": 64}
+    side = {"low": 16, "high": 128, "multiple": 16, "default": 64}
     for name in ("height", "width"):
         assert {key: described[name][key] for key in side} == side
     assert (described["steps"]["high"], described["steps"]["default"]) == (6, 6)
