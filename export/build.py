@@ -50,7 +50,7 @@ __all__ = ["Options", "Report", "Sources", "export_bundle"]
 
 LAYOUT_ROLES = ("unet", "vae", "text_encoder")  # checkpoints that a layout writes once more
 WEIGHTY = ("encoder", "unet", "vae", "text_encoder")
-LIBRARIES = ("torch", "transformers", "diffusers", "onnx", "onnxscript", "onnxruntime")
+LIBRARIES = ("clavilux", "torch", "transformers", "diffusers", "onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True)

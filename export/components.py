@@ -66,6 +66,11 @@ class Component:
     stored: tuple[Gate, ...]  # the graph as stored in the bundle against the float32 graph
     open_axes: tuple[Axis, ...] = ()
 
+    @property
+    def takes_batches(self) -> bool:
+        """Whether one run may hold several pictures."""
+        return any(axis.name == "batch" for axis in self.open_axes)
+
     def check(self, arrays: Sequence[NDArray[np.generic]]) -> None:
         """Raise ExportError unless `arrays`, inputs then outputs, have the types and axes declared here."""
         sizes: dict[str | int, int] = {}

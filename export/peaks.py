@@ -27,7 +27,7 @@ def measure_peaks(graph: Path, inputs: Sequence[Mapping[str, NDArray[np.generic]
     watched = scratch / f"watched_{graph.name}"
     save(model, watched)
     release(model)
-    session = _open(watched)
+    session = open_in_order(watched)
     runs = [session.run(one)[-len(EXTREMES) * len(names) :] for one in inputs]
     found = np.array(runs, np.float64).reshape(len(runs), len(names), len(EXTREMES))
     peaks = np.abs(found[:, :, :2]).max(axis=(0, 2))
@@ -55,13 +55,15 @@ def _named(extreme: ir.Node, value: ir.Value) -> ir.Value:
     return output
 
 
-def _open(graph: Path) -> Session:
-    """Load the graph so that its nodes run in the order of the file.
+def open_in_order(graph: Path) -> Session:
+    """Load a graph whose nodes run as they are written, in the order of the file.
 
-    In the usual order the extremes could come last, and every value of the graph would have to wait for them in memory.
+    In the usual order the extremes could come last, and every value of the graph would have to wait for them in memory;
+    and weights stored in float16 would all be widened before anything else.
     """
     onnxruntime = import_onnxruntime()
     options = session_options(onnxruntime, 0)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     options.enable_cpu_mem_arena = False
     return open_onnxruntime(graph, CPU, options)

@@ -6,7 +6,7 @@ from typing import Any
 
 from export.audio import check_encoder, most_frames, token_count, token_width
 from export.checkpoints import Config, Sources, origin, read_config, revision
-from export.conditioning import Embedding, check_concepts, read_given
+from export.conditioning import Embedding, check_concepts, check_shapes, read_given
 from export.decoder import check_vae, upscaling
 from export.denoiser import check_unet, downscaling
 from export.schedule import ScheduleChoice, read_schedule
@@ -104,6 +104,7 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     text = _read_text(sources, width, count)
     given = read_given(sources.conditioning)
     check_concepts(given, options.concepts)
+    check_shapes(given, count, width)
     if text is None and "bos" not in given:
         raise ExportError("there is no BOS embedding; give a text encoder, or a conditioning file that holds 'bos'")
     return Plan(

@@ -28,7 +28,7 @@ from export.components import (
     Component,
     guided_denoiser,
 )
-from export.conditioning import Embedding, check_shapes, make_conditioning
+from export.conditioning import Embedding, make_conditioning
 from export.decoder import DecoderGraph, reference_pictures
 from export.denoiser import DenoiserGraph
 from export.foreign import find_onnx_unet, trace_around
@@ -124,7 +124,6 @@ class Stages:
         traced, hiss = self._trace_audio(shop, features)
         ear = _Ear(features, shop.prove(traced))
         tokens = ear.encode(usual_sounds(window, 1)[0])
-        check_shapes(plan.given, plan.count, plan.width)
         conditioning = make_conditioning(plan.given, bos, hiss, ear.encode, window)
         write_conditioning(shop.folder, conditioning)
         return {"prompt": np.concatenate([conditioning.bos[None], tokens])[None], "negative": conditioning.negative}

@@ -36,11 +36,12 @@ def render_frames(instrument: Instrument, clip: Clip, frame_rate: float) -> Iter
 
 
 def render_picture(instrument: Instrument, clip: Clip) -> NDArray[np.uint8]:
-    """Return the picture of a whole clip, uint8 [H, W, 3], as the reference makes it.
+    """Return the picture of a clip, uint8 [H, W, 3], as the reference makes it of one no longer than the window.
 
-    The clip's first window goes in at once. A shorter clip is normalised over what there is and padded after that, or
-    comes after silence, as the bundle's encoder was trained (`lead_in`). Noise, steps, guidance and seed come from the
-    instrument's parameters.
+    The clip's first window goes in at once, normalised over itself. (Of a longer clip the reference also takes the
+    first window, but normalises it over the whole clip, which a stream cannot know.) A shorter clip is normalised over
+    what there is and padded after that, or comes after silence, as the bundle's encoder was trained (`lead_in`). Noise,
+    steps, guidance and seed come from the instrument's parameters.
     """
     knobs, shape = instrument.parameters, instrument.latent_shape
     features = _features(clip, instrument.bundle.audio)
