@@ -60,7 +60,7 @@ def _normalise(features: Tensor) -> Tensor:
 
 def check_encoder(config: dict[str, Any], where: object) -> None:
     """Raise ExportError unless `config` is that of a Wav2Vec2-BERT with an adapter."""
-    found = config.get("model_type")
+    found = config.get("model_type", "nameless")
     if found != MODEL_TYPE:
         raise ExportError(f"encoder {where} is a {found!r} model; expected {MODEL_TYPE!r}, which listens to sound")
     if not config.get("add_adapter"):

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from export.checkpoints import Sources, revision, weights_bytes
+from export.checkpoints import Sources, load_tokenizer, revision, weights_bytes
 from export.components import (
     AUDIO_ENCODER_GRAPH,
     DECODER_GRAPH,
@@ -98,6 +98,8 @@ def check_weights(sources: Sources, report: Callable[[str], None]) -> None:
         if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where)):
             find_weights(where, role.replace("_", " "), allow_pickle=sources.allow_pickle, report=report)
     check_loras(sources.lora)
+    if sources.tokenizer is not None:
+        load_tokenizer(sources.tokenizer)
 
 
 def _silent(_: str) -> None:

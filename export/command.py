@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.errors import ExportError
+from runtime.errors import ExportError, ProviderError
 from runtime.manifest import (
     ARITHMETICS,
     GUIDANCES,
@@ -20,7 +20,7 @@ from runtime.manifest import (
     STORAGES,
     GuidanceSpec,
 )
-from runtime.provider import DEVICES
+from runtime.provider import DEVICES, check_device
 
 if TYPE_CHECKING:
     from export.build import Options, Sources
@@ -105,11 +105,9 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
         default=GUIDANCES[0],
         help="away from white noise: classic doubles the UNet's work, once adds one pass a picture, self none (none)",
     )
+    group.add_argument("--guidance-scale", type=float, metavar="X", help=f"to begin with ({CLASSIC_SCALE})")
     group.add_argument(
-        "--guidance-scale", type=float, default=CLASSIC_SCALE, metavar="X", help=f"to begin with ({CLASSIC_SCALE})"
-    )
-    group.add_argument(
-        "--guidance-delta", type=float, default=1.0, metavar="X", help="strength of a residual's negative, 0 to 1 (1)"
+        "--guidance-delta", type=float, metavar="X", help="strength of a residual's negative, 0 to 1 (1)"
     )
 
 
@@ -141,6 +139,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ExportError(f"{error.name} is not installed; run: pip install 'clavilux[export]'") from error
     from export.staging import work_folder
 
+    check_device(arguments.device)
     began = time.monotonic()
 
     def progress(line: str) -> None:
@@ -152,9 +151,9 @@ def run(arguments: argparse.Namespace) -> int:
         kept = work_folder(arguments.out)
         print(f"stopped; {kept} keeps what is finished, and the same command goes on from there", file=sys.stderr)
         raise
-    print(summary(report, time.monotonic() - began))
-    _compile(report.bundle.folder, arguments.device, progress)
+    print(summary(report))
     print(report.bundle.folder)
+    _compile(report.bundle.folder, arguments.device, progress)
     return 0
 
 
@@ -164,7 +163,10 @@ def _compile(bundle: Path, device: str, progress: Callable[[str], None]) -> None
         from runtime.instrument import open_instrument
 
         progress(f"compiling for {device}")
-        open_instrument(bundle, device=device)
+        try:
+            open_instrument(bundle, device=device)
+        except ProviderError as error:
+            raise ProviderError(f"{error}; the bundle {bundle} is whole, without engines") from error
 
 
 def sources_from(arguments: argparse.Namespace) -> "Sources":
@@ -229,9 +231,12 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _guidance(arguments: argparse.Namespace) -> GuidanceSpec:
+    scale, delta = arguments.guidance_scale, arguments.guidance_delta
     if arguments.guidance == "none":
+        if scale is not None or delta is not None:
+            raise ExportError("--guidance-scale and --guidance-delta are for --guidance classic, once or self")
         return GuidanceSpec()
-    return GuidanceSpec(arguments.guidance, arguments.guidance_scale, arguments.guidance_delta)
+    return GuidanceSpec(arguments.guidance, CLASSIC_SCALE if scale is None else scale, 1.0 if delta is None else delta)
 
 
 def _sizes(text: str) -> tuple[int, int]:

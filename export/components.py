@@ -87,7 +87,7 @@ class Component:
 
 _EXACT = (Gate("max_abs_error", 1e-2), Gate("relative_error", 1e-3))
 _STORED = (Gate("cosine", 0.999, at_least=True), Gate("relative_l2", 0.02))
-_PROMPT = Port("tokens", ("batch", "prompt", "width"))
+_PROMPT = Port("tokens", ("batch", "prompt", "token_width"))
 
 
 def _latents(name: str) -> Port:
@@ -98,7 +98,7 @@ AUDIO_ENCODER_GRAPH = Component(
     name="audio_encoder",
     file=AUDIO_ENCODER,
     inputs=(Port("features", ("batch", "frames", MEL_BINS)),),
-    outputs=(Port("tokens", ("batch", "audio_tokens", "width")),),
+    outputs=(Port("tokens", ("batch", "audio_tokens", "token_width")),),
     exact=_EXACT,
     stored=_STORED,
 )
@@ -112,7 +112,7 @@ DENOISER_GRAPH = Component(
 )
 GUIDING = {
     "none": (),
-    "classic": (Port("negative", ("batch", "prompt", "width")),),
+    "classic": (Port("negative", ("batch", "prompt", "token_width")),),
     "once": (_latents("anchor"),),
     "self": (_latents("anchor"),),
 }

@@ -54,11 +54,28 @@ def to_onnx(module: nn.Module, component: Component, example: Mapping[str, Tenso
                 verbose=False,
             )
         except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-            line = str(error).strip().splitlines()[0]
-            raise ExportError(f"{component.name} cannot be traced: {line}") from error
+            raise ExportError(f"{component.name} cannot be traced: {_reason(error)}") from error
     if program is None:
         raise ExportError(f"{component.name} gave no graph; expected torch 2.9 or newer")
+    _check_axes(program.model.graph, component)
     return _without_origins(program.model)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what went wrong first: the exporter wraps it in advice of its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _check_axes(graph: ir.Graph, component: Component) -> None:
+    """Raise ExportError unless the inputs' open axes are those that were declared."""
+    declared = {axis.name for axis in component.open_axes}
+    for value, port in zip(graph.inputs, component.inputs, strict=True):
+        for size, name in zip(value.shape or (), port.axes, strict=True):
+            if isinstance(size, int) == (name in declared):
+                state = "fixed" if name in declared else "open"
+                raise ExportError(f"{component.name}: the axis {name} of {port.name} is {state} in the trace")
 
 
 def _without_origins(model: ir.Model) -> ir.Model:

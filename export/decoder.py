@@ -46,7 +46,7 @@ def check_vae(config: Mapping[str, Any], where: object) -> None:
     """Raise ExportError unless `config` is that of an autoencoder which can be exported."""
     if config.get("_class_name") not in AUTOENCODERS:
         expected = " or ".join(AUTOENCODERS)
-        raise ExportError(f"vae {where} is a {config.get('_class_name')!r}; expected {expected}")
+        raise ExportError(f"vae {where} is a {config.get('_class_name', 'nameless')!r}; expected {expected}")
 
 
 def upscaling(config: Mapping[str, Any]) -> int:

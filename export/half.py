@@ -15,6 +15,8 @@ LARGEST_FLOAT16 = 65504.0
 HEADROOM = 8.0
 """A value may come this near to the largest float16 on the sounds of the proof: a stage is louder than a proof."""
 
+MASK = 1e30  # beyond this a value is minus infinity in other words: what a softmax shall not see
+
 STATISTICS = ("InstanceNormalization", "GroupNormalization", "ReduceMean", "ReduceSum")
 PHASES = ("Sin", "Cos")
 MOVES = frozenset(
@@ -58,7 +60,8 @@ def keep(graph: ir.Graph, rules: Rules) -> list[Kept]:
         elif node.op_type in STATISTICS:
             reasons[_name(node)] = "sums over many elements"
         elif (peak := _peak(node, rules.peaks)) * HEADROOM > LARGEST_FLOAT16:
-            reasons[_name(node)] = f"reaches {peak:.3g}; float16 ends at {LARGEST_FLOAT16:g}"
+            mask = ", a mask" if peak > MASK else ""
+            reasons[_name(node)] = f"reaches {peak:.3g}{mask}; float16 ends at {LARGEST_FLOAT16:g}"
     return [Kept(_name(node), node.op_type, reasons[_name(node)]) for node in graph if _name(node) in reasons]
 
 

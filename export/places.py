@@ -61,6 +61,8 @@ def place(where: Where, role: str) -> tuple[str, str]:
     if path.exists():
         raise ExportError(f"{role} {where} is a file; expected a folder in Hugging Face format, or a hub name")
     parts = str(where).split("/")
+    if path.parent != Path() and path.parent.is_dir():
+        raise ExportError(f"{role} {where} does not exist; {path.parent} has no folder {path.name}")
     if isinstance(where, Path) or path.is_absolute() or len(parts) < HUB_NAME_PARTS or parts[0] in ("", ".", ".."):
         raise ExportError(f"{role} {where} does not exist; expected a folder in Hugging Face format, or a hub name")
     return "/".join(parts[:HUB_NAME_PARTS]), "/".join(parts[HUB_NAME_PARTS:])
@@ -142,8 +144,12 @@ def read_config(where: Where, role: str, file: str = "config.json") -> Config:
     path = find(where, role, file)
     if path is None:
         raise ExportError(f"{role} {where} has no {file}; expected a folder in Hugging Face format")
-    with converting(role, where):
+    try:
         config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ExportError(
+            f"{role} {where}: {file} is not JSON ({error}); expected a checkpoint's configuration"
+        ) from error
     if not isinstance(config, dict):
         raise ExportError(f"{role} {where}: {file} is not a JSON object; expected a folder in Hugging Face format")
     return config
@@ -187,6 +193,9 @@ def converting(role: str, where: Where = "") -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     """Return what an error says first, without the advice that follows; a heading takes its first entry along."""
-    lines = [line.strip() for line in str(error).strip().splitlines()] or [type(error).__name__]
+    if "ignore_mismatched_sizes" in str(error):  # the report that this speaks of is a log we silence
+        return "its weights do not have the shapes that its config.json tells"
+    told = [line for line in str(error).splitlines() if line.strip() and not line.startswith(" ")]  # code is indented
+    lines = [line.strip() for line in told] or [type(error).__name__]
     line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return line.partition(" If you want to instead ")[0]

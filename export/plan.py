@@ -26,6 +26,7 @@ from runtime.manifest import (
     SizeSpec,
     Source,
 )
+from runtime.table import LONGEST_TEXT
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 SHORTEST_WINDOW = FRAME_LENGTH + FRAME_STEP  # samples: two frames, the least that has a variance
@@ -142,6 +143,13 @@ def _check_options(options: Options) -> None:
         raise ExportError(f"the window has {options.window_samples} samples; expected {SHORTEST_WINDOW} or more")
     if options.hop_samples > options.window_samples:
         raise ExportError(f"the hop ({options.hop_samples}) is longer than the window ({options.window_samples})")
+    for key, text, shortest in (("name", options.name, 1), ("licence", options.licence, 0)):
+        if not shortest <= len(text) <= LONGEST_TEXT or not text.isprintable():
+            raise ExportError(
+                f"the {key} is {text!r}; expected one line of text, {shortest} to {LONGEST_TEXT} characters"
+            )
+    if options.arithmetic == "float16" and options.storage != "float16":
+        raise ExportError(f"the storage is {options.storage!r}; float16 arithmetic stores its weights in float16")
     for key, value, choices in (
         ("storage", options.storage, STORAGES),
         ("arithmetic", options.arithmetic, ARITHMETICS),
@@ -155,7 +163,7 @@ def _check_options(options: Options) -> None:
 def _latents(options: Options, channels: int, factor: int) -> LatentSpec:
     height, width = options.picture
     if min(height, width) < factor or height % factor or width % factor:
-        raise ExportError(f"the picture is {height}x{width}; expected multiples of {factor}, the vae's factor")
+        raise ExportError(f"the picture is {height}x{width}; expected multiples of {factor}, the vae's, and no less")
     return LatentSpec(channels, height // factor, width // factor)
 
 

@@ -50,7 +50,8 @@ def read_schedule(
     """
     kind = choice.kind or _kind(config, where)
     spacing = {"timestep_spacing": choice.spacing} if choice.spacing else {}
-    scheduler = CLASSES[kind].from_config(dict(config) | spacing)
+    # a configuration that does not tell means False: StableDiffusionPipeline writes that into every scheduler
+    scheduler = CLASSES[kind].from_config({"clip_sample": False} | dict(config) | spacing)
     _check_settings(scheduler, kind, where)
     prediction = scheduler.config.prediction_type
     if prediction not in PREDICTIONS:

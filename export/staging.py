@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from runtime.bundle import MANIFEST
-from runtime.errors import ExportError
+from runtime.errors import ClaviluxError, ExportError
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 
@@ -78,7 +78,7 @@ def _dropped_unless_stopped(root: Path) -> Iterator[None]:
     """Throw the work folder away, by the one who holds its lock, when the block ends well or fails by itself."""
     try:
         yield
-    except (ExportError, OSError):
+    except (ClaviluxError, OSError):
         _drop(root)
         raise
     _drop(root)

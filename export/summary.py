@@ -10,9 +10,9 @@ MEGABYTE = 1e6
 GIGABYTE = 1e9
 
 
-def summary(report: Report, seconds: float) -> str:
-    """Return the tables of one export that took `seconds`."""
-    parts = [table(report.bundle.parity), _precision(report.bundle), _stages(report, seconds)]
+def summary(report: Report) -> str:
+    """Return the tables of one export."""
+    parts = [table(report.bundle.parity), _precision(report.bundle), _stages(report)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -25,12 +25,13 @@ def _precision(bundle: Bundle) -> str:
     return columns([("component", "arithmetic", "why", "operators"), *rows]) if rows else ""
 
 
-def _stages(report: Report, seconds: float) -> str:
+def _stages(report: Report) -> str:
     rows = [("stage", "seconds", "MB written", "peak memory, GB")]
     for name, made in report.stages.items():
         size = sum(entry.bytes for entry in made.files.values())
         rows.append((name, f"{made.seconds:.0f}", f"{size / MEGABYTE:.1f}", f"{made.peak / GIGABYTE:.2f}"))
     peak = max(made.peak for made in report.stages.values())
     whole = sum(entry.bytes for entry in report.bundle.files.values())
+    seconds = sum(made.seconds for made in report.stages.values())  # of all runs, when it was stopped in between
     rows.append(("whole", f"{seconds:.0f}", f"{whole / MEGABYTE:.1f}", f"{peak / GIGABYTE:.2f}"))
     return columns(rows)

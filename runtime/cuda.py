@@ -34,11 +34,16 @@ def open_cuda(graph: GraphFile, threads: int) -> Session:
 
     Raises ProviderError: onnxruntime-gpu, a card or CUDA's libraries are missing, or a part would run on the CPU.
     """
+    require_cuda()
+    session, captures = load_capturing(graph, threads)
+    return BoundSession(session, graph.path.name, "cuda", captures=captures)
+
+
+def require_cuda() -> None:
+    """Raise ProviderError unless onnxruntime-gpu, a card and CUDA's libraries are here."""
     onnxruntime = import_gpu_runtime(CUDA)
     find_card()
     preload_cuda(onnxruntime)
-    session, captures = load_capturing(graph, threads)
-    return BoundSession(session, graph.path.name, "cuda", captures=captures)
 
 
 def import_gpu_runtime(provider: str) -> Any:

@@ -120,6 +120,22 @@ def session_options(onnxruntime: Any, threads: int) -> Any:
     return options
 
 
+def check_device(device: str) -> None:
+    """Raise ProviderError when `device` cannot run here, before anything is loaded on it."""
+    if device == "cuda":
+        from runtime.cuda import require_cuda
+
+        require_cuda()
+    elif device == "tensorrt":
+        from runtime.tensorrt import find_target
+
+        find_target()
+    elif device == "tensorrt-rtx":
+        from runtime.tensorrt_rtx import find_device
+
+        find_device()
+
+
 def _open_cuda(graph: GraphFile, threads: int) -> Session:
     from runtime.cuda import open_cuda
 

@@ -45,12 +45,20 @@ def open_tensorrt(graph: GraphFile, threads: int) -> Session:
     Raises ProviderError: onnxruntime-gpu, a card, CUDA's or TensorRT's libraries are missing, or TensorRT does not
     take the whole graph.
     """
+    return open_engine(graph, threads, find_target())
+
+
+def find_target() -> Target:
+    """Return what engines are built for and by here.
+
+    Raises ProviderError: onnxruntime-gpu, a card, CUDA's or TensorRT's libraries are missing.
+    """
     onnxruntime = import_gpu_runtime(TENSORRT)
     card = find_card()
     preload_cuda(onnxruntime)
     provider_file = Path(onnxruntime.__file__).parent / "capi" / PROVIDER_FILE
     version = load_tensorrt(tensorrt_libraries(provider_file), cuda_major(onnxruntime))
-    return open_engine(graph, threads, Target("tensorrt", card.architecture, version))
+    return Target("tensorrt", card.architecture, version)
 
 
 def open_engine(graph: GraphFile, threads: int, target: Target) -> Session:

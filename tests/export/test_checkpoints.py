@@ -100,7 +100,7 @@ def test_a_folder_without_configuration_is_refused(tmp_path: Path):
     assert "has no config.json" in refusal(read_config, tmp_path, "encoder")
 
 
-@pytest.mark.parametrize(("text", "message"), [("[1]", "is not a JSON object"), ("{", "cannot be loaded")])
+@pytest.mark.parametrize(("text", "message"), [("[1]", "is not a JSON object"), ("{", "config.json is not JSON")])
 def test_a_spoiled_configuration_is_refused(tmp_path: Path, text: str, message: str):
     (tmp_path / "config.json").write_text(text)
     assert message in refusal(read_config, tmp_path, "encoder")

@@ -15,7 +15,7 @@ from export.journal import Made
 from export.plan import Options
 from export.prove import Proof
 from runtime.bundle import Bundle, FileEntry, GuidanceSpec, KeptOperators
-from runtime.errors import ExportError
+from runtime.errors import ExportError, ProviderError
 
 ALONE = ["out", "--encoder", "e/e", "--unet", "u/u", "--scheduler", "s/s", "--vae", "v/v"]
 PIPELINE = ["out", "--encoder", "e/e", "--diffusion", "stabilityai/sd-turbo"]
@@ -130,6 +130,7 @@ def test_a_stopped_export_says_where_it_goes_on(monkeypatch: pytest.MonkeyPatch,
 def test_a_device_builds_its_engines_at_once(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch):
     opened: list[tuple[Path, str]] = []
     made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
+    monkeypatch.setattr(command, "check_device", lambda _: None)
     monkeypatch.setattr("export.build.run_export", lambda *_: made)
     monkeypatch.setattr("runtime.instrument.open_instrument", lambda path, device: opened.append((path, device)))
     command.run(parse(*PIPELINE))
@@ -180,3 +181,36 @@ def test_help_ends_with_examples():
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     assert "clavilux export my-bundle" in str(parser.epilog)
+
+
+def test_a_device_that_cannot_run_is_refused_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch):
+    def refuse(device: str) -> None:
+        raise ProviderError(f"no card for {device}")
+
+    monkeypatch.setattr(command, "check_device", refuse)
+    monkeypatch.setattr("export.build.run_export", None)
+    with pytest.raises(ProviderError, match="no card for cuda"):
+        command.run(parse(*PIPELINE, "--device", "cuda"))
+
+
+def test_a_device_that_fails_at_last_leaves_a_whole_bundle(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, device: str) -> None:
+        raise ProviderError(f"{device} does not take the graph")
+
+    made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
+    monkeypatch.setattr(command, "check_device", lambda _: None)
+    monkeypatch.setattr("export.build.run_export", lambda *_: made)
+    monkeypatch.setattr("runtime.instrument.open_instrument", fail)
+    with pytest.raises(ProviderError, match=r"does not take the graph; the bundle .* is whole, without engines"):
+        command.run(parse(*PIPELINE, "--device", "tensorrt"))
+
+
+@pytest.mark.parametrize("word", ["--guidance-scale", "--guidance-delta"])
+def test_a_number_for_a_guidance_that_is_not_asked_for_is_refused(word: str):
+    with pytest.raises(ExportError, match="are for --guidance classic, once or self"):
+        command.options_from(parse(*PIPELINE, word, "0.5"))
+
+
+def test_classic_guidance_begins_with_the_references_strength():
+    guidance = command.options_from(parse(*PIPELINE, "--guidance", "classic")).guidance
+    assert guidance == GuidanceSpec("classic", 7.5, 1.0)

@@ -11,8 +11,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from export.checkpoints import Sources
+from export.components import guided_denoiser
 from export.plan import Options, make_plan, sources_for_manifest
-from export.stages import latent_shapes
+from export.stages import latent_shapes, opened
 from runtime.errors import ExportError
 from runtime.manifest import GuidanceSpec, LatentSpec, SizeSpec, Source
 from tests.tiny import WIDTH, tiny_options, tiny_sources
@@ -216,3 +217,29 @@ def test_graphs_are_traced_on_more_than_one_block_and_proved_on_the_smallest_siz
 def test_classic_guidance_below_1_is_refused_before_any_weight_is_read(checkpoints: Path, scale: float):
     options = replace(tiny_options(), guidance=GuidanceSpec("classic", scale))
     assert "scale" in refusal(tiny_sources(checkpoints), options)
+
+
+@pytest.mark.parametrize("guidance", ["none", "classic", "once"])
+def test_open_sizes_leave_the_tokens_as_wide_as_they_are(checkpoints: Path, guidance: str):
+    plan = make_plan(tiny_sources(checkpoints), replace(tiny_options(), sizes=(64, 128)))
+    component = opened(plan, guided_denoiser(guidance))
+    names = {axis.name for axis in component.open_axes}
+    open_ports = {port.name for port in component.inputs if names.intersection(port.axes)}
+    assert open_ports == {"sample", "noise", *({"anchor"} if guidance == "once" else ())}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "two\nlines"}, "the name is 'two\\nlines'; expected one line of text, 1 to 500 characters"),
+        ({"licence": "x" * 501}, "expected one line of text, 0 to 500 characters"),
+        ({"arithmetic": "float16", "storage": "float32"}, "float16 arithmetic stores its weights in float16"),
+    ],
+)
+def test_what_no_manifest_can_say_is_refused_at_once(checkpoints: Path, changes: dict[str, Any], message: str):
+    assert message in refusal(tiny_sources(checkpoints), replace(tiny_options(), **changes))
+
+
+def test_a_part_that_a_local_pipeline_lacks_is_not_looked_for_on_the_hub(checkpoints: Path):
+    sources = replace(tiny_sources(checkpoints), vae=str(checkpoints / "pipeline" / "decoder"))
+    assert "pipeline has no folder decoder" in refusal(sources, tiny_options())

@@ -139,3 +139,7 @@ def test_more_steps_than_the_schedule_has_timesteps_are_one_line_of_error():
             "here",
             ScheduleChoice(steps=11),
         )
+
+
+def test_a_scheduler_made_of_another_kind_does_not_begin_to_clip():
+    assert read_schedule(TURBO, "here", ScheduleChoice("ddim"))[0].config.clip_sample is False

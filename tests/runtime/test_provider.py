@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runtime import provider
 from runtime.errors import ProviderError
 from runtime.provider import DEVICES, GraphFile, ShapeRange, first_line, open_onnxruntime, open_session
 from tests.runtime.fake_gpu import FakeRuntime, install, write_graph
@@ -99,3 +100,17 @@ def test_shapes_that_do_not_rise_are_refused(shapes: tuple[tuple[int, ...], ...]
 def test_the_first_line_of_an_error_without_words_is_its_name() -> None:
     assert first_line(RuntimeError("")) == "RuntimeError"
     assert first_line(RuntimeError("\none\ntwo")) == "one"
+
+
+def test_every_device_but_the_cpu_is_missing_here_and_says_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "import_onnxruntime", _refuse)
+    for module in ("cuda", "tensorrt", "tensorrt_rtx"):
+        monkeypatch.setattr(f"runtime.{module}.import_onnxruntime", _refuse)
+    for device in ("cuda", "tensorrt", "tensorrt-rtx"):
+        with pytest.raises(ProviderError, match="not installed for"):
+            provider.check_device(device)
+    provider.check_device("cpu")
+
+
+def _refuse(extra: str = "cpu") -> None:
+    raise ProviderError(f"not installed for {extra}")
