@@ -193,7 +193,7 @@ def converting(role: str, where: Where = "") -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
     """Return what an error says first, without the advice that follows; a heading takes its first entry along."""
-    if "ignore_mismatched_sizes" in str(error):  # the report that this speaks of is a log we silence
+    if str(error).startswith("You set `ignore_mismatched_sizes`"):  # and see a report, which is a log we silence
         return "its weights do not have the shapes that its config.json tells"
     told = [line for line in str(error).splitlines() if line.strip() and not line.startswith(" ")]  # code is indented
     lines = [line.strip() for line in told] or [type(error).__name__]

@@ -177,7 +177,7 @@ def test_an_axis_that_the_trace_has_fixed_is_named(module: Rows):
         def forward(self, rows: Tensor) -> Tensor:
             return rows.reshape(1, 5, 64)[:, :, :32]
 
-    with pytest.raises(ExportError, match="^rows: the axis length of rows is fixed in the trace$"):
+    with pytest.raises(ExportError, match=r"^rows: the axis length of rows is fixed in the trace$"):
         traced(Fixed())
 
 
