@@ -29,6 +29,9 @@ from runtime.errors import ExportError
 Where = str | Path
 Config = dict[str, Any]
 
+MARKS = ("config.json", "model_index.json", "unet", "vae", "scheduler")
+"""What lies in a folder that is a checkpoint or a pipeline: a part that is missing there is no name on the hub."""
+
 HUB_NAME_PARTS = 2  # owner/repository
 PATIENCE_S = 10  # with a hub that is slow to answer
 FILE_SUFFIXES = (".safetensors", ".ckpt", ".bin", ".pt", ".pth")
@@ -61,7 +64,7 @@ def place(where: Where, role: str) -> tuple[str, str]:
     if path.exists():
         raise ExportError(f"{role} {where} is a file; expected a folder in Hugging Face format, or a hub name")
     parts = str(where).split("/")
-    if path.parent != Path() and path.parent.is_dir():
+    if path.parent != Path() and any((path.parent / mark).exists() for mark in MARKS):
         raise ExportError(f"{role} {where} does not exist; {path.parent} has no folder {path.name}")
     if isinstance(where, Path) or path.is_absolute() or len(parts) < HUB_NAME_PARTS or parts[0] in ("", ".", ".."):
         raise ExportError(f"{role} {where} does not exist; expected a folder in Hugging Face format, or a hub name")
