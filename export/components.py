@@ -11,13 +11,8 @@ from numpy.typing import NDArray
 
 from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, IMAGE_ENCODER, TEXT_ENCODER
 from runtime.errors import ExportError
+from runtime.graphs import COEFFICIENTS, GUIDED_COEFFICIENTS
 from runtime.manifest import MEL_BINS
-
-COEFFICIENTS = 6
-"""Columns of `coefficients`: timestep, x0 from sample, x0 from output, next from x0, from sample, from noise."""
-
-GUIDED_COEFFICIENTS = 9
-"""The same, and behind them what makes the guided x0: from x0, from the negative's x0, from sample."""
 
 COLOURS = 3
 

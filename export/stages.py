@@ -40,11 +40,11 @@ from export.prove import Case, Traced, Workshop
 from export.sounds import Samples, reference_hiss, usual_sounds
 from export.text import TextEncoderGraph, bos_embedding, example_ids, reference_text, write_tokenizer
 from runtime.bundle import TOKENIZER, write_conditioning
+from runtime.graphs import FEWEST_FRAMES
 from runtime.provider import Session
 from runtime.schedule import Guidance, Schedule
 
 SOUNDS_COMPARED = 3
-FEWEST_FRAMES = 2  # log-mel frames that have a variance
 
 
 @dataclass(frozen=True)

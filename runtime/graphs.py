@@ -14,7 +14,11 @@ from runtime.provider import GraphFile, ShapeRange
 
 WEIGHTS = ".data"  # what the name of a graph's weights ends in, where they lie in a file of their own
 FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
-COEFFICIENTS, GUIDED_COEFFICIENTS = 6, 9  # columns of runtime.schedule's rows
+COEFFICIENTS = 6
+"""Columns of `coefficients`: timestep, x0 from sample, x0 from output, next from x0, from sample, from noise."""
+
+GUIDED_COEFFICIENTS = 9
+"""The same, and behind them what makes the guided x0: from x0, from the negative's x0, from sample."""
 
 
 def graph_file(bundle: Bundle, name: str) -> GraphFile:

@@ -46,11 +46,6 @@ class Schedule:
         alphas = np.maximum(np.asarray(spec.alphas_cumprod), LEAST_ALPHA)
         self._sigmas = np.sqrt((1 - alphas) / alphas)
 
-    @property
-    def most_steps(self) -> int:
-        """The largest number of steps that the manifest has timesteps for."""
-        return max(self.spec.timesteps)
-
     def start(self, steps: int, feedback: float = 0.0) -> Start:
         """Return how a run of `steps` steps begins that keeps `feedback` (0 to 1, 1 excluded) of the last latents."""
         if feedback == 0:

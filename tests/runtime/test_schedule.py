@@ -133,10 +133,6 @@ def test_a_run_with_feedback_from_its_own_noise_level_finds_the_same_sample() ->
     torch.testing.assert_close(x0_sample * sample + x0_output * noise, target, atol=1e-5, rtol=1e-5)
 
 
-def test_the_schedule_knows_its_largest_number_of_steps() -> None:
-    assert schedule_like_turbo().most_steps == 4
-
-
 def test_a_schedule_that_ends_without_any_signal_stays_finite() -> None:
     spec = ScheduleSpec("ddim", "v_prediction", (0.9, 0.5, 0.0), {1: (2.0,)}, 1.0, 1.0)
     assert np.isfinite(Schedule(spec).rows(1)).all()
