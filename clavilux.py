@@ -1,4 +1,4 @@
-"""The command: `clavilux live | serve | render | export | doctor`. `clavilux COMMAND --help` ends with examples.
+"""The command: `clavilux live | serve | render | export | train | doctor`. `clavilux COMMAND --help` has examples.
 
 A command's module is imported when it is asked for, so that the instrument starts fast and without torch. A mistake of
 the user's is one line on standard error and exit code 2. `clavilux.connect` is the Python client.
@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": ("server.serve", "the same without opening a browser, for clients of your own"),
     "render": ("runtime.render_command", "a sound file becomes a picture or a film"),
     "export": ("export.command", "checkpoints in Hugging Face format become a bundle"),
+    "train": ("training.train_command", "an audio encoder of your own, from sounds with captions"),
     "doctor": ("runtime.doctor", "what is installed, what really runs here, and how fast"),
 }
 """Modules with `add_arguments(parser)` and `run(arguments) -> exit code`, and a line for people."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from runtime.errors import ExportError
 
 MODEL_CLASS = "UNet2DConditionModel"
+FROM_TOKENS = {"addition_embed_type": ("text",)}  # settings that want nothing but the tokens themselves
 UNSUPPORTED = {
     "addition_embed_type": "a pooled text embedding (SDXL)",
     "class_embed_type": "class labels",
@@ -68,7 +69,7 @@ def check_unet(config: Mapping[str, Any], where: object, *, width: int, latent_c
     if config.get("_class_name") != MODEL_CLASS:
         raise ExportError(f"unet {where} is a {config.get('_class_name')!r}; expected {MODEL_CLASS!r}")
     for key, meaning in UNSUPPORTED.items():
-        if config.get(key):
+        if config.get(key) and config[key] not in FROM_TOKENS.get(key, ()):
             raise ExportError(f"unet {where} wants {meaning} ({key}); expected a UNet of the SD 1.x or 2.x family")
     widths = config.get("cross_attention_dim")
     if any(found != width for found in (widths if isinstance(widths, list) else [widths])):

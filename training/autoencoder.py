@@ -1,7 +1,8 @@
 """The picture codec of the default bundle: a tiny 16-fold autoencoder, trained on crops of the very pictures.
 
 256 x 256 pixels become 12 x 16 x 16 latents. Loss: L1 on pixels, on differences to neighbours, and once more on colour
-differences, because colour was the weak part of a plain L1.
+differences, because colour was the weak part of a plain L1. At the end the decoder alone goes on with latents that the
+picture maker makes, which are softer than the encoder's, and learns to give back what they lost.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def build(channels: int = 32) -> AutoencoderTiny:
         encoder_block_out_channels=(channels,) * 5,
         decoder_block_out_channels=(channels,) * 5,
         num_encoder_blocks=(0, 1, 1, 1, 2),
-        num_decoder_blocks=(2, 2, 2, 1, 0),
+        num_decoder_blocks=(3, 3, 2, 1, 0),
         latent_channels=LATENT_CHANNELS,
         scaling_factor=1.0,
     )
@@ -52,6 +53,25 @@ def fit(model: AutoencoderTiny, pictures: Tensor, recipe: Recipe, checkpoint: Pa
     train(model, lambda step: _loss(model, _crops(pictures, batch)), recipe, checkpoint)
     model.register_to_config(scaling_factor=1 / float(_latents(model, pictures[:64]).std()))
     return model
+
+
+def sharpen(
+    model: AutoencoderTiny, latents: Tensor, pictures: Tensor, recipe: Recipe, checkpoint: Path, batch: int = 2
+) -> None:
+    """Train the decoder in place on scaled latents [n, 12, 16, 16] and the uint8 pictures [n, 3, SIZE, SIZE] they mean.
+
+    On whole pictures, because the decoder treats a rim differently from the middle.
+    """
+    model.to(memory_format=torch.channels_last)
+    train(model.decoder, lambda step: _sharpening_loss(model, latents, pictures, batch), recipe, checkpoint)
+
+
+def _sharpening_loss(model: AutoencoderTiny, latents: Tensor, pictures: Tensor, batch: int) -> Tensor:
+    chosen = torch.randint(len(latents), (batch,))
+    seen = (latents[chosen] / model.config.scaling_factor).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        shown = model.decoder(seen).float()
+    return _difference(shown, _signed(pictures[chosen]))
 
 
 @torch.no_grad()
@@ -92,5 +112,10 @@ def _loss(model: AutoencoderTiny, pictures: Tensor) -> Tensor:
         latents = model.encoder(pictures.contiguous(memory_format=torch.channels_last))
         noisy = latents + LATENT_NOISE * latents.detach().std() * torch.randn_like(latents)
         seen = model.decoder(noisy).float()
+    return _difference(seen, pictures)
+
+
+def _difference(seen: Tensor, pictures: Tensor) -> Tensor:
+    """Return the loss between pictures [B, 3, h, w] in -1..1."""
     chroma = l1_loss(seen - seen.mean(1, keepdim=True), pictures - pictures.mean(1, keepdim=True))
     return l1_loss(seen, pictures) + EDGES * l1_loss(gradients(seen), gradients(pictures)) + COLOUR * chroma

@@ -1,68 +1,108 @@
-"""Banks of short clips: many mono sounds of 16 kHz with a label and a voice each, in one safetensors file.
+"""Short clips, and the folder that a data set of them is: FLAC files and a manifest with one JSON object per line.
 
-Assumes that a bank fits in memory (a thousand seconds are 32 MB).
+The same folder feeds `clavilux train`, which reads `audio` and `caption` of each line. The other fields say what a clip
+is, who made it, under which licence, and on which side of the split it lies. Assumes that the clips fit in memory (a
+thousand seconds are 64 MB).
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import soundfile
 import soxr
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save_file
+
+from runtime.errors import ClaviluxError
 
 SAMPLE_RATE = 16_000  # Hz, the rate of everything that the encoder hears
 QUIET = 0.01  # of the peak; softer ends are cut off
 MARGIN = 480  # samples kept before and after the sound: 30 ms
 PEAK = 0.5  # of full scale, for every clip
-FULL_SCALE = 32767.0
+MANIFEST = "manifest.jsonl"
+
+Split = Literal["train", "test"]
 
 
-@dataclass
-class ClipBank:
-    """Sounds [n] float32 in -1..1 with their labels (a concept's name, or "" for none) and voices."""
+@dataclass(frozen=True)
+class Origin:
+    """Where a clip comes from."""
 
-    sounds: list[NDArray[np.float32]] = field(default_factory=list)
-    labels: list[str] = field(default_factory=list)
-    voices: list[str] = field(default_factory=list)
-
-    def add(self, sound: NDArray[np.float32], label: str, voice: str) -> None:
-        """Append one clip."""
-        self.sounds.append(sound)
-        self.labels.append(label)
-        self.voices.append(voice)
-
-    def __len__(self) -> int:
-        return len(self.sounds)
-
-    def only(self, prefix: str) -> "ClipBank":
-        """Return the clips whose voice begins with `prefix`."""
-        chosen = [i for i, voice in enumerate(self.voices) if voice.startswith(prefix)]
-        sounds, labels, voices = self.sounds, self.labels, self.voices
-        return ClipBank([sounds[i] for i in chosen], [labels[i] for i in chosen], [voices[i] for i in chosen])
-
-    def merged(self, other: "ClipBank") -> "ClipBank":
-        """Return these clips and then the other's."""
-        return ClipBank(self.sounds + other.sounds, self.labels + other.labels, self.voices + other.voices)
-
-    def save(self, path: Path) -> None:
-        """Write the bank as 16-bit samples; a half-written file never carries the final name."""
-        samples = np.concatenate([np.round(sound * FULL_SCALE) for sound in self.sounds]).astype(np.int16)
-        lengths = np.array([len(sound) for sound in self.sounds], np.int64)
-        names = {"labels": json.dumps(self.labels), "voices": json.dumps(self.voices)}
-        partial = path.with_suffix(".partial")
-        save_file({"samples": samples, "lengths": lengths}, str(partial), metadata=names)
-        partial.rename(path)
+    voice: str  # engine and speaker, or kind and source: what the split goes by
+    source: str  # package
+    licence: str
+    credit: str = ""  # line that the licence asks for
 
 
-def load_bank(path: Path) -> ClipBank:
-    """Read what `ClipBank.save` wrote."""
-    with safe_open(str(path), framework="np") as file:
-        samples, lengths, names = file.get_tensor("samples"), file.get_tensor("lengths"), file.metadata()
-    sounds = np.split(samples.astype(np.float32) / np.float32(FULL_SCALE), np.cumsum(lengths)[:-1])
-    return ClipBank(sounds, json.loads(names["labels"]), json.loads(names["voices"]))
+@dataclass(frozen=True)
+class Clip:
+    """One sound with its meaning."""
+
+    sound: NDArray[np.float32]  # [n] mono at SAMPLE_RATE, in -1..1
+    label: str  # a concept's name, or "" for none
+    origin: Origin
+    text: str = ""  # what is said, for speech
+
+    @property
+    def engine(self) -> str:
+        """Return the part of the voice that names the engine or the kind of sound."""
+        return self.origin.voice.split("/")[0]
+
+
+def write_clips(folder: Path, name: str, split: Split, clips: Iterable[Clip]) -> Path:
+    """Write clips as FLAC below folder/audio and their lines as folder/parts/NAME.jsonl, which appears at the end.
+
+    Clips without samples are left out. Returns the path of the part.
+    """
+    part = folder / "parts" / f"{name}.jsonl"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "audio" / name).mkdir(parents=True, exist_ok=True)
+    partial = part.with_suffix(".partial")
+    with partial.open("w") as file:
+        for i, clip in enumerate(one for one in clips if len(one.sound)):  # an empty FLAC cannot be read
+            audio = f"audio/{name}/{i:05d}.flac"
+            soundfile.write(folder / audio, clip.sound, SAMPLE_RATE, subtype="PCM_16")
+            caption = clip.label or clip.text
+            line = {"audio": audio, "caption": caption, "concept": clip.label, "split": split, "text": clip.text}
+            file.write(json.dumps(line | {"seconds": len(clip.sound) / SAMPLE_RATE} | asdict(clip.origin)) + "\n")
+    partial.rename(part)
+    return part
+
+
+def join_parts(folder: Path) -> Path:
+    """Write the manifest: the lines of all parts in the order of their names. Returns its path."""
+    manifest = folder / MANIFEST
+    partial = manifest.with_suffix(".partial")
+    partial.write_text("".join(part.read_text() for part in sorted((folder / "parts").glob("*.jsonl"))))
+    partial.rename(manifest)
+    return manifest
+
+
+def read_clips(folder: Path, split: Split) -> list[Clip]:
+    """Return the clips of one side of the split, in the manifest's order.
+
+    Raises ClaviluxError when the folder has no manifest.
+    """
+    return list(_clips(folder, split))
+
+
+def _clips(folder: Path, split: Split) -> Iterator[Clip]:
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        raise ClaviluxError(f"{folder} has no {MANIFEST}; make it with `python -m training.build_data {folder}`")
+    for line in map(json.loads, manifest.read_text().splitlines()):
+        if line["split"] == split:
+            sound, _ = soundfile.read(folder / line["audio"], dtype="float32")
+            origin = Origin(line["voice"], line["source"], line["licence"], line["credit"])
+            yield Clip(sound, line["concept"], origin, line["text"])
+
+
+def of_engine(clips: Sequence[Clip], *engines: str) -> list[Clip]:
+    """Return the clips of these engines or kinds of sound."""
+    return [clip for clip in clips if clip.engine in engines]
 
 
 def tidy(samples: NDArray[np.float32], rate: int, longest: float = 4.0) -> NDArray[np.float32]:

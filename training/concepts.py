@@ -1,4 +1,4 @@
-"""What the default bundle knows: its concepts, their pictures, their words and their sounds.
+"""What the default bundle knows: its concepts with their pictures and words, and the sounds that some of them make.
 
 Assumes nothing; plain data. The names of recordings are the titles inside OpenSFX's `.cat` file, the names of samples
 are files of Sonic Pi, and bank and program numbers belong to FluidR3 (General MIDI) and FluidR3 GS.
@@ -6,6 +6,8 @@ are files of Sonic Pi, and bank and program numbers belong to FluidR3 (General M
 
 from dataclasses import dataclass
 from typing import Literal
+
+from training.vocabulary import CATEGORIES
 
 Kind = Literal["recording", "sample", "effect", "instrument", "drums"]
 
@@ -20,72 +22,133 @@ class Sound:
     program: int = 0  # MIDI program, 0..127
     keys: tuple[int, int] = (60, 60)  # lowest and highest MIDI key that make sense
 
+    @property
+    def source(self) -> str:
+        """Return what tells this source from every other, as a voice's name does for speech."""
+        place = self.name or f"{self.bank}.{self.program}.{self.keys[0]}"
+        return f"{self.kind}/{place}"
+
 
 @dataclass(frozen=True)
 class Concept:
     """Something that can be said, perhaps heard, and shown."""
 
-    name: str  # one word, lower case: the caption
+    name: str  # lower case, one or two words: the caption
     code: str  # hex code of its emoji, the file name in the Fluent collection
+    category: str
+    synonyms: tuple[str, ...] = ()
     sounds: tuple[Sound, ...] = ()
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Return the name and its synonyms."""
+        return (self.name, *self.synonyms)
+
+    @property
     def phrase(self) -> str:
-        """Return the word with its article, as a sentence: every synthesiser is understood better that way."""
-        return f"{'An' if self.name[0] in 'aeiou' else 'A'} {self.name}."
+        """Return the name as a sentence: every synthesiser is understood better that way."""
+        return f"{with_article(self.name)}."
 
 
-def _recording(title: str) -> Sound:
-    return Sound("recording", name=title)
+def with_article(word: str) -> str:
+    """Return "A dog" or "An elephant"."""
+    return f"{'An' if word[0] in 'aeiou' else 'A'} {word}"
 
 
-def _sample(name: str) -> Sound:
-    return Sound("sample", name=name)
+def _recordings(*titles: str) -> tuple[Sound, ...]:
+    return tuple(Sound("recording", name=title) for title in titles)
 
 
-def _effect(bank: int, program: int, low: int = 54, high: int = 66) -> Sound:
-    return Sound("effect", bank=bank, program=program, keys=(low, high))
+def _samples(*names: str) -> tuple[Sound, ...]:
+    return tuple(Sound("sample", name=name) for name in names)
 
 
-def _instrument(program: int, low: int, high: int) -> Sound:
-    return Sound("instrument", program=program, keys=(low, high))
+def _effects(program: int, *banks: int) -> tuple[Sound, ...]:
+    return tuple(Sound("effect", bank=bank, program=program, keys=(54, 66)) for bank in banks)
 
 
-CONCEPTS: tuple[Concept, ...] = (
-    Concept("dog", "1f436", (_effect(1, 123),)),
-    Concept("cat", "1f431"),
-    Concept("horse", "1f434", (_recording("Horse"), _effect(2, 123))),
-    Concept("cow", "1f42e", (_recording("Cow"),)),
-    Concept("sheep", "1f411", (_recording("Sheep"),)),
-    Concept("lion", "1f981", (_recording("Tropical: Lion roar"),)),
-    Concept("bird", "1f426", (_recording("Tropical: Bird (1)"), _recording("Tropical: Bird (2)"), _effect(3, 123))),
-    Concept("elephant", "1f418"),
-    Concept("butterfly", "1f98b"),
-    Concept("train", "1f682", (_recording("Steam train station departure"), _effect(6, 125))),
-    Concept("car", "1f697", (_effect(1, 125), _effect(3, 125), _recording("Modern car horn"))),
-    Concept("helicopter", "1f681", (_instrument(125, 54, 66),)),
-    Concept("rocket", "1f680", (_effect(7, 125), _recording("Modern jet take off"))),
-    Concept("umbrella", "2614", (_effect(1, 122),)),
-    Concept("thunder", "26a1", (_effect(2, 122),)),
-    Concept("telephone", "260e-fe0f", (_instrument(124, 60, 72), _effect(1, 124))),
-    Concept("bell", "1f514", (_instrument(14, 55, 79), _sample("perc_bell"), _sample("perc_bell2"))),
-    Concept("drum", "1f941", (Sound("drums", keys=(35, 50)), _sample("drum_roll"), _sample("drum_tom_mid_hard"))),
-    Concept("guitar", "1f3b8", (_instrument(24, 40, 70), _instrument(26, 40, 70), _sample("guit_em9"))),
-    Concept("piano", "1f3b9", (_instrument(0, 40, 84), _instrument(1, 40, 84))),
-    Concept("trumpet", "1f3ba", (_instrument(56, 55, 80), _instrument(57, 48, 72))),
-    Concept("violin", "1f3bb", (_instrument(40, 55, 90), _instrument(48, 50, 80))),
-    Concept("fire", "1f525"),
-    Concept("ocean", "1f30a", (_instrument(122, 54, 66),)),
-    Concept("flower", "1f33b"),
-    Concept("mountain", "1f3d4-fe0f"),
-    Concept("moon", "1f319"),
-    Concept("rainbow", "1f308"),
-)
+def _instruments(low: int, high: int, *programs: int) -> tuple[Sound, ...]:
+    return tuple(Sound("instrument", program=program, keys=(low, high)) for program in programs)
+
+
+SOUNDS: dict[str, tuple[Sound, ...]] = {
+    "dog": _effects(123, 1),
+    "horse": _recordings("Horse") + _effects(123, 2),
+    "cow": _recordings("Cow"),
+    "sheep": _recordings("Sheep"),
+    "lion": _recordings("Tropical: Lion roar"),
+    "monkey": _recordings("Tropical: Monkeys"),
+    "bird": _recordings("Tropical: Bird (1)", "Tropical: Bird (2)") + _effects(123, 3) + _instruments(54, 72, 123),
+    "crow": _samples("misc_crow"),
+    "ocean": _instruments(54, 66, 122),
+    "rain": _effects(122, 1),
+    "thunder": _effects(122, 2),
+    "wind": _recordings("Wind", "Heavy wind") + _effects(122, 3),
+    "water": _effects(122, 4),
+    "bubbles": _effects(122, 5) + _recordings("Toyland: Bubble generated"),
+    "train": _recordings("Steam train station departure", "Steam (of steam engine)",
+                         "Diesel/electric train station departure") + _effects(125, 6),
+    "bus": _recordings("Modern bus start", "Old bus start"),
+    "truck": _recordings("Truck/old bus start, pull away"),
+    "car": _recordings("Modern car horn") + _effects(125, 1, 2, 3, 4),
+    "siren": _effects(125, 5),
+    "airplane": _recordings("Propeller plane start", "Early jet take off") + _effects(125, 7),
+    "helicopter": _instruments(54, 66, 125),
+    "rocket": _recordings("Modern jet take off", "Mach 1+ Jet take off"),
+    "flying saucer": _effects(125, 8),
+    "ship": _recordings("Ship horn", "Ferry horn"),
+    "traffic light": _recordings("Level crossing"),
+    "explosion": _recordings("Explosion", "Big crash") + _effects(127, 3),
+    "saw": _recordings("Lumber mill: Chainsaw", "Sawmill"),
+    "gear": _recordings("Mining machinery"),
+    "money": _recordings("Cash till") + _samples("perc_till"),
+    "applause": _recordings("Applause") + _instruments(54, 66, 126) + (Sound("drums", keys=(39, 39)),),
+    "laughter": _effects(126, 1),
+    "scream": _effects(126, 2),
+    "boxing": _effects(126, 3),
+    "heart": _effects(126, 4),
+    "footprints": _effects(126, 5),
+    "door": _effects(124, 2, 3) + _samples("perc_door"),
+    "telephone": _instruments(60, 72, 124) + _effects(124, 1) + _samples("mehackit_phone1", "mehackit_phone2"),
+    "wind chime": _effects(124, 5),
+    "robot": _samples(*(f"mehackit_robot{i}" for i in range(1, 6)), "glitch_robot1", "glitch_robot2"),
+    "ghost": _samples("ambi_haunted_hum"),
+    "bell": _instruments(55, 79, 14) + _samples("perc_bell", "perc_bell2", "elec_bell"),
+    "church": _instruments(36, 76, 19),
+    "circus": _instruments(55, 80, 82),
+    "drum": (Sound("drums", keys=(35, 50)), *_instruments(40, 55, 47, 116, 117),
+             *_samples("drum_roll", "drum_tom_mid_hard", "drum_snare_hard", "loop_amen", "loop_tabla", "tabla_ghe1")),
+    "maracas": (Sound("drums", keys=(69, 70)), Sound("drums", keys=(82, 82))),
+    "guitar": _instruments(40, 70, 24, 25, 26, 27, 29) + _samples("guit_em9", "guit_e_slide", "guit_e_fifths"),
+    "banjo": _instruments(48, 74, 105),
+    "piano": _instruments(36, 88, 0, 1, 3) + _samples("ambi_piano"),
+    "trumpet": _instruments(52, 80, 56, 57, 59),
+    "horn": _instruments(41, 70, 60),
+    "saxophone": _instruments(44, 76, 64, 65, 66),
+    "flute": _instruments(60, 90, 73, 74, 75, 78),
+    "accordion": _instruments(50, 80, 21, 22),
+    "violin": _instruments(50, 90, 40, 41, 42, 48),
+    "microphone": _instruments(48, 74, 52, 53) + _samples("ambi_choir"),
+    "music": _instruments(50, 86, 10, 11, 12, 46),
+}  # fmt: skip
+
+
+def _concepts() -> tuple[Concept, ...]:
+    rows = [(category, *row.split("/")) for category, text in CATEGORIES.items() for row in text.split("\n") if row]
+    return tuple(
+        Concept(name, code, category, tuple(word.strip() for word in more.split(",") if word), SOUNDS.get(name, ()))
+        for category, name, code, more in rows
+    )
+
+
+CONCEPTS: tuple[Concept, ...] = _concepts()
 NAMES: tuple[str, ...] = tuple(concept.name for concept in CONCEPTS)
 
 # Words and sentences that mean none of the concepts: they teach the encoder to stay idle.
 OTHER_PHRASES: tuple[str, ...] = (
-    "A window.", "The number seven.", "Hello there.", "Good evening.", "A pencil.", "Yes, of course.", "Please wait.",
-    "A shoe.", "The kitchen.", "Tomorrow.", "A bottle.", "Is it working?", "One, two, three.", "A jacket.",
-    "Maybe later.", "The office.",
+    "The number seven.", "Hello there.", "Good evening.", "Yes, of course.", "Please wait.", "The kitchen.",
+    "Tomorrow.", "A bottle.", "Is it working?", "One, two, three.", "Maybe later.", "The office.",
+    "Thank you very much.", "Where are we going?", "I do not know.", "A question.", "Monday morning.",
+    "The other side.", "Who said that?", "Twenty five.", "An answer.", "Nothing at all.",
+    "It was raining yesterday, I think.", "Can you hear me?",
 )  # fmt: skip

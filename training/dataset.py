@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.clips import SAMPLE_RATE, ClipBank
+from training.clips import SAMPLE_RATE, Clip
 from training.features import MEL_BINS, SILENCE, WINDOW_FRAMES, log_mel
 
 EDGE_SAMPLES = 240  # zeros round a clip, so that its first and last frames fade as they do in a window
@@ -20,6 +20,7 @@ DECIBEL = math.log(10) / 10  # natural-log power per dB
 LOW_HZ, HIGH_HZ = 20.0, 8000.0
 NOISE_SECONDS = 20
 EASY_LENGTH = 0.55  # windows at the beginning, relative to their final length
+EARLIER_GAP = (5.0, 60.0)  # frames between an earlier clip's end and the clip that counts
 NOISE_SLOPES = (0.0, 0.5, 1.0, 1.4)  # amplitude falls as 1/f^slope: white to brown
 
 
@@ -37,12 +38,15 @@ class Augmentation:
     reverb: float = 0.3  # share with a room
     mask: float = 0.7  # width of the masks, relative to their usual widest
     idle: float = 0.08  # share of windows that mean no concept
+    earlier: float = 0.25  # share of windows where another clip comes before the one that counts
     frames: int = WINDOW_FRAMES  # length of the windows
 
     def eased(self, difficulty: float) -> "Augmentation":
         """Return a milder augmentation for the beginning: `difficulty` 0 is nearly clean, 1 is this one."""
         low, high = self.signal_to_noise
-        shares = {name: getattr(self, name) * difficulty for name in ("clean", "late", "reverb", "mask", "idle")}
+        shares = {
+            name: getattr(self, name) * difficulty for name in ("clean", "late", "reverb", "mask", "idle", "earlier")
+        }
         return replace(
             self,
             speed=self.speed ** (0.3 + 0.7 * difficulty),
@@ -58,12 +62,23 @@ class Augmentation:
 class Group:
     """Clips of one kind and how often they are drawn, relative to the other groups."""
 
-    bank: ClipBank
+    clips: Sequence[Clip]
     weight: float
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Windows with what they mean; the label len(names) means idle."""
+
+    frames: Tensor  # [B, T, 80] log-mel
+    labels: Tensor  # [B] int64
+    phonemes: Tensor  # [B, P] int64, zeros behind the last
+    lengths: Tensor  # [B] int64, how many phonemes
+    whole: Tensor  # [B] bool: all that is said in the window is among the phonemes
+
+
 class Windows:
-    """Draws batches of mel windows [batch, WINDOW_FRAMES, 80] and labels [batch]; the label len(names) means idle."""
+    """Draws batches of mel windows."""
 
     def __init__(
         self,
@@ -71,50 +86,62 @@ class Windows:
         names: Sequence[str],
         seed: int,
         *,
+        phonemes: Sequence[Sequence[int]] = (),
         options: Augmentation | None = None,
         ramp: int = 1,
     ) -> None:
+        """Keep the clips' frames; `phonemes` has a row for each clip, in the groups' order."""
         self._hardest = self.options = options or Augmentation()
         self._ramp = ramp
         self._seed = seed
         self._idle = len(names)
-        clips = [frames_of(sound) for group in groups for sound in group.bank.sounds]
-        self._lengths = torch.tensor([len(clip) for clip in clips])
+        clips = [clip for group in groups for clip in group.clips]
+        frames = [frames_of(clip.sound) for clip in clips]
+        self._lengths = torch.tensor([len(one) for one in frames])
         self._starts = torch.cumsum(self._lengths, 0) - self._lengths
-        self._frames = torch.from_numpy(np.concatenate(clips))
-        labels = [label for group in groups for label in group.bank.labels]
-        self._labels = torch.tensor([names.index(label) if label else self._idle for label in labels])
+        self._frames = torch.from_numpy(np.concatenate(frames))
+        places = {name: i for i, name in enumerate(names)}
+        self._labels = torch.tensor([places[clip.label] if clip.label else self._idle for clip in clips])
         self._weights = self._clip_weights(groups)
-        self._noises = torch.from_numpy(np.stack([frames_of(noise) for noise in _noises(groups, seed)]))
+        self._noises = torch.from_numpy(np.stack([frames_of(noise) for noise in _noises(clips, seed)]))
+        rows = [torch.tensor(row, dtype=torch.long) for row in phonemes or [[]] * len(clips)]
+        self._phonemes = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        self._spoken = torch.tensor([len(row) for row in rows])
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Return the windows and labels of training step `step`."""
+    def batch(self, step: int, size: int) -> Batch:
+        """Return the windows of training step `step`."""
         dice = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
         self.options = self._hardest.eased(min(1.0, step / self._ramp))
-        clips = torch.multinomial(self._weights, size, replacement=True, generator=dice)
-        labels = self._labels[clips].clone()
-        sound = self._placed(clips, dice)
+        clips, others = torch.split(torch.multinomial(self._weights, 2 * size, replacement=True, generator=dice), size)
+        labels, lengths = self._labels[clips].clone(), self._spoken[clips].clone()
+        sound, start, whole = self._placed(clips, dice)
+        earlier = _uniform(size, dice, 0, 1) < self.options.earlier
+        before = self._before(others, start, dice).masked_fill(~earlier[:, None, None], SILENCE)
+        sound = torch.logaddexp(sound, before)
         mute = _uniform(size, dice, 0, 1) < self.options.idle
         sound[mute] = SILENCE
-        labels[mute] = self._idle
+        labels[mute], lengths[mute], whole = self._idle, 0, mute | (whole & ~earlier)
         sound = self._in_a_room(sound, dice)
         gain = _uniform(size, dice, *self.options.gain) * DECIBEL
         mixed = torch.logaddexp(sound + gain[:, None, None], self._noise(sound, gain, dice))
-        return _masked(torch.clamp(mixed, min=SILENCE), dice, self.options.mask), labels
+        frames = _masked(torch.clamp(mixed, min=SILENCE), dice, self.options.mask)
+        return Batch(frames, labels, self._phonemes[clips], lengths, whole)
 
     def _clip_weights(self, groups: Sequence[Group]) -> Tensor:
         """Return each clip's weight: even over a group's labels, with the groups in their proportion."""
         weights = torch.zeros(len(self._labels))
         start = 0
         for group in groups:
-            part = slice(start, start := start + len(group.bank))
+            part = slice(start, start := start + len(group.clips))
             counts = torch.bincount(self._labels[part], minlength=self._idle + 1).clamp(min=1)
             shares = 1.0 / counts[self._labels[part]]
             weights[part] = group.weight * shares / shares.sum()
         return weights
 
-    def _placed(self, clips: Tensor, dice: torch.Generator) -> Tensor:
-        """Return the clips' frames at random speeds, formants and places, silence elsewhere."""
+    def _placed(self, clips: Tensor, dice: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the clips' frames at random speeds, formants and places, silence elsewhere; where they start, and
+        whether all of a clip lies in the window.
+        """
         size = len(clips)
         speed = _spread(size, dice, self.options.speed)
         length = self._lengths[clips] / speed
@@ -122,9 +149,18 @@ class Windows:
         low = torch.minimum(-hidden, self.options.frames - length)
         high = torch.clamp(self.options.frames - length + hidden, min=0.0)
         start = low + _uniform(size, dice, 0, 1) * (high - low)
+        whole = (start >= 0) & (start + length <= self.options.frames)
+        return self._spoken_at(clips, start, speed, dice), start, whole
+
+    def _before(self, clips: Tensor, start: Tensor, dice: torch.Generator) -> Tensor:
+        """Return frames of other clips that end a little before `start`, as what was said before does."""
+        speed = _spread(len(clips), dice, self.options.speed)
+        gap = _uniform(len(clips), dice, *EARLIER_GAP)
+        return self._spoken_at(clips, start - gap - self._lengths[clips] / speed, speed, dice)
+
+    def _spoken_at(self, clips: Tensor, start: Tensor, speed: Tensor, dice: torch.Generator) -> Tensor:
         place = (torch.arange(self.options.frames)[None, :] - start[:, None]) * speed[:, None]
-        frames = self._interpolated(clips, place)
-        return _formants(frames, _spread(size, dice, self.options.formants))
+        return _formants(self._interpolated(clips, place), _spread(len(clips), dice, self.options.formants))
 
     def _interpolated(self, clips: Tensor, place: Tensor) -> Tensor:
         last = (self._lengths[clips] - 1)[:, None]
@@ -208,7 +244,7 @@ def _masked(frames: Tensor, dice: torch.Generator, widest: float) -> Tensor:
     return frames
 
 
-def _noises(groups: Sequence[Group], seed: int) -> list[np.ndarray]:
+def _noises(clips: Sequence[Clip], seed: int) -> list[np.ndarray]:
     """Return NOISE_SECONDS each of coloured noise, hum and babble."""
     dice = np.random.default_rng(seed)
     length = NOISE_SECONDS * SAMPLE_RATE
@@ -217,15 +253,14 @@ def _noises(groups: Sequence[Group], seed: int) -> list[np.ndarray]:
     noises = [np.fft.irfft(spectrum / pitch**slope, length) for slope in NOISE_SLOPES]
     time = np.arange(length) / SAMPLE_RATE
     hum = sum(np.sin(2 * np.pi * 50 * k * time) / k for k in range(1, 8))
-    noises += [hum + 0.02 * dice.standard_normal(length), _babble(groups, length, dice)]
+    noises += [hum + 0.02 * dice.standard_normal(length), _babble(clips, length, dice)]
     return [(0.1 * noise / np.abs(noise).max()).astype(np.float32) for noise in noises]
 
 
-def _babble(groups: Sequence[Group], length: int, dice: np.random.Generator) -> np.ndarray:
-    sounds = [sound for group in groups for sound in group.bank.sounds]
+def _babble(clips: Sequence[Clip], length: int, dice: np.random.Generator) -> np.ndarray:
     result = 1e-3 * dice.standard_normal(length)
     for _ in range(NOISE_SECONDS * 8):
-        sound = sounds[dice.integers(len(sounds))][: length // 2]
+        sound = clips[int(dice.integers(len(clips)))].sound[: length // 2]
         start = dice.integers(length - len(sound))
         result[start : start + len(sound)] += sound
     return result

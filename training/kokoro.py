@@ -23,7 +23,7 @@ STYLE_WIDTH = 256
 class Kokoro:
     """Text to speech in any of Kokoro's voices, or a blend of two."""
 
-    def __init__(self, folder: Path, threads: int = 2) -> None:
+    def __init__(self, folder: Path, threads: int = 1) -> None:
         packages = assets.python_packages(folder)
         self._voices = assets.npm_package(assets.VOICES_PACKAGE, folder) / "voices"
         self._hibari = load_hibari(folder)

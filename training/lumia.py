@@ -8,12 +8,12 @@ one processor core each.
 """
 
 import argparse
+import json
 import logging
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -22,48 +22,61 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Wav2Vec2BertModel
 
-from training import assets, autoencoder, encoder, sounds, speech, targets, unet
-from training.clips import load_bank
+from training import assets, autoencoder, build_data, encoder, judge, phonemes, unet, words
+from training.clips import of_engine, read_clips
 from training.concepts import CONCEPTS, NAMES
 from training.dataset import Group, Windows
 from training.features import WINDOW_SAMPLES, windows
 from training.pictures import Emoji, load_emoji
 from training.publish import publish
+from training.speech import Counts
 from training.stages import LOG, Recipe, Workshop
 
-WIDTH = 144  # of the encoder and of its tokens
+WIDTH = 144  # of the tokens
+EAR_WIDTH = 192  # of the audio encoder
 SEED = 20_261_123
 NOISE_AMPLITUDE = 0.01  # deviation of the white noise behind the negative prompt, as in the reference
-EAR = Recipe(steps=1800, rate=1.5e-3, warmup=80, average=0.99, seed=SEED)
-CODEC = Recipe(steps=1800, rate=2e-3, average=0.99, seed=SEED)
-MAKER = Recipe(steps=420, rate=1.2e-3, decay=0.0, average=0.98, checkpoint=100, seed=SEED)
-POLISH = Recipe(steps=700, rate=1e-3, decay=0.0, average=0.98, checkpoint=100, seed=SEED + 1)
-WEIGHTS = {"flite": 0.16, "espeak": 0.28, "kokoro": 0.38}  # how often each engine is drawn
-SOUNDS_WEIGHT = 0.18
+WORDS = Recipe(steps=4000, rate=2e-3, decay=0.0, average=0.995, seed=SEED)
+EAR = Recipe(steps=7500, rate=1.5e-3, warmup=100, average=0.995, seed=SEED)
+CODEC = Recipe(steps=6000, rate=2e-3, average=0.995, seed=SEED)
+MAKER = Recipe(steps=4500, rate=1.5e-3, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
+POLISH = Recipe(steps=800, rate=8e-4, decay=0.0, average=0.99, checkpoint=100, seed=SEED + 1)
+SHARPEN = Recipe(steps=900, rate=1e-3, average=0.99, checkpoint=100, seed=SEED + 2)
+JUDGE = Recipe(steps=1500, rate=2e-3, average=0.99, seed=SEED + 3)
+SHARES = {"espeak": 0.26, "flite": 0.1, "kokoro": 0.42, "sounds": 0.22}  # how often each kind is drawn
+SOUNDS = ("recording", "sample", "effect", "instrument", "drums")  # kinds of clips that are not speech
 
 
 @dataclass(frozen=True)
 class Plan:
     """How much of everything; the defaults make the default bundle, tests make a miniature."""
 
-    takes: dict[str, int] = field(default_factory=lambda: {"flite": 14, "espeak": 60, "kokoro": 16})  # per concept
-    noises: int = 96  # pictures of each concept
-    heard: int = 48  # windows of each concept for the picture maker
+    counts: dict[str, Counts] = field(default_factory=lambda: build_data.COUNTS)
+    codec_noises: int = 3  # pictures of each concept for the codec
+    noises: int = 20  # pictures of each concept for the picture maker
+    heard: int = 24  # windows of each concept for the picture maker
     width: int = WIDTH
-    ramp: int = 900  # steps until the windows are as hard as they get
+    ear_width: int = EAR_WIDTH
+    channels: tuple[int, ...] = unet.CHANNELS
+    ramp: int = 1500  # steps until the windows are as hard as they get
+    words: Recipe = WORDS
     ear: Recipe = EAR
     codec: Recipe = CODEC
     maker: Recipe = MAKER
     polish: Recipe = POLISH
+    sharpen: Recipe = SHARPEN
+    judge: Recipe = JUDGE
 
 
 def make(work: Path, out: Path, plan: Plan) -> None:
     """Make the bundle `out`, keeping everything in between in `work`."""
     shop = Workshop(work)
+    shop.run("words", lambda: _words(work, plan))
     _side_by_side([_ear_line, _picture_line], work, plan)
     shop.run("polish", lambda: _polish(work, plan))
-    shop.run("conditioning", lambda: _conditioning(work, plan))
-    shop.run("measuring_clips", lambda: _measuring_clips(work))
+    shop.run("sharpen", lambda: _sharpen(work, plan))
+    shop.run("conditioning", lambda: _conditioning(work))
+    shop.run("judge", lambda: _judge(work, plan))
     publish(work, out, shop.times())
 
 
@@ -73,53 +86,76 @@ def _side_by_side(lines: list[Callable[[Path, Plan], None]], work: Path, plan: P
             line.result()
 
 
-def _ear_line(work: Path, plan: Plan) -> None:
+def _begin_line(work: Path) -> Workshop:
     start_log(work)
     torch.set_num_threads(1)
-    shop = Workshop(work)
-    for i, engine in enumerate(plan.takes):
-        shop.run(f"speech_{engine}", partial(_speech, work, engine, plan.takes[engine], SEED + i))
-    shop.run("sounds", lambda: sounds.sound_bank(SEED, held_out=False).save(work / "sounds.safetensors"))
+    torch.set_flush_denormal(True)
+    return Workshop(work)
+
+
+def _ear_line(work: Path, plan: Plan) -> None:
+    shop = _begin_line(work)
+    shop.run("data", lambda: build_data.build(work, plan.counts))
     shop.run("ear", lambda: _ear(work, plan))
+    shop.run("heard", lambda: _heard(work, plan))
 
 
 def _picture_line(work: Path, plan: Plan) -> None:
-    start_log(work)
-    torch.set_num_threads(1)
-    shop = Workshop(work)
+    shop = _begin_line(work)
     shop.run("codec", lambda: _codec(work, plan))
     shop.run("latents", lambda: _latents(work, plan))
     shop.run("maker", lambda: _maker(work, plan))
 
 
-def _speech(work: Path, engine: str, count: int, seed: int) -> None:
-    takes = speech.training_takes(seed, {engine: count})
-    speech.synthesize(takes, work).save(work / f"speech_{engine}.safetensors")
+def _words(work: Path, plan: Plan) -> None:
+    torch.manual_seed(SEED)
+    tokenizer = words.build_tokenizer(work / "tokenizer")
+    model = words.build(tokenizer, plan.width, encoder.token_count() + 1)
+    words.fit(model, tokenizer, words.directions(len(NAMES) + 1, plan.width, SEED), plan.words, work / "words.pt")
+    model.save_pretrained(work / "text_encoder")
+    begin, table = words.token_table(model, tokenizer)
+    save_file({"begin": begin, "table": table}, work / "table.safetensors")
 
 
-def training_windows(work: Path, plan: Plan) -> Windows:
-    """Return the source of training windows from the clips in `work`."""
-    groups = [Group(load_bank(work / f"speech_{engine}.safetensors"), WEIGHTS[engine]) for engine in plan.takes]
-    groups.append(Group(load_bank(work / "sounds.safetensors"), SOUNDS_WEIGHT))
-    return Windows(groups, NAMES, SEED, ramp=plan.ramp)
+def _table(work: Path) -> tuple[Tensor, Tensor]:
+    """Return the first token [D] of every prompt, and the concepts' tokens [K + 1, N, D], idle last."""
+    stored = load_file(work / "table.safetensors")
+    return stored["begin"], stored["table"]
 
 
-def _table(plan: Plan) -> Tensor:
-    return targets.token_table(len(NAMES), encoder.token_count(), plan.width, SEED)
+def training_windows(work: Path, ramp: int = 1) -> tuple[Windows, int]:
+    """Return the source of training windows from the clips in `work`, and the number of phonemes."""
+    clips = read_clips(work, "train")
+    spoken = phonemes.phonemes_of((clip.text for clip in clips), work)
+    chosen = {kind: of_engine(clips, *(SOUNDS if kind == "sounds" else (kind,))) for kind in SHARES}
+    rows, count = phonemes.numbered([clip for part in chosen.values() for clip in part], spoken)
+    groups = [Group(part, SHARES[kind]) for kind, part in chosen.items()]
+    return Windows(groups, NAMES, SEED, phonemes=rows, ramp=ramp), count
 
 
 def _ear(work: Path, plan: Plan) -> None:
     torch.manual_seed(SEED)
-    pupil = encoder.Pupil(encoder.build(plan.width), _table(plan))
-    encoder.fit(pupil, training_windows(work, plan), plan.ear, work / "ear.pt")
+    data, count = training_windows(work, plan.ramp)
+    pupil = encoder.Pupil(encoder.build(plan.ear_width, plan.width), _table(work)[1], count)
+    encoder.fit(pupil, data, plan.ear, work / "ear.pt")
     pupil.model.save_pretrained(work / "encoder")
+
+
+def _load_ear(work: Path) -> Wav2Vec2BertModel:
+    return Wav2Vec2BertModel.from_pretrained(work / "encoder", attn_implementation="eager").eval()
+
+
+def _heard(work: Path, plan: Plan) -> None:
+    """Keep tokens that the trained encoder really gives, for every concept and for idle."""
+    data, _ = training_windows(work)
+    heard = encoder.heard_by_concept(_load_ear(work), data, len(NAMES) + 1, plan.heard)
+    save_file({"heard": heard}, work / "heard.safetensors")
 
 
 def _codec(work: Path, plan: Plan) -> None:
     torch.manual_seed(SEED)
-    noise = autoencoder.seeded_noise(SEED + 1, max(1, plan.noises // 8))
-    pictures = autoencoder.painted(_emojis(work), noise).flatten(0, 1)
-    autoencoder.fit(autoencoder.build(), pictures, plan.codec, work / "codec.pt").save_pretrained(work / "vae")
+    pictures = autoencoder.painted(_emojis(work), autoencoder.seeded_noise(SEED + 1, plan.codec_noises)).flatten(0, 1)
+    autoencoder.fit(autoencoder.build(), pictures, plan.codec, work / "codec.pt").save_pretrained(work / "vae_first")
 
 
 def _emojis(work: Path) -> list[Emoji | None]:
@@ -127,43 +163,69 @@ def _emojis(work: Path) -> list[Emoji | None]:
     return [*(load_emoji(folder / f"{concept.code}.webp") for concept in CONCEPTS), None]
 
 
+def _concept_noise(concept: int, count: int) -> Tensor:
+    """Return the noises under which a concept is painted: its own, so that together they are many."""
+    return autoencoder.seeded_noise(SEED * 1000 + concept, count)
+
+
 def _latents(work: Path, plan: Plan) -> None:
-    model = AutoencoderTiny.from_pretrained(work / "vae")
-    noise = autoencoder.seeded_noise(SEED, plan.noises)
-    rows = [autoencoder.encoded(model, autoencoder.painted([one], noise)[0]) for one in _emojis(work)]
+    model = AutoencoderTiny.from_pretrained(work / "vae_first")
+    noise = torch.stack([_concept_noise(i, plan.noises) for i in range(len(NAMES) + 1)])
+    pairs = zip(_emojis(work), noise, strict=True)
+    rows = [autoencoder.encoded(model, autoencoder.painted([one], part)[0]) for one, part in pairs]
     save_file({"latents": torch.stack(rows), "noise": noise}, work / "latents.safetensors")
 
 
-def _material(work: Path, plan: Plan, heard: Tensor) -> unet.Material:
-    stored = load_file(work / "latents.safetensors")
-    begin = targets.begin_token(plan.width, SEED)
-    return unet.Material(stored["latents"], stored["noise"], _table(plan), heard, begin)
+def _material(work: Path, heard: Tensor) -> unet.Material:
+    stored, (begin, table) = load_file(work / "latents.safetensors"), _table(work)
+    return unet.Material(stored["latents"], stored["noise"], table, heard, begin)
 
 
 def _maker(work: Path, plan: Plan) -> None:
     torch.manual_seed(SEED)
-    model = unet.build(plan.width)
-    unet.fit(model, _material(work, plan, _table(plan)[:, None]), plan.maker, work / "maker.pt")
+    model = unet.build(plan.width, plan.channels)
+    unet.fit(model, _material(work, _table(work)[1][:, None]), plan.maker, work / "maker.pt")
     model.save_pretrained(work / "maker")
 
 
 def _polish(work: Path, plan: Plan) -> None:
     """Go on with the picture maker on tokens that the trained encoder really gives."""
-    ear = Wav2Vec2BertModel.from_pretrained(work / "encoder", attn_implementation="eager").eval()
-    heard = encoder.heard_by_concept(ear, training_windows(work, plan), len(NAMES) + 1, plan.heard)
-    save_file({"heard": heard}, work / "heard.safetensors")
     model = UNet2DConditionModel.from_pretrained(work / "maker")
-    unet.fit(model, _material(work, plan, heard), plan.polish, work / "polish.pt")
+    heard = load_file(work / "heard.safetensors")["heard"]
+    unet.fit(model, _material(work, heard), plan.polish, work / "polish.pt")
     model.save_pretrained(work / "unet")
     unet.scheduler().save_pretrained(work / "scheduler")
 
 
-def _conditioning(work: Path, plan: Plan) -> None:
-    ear = Wav2Vec2BertModel.from_pretrained(work / "encoder", attn_implementation="eager").eval()
-    begin, table = targets.begin_token(plan.width, SEED), _table(plan)
+def _sharpen(work: Path, plan: Plan) -> None:
+    """Go on with the codec's decoder on latents that the picture maker really gives, to undo their softness."""
+    model = UNet2DConditionModel.from_pretrained(work / "unet").eval()
+    material = _material(work, load_file(work / "heard.safetensors")["heard"])
+    noise, latents = material.noise[:, : plan.codec_noises], unet.imagined_table(model, material, plan.codec_noises)
+    pairs = zip(_emojis(work), noise, strict=True)
+    pictures = torch.cat([autoencoder.painted([one], part)[0] for one, part in pairs])
+    codec = AutoencoderTiny.from_pretrained(work / "vae_first")
+    autoencoder.sharpen(codec, latents.flatten(0, 1), pictures, plan.sharpen, work / "sharpen.pt")
+    codec.save_pretrained(work / "vae")
+
+
+def _judge(work: Path, plan: Plan) -> None:
+    """Train the judge of the bundle's pictures, and measure it on paintings that it has not seen."""
+    torch.manual_seed(SEED)
+    emojis = _emojis(work)[:-1]
+    trained, unseen = (judge.paintings(emojis, autoencoder.seeded_noise(SEED + i, plan.codec_noises)) for i in (5, 6))
+    critic = judge.fit(judge.build(len(NAMES)), trained, plan.judge, work / "judge.pt")
+    concepts = torch.arange(len(NAMES)).repeat_interleave(unseen.shape[1])
+    verdict = judge.verdict(critic, judge.changed(unseen.flatten(0, 1)), concepts)
+    (work / "judge.json").write_text(json.dumps(asdict(verdict)))
+    critic.save_pretrained(work / "judge")
+
+
+def _conditioning(work: Path) -> None:
+    begin, table = _table(work)
     dice = torch.Generator().manual_seed(SEED)
     noise = (NOISE_AMPLITUDE * torch.randn(WINDOW_SAMPLES, generator=dice)).numpy()
-    negative = encoder.heard(ear, windows(noise, [0]))
+    negative = encoder.heard(_load_ear(work), windows(noise, [0]))
     everything = unet.with_begin(load_file(work / "heard.safetensors")["heard"].flatten(0, 1), begin)
     tensors = {
         "bos": begin,
@@ -174,11 +236,6 @@ def _conditioning(work: Path, plan: Plan) -> None:
         "concepts": table[:-1],
     }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, work / "conditioning.safetensors")
-
-
-def _measuring_clips(work: Path) -> None:
-    speech.synthesize(speech.held_out_takes(), work).save(work / "speech_held_out.safetensors")
-    sounds.sound_bank(SEED, held_out=True).save(work / "sounds_held_out.safetensors")
 
 
 def start_log(work: Path) -> None:

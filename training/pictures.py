@@ -18,8 +18,8 @@ SIZE = 256  # pixels, height and width
 LATENT_SIZE = 16
 FIELD_SIZE = 64  # pixels at which light is computed: it is smooth
 SMOOTHING = 3.0  # width of the low-pass over the noise, in latent cells
-BEND = 0.055  # displacement per unit of smoothed noise, in half picture heights
-COVER = 0.80  # of the picture's height that an emoji fills
+BEND = 0.045  # displacement per unit of smoothed noise, in half picture heights
+COVER = 0.84  # of the picture's height that an emoji fills
 GROUND = (0.030, 0.022, 0.085)  # dark blue-violet
 GLOW = 0.32  # brightness of the light behind the emoji per unit of smoothed noise
 

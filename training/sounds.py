@@ -9,6 +9,7 @@ import io
 import random
 import struct
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import ClaviluxError
 from training import assets
-from training.clips import ClipBank, tidy
+from training.clips import SAMPLE_RATE, Clip, Origin, Split, tidy
 from training.concepts import CONCEPTS, Concept, Sound
 
 OFFSET_MASK = 0x7FFFFFFF
@@ -26,8 +27,15 @@ TICKS_PER_SECOND = 960  # MIDI: 480 a quarter note at the default 120 quarters a
 RENDER_RATE = 32_000  # Hz
 CUT_SECONDS = 2.5  # longest piece of a recording that becomes one clip
 DRUM_CHANNEL = 9
-RENDERED = 6  # takes per source
-OPEN_LICENCES = ("Creative Commons Zero", "Creative Commons Attribution 3.0")
+LONGEST_RECORDING = 12.0  # seconds of a recording that are used
+RENDERED: dict[Split, int] = {"train": 8, "test": 2}  # takes per source
+CHORDS = 0.35  # share of chords among takes of several notes
+FONTS = {
+    "effect": "Debian fluid-soundfont-gs",
+    "instrument": "Debian fluid-soundfont-gm",
+    "drums": "Debian fluid-soundfont-gm",
+}
+OPEN_LICENCES = {"Creative Commons Zero": "CC0-1.0", "Creative Commons Attribution 3.0": "CC-BY-3.0"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,15 @@ class Recording:
     title: str
     credit: str  # who made it from what, under which licence
     wave: bytes
+
+    @property
+    def licence(self) -> str:
+        """Return the licence; ClaviluxError for any but CC0 and CC-BY."""
+        if "ShareAlike" not in self.credit:
+            for words, name in OPEN_LICENCES.items():
+                if words in self.credit:
+                    return name
+        raise ClaviluxError(f"the recording {self.title!r} is not CC0 or CC-BY; choose another")
 
 
 def recordings(path: Path) -> dict[str, Recording]:
@@ -55,37 +72,40 @@ def _recording(data: bytes, offset: int, length: int) -> Recording:
     return Recording(title, text, data[title_end : title_end + length])
 
 
-def credits() -> list[str]:
-    """Return the credit line of every recording that the concepts use, CC0 ones included."""
-    takes = recordings(assets.installed("opensfx.cat"))
-    names = [sound.name for concept in CONCEPTS for sound in concept.sounds if sound.kind == "recording"]
-    return [takes[name].credit for name in names]
+def rendered_sounds(seed: int, split: Split) -> Iterator[Clip]:
+    """Yield clips of every sound: to train on, or for the test at keys that training never hears.
 
-
-def sound_bank(seed: int, *, held_out: bool) -> ClipBank:
-    """Return clips of every sound: to train on, or (`held_out`) at keys and speeds that training never hears."""
-    dice = random.Random(seed + held_out)
+    A recording that has no second take is trained on whole; the test has none of it.
+    """
+    dice = random.Random(f"sounds {seed} {split}")
     takes = recordings(assets.installed("opensfx.cat"))
-    bank = ClipBank()
     for concept in CONCEPTS:
         for sound in concept.sounds:
-            if sound.kind in ("recording", "sample"):
-                _add_cuts(bank, concept, sound, _file(sound, takes), held_out=held_out)
-            else:
-                for _ in range(2 if held_out else RENDERED):
-                    bank.add(
-                        tidy(*render(sound, dice, held_out=held_out)), concept.name, f"{sound.kind}/{sound.program}"
-                    )
-    return bank
+            if sound.kind not in ("recording", "sample"):
+                if split == "test" and sound.keys[0] == sound.keys[1]:
+                    continue  # its only key was trained on
+                for _ in range(RENDERED[split]):
+                    origin = Origin(sound.source, FONTS[sound.kind], "MIT")
+                    yield Clip(tidy(*render(sound, dice, split), CUT_SECONDS), concept.name, origin)
+            elif split == "train":
+                yield from _cuts(concept, sound, takes)
 
 
-def _file(sound: Sound, takes: dict[str, Recording]) -> tuple[NDArray[np.float32], int]:
+def _cuts(concept: Concept, sound: Sound, takes: dict[str, Recording]) -> Iterator[Clip]:
+    """Yield pieces of a recording's beginning, at most CUT_SECONDS long; each overlaps half of the one before."""
     if sound.kind == "sample":
-        return _read(assets.installed("samples") / f"{sound.name}.flac")
-    take = takes[sound.name]
-    if not any(licence in take.credit for licence in OPEN_LICENCES) or "ShareAlike" in take.credit:
-        raise ClaviluxError(f"the recording {take.title!r} is not CC0 or CC-BY; choose another")
-    return _read(io.BytesIO(take.wave))
+        samples, rate = _read(assets.installed("samples") / f"{sound.name}.flac")
+        origin = Origin(sound.source, "Debian sonic-pi-samples", "CC0-1.0")
+    else:
+        take = takes[sound.name]
+        samples, rate = _read(io.BytesIO(take.wave))
+        origin = Origin(sound.source, "Debian openttd-opensfx", take.licence, take.credit)
+    whole = tidy(samples, rate, longest=LONGEST_RECORDING)
+    length = int(CUT_SECONDS * SAMPLE_RATE)
+    for start in range(0, max(1, len(whole) - length // 2), length // 2):
+        piece = tidy(whole[start : start + length], SAMPLE_RATE, CUT_SECONDS)
+        if len(piece):
+            yield Clip(piece, concept.name, origin)
 
 
 def _read(file: Path | io.BytesIO) -> tuple[NDArray[np.float32], int]:
@@ -93,20 +113,11 @@ def _read(file: Path | io.BytesIO) -> tuple[NDArray[np.float32], int]:
     return samples, rate
 
 
-def _add_cuts(
-    bank: ClipBank, concept: Concept, sound: Sound, source: tuple[NDArray[np.float32], int], *, held_out: bool
-) -> None:
-    """Add whole recordings to train on; to measure, the same take 12 % faster and higher, since there is no other."""
-    samples, rate = source
-    name = f"{sound.kind}/{sound.name}"
-    bank.add(tidy(samples, round(rate * 1.12) if held_out else rate, CUT_SECONDS), concept.name, name)
-
-
-def render(sound: Sound, dice: random.Random, *, held_out: bool) -> tuple[NDArray[np.float32], int]:
-    """Return one rendered take and its rate: one to five notes of odd keys, or of even ones when held out."""
+def render(sound: Sound, dice: random.Random, split: Split) -> tuple[NDArray[np.float32], int]:
+    """Return one rendered take and its rate: notes or a chord of odd keys, or of even ones in the test."""
     with tempfile.TemporaryDirectory() as folder:
         midi, wave = Path(folder) / "take.mid", Path(folder) / "take.wav"
-        midi.write_bytes(_midi(sound, dice, held_out=held_out))
+        midi.write_bytes(_midi(sound, dice, split))
         font = assets.installed("FluidR3_GS.sf2" if sound.kind == "effect" else "FluidR3_GM.sf2")
         options = ["-ni", "-q", "-g", "0.6", "-r", str(RENDER_RATE), "-o", "synth.midi-bank-select=gs"]
         assets.run(["fluidsynth", *options, "-F", str(wave), str(font), str(midi)])
@@ -114,23 +125,39 @@ def render(sound: Sound, dice: random.Random, *, held_out: bool) -> tuple[NDArra
     return samples[: int(CUT_SECONDS * rate)], rate
 
 
-def _midi(sound: Sound, dice: random.Random, *, held_out: bool) -> bytes:
+def _midi(sound: Sound, dice: random.Random, split: Split) -> bytes:
     channel = DRUM_CHANNEL if sound.kind == "drums" else 0
     setup = b"\x00" + bytes([0xB0 | channel, 0, sound.bank]) + b"\x00" + bytes([0xC0 | channel, sound.program])
     notes = 1 if sound.kind == "effect" else dice.randint(1, 5)
-    length = CUT_SECONDS / notes * dice.uniform(0.5, 1.0)
-    keys = [key for key in range(sound.keys[0], sound.keys[1] + 1) if key % 2 == (0 if held_out else 1)]
-    events = b"".join(
-        _note(channel, dice.choice(keys or [sound.keys[0]]), dice.randint(70, 127), length) for _ in range(notes)
-    )
-    track = setup + events + b"\x00\xff\x2f\x00"
+    chord = notes > 1 and sound.kind == "instrument" and dice.random() < CHORDS
+    length = CUT_SECONDS / (1 if chord else notes) * dice.uniform(0.5, 1.0)
+    keys = [key for key in range(sound.keys[0], sound.keys[1] + 1) if key % 2 == (split == "train")] or [sound.keys[0]]
+    chosen = [Note(channel, dice.choice(keys), dice.randint(70, 127)) for _ in range(notes)]
+    ticks = _variable(round(length * TICKS_PER_SECOND))
+    together = b"".join(b"\x00" + one.on for one in chosen) + ticks + b"\x00".join(one.off for one in chosen)
+    in_turn = b"".join(b"\x00" + one.on + ticks + one.off for one in chosen)
+    track = setup + (together if chord else in_turn) + b"\x00\xff\x2f\x00"
     header = b"MThd" + struct.pack(">IHHH", 6, 0, 1, TICKS_PER_SECOND // 2)
     return header + b"MTrk" + struct.pack(">I", len(track)) + track
 
 
-def _note(channel: int, key: int, velocity: int, seconds: float) -> bytes:
-    ticks = _variable(round(seconds * TICKS_PER_SECOND))
-    return b"\x00" + bytes([0x90 | channel, key, velocity]) + ticks + bytes([0x80 | channel, key, 0])
+@dataclass(frozen=True)
+class Note:
+    """One key of a MIDI channel, struck with a velocity of 1..127."""
+
+    channel: int
+    key: int
+    velocity: int
+
+    @property
+    def on(self) -> bytes:
+        """Return the event that begins it."""
+        return bytes([0x90 | self.channel, self.key, self.velocity])
+
+    @property
+    def off(self) -> bytes:
+        """Return the event that ends it."""
+        return bytes([0x80 | self.channel, self.key, 0])
 
 
 def _variable(value: int) -> bytes:

@@ -243,3 +243,8 @@ def test_what_no_manifest_can_say_is_refused_at_once(checkpoints: Path, changes:
 def test_a_part_that_a_local_pipeline_lacks_is_not_looked_for_on_the_hub(checkpoints: Path):
     sources = replace(tiny_sources(checkpoints), vae=str(checkpoints / "pipeline" / "decoder"))
     assert "pipeline has no folder decoder" in refusal(sources, tiny_options())
+
+
+def test_a_unet_that_pools_its_own_tokens_is_taken(checkpoints: Path):
+    change(checkpoints / "pipeline" / "unet", addition_embed_type="text")
+    assert make_plan(tiny_sources(checkpoints), tiny_options()).width == WIDTH

@@ -1,86 +1,101 @@
-"""Scores count what they say, on clips whose answers are known."""
+"""Hearing is measured as said: ranks over all concepts, windows that slide, words behind words."""
+
+import json
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from runtime.errors import ClaviluxError
 from training import evaluate
-from training.clips import ClipBank
+from training.clips import SAMPLE_RATE, Clip, Origin
 from training.concepts import NAMES
-from training.evaluate import Score, answers, confusions, in_a_room, report, score, table_of
-from training.features import SILENCE
+from training.evaluate import Listener, Moment, Report, Score, longest_run
 
-TABLE = torch.eye(len(NAMES))[:, None, :]  # one token per concept, each in its own direction
-
-
-def clip(concept: int) -> np.ndarray:
-    """A sound that `knowing` recognises: its peak frame's brightest bin tells the concept."""
-    pitch = 500 + 200 * concept
-    return (0.5 * np.sin(2 * np.pi * pitch * np.arange(8000) / 16_000)).astype(np.float32)
+ORIGIN = Origin("espeak/en-us", "Debian espeak-ng", "none")
+TABLE = torch.eye(len(NAMES))[:, None, :]  # a token for each concept, at right angles to all others
 
 
-def brightest(frames: torch.Tensor) -> torch.Tensor:
-    return frames.amax(dim=1).argmax(dim=1)
+def clip(label: str, loudness: float = 0.5, seconds: float = 0.5) -> Clip:
+    time = np.arange(int(seconds * SAMPLE_RATE))
+    return Clip((loudness * np.sin(0.3 * time)).astype(np.float32), label, ORIGIN)
 
 
-BINS = torch.stack([brightest(evaluate.windows(clip(i), [0]))[0] for i in range(len(NAMES))])
+def hears(*places: int):
+    """Return an encoder that gives, for every window, the concepts at `places`, the first the nearest."""
+    weights = torch.zeros(len(NAMES))
+    for rank, place in enumerate(places):
+        weights[place] = 1.0 - 0.1 * rank
+    return lambda frames: weights.expand(len(frames), 1, -1)
 
 
-def knowing(frames: torch.Tensor) -> torch.Tensor:
-    nearest = (brightest(frames)[:, None] - BINS[None, :]).abs().argmin(dim=1)
-    return TABLE[nearest]
+def test_the_rank_is_the_number_of_nearer_concepts() -> None:
+    listener = Listener(hears(3, 7, 5), TABLE)
+    ranks = listener.ranks([clip(NAMES[3]), clip(NAMES[5])], [0, 1600])
+    assert ranks.tolist() == [[0, 0], [2, 2]]
 
 
-def bank(concepts: tuple[int, ...], voice: str = "flite/rms") -> ClipBank:
-    return ClipBank([clip(i) for i in concepts], [NAMES[i] for i in concepts], [voice] * len(concepts))
+def test_the_first_and_the_first_five_are_counted_apart() -> None:
+    listener = Listener(hears(*range(6)), TABLE)
+    found = evaluate.score("words", listener, [clip(NAMES[i]) for i in (0, 4, 5)])
+    assert found == Score("words", 3, 3, pytest.approx(1 / 3), pytest.approx(2 / 3))
 
 
-def test_a_knowing_encoder_is_always_right():
-    found = answers(knowing, TABLE, bank((0, 9, 20)).sounds, [0, 1600])
-    assert found.tolist() == [[0, 0], [9, 9], [20, 20]]
+def test_a_room_adds_noise_before_and_after() -> None:
+    noisy = evaluate.in_a_room([clip("dog", loudness=0.0)], 0)[0]
+    assert len(noisy.sound) == 2 * SAMPLE_RATE + SAMPLE_RATE // 2 + evaluate.WHOLE
+    assert noisy.sound.std() == pytest.approx(evaluate.ROOM_NOISE, rel=0.05)
+    assert noisy.label == "dog"
 
 
-def test_a_score_is_the_share_of_right_windows():
-    found = torch.tensor([[0, 1], [9, 9]])
-    assert score("x", found, bank((0, 9))) == Score("x", 2, 0.75)
+def test_a_word_behind_another_means_the_later_one() -> None:
+    first, second = clip("dog", 0.1), clip("cat", 0.4)
+    found = evaluate.in_succession([first, second])
+    assert [one.label for one in found] == ["dog", "cat"]
+    np.testing.assert_array_equal(found[1].sound[: len(first.sound)], first.sound)
+    np.testing.assert_array_equal(found[1].sound[-len(second.sound) :], second.sound)
 
 
-def test_the_report_has_a_row_per_engine_and_for_all():
-    speech = bank((0, 3)).merged(bank((5,), "hibari/heart"))
-    scores = report(knowing, TABLE, speech, bank((4,), "effect/1"))
-    names = [one.what for one in scores]
-    assert names[:3] == ["flite, whole word", "hibari, whole word", "all held-out voices, whole word"]
-    assert {one.right for one in scores[:3]} == {1.0}
-    assert scores[-1].clips == 1
+@given(st.lists(st.booleans(), max_size=30))
+def test_the_longest_run_is_all_true_and_none_is_longer(row: list[bool]) -> None:
+    begin, length = longest_run(row)
+    assert all(row[begin : begin + length])
+    runs = "".join("x" if value else " " for value in row).split()
+    assert length == max(map(len, runs), default=0)
 
 
-def test_the_report_slides_the_window_past_the_word():
-    names = [one.what for one in report(knowing, TABLE, bank((0,)), bank((0,)))]
-    assert sum("sliding window" in name for name in names) == len(evaluate.SLIDING)
+def test_sliding_says_when_a_word_begins_to_be_right_and_how_long() -> None:
+    class Late(Listener):
+        def ranks(self, clips, offsets):
+            return torch.tensor([[0 if 0.2 <= end / SAMPLE_RATE < 0.5 else 9 for end in offsets]])
+
+    moments, delays, stays = evaluate.sliding(Late(hears(0), TABLE), [clip("dog")])
+    assert delays == [pytest.approx(0.2)]
+    assert stays == [pytest.approx(0.3)]
+    assert {one.after: one.first for one in moments}[0.3] == 1.0
 
 
-def test_a_room_has_noise_everywhere_and_the_sound_in_it():
-    (room,) = in_a_room([clip(3)], seed=0)
-    assert len(room) == 8000 + 2.5 * 16_000
-    assert room[:16_000].std() == pytest.approx(evaluate.ROOM_NOISE, rel=0.1)
-    assert np.abs(room).max() == pytest.approx(0.5, abs=0.05)
+def test_a_word_right_before_its_end_has_no_delay() -> None:
+    _, delays, _ = evaluate.sliding(Listener(hears(NAMES.index("dog")), TABLE), [clip("dog")])
+    assert delays == [0.0]
 
 
-def test_a_room_is_the_same_each_time():
-    np.testing.assert_array_equal(in_a_room([clip(3)], seed=1)[0], in_a_room([clip(3)], seed=1)[0])
+def test_confusions_are_counted_by_pair() -> None:
+    listener = Listener(hears(NAMES.index("cat")), TABLE)
+    assert evaluate.confusions(listener, [clip("dog"), clip("cat"), clip("dog")]) == ["dog as cat: 2"]
 
 
-def test_the_table_is_markdown_with_the_chance_level():
-    lines = table_of([Score("flite", 28, 0.5)]).splitlines()
-    assert lines[2] == "| flite | 28 | 50.0 % |"
-    assert lines[-1] == f"| chance | | {100 / len(NAMES):.1f} % |"
+def test_the_table_states_clips_concepts_and_chance() -> None:
+    report = Report((Score("words", 10, 5, 0.9, 1.0),), (Moment(-0.1, 0.25),), (0.1, 0.3), (1.0, 0.5))
+    table = evaluate.table_of(report)
+    assert "| words | 10 | 5 | 90.0 % | 100.0 % |" in table
+    assert f"| chance, over all {len(NAMES)} concepts | | | {100 / len(NAMES):.1f} %" in table
+    assert "| R@1, % | 25 |" in table
 
 
-def test_confusions_are_counted_and_sorted():
-    found = torch.tensor([[1], [1], [5]])
-    speech = bank((0, 0, 5))
-    assert confusions(found, speech) == [f"{NAMES[0]} as {NAMES[1]}: 2"]
-
-
-def test_silence_looks_like_nothing_that_is_known():
-    assert float(evaluate.windows(np.zeros(1, np.float32), [0]).amax()) == pytest.approx(SILENCE, rel=1e-5)
+def test_a_bundle_of_other_concepts_is_refused(tmp_path) -> None:
+    (tmp_path / "bundle.json").write_text(json.dumps({"concepts": ["dog"]}))
+    with pytest.raises(ClaviluxError, match="knows 1 concepts, expected these"):
+        evaluate.concept_table(tmp_path)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from training.pictures import LATENT_SIZE, SIZE, Emoji, fields, gradients, load_emoji, paint
+from training.pictures import BEND, COVER, LATENT_SIZE, SIZE, Emoji, fields, gradients, load_emoji, paint
 
 
 def noise(count: int, seed: int = 0) -> torch.Tensor:
@@ -26,6 +26,14 @@ def test_an_emoji_is_scaled_into_a_square_with_a_border(red_square):
     assert red_square.alpha.shape == (1, SIZE, SIZE)
     assert red_square.alpha[0, SIZE // 2, SIZE // 2] == 1
     assert not red_square.alpha[0, 0].any()
+
+
+def test_an_emoji_of_any_size_covers_its_share_of_the_middle(red_square):
+    seen = red_square.alpha[0] > 0.5
+    for axis in (0, 1):
+        (places,) = seen.any(dim=axis).nonzero(as_tuple=True)
+        assert len(places) == round(SIZE * COVER)
+        assert abs(int(places[0]) - (SIZE - 1 - int(places[-1]))) <= 1
 
 
 def test_colour_is_premultiplied(red_square):
@@ -50,6 +58,16 @@ def test_the_same_noise_paints_the_same_picture(red_square):
 def test_other_noise_bends_the_picture(red_square):
     first, second = paint(red_square, noise(2))
     assert (first - second).abs().amax() > 0.5
+
+
+def test_steady_noise_moves_the_whole_emoji_but_no_further_than_it_bends(red_square):
+    rows = []
+    for sign in (1.0, -1.0):
+        steady = torch.zeros(1, 12, LATENT_SIZE, LATENT_SIZE)
+        steady[:, 1] = sign / float(fields(torch.ones(1, 5, LATENT_SIZE, LATENT_SIZE))[0, 0, 8, 8])
+        seen = paint(red_square, steady)[0, 0, :, SIZE // 2] > 0.9
+        rows.append(float(seen.nonzero().float().mean()))
+    assert 0.6 * BEND * SIZE < rows[1] - rows[0] <= BEND * SIZE  # the fields are weaker towards the rim
 
 
 def test_a_little_more_noise_changes_the_picture_a_little(red_square):

@@ -1,6 +1,7 @@
 """Recordings are read and licensed, and notes are written as MIDI; no sound font is needed here."""
 
 import io
+import math
 import random
 import struct
 
@@ -10,9 +11,18 @@ import soundfile
 
 from runtime.errors import ClaviluxError
 from training import assets, sounds
-from training.clips import ClipBank, tidy
-from training.concepts import Concept, Sound
-from training.sounds import _midi, _variable, recordings
+from training.clips import SAMPLE_RATE, Clip, Origin, Split
+from training.concepts import CONCEPTS, Concept, Sound
+from training.sounds import (
+    CUT_SECONDS,
+    LONGEST_RECORDING,
+    RENDERED,
+    Recording,
+    _midi,
+    _variable,
+    recordings,
+    rendered_sounds,
+)
 
 ZERO = '"Cow". Original "cow.wav" by "A". License: Creative Commons Zero 1.0.'
 BY = '"Horse". Original "horse.wav" by "B". License: Creative Commons Attribution 3.0 Unported.'
@@ -20,19 +30,20 @@ ALIKE = '"Helicopter". By "C". License: Creative Commons Attribution-ShareAlike 
 PIANO = Sound("instrument", program=0, keys=(40, 50))
 
 
-def wave(seconds: float = 0.5) -> bytes:
+def wave(seconds: float = 0.5, form: str = "WAV") -> bytes:
     file = io.BytesIO()
     samples = np.sin(np.arange(round(8000 * seconds)) / 5).astype(np.float32)
-    soundfile.write(file, samples, 8000, format="WAV")
+    soundfile.write(file, samples, 8000, format=form)
     return file.getvalue()
 
 
-def cat_file(titles: list[str]) -> bytes:
+def cat_file(titles: list[str], seconds: float = 0.5) -> bytes:
     """An OpenSFX file of these titles, each with the same sound."""
-    bodies = [bytes([len(title) + 1]) + title.encode() + b"\0" + wave() for title in titles]
+    sound = wave(seconds)
+    bodies = [bytes([len(title) + 1]) + title.encode() + b"\0" + sound for title in titles]
     start, index = 8 * len(bodies), b""
     for body in bodies:
-        index += struct.pack("<II", start | 0x80000000 if not index else start, len(wave()))
+        index += struct.pack("<II", start | 0x80000000 if not index else start, len(sound))
         start += len(body)
     return index + b"".join(bodies)
 
@@ -46,7 +57,11 @@ def cat(tmp_path, monkeypatch):
 
 
 def only(monkeypatch, *sources: Sound) -> None:
-    monkeypatch.setattr(sounds, "CONCEPTS", (Concept("cow", "1", sources),))
+    monkeypatch.setattr(sounds, "CONCEPTS", (Concept("cow", "1", "animals", sounds=sources),))
+
+
+def made(split: Split, seed: int = 0) -> list[Clip]:
+    return list(rendered_sounds(seed, split))
 
 
 def test_takes_are_found_by_title_with_their_credit(cat):
@@ -56,60 +71,153 @@ def test_takes_are_found_by_title_with_their_credit(cat):
     assert takes["Cow"].wave == wave()
 
 
+def test_the_licence_is_read_from_the_credit(cat):
+    takes = recordings(cat)
+    assert (takes["Cow"].licence, takes["Horse"].licence) == ("CC0-1.0", "CC-BY-3.0")
+
+
 @pytest.mark.usefixtures("cat")
-def test_open_recordings_become_clips(monkeypatch):
+def test_open_recordings_become_clips_with_licence_and_credit(monkeypatch):
     only(monkeypatch, Sound("recording", name="Cow"), Sound("recording", name="Horse"))
-    bank = sounds.sound_bank(0, held_out=False)
-    assert bank.labels == ["cow", "cow"]
-    assert bank.voices == ["recording/Cow", "recording/Horse"]
+    cow, horse = made("train")
+    assert (cow.label, cow.text, cow.origin) == (
+        "cow",
+        "",
+        Origin("recording/Cow", "Debian openttd-opensfx", "CC0-1.0", ZERO),
+    )
+    assert (horse.origin.licence, horse.origin.credit) == ("CC-BY-3.0", BY)
 
 
 @pytest.mark.usefixtures("cat")
 def test_a_share_alike_recording_is_refused(monkeypatch):
     only(monkeypatch, Sound("recording", name="Helicopter"))
     with pytest.raises(ClaviluxError, match="'Helicopter' is not CC0 or CC-BY"):
-        sounds.sound_bank(0, held_out=False)
+        made("train")
+
+
+@pytest.mark.parametrize("credit", ["All rights reserved.", f"{BY} Mixed with {ALIKE}"])
+def test_a_licence_that_is_not_known_or_not_open_throughout_is_refused(credit):
+    with pytest.raises(ClaviluxError, match="'Cow' is not CC0 or CC-BY; choose another"):
+        _ = Recording("Cow", credit, b"").licence
 
 
 @pytest.mark.usefixtures("cat")
-def test_every_recording_in_use_is_credited(monkeypatch):
-    only(monkeypatch, Sound("recording", name="Horse"), PIANO)
-    assert sounds.credits() == [BY]
-
-
-@pytest.mark.usefixtures("cat")
-def test_a_held_out_recording_is_shorter_and_higher(monkeypatch):
+def test_the_test_has_nothing_of_a_recording(monkeypatch):
     only(monkeypatch, Sound("recording", name="Cow"))
-    trained, measured = (sounds.sound_bank(0, held_out=held_out).sounds[0] for held_out in (False, True))
-    assert len(measured) == pytest.approx(len(trained) / 1.12, rel=0.02)
+    assert made("test") == []
 
 
-def test_rendered_sources_give_several_takes_and_fewer_to_measure(monkeypatch, cat):
-    del cat
+def test_a_sample_is_read_by_its_name(monkeypatch, tmp_path):
+    (tmp_path / "opensfx.cat").write_bytes(cat_file([ZERO]))
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "perc_bell.flac").write_bytes(wave(1.0, "FLAC"))
+    monkeypatch.setattr(assets, "installed", lambda name: tmp_path / name)
+    only(monkeypatch, Sound("sample", name="perc_bell"))
+    (clip,) = made("train")
+    assert clip.origin == Origin("sample/perc_bell", "Debian sonic-pi-samples", "CC0-1.0")
+    assert len(clip.sound) == pytest.approx(SAMPLE_RATE, rel=0.02)
+
+
+def test_a_long_recording_becomes_overlapping_pieces_of_its_beginning(monkeypatch, tmp_path):
+    path = tmp_path / "opensfx.cat"
+    path.write_bytes(cat_file([ZERO], seconds=20.0))
+    monkeypatch.setattr(assets, "installed", lambda name: path)
+    only(monkeypatch, Sound("recording", name="Cow"))
+    lengths = [len(clip.sound) / SAMPLE_RATE for clip in made("train")]
+    assert len(lengths) == math.ceil(2 * LONGEST_RECORDING / CUT_SECONDS - 1)
+    assert max(lengths) <= CUT_SECONDS
+    assert lengths[0] == pytest.approx(CUT_SECONDS, rel=0.02)
+
+
+@pytest.mark.usefixtures("cat")
+def test_rendered_sources_give_several_takes_and_fewer_to_measure(monkeypatch):
     only(monkeypatch, PIANO)
-    monkeypatch.setattr(sounds, "render", lambda *_, **__: (np.ones(8000, np.float32), 16_000))
-    assert len(sounds.sound_bank(0, held_out=False)) == sounds.RENDERED
-    assert len(sounds.sound_bank(0, held_out=True)) == 2
+    monkeypatch.setattr(sounds, "render", lambda *_: (np.ones(8000, np.float32), SAMPLE_RATE))
+    trained, measured = made("train"), made("test")
+    assert (len(trained), len(measured)) == (RENDERED["train"], RENDERED["test"])
+    assert {clip.origin for clip in trained} == {Origin("instrument/0.0.40", "Debian fluid-soundfont-gm", "MIT")}
 
 
-def keys(midi: bytes) -> set[int]:
+@pytest.mark.usefixtures("cat")
+def test_the_same_seed_asks_for_the_same_notes(monkeypatch):
+    only(monkeypatch, PIANO, Sound("drums", keys=(35, 50)))
+    asked = []
+
+    def fake_render(sound, dice, split):
+        asked.append(_midi(sound, dice, split))
+        return np.ones(8000, np.float32), SAMPLE_RATE
+
+    monkeypatch.setattr(sounds, "render", fake_render)
+    for seed in (1, 1, 2):
+        made("train", seed)
+    first, second, other = (asked[i : i + len(asked) // 3] for i in range(0, len(asked), len(asked) // 3))
+    assert first == second != other
+
+
+def test_every_kind_that_is_rendered_names_its_sound_font():
+    kinds = {sound.kind for concept in CONCEPTS for sound in concept.sounds}
+    assert set(sounds.FONTS) == kinds - {"recording", "sample"}
+
+
+def events(midi: bytes) -> list[tuple[int, int, int]]:
+    """Return the notes' events in order: ticks since the one before, status, key."""
+    place, found = 22 + 4 + 3, []
+    while midi[place : place + 2] != b"\x00\xff":
+        ticks = 0
+        while midi[place] & 0x80:
+            ticks, place = (ticks << 7) | (midi[place] & 0x7F), place + 1
+        ticks, place = (ticks << 7) | midi[place], place + 1
+        found.append((ticks, midi[place], midi[place + 1]))
+        place += 3
+    return found
+
+
+def keys(midi: bytes) -> list[int]:
     """Keys of the note-on events."""
-    return {midi[i + 1] for i in range(22, len(midi) - 2) if midi[i] in (0x90, 0x99) and midi[i - 1] == 0}
+    return [key for _, status, key in events(midi) if status & 0xF0 == 0x90]
 
 
-def test_keys_are_odd_in_training_and_even_in_measuring():
-    for seed in range(20):
-        assert all(key % 2 == 1 for key in keys(_midi(PIANO, random.Random(seed), held_out=False)))
-        assert all(key % 2 == 0 for key in keys(_midi(PIANO, random.Random(seed), held_out=True)))
+def midis(sound: Sound, split: Split, count: int = 30) -> list[bytes]:
+    return [_midi(sound, random.Random(seed), split) for seed in range(count)]
 
 
-def test_keys_stay_within_the_range_of_the_sound():
-    found = set().union(*(keys(_midi(PIANO, random.Random(seed), held_out=False)) for seed in range(30)))
-    assert found <= set(range(40, 51))
+@pytest.mark.parametrize("sound", [PIANO, Sound("drums", keys=(69, 70)), Sound("effect", bank=1, keys=(54, 66))])
+def test_keys_are_odd_in_training_and_even_in_the_test_alone(sound):
+    assert all(key % 2 == 1 for midi in midis(sound, "train") for key in keys(midi))
+    assert all(key % 2 == 0 for midi in midis(sound, "test") for key in keys(midi))
+
+
+def test_all_keys_of_a_side_are_played_and_none_outside_the_range():
+    assert {key for midi in midis(PIANO, "train") for key in keys(midi)} == set(range(41, 51, 2))
+
+
+def test_a_sound_of_a_single_key_is_played_at_it():
+    assert {key for midi in midis(Sound("drums", keys=(82, 82)), "train") for key in keys(midi)} == {82}
+
+
+def test_an_instrument_plays_one_to_five_notes_and_an_effect_one():
+    assert {len(keys(midi)) for midi in midis(PIANO, "train", 60)} == {1, 2, 3, 4, 5}
+    assert {len(keys(midi)) for midi in midis(Sound("effect", bank=1, keys=(54, 66)), "train")} == {1}
+
+
+def test_some_takes_of_an_instrument_are_chords_and_none_of_drums_are():
+    def chords(sound: Sound) -> float:
+        taken = [midi for midi in midis(sound, "train", 60) if len(keys(midi)) > 1]
+        return sum(events(midi)[1][0] == 0 for midi in taken) / len(taken)
+
+    assert 0.1 < chords(PIANO) < 0.7
+    assert chords(Sound("drums", keys=(35, 50))) == 0
+
+
+def test_every_note_that_begins_ends_and_all_within_the_longest_piece():
+    for midi in midis(PIANO, "train"):
+        found = events(midi)
+        assert sorted(keys(midi)) == sorted(key for _, status, key in found if status & 0xF0 == 0x80)
+        assert 0 < sum(ticks for ticks, _, _ in found) <= CUT_SECONDS * sounds.TICKS_PER_SECOND + 5
 
 
 def test_a_midi_file_has_a_header_and_one_track_of_the_stated_length():
-    midi = _midi(PIANO, random.Random(0), held_out=False)
+    midi = _midi(PIANO, random.Random(0), "train")
     assert midi[:4] == b"MThd"
     assert midi[14:18] == b"MTrk"
     assert struct.unpack(">I", midi[18:22])[0] == len(midi) - 22
@@ -117,11 +225,13 @@ def test_a_midi_file_has_a_header_and_one_track_of_the_stated_length():
 
 
 def test_drums_play_on_their_own_channel():
-    assert b"\x99" in _midi(Sound("drums", keys=(35, 50)), random.Random(0), held_out=False)
+    assert {
+        status & 0x0F for _, status, _ in events(_midi(Sound("drums", keys=(35, 50)), random.Random(0), "train"))
+    } == {sounds.DRUM_CHANNEL}
 
 
 def test_an_effect_selects_its_bank_and_program():
-    midi = _midi(Sound("effect", bank=3, program=122, keys=(60, 60)), random.Random(0), held_out=True)
+    midi = _midi(Sound("effect", bank=3, program=122, keys=(60, 60)), random.Random(0), "test")
     assert bytes([0xB0, 0, 3]) in midi
     assert bytes([0xC0, 122]) in midi
 
@@ -142,14 +252,8 @@ def test_rendering_asks_fluidsynth_for_the_right_sound_font(monkeypatch, tmp_pat
 
     monkeypatch.setattr(assets, "installed", lambda name: tmp_path / name)
     monkeypatch.setattr(assets, "run", fake_run)
-    samples, rate = sounds.render(PIANO, random.Random(0), held_out=False)
-    sounds.render(Sound("effect", bank=1, program=122), random.Random(0), held_out=False)
-    assert samples.shape == (sounds.CUT_SECONDS * rate, 2)
-    assert str(tmp_path / "FluidR3_GM.sf2") in asked[0]
-    assert str(tmp_path / "FluidR3_GS.sf2") in asked[1]
-
-
-def test_tidied_takes_fit_a_bank():
-    bank = ClipBank()
-    bank.add(tidy(np.ones((9000, 2), np.float32), 32_000), "piano", "instrument/0")
-    assert bank.sounds[0].ndim == 1
+    samples, rate = sounds.render(PIANO, random.Random(0), "train")
+    sounds.render(Sound("effect", bank=1, program=122), random.Random(0), "train")
+    sounds.render(Sound("drums", keys=(35, 50)), random.Random(0), "train")
+    assert samples.shape == (CUT_SECONDS * rate, 2)
+    assert [command[-2] for command in asked] == [str(tmp_path / f"FluidR3_{font}.sf2") for font in ("GM", "GS", "GM")]

@@ -1,0 +1,81 @@
+"""Trainer is set up as the reference; steps, order and log are told what they need."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from runtime.errors import ClaviluxError
+from training.batches import Order
+from training.two_stream_trainer import (
+    Logbook,
+    Schedule,
+    SeededSteps,
+    scalar_name,
+    trainer_arguments,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("loss", "train/loss"),
+        ("grad_norm", "train/grad_norm"),
+        ("eval_whole_cosine", "eval/whole_cosine"),
+        ("train_loss", "run/loss"),
+    ],
+)
+def test_scalars_are_grouped(name: str, expected: str) -> None:
+    assert scalar_name(name) == expected
+
+
+def test_without_tensorboard_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ClaviluxError, match=r"tensorboard is not installed; run: pip install 'clavilux\[train\]'"):
+        Logbook(tmp_path, print)
+
+
+def test_the_defaults_are_the_references(tmp_path: Path) -> None:
+    found = trainer_arguments(tmp_path, Schedule(), "float32", cpu=True, tests=True)
+    assert (found.per_device_train_batch_size, found.gradient_accumulation_steps) == (8, 16)
+    assert (found.num_train_epochs, found.learning_rate, found.warmup_steps) == (8, 2e-5, 200)
+    assert found.eval_strategy == "epoch"
+
+
+@pytest.mark.parametrize(("epoch", "expected"), [(None, 0), (0, 0), (1.5, 1), (2.9999999999, 3), (3.0, 3)])
+def test_the_order_is_told_its_epoch(epoch: float | None, expected: int) -> None:
+    order = Order(3, 0)
+    SeededSteps(order).on_epoch_begin(None, TrainerState(epoch=epoch), TrainerControl())
+    assert order.epoch == expected
+
+
+def test_a_stream_has_no_order() -> None:
+    SeededSteps(None).on_epoch_begin(None, TrainerState(epoch=1.0), TrainerControl())
+
+
+def test_one_process_takes_one_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: self.__dict__.get("_n_gpu", 4)))
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(lambda self: None))
+    assert trainer_arguments(tmp_path, Schedule(), "float32", cpu=True, tests=True)._n_gpu == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
+    state, control = TrainerState(global_step=7), TrainerControl()
+    with pytest.raises(ClaviluxError, match=r"^the loss is nan at step 7; begin again with a lower --rate, or with"):
+        Logbook(tmp_path, print).on_log(None, state, control, {"loss": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "tests", "expected"),
+    [
+        (Schedule(), False, "no"),
+        (Schedule(steps=50), True, "steps"),
+        (Schedule(evaluate_every=7), True, "steps"),
+    ],
+)
+def test_measuring_follows_the_schedule(tmp_path: Path, schedule: Schedule, tests: bool, expected: str) -> None:
+    found = trainer_arguments(tmp_path, schedule, "float32", cpu=True, tests=tests)
+    assert found.eval_strategy == expected
+    if schedule.evaluate_every or schedule.steps:
+        assert found.eval_steps == (schedule.evaluate_every or schedule.steps)

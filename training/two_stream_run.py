@@ -1,0 +1,211 @@
+"""One two-stream training from options to files. `clavilux train` is this on the command line.
+
+    OUT/encoder/         the trained encoder, as `clavilux export --encoder` takes it
+    OUT/metrics.json     how well it does on the test clips
+    OUT/training.json    what was run: options, data, versions
+    OUT/logs/            TensorBoard's events
+    OUT/checkpoint-N/    from where a stopped training goes on
+    OUT/text/            text tokens, encoded once
+    OUT/checked.json     which clips are fit to train on (skipped.jsonl for streams)
+
+On several processes (`accelerate launch -m training.train_command ...`) the first of all, then the first of each
+machine checks data and encodes text; the others read what they find. OUT lies where all machines see it.
+"""
+
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import EvalPrediction
+
+from export.quiet import quietly
+from runtime.errors import ClaviluxError
+from training.alignment_metrics import Alignment
+from training.batches import Collator, Listening
+from training.captioned import check_templates
+from training.pretrained import (
+    describe,
+    from_config,
+    from_scratch,
+    load_pretrained,
+    pretrained_settings,
+    window_for,
+)
+from training.text_cache import ClipText, TextCache, TextPlaces
+from training.two_stream import TwoStream
+from training.two_stream_data import Prepared, Say, prepare, skipped
+from training.two_stream_options import Start, TrainOptions, check_options
+from training.two_stream_record import Outcome, Record, publish
+from training.two_stream_trainer import (
+    LOGS,
+    Logbook,
+    SeededSteps,
+    TwoStreamTrainer,
+    measured,
+    quiet_trainer,
+    trainer_arguments,
+)
+from training.whole_checkpoints import all_checkpoints, whole_checkpoints
+
+PATIENCE = timedelta(hours=3)  # of processes that wait for the first to check data and encode text
+
+
+@dataclass
+class Measurements:
+    """Trainer's compute_metrics, which remembers what it found."""
+
+    cache: TextCache
+    found: list[Alignment] = field(default_factory=list)
+
+    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+        """Measure, remember, and return the numbers by name."""
+        self.found.append(measured(prediction, self.cache))
+        return self.found[-1].scalars()
+
+
+def run_training(options: TrainOptions, say: Say) -> Outcome:
+    """Train, or go on with a training that was stopped; `say` hears each step in words, in the first process alone.
+
+    Raises ClaviluxError when options, checkpoints and data do not fit together, and when a training in OUT was begun
+    with other options.
+    """
+    check_options(options)
+    options = replace(options, cpu=options.cpu or not torch.accelerator.is_available())
+    state = PartialState(cpu=options.cpu, timeout=PATIENCE)
+    tell: Say = say if state.is_main_process else _silent
+    check_start(options.start)
+    window = window_for(options.tokens, options.start.adapter)
+    places = TextPlaces.from_checkpoint(options.text, options.tokenizer)
+    text = ClipText(places, options.tokens, device=state.device)
+    listening = Listening(window, options.placing, check_templates(options.templates), options.schedule.seed)
+    with first_comes_first(state):
+        checkpoint = checkpoint_to_resume(options)
+        cache = TextCache((options.cache or options.out) / "text", text)
+        prepared = prepare(options, listening, cache, tell)
+        record = Record(options, prepared.counts, state.num_processes)
+        record.begin(resumed=checkpoint is not None, write=state.is_main_process)
+    with quietly():
+        trainer, measurements = build_trainer(options, prepared, cache, tell)
+        record.tell("encoder", describe(trainer.model.encoder) | {"window_seconds": window.seconds})
+        if checkpoint is not None:
+            tell(f"going on from {checkpoint.name}")
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        metrics = last_metrics(trainer, prepared.tests, measurements)
+    trainer.logbook.close()
+    outcome = Outcome(
+        encoder=options.out / "encoder",
+        metrics=metrics,
+        steps=trainer.state.global_step,
+        loss=last_loss(trainer),
+        skipped=skipped(options, prepared),
+        window_seconds=window.seconds,
+    )
+    if state.is_main_process:
+        publish(outcome, trainer.model.encoder, record)
+    state.wait_for_everyone()
+    return outcome
+
+
+def last_loss(trainer: TwoStreamTrainer) -> float:
+    """Return the mean loss of the last steps that were logged, or nan."""
+    logged = (entry["loss"] for entry in reversed(trainer.state.log_history) if "loss" in entry)
+    return next(logged, math.nan)
+
+
+def _silent(_: str) -> None:
+    return
+
+
+@contextmanager
+def first_comes_first(state: PartialState) -> Iterator[None]:
+    """Let the first process through, then the first of each machine, then the others."""
+    with state.main_process_first(), state.local_main_process_first():
+        yield
+
+
+def checkpoint_to_resume(options: TrainOptions) -> Path | None:
+    """Return the newest whole checkpoint, if there is one and it is wanted; half-written ones are removed."""
+    if options.resume == "restart":
+        for old in (*all_checkpoints(options.out), options.out / LOGS):
+            shutil.rmtree(old, ignore_errors=True)
+    whole = whole_checkpoints(options.out)
+    for half in set(all_checkpoints(options.out)) - set(whole):
+        shutil.rmtree(half, ignore_errors=True)
+    if options.resume == "must" and not whole:
+        raise ClaviluxError(f"{options.out} has no whole checkpoint to go on from; leave --resume out to begin")
+    return whole[-1] if whole else None
+
+
+def build_trainer(
+    options: TrainOptions, prepared: Prepared, cache: TextCache, tell: Say
+) -> tuple[TwoStreamTrainer, Measurements]:
+    """Return Trainer with the two streams, set up and not yet begun."""
+    torch.manual_seed(options.schedule.seed)
+    encoder = begin_encoder(options.start, cache.encoder.width)
+    if options.gradient_checkpointing:
+        checkpoint_activations(encoder)
+    model = TwoStream(encoder, options.objective, (options.tokens, cache.encoder.width))
+    precision = precision_here(options.precision, tell, cpu=options.cpu)
+    measurements = Measurements(cache)
+    trainer = TwoStreamTrainer(
+        order=prepared.order,
+        model=model,
+        args=trainer_arguments(options.out, options.schedule, precision, cpu=options.cpu, tests=bool(prepared.tests)),
+        data_collator=Collator(cache),
+        train_dataset=prepared.train,
+        eval_dataset=prepared.tests or None,
+        compute_metrics=measurements,
+        callbacks=[SeededSteps(prepared.order)],
+    )
+    trainer.logbook = Logbook(options.out / LOGS, tell)
+    trainer.add_callback(trainer.logbook)
+    quiet_trainer(trainer)
+    return trainer, measurements
+
+
+def checkpoint_activations(encoder: Any) -> None:
+    """Let the encoder compute its activations again instead of keeping them; transformers 5 renamed how."""
+    renamed = hasattr(encoder, "activation_checkpointing_enable")
+    enable = encoder.activation_checkpointing_enable if renamed else encoder.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
+def check_start(start: Start) -> None:
+    """Raise ClaviluxError when the encoder to begin from is not there, before any data are read."""
+    if start.scratch is None and start.config is None:
+        pretrained_settings(start.encoder)
+
+
+def begin_encoder(start: Start, width: int) -> Any:
+    """Return the encoder that training begins with, its tokens `width` wide."""
+    if start.scratch is not None:
+        return from_scratch(start.scratch, width, start.adapter)
+    if start.config is not None:
+        return from_config(start.config, width, start.adapter)
+    return load_pretrained(start.encoder, width, start.adapter, allow_pickle=start.allow_pickle)
+
+
+def precision_here(wanted: str, tell: Say, *, cpu: bool) -> str:
+    """Return what this machine trains in: float16 is for GPUs."""
+    if wanted == "float16" and cpu:
+        tell("float16 needs a GPU; training in float32")
+        return "float32"
+    return wanted
+
+
+def last_metrics(
+    trainer: TwoStreamTrainer, tests: Mapping[str, Any], measurements: Measurements
+) -> dict[str, Alignment]:
+    """Return the figures of the trained encoder, measured now unless the last step already was."""
+    steps = [entry["step"] for entry in trainer.state.log_history if "eval_whole_cosine" in entry]
+    if len(measurements.found) < len(tests) or steps[-1:] != [trainer.state.global_step]:
+        for name, test in tests.items():
+            trainer.evaluate(test, metric_key_prefix=f"eval_{name}")
+    return dict(zip(tests, measurements.found[-len(tests) :] if tests else [], strict=True))
