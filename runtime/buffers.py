@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from runtime.errors import ProviderError
-from runtime.provider import Array, first_line, import_onnxruntime, runtime_errors
+from runtime.provider import Array, check_inputs, first_line, import_onnxruntime, runtime_errors
 
 GRAPH_IDS = ("gpu_graph_id", "cuda_graph_annotation_id")  # run option: which CUDA graph; TensorRT for RTX has its own
 NO_CAPTURE = -1
@@ -57,7 +57,7 @@ class BoundSession:
 
         Raises ProviderError when the arrays are not what the graph takes, or the provider fails.
         """
-        self._check(inputs)
+        check_inputs(self._name, self._expected, inputs)
         try:
             return self._run(inputs)
         except runtime_errors(import_onnxruntime()) as error:
@@ -77,23 +77,6 @@ class BoundSession:
         self._runs += 1
         outputs: list[Array] = self._binding.copy_outputs_to_cpu()
         return outputs
-
-    def _check(self, inputs: Mapping[str, Array]) -> None:
-        """Raise ProviderError unless every input fits: ONNX Runtime would copy bytes of another type as they are."""
-        if inputs.keys() != self._expected.keys():
-            raise ProviderError(f"{self._name} does not run on {sorted(inputs)}; it takes {sorted(self._expected)}")
-        for name, array in inputs.items():
-            dtype, shape = self._expected[name]
-            closed = [length if isinstance(length, int) else None for length in shape]
-            fits = len(closed) == array.ndim and all(
-                length in (None, actual) for length, actual in zip(closed, array.shape, strict=True)
-            )
-            if array.dtype != dtype or not fits:
-                found = f"{array.dtype} {list(array.shape)}"
-                raise ProviderError(
-                    f"{self._name} does not run: {name} is {found}, expected {np.dtype(dtype)} {list(shape)}; "
-                    "export the bundle again"
-                )
 
     def _allocate(self, shapes: dict[str, tuple[int, ...]]) -> None:
         """Make buffers for these shapes, and give up those for others with the CUDA graph that reads them."""

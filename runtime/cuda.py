@@ -14,12 +14,21 @@ from typing import Any
 from runtime.buffers import BoundSession
 from runtime.errors import ProviderError
 from runtime.nvidia import find_card
-from runtime.provider import CPU, GraphFile, Session, import_onnxruntime, load_onnxruntime, session_options
+from runtime.provider import (
+    CPU,
+    RECORD_NODES,
+    Device,
+    GraphFile,
+    Session,
+    import_onnxruntime,
+    load_onnxruntime,
+    placed_nodes,
+    session_options,
+)
 
 log = logging.getLogger("clavilux.provider")
 
 CUDA = "CUDAExecutionProvider"
-RECORD_NODES = "session.record_ep_graph_assignment_info"
 NO_CAPTURE = "graph capture"  # what ONNX Runtime's refusal of a CUDA graph speaks of
 _SHAPE_OPERATORS = """
 Add Cast Concat Constant ConstantOfShape Div Equal Expand Gather Identity Max Min Mod Mul Range ReduceProd Reshape Shape
@@ -92,8 +101,7 @@ def load_capturing(graph: GraphFile, threads: int, provider: str = CUDA) -> tupl
 
 def refuse_host_nodes(session: Any, name: str, provider: str) -> None:
     """Raise ProviderError when anything but arithmetic on shapes was put on the CPU; say how much of that there is."""
-    subgraphs = session.get_provider_graph_assignment_info()
-    nodes = Counter(node.op_type for part in subgraphs if part.ep_name == CPU for node in part.get_nodes())
+    nodes = placed_nodes(session).get(CPU, Counter())
     foreign = sorted(set(nodes) - SHAPE_OPERATORS)
     if foreign:
         raise ProviderError(f"{name}: {provider} has no {', '.join(foreign)}, which would run on the CPU; export again")
@@ -107,3 +115,6 @@ def _load(graph: GraphFile, threads: int, provider: str, settings: dict[str, str
     session = load_onnxruntime(graph.path, provider, options, settings)
     refuse_host_nodes(session, graph.path.name, provider)
     return session
+
+
+DEVICE = Device("cuda", ("onnxruntime-gpu",), require_cuda, open_cuda)

@@ -6,21 +6,26 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
-from runtime.bundle import DECODER
-from runtime.errors import ClaviluxError, DeviceError, ProviderError
+from runtime import openvino
+from runtime.auto import remembered
+from runtime.bundle import DECODER, Bundle
+from runtime.devices import AUTO
+from runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
 from runtime.instrument import DEFAULT_BUNDLE, open_instrument
 from runtime.manifest import SAMPLE_RATE
 from runtime.options import add_model_options, parameters_from
-from runtime.provider import import_onnxruntime, open_onnxruntime
+from runtime.other_providers import REMOTE
+from runtime.provider import import_onnxruntime, open_onnxruntime, open_session
 from runtime.soundcard import PortAudio
 
-REMOTE = "AzureExecutionProvider"  # only passes graphs on to a service; it runs nothing itself
 MEASURED_SECONDS = 3.0
 WARM_UP_FRAMES = 3
 PACKAGES = (
@@ -40,6 +45,7 @@ EXAMPLES = """\
 examples:
   clavilux doctor
   clavilux doctor --json
+  clavilux doctor --device auto
   clavilux doctor --bundle ~/bundles/mine
 """
 
@@ -77,6 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         report["plays"] = f"no: {error}"
         raise
     finally:
+        report["auto"] = _auto(Path(arguments.bundle or DEFAULT_BUNDLE), arguments.threads)
         print(json.dumps(report) if arguments.json else _table(report))
     return 0
 
@@ -91,16 +98,13 @@ def machine() -> dict[str, str]:
 
 
 def providers(bundle: Path) -> dict[str, str]:
-    """Return whether each execution provider of ONNX Runtime really loads the bundle's decoder, by its name."""
-    try:
-        onnxruntime = import_onnxruntime()
-    except ProviderError as error:
-        return {"onnxruntime": str(error)}
+    """Return whether ONNX Runtime's providers and OpenVINO's devices really load the bundle's decoder, by name."""
     graph = bundle / DECODER
-    names = [name for name in onnxruntime.get_available_providers() if name != REMOTE]
-    if not graph.is_file():
-        return dict.fromkeys(names, f"not tried: {graph} is missing")
-    return {name: _try_provider(graph, name, onnxruntime.SessionOptions()) for name in names}
+    tries = _onnxruntime_tries(graph) | _openvino_tries(graph)
+    missing = f"not tried: {graph} is missing"
+    return {
+        name: how if isinstance(how, str) else _try(how) if graph.is_file() else missing for name, how in tries.items()
+    }
 
 
 def inputs() -> list[str] | str:
@@ -134,7 +138,7 @@ def measure(arguments: argparse.Namespace) -> Speed:
     bundle = instrument.bundle
     return Speed(
         bundle=bundle.name,
-        provider=instrument.models.denoiser.session.provider,
+        provider=instrument.models.provider,
         picture=f"{bundle.picture.width}x{bundle.picture.height}",
         frames_per_second=round(len(frames) / (now - begin), 1),
         frame_ms=round(1000 * float(np.median(frames[WARM_UP_FRAMES:])), 1),
@@ -142,12 +146,38 @@ def measure(arguments: argparse.Namespace) -> Speed:
     )
 
 
-def _try_provider(graph: Path, name: str, options: object) -> str:
+def _onnxruntime_tries(graph: Path) -> dict[str, str | Callable[[], object]]:
+    """Return how to try each provider of ONNX Runtime; or, in words, why there is none."""
     try:
-        open_onnxruntime(graph, name, options)
+        onnxruntime = import_onnxruntime()
+    except ProviderError as error:
+        return {"onnxruntime": str(error)}
+    names = [name for name in onnxruntime.get_available_providers() if name != REMOTE]
+    return {name: partial(open_onnxruntime, graph, name, onnxruntime.SessionOptions()) for name in names}
+
+
+def _openvino_tries(graph: Path) -> dict[str, str | Callable[[], object]]:
+    """Return how to try each device of OpenVINO; or, in words, why there is none."""
+    try:
+        return {f"OpenVINO {part}": partial(open_session, graph, f"openvino:{part}") for part in openvino.parts()}
+    except ProviderError as error:
+        return {"OpenVINO": str(error)}
+
+
+def _try(load: Callable[[], object]) -> str:
+    try:
+        load()
     except ProviderError as error:
         return str(error)
     return "loads"
+
+
+def _auto(bundle: Path, threads: int) -> str:
+    """Return what `--device auto` would take."""
+    try:
+        return remembered(Bundle.open(bundle), threads)
+    except BundleError:
+        return f"not measured yet; run: clavilux doctor --device {AUTO}"
 
 
 def _version(name: str) -> str:

@@ -38,7 +38,7 @@ CHANGES = {
     "sha256": "was built from another model",
     "precision": "was built in {}, the graph is in {}",
     "shapes": "was built for other sizes",
-    "architecture": "was built for {}, this card is {}",
+    "architecture": "was built for {}, here is {}",
     "version": "was built by version {}, here is {}",
 }
 
@@ -52,8 +52,8 @@ class EngineKey:
     sha256: str  # of the graph with its weights; "": unknown, then the engine is not kept
     precision: str
     shapes: str  # of the inputs with open axes, as `describe_shapes` gives them
-    architecture: str  # of the card, for example "sm89"
-    version: str  # of TensorRT
+    architecture: str  # of the card, for example "sm89", or of the processor
+    version: str  # of what built it
 
     @property
     def folder(self) -> str:
@@ -71,13 +71,15 @@ class Engine:
 
 
 @contextmanager
-def engine_folder(key: EngineKey, places: Sequence[Path], build: Callable[[Path], None]) -> Iterator[Engine]:
+def engine_folder(
+    key: EngineKey, places: Sequence[Path], build: Callable[[Path], None], *, slow: bool = True
+) -> Iterator[Engine]:
     """Give the engine for `key`: the first whole one in `places`, or one that `build` writes into an empty folder.
 
     It is kept in the first of the `places` that can be written; the first one is the bundle's own. What `build` raises
-    passes through, and nothing of its work stays.
+    passes through, and nothing of its work stays. When building is `slow` it is announced.
     """
-    ready = _find(key, places)
+    ready = _find(key, places, logging.WARNING if slow else logging.INFO)
     place = next(filter(_writable, places), None) if key.sha256 and not ready else None
     if place:
         ready = _build_in(place, key, build, own=place == places[0])
@@ -89,6 +91,11 @@ def engine_folder(key: EngineKey, places: Sequence[Path], build: Callable[[Path]
     with tempfile.TemporaryDirectory(prefix="clavilux-engine-") as folder:
         build(Path(folder))
         yield Engine(Path(folder), kept=False)
+
+
+def is_kept(key: EngineKey, places: Sequence[Path]) -> bool:
+    """Return whether a whole engine for `key` lies in one of the `places`."""
+    return bool(key.sha256) and any(not _trouble(place / key.folder, key) for place in places)
 
 
 def engine_places(graph: GraphFile) -> tuple[Path, ...]:
@@ -117,8 +124,8 @@ def describe_shapes(shapes: Mapping[str, ShapeRange]) -> str:
     return ",".join(parts)
 
 
-def _find(key: EngineKey, places: Sequence[Path]) -> Path | None:
-    """Return a whole engine; or None, and say why one has to be built."""
+def _find(key: EngineKey, places: Sequence[Path], level: int) -> Path | None:
+    """Return a whole engine; or None, and say at this log level why one has to be built."""
     reason = _nearest_difference(key, places)
     for folder in (place / key.folder for place in places):
         trouble = _trouble(folder, key) if folder.is_dir() and key.sha256 else "missing"
@@ -127,9 +134,9 @@ def _find(key: EngineKey, places: Sequence[Path]) -> Path | None:
         if trouble != "missing":
             reason = f"in {folder} is damaged, {trouble}"
     if reason:
-        log.warning("the engine for %s %s: building again, which can take minutes", key.graph, reason)
+        log.log(level, "the engine for %s %s: building again, which can take minutes", key.graph, reason)
     else:
-        log.warning("building the engine for %s on %s, which can take minutes", key.graph, key.architecture)
+        log.log(level, "building the engine for %s on %s, which can take minutes", key.graph, key.architecture)
     return None
 
 

@@ -16,18 +16,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.auto import open_graphs
 from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
 from runtime.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
 from runtime.decoder import Decoder
 from runtime.denoiser import Denoiser, Feedback, Guide, Latents
 from runtime.encoder import AudioEncoder
 from runtime.frame import Frame, Heard
-from runtime.graphs import FEWEST_FRAMES, graph_file
+from runtime.graphs import FEWEST_FRAMES
 from runtime.logmel import LogMel, frame_count
 from runtime.manifest import FRAME_STEP, SAMPLE_RATE
 from runtime.noise import draw, walk
-from runtime.parameters import defaults_for, ranges_for
-from runtime.provider import open_session
+from runtime.pacing import STEP_SECONDS
+from runtime.parameters import Parameters, defaults_for, ranges_for
 from runtime.schedule import Schedule
 from runtime.window import SlidingWindow, as_sound
 
@@ -45,6 +46,12 @@ class Models:
     denoiser: Denoiser
     decoder: Decoder
 
+    @property
+    def provider(self) -> str:
+        """What really runs them, in the words of its libraries, for example "CPUExecutionProvider"."""
+        sessions = (self.encoder.session, self.denoiser.session, self.decoder.session)
+        return ", ".join(dict.fromkeys(session.provider for session in sessions))
+
 
 @dataclass
 class _Hop:
@@ -54,6 +61,22 @@ class _Hop:
     level: float = QUIETEST  # dBFS
     heard: Heard | None = None
     heard_until: float | None = None
+
+
+@dataclass(frozen=True)
+class _Painted:
+    """What decides a picture."""
+
+    prompt: NDArray[np.float32]
+    knobs: Parameters
+    walked: float
+
+    def same(self, other: "_Painted") -> bool:
+        """Whether this gives the picture that `other` gave: all is equal, and nothing of the last picture returns."""
+        noise = self.knobs.noise
+        moved = noise == "fresh" or (noise == "walk" and self.walked != other.walked)
+        still = not moved and self.knobs.feedback == 0
+        return still and self.knobs == other.knobs and np.array_equal(self.prompt, other.prompt)
 
 
 class Stopwatch:
@@ -80,6 +103,7 @@ class Instrument:
         self.defaults = defaults_for(bundle)
         self.parameters = self.defaults
         self.hops = 0  # windows looked at
+        self.hop_samples = bundle.audio.hop_samples  # between two looks, where the parameter `hop` does not say
         audio = bundle.audio
         self._window = SlidingWindow(audio.window_samples + SPARE)
         self._log_mel = LogMel((audio.window_samples + SPARE) // FRAME_STEP)
@@ -93,6 +117,7 @@ class Instrument:
         self._time: float | None = None  # of the last frame
         self._walked = 0.0  # draws passed on the walk through noise
         self._latents: Latents | None = None
+        self._painted: _Painted | None = None  # what the last picture was made of
         self._picture = np.zeros((bundle.picture.height, bundle.picture.width, 3), np.uint8)
 
     @property
@@ -134,7 +159,8 @@ class Instrument:
         Times of successive calls must not fall. The sequence counts calls; a frozen picture is sent again.
         """
         watch = Stopwatch()
-        end = self._window.heard // self.bundle.audio.hop_samples * self.bundle.audio.hop_samples
+        hop = round(self.parameters.hop / STEP_SECONDS) * FRAME_STEP or self.hop_samples
+        end = self._window.heard // hop * hop
         if end > self._hop.end:
             self._look(end, now, watch)
         seconds = 0.0 if self._time is None else max(0.0, now - self._time)
@@ -194,6 +220,11 @@ class Instrument:
             return {"condition": 0.0, "denoise": 0.0, "decode": 0.0}
         self._walked += seconds * knobs.walk
         prompt = self._conditioner.advance(seconds, knobs.glide, knobs.drift)
+        asked = _Painted(prompt, knobs, self._walked)
+        if self._painted is not None and asked.same(self._painted):
+            watch.lap("condition")
+            return watch.stages | {"denoise": 0.0, "decode": 0.0}
+        self._painted = asked
         watch.lap("condition")
         shape = self.latent_shape
         same = self._latents is not None and self._latents.shape == shape  # else the size has just changed
@@ -235,14 +266,13 @@ class ConceptIndex:
 
 
 def open_instrument(bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0) -> Instrument:
-    """Open a bundle (None: the default one) and load its graphs on `device`.
+    """Open a bundle (None: the default one) and load its graphs on `device`, "auto" for the fastest ones.
 
     Raises BundleError or ProviderError.
     """
     opened = Bundle.open(bundle or DEFAULT_BUNDLE)
-    encoder, denoiser, decoder = (
-        open_session(graph_file(opened, name), device, threads) for name in (AUDIO_ENCODER, DENOISER, DECODER)
-    )
+    sessions = open_graphs(opened, device, threads)
+    encoder, denoiser, decoder = (sessions[name] for name in (AUDIO_ENCODER, DENOISER, DECODER))
     guide = None if opened.guidance.kind == "none" else Guide(opened.guidance, opened.conditioning.negative)
     models = Models(AudioEncoder(encoder), Denoiser(denoiser, Schedule(opened.schedule), guide), Decoder(decoder))
     return Instrument(opened, models)

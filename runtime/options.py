@@ -4,9 +4,9 @@ import argparse
 import os
 from typing import Any
 
+from runtime.devices import AUTO, DEVICES
 from runtime.errors import ParameterError, ProviderError
 from runtime.parameters import RANGES
-from runtime.provider import DEVICES
 
 WORDS = {"true": True, "false": False, "on": True, "off": False}
 
@@ -14,7 +14,9 @@ WORDS = {"true": True, "false": False, "on": True, "off": False}
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add --bundle, --device, --threads and --set."""
     parser.add_argument("--bundle", metavar="FOLDER", help="what to play (default: lumia, which comes along)")
-    parser.add_argument("--device", default="cpu", metavar="NAME", help=f"where it runs: {', '.join(DEVICES)} (cpu)")
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help=f"where it runs: {', '.join(DEVICES)}, {AUTO} (cpu)"
+    )
     parser.add_argument(
         "--threads", type=threads, default=0, metavar="N", help="threads for the models (0: one per core)"
     )

@@ -1,8 +1,12 @@
-"""Execution providers: whoever can run a graph stands behind `Session`.
+"""Execution providers: whoever can run a graph stands behind `Session`, and is declared as a `Device`.
 
-To add one, write a function that opens a graph on it and name it in `DEVICES`.
+    session = open_session("decoder.onnx", "openvino", threads=2)
+
+To add one, write a file that declares it and list it in `runtime.devices`. What the devices of ONNX Runtime share is
+here too.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +20,7 @@ from runtime.errors import ProviderError
 Array = NDArray[np.generic]
 
 CPU = "CPUExecutionProvider"
+RECORD_NODES = "session.record_ep_graph_assignment_info"
 FATAL = 4  # log level: failures become errors of ours, not lines on the terminal
 
 
@@ -55,6 +60,19 @@ class Session(Protocol):
         """Run the graph on named host arrays; return its outputs in the graph's order."""
 
 
+@dataclass(frozen=True)
+class Device:
+    """What `--device` may name, declared in a file of its own."""
+
+    name: str
+    packages: tuple[str, ...]  # of PyPI, that it is made of: with another version it may be faster or slower
+    check: Callable[[], object]  # raises ProviderError, with what is missing and how to get it, where it cannot run
+    open: Callable[[GraphFile, int], Session]  # on so many threads, 0: one per core; raises ProviderError
+    ready: Callable[[GraphFile], bool] | None = None  # whether its engine is built, where that takes minutes
+    part: "Callable[[str], Device] | None" = None  # the device that `name:part` means; None: it has no parts
+    parts: Callable[[], tuple[str, ...]] = tuple  # what may stand behind the colon here; raises ProviderError
+
+
 class OnnxRuntimeSession:
     """A graph on ONNX Runtime."""
 
@@ -74,11 +92,6 @@ class OnnxRuntimeSession:
         except self._errors as error:
             raise ProviderError(f"{self._name} does not run: {first_line(error)}; export the bundle again") from error
         return outputs
-
-
-def open_cpu(graph: GraphFile, threads: int) -> Session:
-    """Load `graph` on ONNX Runtime's CPU provider, on `threads` threads (0: one per core)."""
-    return open_onnxruntime(graph.path, CPU, session_options(import_onnxruntime(), threads))
 
 
 def open_onnxruntime(graph: Path, provider: str, options: Any) -> Session:
@@ -122,45 +135,9 @@ def session_options(onnxruntime: Any, threads: int) -> Any:
 
 def check_device(device: str) -> None:
     """Raise ProviderError when `device` cannot run here, before anything is loaded on it."""
-    if device == "cuda":
-        from runtime.cuda import require_cuda
+    from runtime.devices import find_device  # which stands on this file
 
-        require_cuda()
-    elif device == "tensorrt":
-        from runtime.tensorrt import find_target
-
-        find_target()
-    elif device == "tensorrt-rtx":
-        from runtime.tensorrt_rtx import find_device
-
-        find_device()
-
-
-def _open_cuda(graph: GraphFile, threads: int) -> Session:
-    from runtime.cuda import open_cuda
-
-    return open_cuda(graph, threads)
-
-
-def _open_tensorrt(graph: GraphFile, threads: int) -> Session:
-    from runtime.tensorrt import open_tensorrt
-
-    return open_tensorrt(graph, threads)
-
-
-def _open_tensorrt_rtx(graph: GraphFile, threads: int) -> Session:
-    from runtime.tensorrt_rtx import open_tensorrt_rtx
-
-    return open_tensorrt_rtx(graph, threads)
-
-
-DEVICES: dict[str, Callable[[GraphFile, int], Session]] = {
-    "cpu": open_cpu,
-    "cuda": _open_cuda,
-    "tensorrt": _open_tensorrt,
-    "tensorrt-rtx": _open_tensorrt_rtx,
-}
-"""What `--device` may name."""
+    find_device(device).check()
 
 
 def open_session(graph: Path | GraphFile, device: str = "cpu", threads: int = 0) -> Session:
@@ -168,10 +145,40 @@ def open_session(graph: Path | GraphFile, device: str = "cpu", threads: int = 0)
 
     A plain path is a graph with closed axes whose hash is not known.
     """
-    opener = DEVICES.get(device)
-    if opener is None:
-        raise ProviderError(f"no device {device!r}; there are {', '.join(DEVICES)}")
-    return opener(graph if isinstance(graph, GraphFile) else GraphFile(graph), threads)
+    from runtime.devices import find_device  # which stands on this file
+
+    return find_device(device).open(graph if isinstance(graph, GraphFile) else GraphFile(graph), threads)
+
+
+def check_inputs(
+    name: str, expected: Mapping[str, tuple[type[np.generic], tuple[object, ...]]], inputs: Mapping[str, Array]
+) -> None:
+    """Raise ProviderError unless `inputs` are what the graph `name` takes: types and shapes, where no int is open.
+
+    For libraries that would take the bytes of another type as they are, or convert them without a word.
+    """
+    if inputs.keys() != expected.keys():
+        raise ProviderError(f"{name} does not run on {sorted(inputs)}; it takes {sorted(expected)}")
+    for key, array in inputs.items():
+        dtype, shape = expected[key]
+        closed = [length if isinstance(length, int) else None for length in shape]
+        fits = len(closed) == array.ndim and all(
+            length in (None, actual) for length, actual in zip(closed, array.shape, strict=True)
+        )
+        if array.dtype != dtype or not fits:
+            found = f"{array.dtype} {list(array.shape)}"
+            raise ProviderError(
+                f"{name} does not run: {key} is {found}, expected {np.dtype(dtype)} {list(shape)}; "
+                "export the bundle again"
+            )
+
+
+def placed_nodes(session: Any) -> dict[str, Counter[str]]:
+    """Return how many nodes of each operator run on which provider, for a session that was opened to record it."""
+    nodes: dict[str, Counter[str]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        nodes.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
+    return nodes
 
 
 def import_onnxruntime(extra: str = "cpu") -> Any:

@@ -18,10 +18,18 @@ from uuid import uuid4
 
 from runtime.buffers import BoundSession
 from runtime.cuda import cuda_major, import_gpu_runtime, preload_cuda
-from runtime.engines import EngineKey, describe_shapes, engine_folder, engine_places, user_folder
+from runtime.engines import EngineKey, describe_shapes, engine_folder, engine_places, is_kept, user_folder
 from runtime.errors import ProviderError
 from runtime.nvidia import find_card, load_tensorrt, tensorrt_libraries
-from runtime.provider import GraphFile, Session, ShapeRange, import_onnxruntime, load_onnxruntime, session_options
+from runtime.provider import (
+    Device,
+    GraphFile,
+    Session,
+    ShapeRange,
+    import_onnxruntime,
+    load_onnxruntime,
+    session_options,
+)
 
 TENSORRT = "TensorrtExecutionProvider"
 NO_FALLBACK = "session.disable_cpu_ep_fallback"
@@ -150,3 +158,10 @@ def _copy(source: Path, target: Path) -> None:
             part = target / f"{path.name}.{uuid4().hex}"
             shutil.copyfile(path, part)
             part.replace(target / path.name)
+
+
+def _ready(graph: GraphFile) -> bool:
+    return is_kept(engine_key(graph, find_target()), engine_places(graph))
+
+
+DEVICE = Device("tensorrt", ("onnxruntime-gpu",), find_target, open_tensorrt, _ready)

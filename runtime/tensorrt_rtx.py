@@ -12,10 +12,11 @@ from types import ModuleType
 from typing import Any
 
 from runtime.buffers import BoundSession
-from runtime.engines import Engine, engine_folder, engine_places
+from runtime.engines import Engine, engine_folder, engine_places, is_kept
 from runtime.errors import ProviderError
 from runtime.nvidia import find_card
 from runtime.provider import (
+    Device,
     GraphFile,
     Session,
     first_line,
@@ -27,7 +28,8 @@ from runtime.provider import (
 from runtime.tensorrt import NO_FALLBACK, Target, engine_key, profile_settings, refuse_open_axes
 
 RTX = "NvTensorRTRTXExecutionProvider"
-PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"  # package
+PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"  # module
+PACKAGES = ("onnxruntime", "onnxruntime-ep-nv-tensorrt-rtx-cu13")
 EXTRA = "tensorrt-rtx"
 COMPILED = "engine.onnx"
 RUNTIME_CACHE = "kernels"  # folder beside the engine: what TensorRT for RTX compiles when it first runs
@@ -118,3 +120,10 @@ def _import_plugin() -> ModuleType:
 def _register(onnxruntime: Any, library: str) -> None:
     """Make the plugin known to ONNX Runtime, which refuses to hear of it twice."""
     onnxruntime.register_execution_provider_library(RTX, library)
+
+
+def _ready(graph: GraphFile) -> bool:
+    return is_kept(engine_key(graph, target_of(find_device())), engine_places(graph))
+
+
+DEVICE = Device(EXTRA, PACKAGES, find_device, open_tensorrt_rtx, _ready)

@@ -7,19 +7,17 @@ The same sound in other chunks gives the same samples, bit for bit: the resample
 from collections import deque
 
 import numpy as np
-import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from runtime.errors import SoundError
 from runtime.manifest import SAMPLE_RATE
+from runtime.resample import Resampler
 
 Samples = NDArray[np.float32]
 
 RATES = (8_000, 192_000)  # Hz, what a source may have
 MAX_CHANNELS = 32
 LOUDEST = 64.0  # 36 dB over full scale: beyond that it is no sound, but integers or noise in the wrong format
-BLOCK_RATE = 100  # blocks a second that the resampler is fed with
-RESAMPLER_QUALITY = "HQ"  # 20 bit; delays by about 21 ms at 48 kHz, which `captured_at` takes into account
 
 
 def as_sound(samples: ArrayLike, rate: int) -> Samples:
@@ -48,40 +46,6 @@ def as_sound(samples: ArrayLike, rate: int) -> Samples:
     return result
 
 
-class Resampler:
-    """One source's stateful way to 16 kHz mono; channels are averaged first.
-
-    Fed in blocks of 10 ms whatever the chunks are, because soxr's output depends on how its input is cut.
-    """
-
-    def __init__(self, rate: int) -> None:
-        self.rate = rate
-        self.taken = 0  # input samples that have passed the resampler
-        self._block = rate // BLOCK_RATE
-        self._rest = np.zeros(0, np.float32)
-        self._stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality=RESAMPLER_QUALITY)
-
-    def push(self, sound: Samples) -> Samples:
-        """Take float32 [n, channels]; return the samples that became ready, float32 [m]."""
-        mono = np.concatenate([self._rest, sound.mean(axis=1, dtype=np.float32)])
-        whole = len(mono) // self._block * self._block
-        self._rest = mono[whole:]
-        self.taken += whole
-        if self.rate == SAMPLE_RATE:
-            return mono[:whole]
-        blocks = [self._stream.resample_chunk(block) for block in np.split(mono[:whole], whole // self._block or 1)]
-        return np.concatenate(blocks)
-
-    def finish(self) -> Samples:
-        """Return what is still inside, float32 [m]; the source has ended."""
-        rest, self._rest = self._rest, np.zeros(0, np.float32)
-        self.taken += len(rest)
-        if self.rate == SAMPLE_RATE:
-            return rest
-        tail: Samples = self._stream.resample_chunk(rest, last=True)
-        return tail
-
-
 class SlidingWindow:
     """The newest `length` samples of the stream, and when each was captured."""
 
@@ -105,7 +69,7 @@ class SlidingWindow:
         if self._resampler is None or (self._resampler.rate, self._channels) != (rate, sound.shape[1]):
             self.finish()
             self._resampler, self._channels, self._origin = Resampler(rate), sound.shape[1], self.heard
-        pending = len(self._resampler._rest)
+        pending = self._resampler.waiting
         self._write(self._resampler.push(sound))
         self._anchor(self._resampler, captured_at - pending / rate, pending + len(sound))
         return self.heard - before
@@ -148,7 +112,7 @@ class SlidingWindow:
 
     def _anchor(self, source: Resampler, captured_at: float, fed: int) -> None:
         """Note when the end of what the resampler has taken was captured."""
-        taken_now = fed - len(source._rest)
+        taken_now = fed - source.waiting
         index = self._origin + source.taken * SAMPLE_RATE / source.rate
         self._anchors.append((index, captured_at + taken_now / source.rate))
         while len(self._anchors) > 1 and self._anchors[1][0] < self.heard - self.length:

@@ -23,6 +23,7 @@ class EngineLike(Protocol):
     clock: Clock
     ready: Event
     failure: BaseException | None
+    audience: int | None  # how many watch, written by the stage
 
     @property
     def parameters(self) -> Parameters:

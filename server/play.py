@@ -108,7 +108,7 @@ def _sound_card(engine: Engine, wanted: str | None) -> Iterator[None]:
 def _announce(engine: Engine, here: Listening, on_listening: Callable[[Listening], None]) -> None:
     instrument = engine.instrument
     height, width = engine.picture
-    provider = instrument.models.denoiser.session.provider
+    provider = instrument.models.provider
     line = f"Clavilux plays {instrument.bundle.name} at {width}x{height} on {provider}: {here.url}  (Ctrl-C ends)"
     with suppress(OSError):  # whoever reads along may have gone; the music goes on
         print(line, flush=True)

@@ -40,6 +40,7 @@ MICROSECONDS = 1e6  # per second
 EARLIEST_CAPTURE = 10.0  # s before now; older sound belongs to no live stage
 LATEST_CAPTURE = 1.0  # s after now, for clocks that are not quite learnt yet
 SILENCE = -120.0  # dBFS
+HEARING = ("queue", "features", "encode")  # stages of a look at the sound, which several frames may show
 STALE = 1.0  # s without newer sound, after which a frame tells nothing about latency
 LONGEST_LATENCY = 60.0  # s; an acknowledgement that claims more has a wrong clock
 
@@ -224,9 +225,10 @@ class Stage:
         if frame is None:
             return
         self._last = frame
-        if frame.heard_until != self._heard[0]:
+        fresh = frame.heard_until != self._heard[0]
+        if fresh:
             self._heard = (frame.heard_until, frame.time)
-        self.metrics.observe_stages(frame.stages)
+        self.metrics.observe_stages(frame.stages if fresh else _painting(frame.stages))
         for member in self.members:
             member.outbox.frame(frame)
 
@@ -259,8 +261,14 @@ class Stage:
         return sum(member.role == role for member in self.members)
 
     def _count_members(self) -> None:
+        self.engine.audience = len(self.members)
         for role in ("performer", "viewer"):
             self.metrics.viewers.labels(role).set(self._count(role))
+
+
+def _painting(stages: Mapping[str, float]) -> dict[str, float]:
+    """Return the stages that a frame without newer sound went through itself."""
+    return {name: seconds for name, seconds in stages.items() if name not in HEARING}
 
 
 def _mourn(failure: BaseException) -> Farewell:

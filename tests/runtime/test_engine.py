@@ -10,10 +10,12 @@ from hypothesis import given, settings
 
 from runtime.clip import Clip
 from runtime.clock import MonotonicClock
-from runtime.engine import QUEUE_SECONDS, open_engine
+from runtime.engine import QUEUE_SECONDS, UNWATCHED_RATE, open_engine
 from runtime.errors import ParameterError, SoundError
 from runtime.frame import Frame
 from runtime.instrument import Instrument
+from runtime.manifest import FRAME_STEP
+from runtime.pacing import HopPacer
 from runtime.render import render_frames
 from tests.runtime.playing import DEADLINE, RATE, conducted, instrument, pixels
 from tests.runtime.sounds import cuts, noise
@@ -146,3 +148,42 @@ def test_what_ends_the_thread_is_kept(tiny_bundle: Path, monkeypatch: pytest.Mon
     engine.start()
     engine.stop()
     assert isinstance(engine.failure, MemoryError)
+
+
+def test_on_the_machines_clock_the_hop_follows_what_looks_cost(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Event()
+
+    def note(pacer: HopPacer, seconds: float) -> None:
+        assert seconds > 0
+        pacer.hop_samples = 3 * FRAME_STEP
+        looked.set()
+
+    monkeypatch.setattr(HopPacer, "note", note)
+    with open_engine(tiny_bundle) as engine:
+        assert engine.ready.wait(DEADLINE)
+        engine.hear(noise(RATE), RATE)
+        assert looked.wait(DEADLINE)
+    assert engine.instrument.hop_samples == 3 * FRAME_STEP
+
+
+def test_on_another_clock_the_hop_stays_the_bundles(tiny_bundle: Path) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.engine.hear(noise(RATE), RATE)
+        conductor.step(1.0)
+    assert conductor.engine.instrument.hop_samples == conductor.engine.instrument.bundle.audio.hop_samples
+
+
+@pytest.mark.parametrize(("audience", "rate"), [(None, 30.0), (3, 30.0), (0, UNWATCHED_RATE)])
+def test_when_nobody_watches_few_pictures_are_made(tiny_bundle: Path, audience: int | None, rate: float) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.audience = audience
+    assert engine._frame_rate() == rate
+
+
+def test_an_unwatched_stage_is_not_slowed_below_what_was_asked(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.audience = 0
+    engine.set({"frame_rate": 1.0})
+    assert engine._frame_rate() == 1.0

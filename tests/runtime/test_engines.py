@@ -60,7 +60,7 @@ def test_an_engine_is_built_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "value", "told"),
     [
-        ("architecture", "sm120", "was built for sm89, this card is sm120"),
+        ("architecture", "sm120", "was built for sm89, here is sm120"),
         ("version", "10.14.0", "was built by version 10.13.3, here is 10.14.0"),
         ("sha256", "b" * 64, "was built from another model"),
         ("precision", "float32", "was built in float16, the graph is in float32"),

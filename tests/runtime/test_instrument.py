@@ -247,3 +247,36 @@ def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_named(tiny_bundle: Path) -> None:
     with pytest.raises(ProviderError, match="no device 'abacus'; there are cpu"):
         open_instrument(tiny_bundle, device="abacus")
+
+
+@pytest.mark.parametrize(("hop", "until"), [(0.0, HOP), (0.05, 2400), (0.01, 2400)])
+def test_the_hop_is_the_parameters_or_the_bundles(tiny_bundle: Path, hop: float, until: int) -> None:
+    player = instrument(tiny_bundle, hop=hop)
+    player.hear(noise(2400), RATE, captured_at=0.0)
+    assert player.step(0.2).heard_until == pytest.approx((until - 1) / RATE)
+
+
+def test_a_picture_that_would_be_the_same_is_not_painted_again(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, noise="fixed")
+    first = player.step(0.0)
+    again = player.step(1.0)
+    assert first.stages["denoise"] > 0
+    assert (again.stages["denoise"], again.stages["decode"]) == (0.0, 0.0)
+    np.testing.assert_array_equal(first.pixels, again.pixels)
+
+
+@pytest.mark.parametrize(
+    "change", [{"noise": "fresh"}, {"noise": "walk"}, {"seed": 8}, {"feedback": 0.5}, {"steps": 2}, {"glide": 0.1}]
+)
+def test_whatever_may_change_the_picture_paints_it(tiny_bundle: Path, change: dict[str, float | str]) -> None:
+    player = instrument(tiny_bundle, noise="fixed")
+    player.step(0.0)
+    player.parameters = player.parameters.merge(change, player.ranges)
+    assert player.step(1.0).stages["denoise"] > 0
+
+
+def test_new_sound_paints_a_new_picture(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, noise="fixed")
+    before = player.step(0.0)
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    assert (player.step(0.2).pixels != before.pixels).any()

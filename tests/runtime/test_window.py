@@ -4,13 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import SoundError
 from runtime.manifest import SAMPLE_RATE
-from runtime.window import MAX_CHANNELS, Resampler, SlidingWindow, as_sound
+from runtime.window import MAX_CHANNELS, SlidingWindow, as_sound
 from tests.runtime.sounds import cuts, noise
 
 
@@ -39,12 +38,13 @@ def test_sound_at_16_khz_passes_unchanged() -> None:
     np.testing.assert_array_equal(window.read(0, 1600), sound)
 
 
-def test_resampled_sound_equals_soxr_on_the_whole() -> None:
-    sound = noise(48_000)
+def test_a_source_of_another_rate_is_resampled() -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000).astype(np.float32)
     window = SlidingWindow(32_000)
-    window.push(sound, 48_000, captured_at=0.0)
+    window.push(tone, 48_000, captured_at=0.0)
     window.finish()
-    np.testing.assert_allclose(window.read(0, window.heard), soxr.resample(sound, 48_000, 16_000), atol=1e-6)
+    assert window.heard == 16_000
+    np.testing.assert_allclose(window.read(400, 15_600), tone[1200:46_800:3], atol=1e-4)
 
 
 def test_channels_are_averaged() -> None:
@@ -165,11 +165,3 @@ def test_unusable_sound_is_named(samples: np.ndarray, rate: int, complaint: str)
 def test_a_chunk_of_no_samples_changes_nothing() -> None:
     window = SlidingWindow(1600)
     assert window.push(np.zeros(0, np.float32), 48_000, captured_at=0.0) == 0
-
-
-def test_the_resampler_counts_what_it_took() -> None:
-    resampler = Resampler(48_000)
-    resampler.push(noise(1000)[:, None])
-    assert resampler.taken == 960
-    resampler.finish()
-    assert resampler.taken == 1000

@@ -43,6 +43,7 @@ class FakeEngine:
     clock: Clock = field(default_factory=lambda: ManualClock(NOW))
     ready: threading.Event = field(default_factory=threading.Event)
     failure: BaseException | None = None
+    audience: int | None = None
     parameters: Parameters = field(default_factory=Parameters)
     picture: tuple[int, int] = (4, 6)
     defaults: Parameters = field(default_factory=Parameters)
