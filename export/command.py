@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runtime.devices import DEVICES
 from runtime.errors import ExportError, ProviderError
 from runtime.manifest import (
     ARITHMETICS,
@@ -20,7 +21,7 @@ from runtime.manifest import (
     STORAGES,
     GuidanceSpec,
 )
-from runtime.provider import DEVICES, check_device
+from runtime.provider import check_device
 
 if TYPE_CHECKING:
     from export.build import Options, Sources
