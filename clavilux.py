@@ -1,4 +1,4 @@
-"""The command: `clavilux live | serve | render | export | train | doctor`. `clavilux COMMAND --help` has examples.
+"""The command: `clavilux live | serve | render | export | train | bench | doctor`. Each has `--help` with examples.
 
 A command's module is imported when it is asked for, so that the instrument starts fast and without torch. A mistake of
 the user's is one line on standard error and exit code 2. `clavilux.connect` is the Python client.
@@ -30,6 +30,7 @@ COMMANDS = {
     "render": ("runtime.render_command", "a sound file becomes a picture or a film"),
     "export": ("export.command", "checkpoints in Hugging Face format become a bundle"),
     "train": ("training.train_command", "an audio encoder of your own, from sounds with captions"),
+    "bench": ("benchmarks.bench_command", "latency, rhythm and memory here, beside the ceiling and other stacks"),
     "doctor": ("runtime.doctor", "what is installed, what really runs here, and how fast"),
 }
 """Modules with `add_arguments(parser)` and `run(arguments) -> exit code`, and a line for people."""

@@ -9,26 +9,21 @@ Times on a busy machine say little; the last line is JSON with everything that w
 
 import argparse
 import json
-import re
 import shutil
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from urllib.error import URLError
 
 from playwright.sync_api import sync_playwright
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-PATIENCE = 60.0  # s, for anything to come
+from benchmarks.machine import resident_mb
+from benchmarks.serving import PATIENCE, POLL, serving
+
 WARM_UP = 3.0  # s after the first picture that shows sound
-POLL = 0.005  # s
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -53,44 +48,6 @@ class Report:
     p50_ms: float  # heard to shown, as the browser acknowledged
     p95_ms: float
     resident_mb: float  # of the server, at the end
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running `clavilux serve`."""
-
-    url: str
-    process_id: int
-    listening_s: float
-    first_picture_s: float
-
-
-@contextmanager
-def serving(words: list[str]) -> Iterator[Server]:
-    """Run the command until the block ends; yield once it has made its first picture."""
-    begin = time.perf_counter()
-    command = [sys.executable, "-u", "-m", "clavilux", "serve", "--port", "0", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        address = re.search(r"http://\S+/", line)
-        if address is None:
-            raise SystemExit(f"clavilux serve said {line!r}; expected its address")
-        listening = time.perf_counter() - begin
-        while not _ready(address[0]):
-            time.sleep(POLL)
-        yield Server(address[0], process.pid, listening, time.perf_counter() - begin)
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-def _ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url + "readyz", timeout=PATIENCE) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except URLError:
-        return False
 
 
 def listen(url: str, sound: Path, seconds: float) -> list[dict[str, float]]:
@@ -126,15 +83,14 @@ def measure(sound: Path, seconds: float, words: list[str]) -> Report:
     """Start, play, and sum up."""
     with serving(words) as server:
         statuses = listen(server.url, sound, seconds)
-        status = Path(f"/proc/{server.process_id}/status")
-        resident = re.search(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.exists() else None
+        resident = resident_mb(server.process_id)
         return Report(
             listening_s=round(server.listening_s, 2),
             first_picture_s=round(server.first_picture_s, 2),
             frames_per_second=median(one["frame_rate"] for one in statuses),
             p50_ms=median(one["p50"] for one in statuses),
             p95_ms=median(one["p95"] for one in statuses),
-            resident_mb=round(int(resident[1]) / 1000) if resident else 0,
+            resident_mb=round(resident or 0),
         )
 
 

@@ -5,7 +5,7 @@
 Candidates: ONNX Runtime's transformer and Stable Diffusion fusions (`onnxruntime.transformers.optimizer`), those of
 onnxscript for ONNX Runtime (`onnxscript.rewriter.ort_fusions`), onnxslim, and 8-bit matrix products (`export.int8`).
 They start from float32 weights, as the export does. All sessions run with ONNX Runtime's own optimisations on top, as
-the instrument does. Needs `pip install '.[bench,export]'`. With `--json` the last line is JSON.
+the instrument does. Needs `pip install '.[bench,cpu,export]'`. With `--json` the last line is JSON.
 """
 
 import argparse

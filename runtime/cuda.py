@@ -12,6 +12,7 @@ from collections import Counter
 from typing import Any
 
 from runtime.buffers import BoundSession
+from runtime.cuda_stream import CudaStream, shared_stream
 from runtime.errors import ProviderError
 from runtime.nvidia import find_card
 from runtime.provider import (
@@ -44,8 +45,9 @@ def open_cuda(graph: GraphFile, threads: int) -> Session:
     Raises ProviderError: onnxruntime-gpu, a card or CUDA's libraries are missing, or a part would run on the CPU.
     """
     require_cuda()
-    session, captures = load_capturing(graph, threads)
-    return BoundSession(session, graph.path.name, "cuda", captures=captures)
+    stream = shared_stream()
+    session, captures = load_capturing(graph, threads, stream=stream)
+    return BoundSession(session, graph.path.name, "cuda", captures=captures, stream=stream)
 
 
 def require_cuda() -> None:
@@ -88,15 +90,21 @@ def cuda_major(onnxruntime: Any) -> str:
     return str(onnxruntime.cuda_version).partition(".")[0]
 
 
-def load_capturing(graph: GraphFile, threads: int, provider: str = CUDA) -> tuple[Any, bool]:
-    """Return the session, and whether its runs may be captured as a CUDA graph. `provider` is another one in tests."""
+def load_capturing(graph: GraphFile, threads: int, *, stream: CudaStream) -> tuple[Any, bool]:
+    """Return a session that runs on `stream`, and whether its runs may be captured as a CUDA graph."""
+    on_stream = stream_settings(stream)
     try:
-        return _load(graph, threads, provider, {"enable_cuda_graph": "1"}), True
+        return _load(graph, threads, {"enable_cuda_graph": "1"} | on_stream), True
     except ProviderError as error:
         if NO_CAPTURE not in str(error):
             raise
-    log.warning("%s runs on %s without a CUDA graph, because not every node runs there", graph.path.name, provider)
-    return _load(graph, threads, provider, {}), False
+    log.warning("%s runs on %s without a CUDA graph, because not every node runs there", graph.path.name, CUDA)
+    return _load(graph, threads, on_stream), False
+
+
+def stream_settings(stream: CudaStream) -> dict[str, str]:
+    """Return the options of NVIDIA's providers for a session that runs on `stream` and nowhere else."""
+    return {"user_compute_stream": str(stream.handle)}
 
 
 def refuse_host_nodes(session: Any, name: str, provider: str) -> None:
@@ -109,11 +117,11 @@ def refuse_host_nodes(session: Any, name: str, provider: str) -> None:
         log.warning("%s: %d nodes that compute shapes run on the CPU, all else on %s", name, nodes.total(), provider)
 
 
-def _load(graph: GraphFile, threads: int, provider: str, settings: dict[str, str]) -> Any:
+def _load(graph: GraphFile, threads: int, settings: dict[str, str]) -> Any:
     options = session_options(import_onnxruntime(), threads)
     options.add_session_config_entry(RECORD_NODES, "1")
-    session = load_onnxruntime(graph.path, provider, options, settings)
-    refuse_host_nodes(session, graph.path.name, provider)
+    session = load_onnxruntime(graph.path, CUDA, options, settings)
+    refuse_host_nodes(session, graph.path.name, CUDA)
     return session
 
 

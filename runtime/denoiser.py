@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from runtime.manifest import GuidanceSpec
 from runtime.provider import Session
-from runtime.schedule import Guidance, Schedule
+from runtime.schedule import Guidance, Schedule, Start
 
 Latents = NDArray[np.float32]
 
@@ -60,19 +60,25 @@ class Denoiser:
         [1, C, h, w]: 0 to begin with, k for what step k may add. `scale` is the strength of the guidance, for bundles
         that have one; None is the bundle's own. KeyError when the schedule has no such number of steps.
         """
-        amount = feedback.amount if feedback else 0.0
-        start = self.schedule.start(steps, amount)
+        start, rows = self.plan(steps, feedback.amount if feedback else 0.0, scale)
         first = noise(0)
         sample = first * np.float32(start.noise)
         if feedback and start.signal:
             sample = sample + feedback.latents * np.float32(start.signal)
-        rows = self.schedule.rows(steps, amount, self.guide.guidance(scale) if self.guide else None)
         leading = self._leading(sample, rows[0], feedback if start.signal else None)
         for step, row in enumerate(rows, start=1):
             added = noise(step) if row[NEXT_FROM_NOISE] else first  # the graph wants one even where it counts nothing
             inputs = {"sample": sample, "noise": added, "tokens": prompt, "coefficients": row[None]}
             sample = self.session.run(inputs | leading)[1].astype(np.float32, copy=False)
         return sample
+
+    def plan(self, steps: int, feedback: float, scale: float | None) -> tuple[Start, NDArray[np.float32]]:
+        """Return how a run begins, and its coefficients, float32 [steps, columns].
+
+        KeyError when the schedule has no such number of steps.
+        """
+        guidance = self.guide.guidance(scale) if self.guide else None
+        return self.schedule.start(steps, feedback), self.schedule.rows(steps, feedback, guidance)
 
     def _leading(self, sample: Latents, row: NDArray[np.float32], feedback: Feedback | None) -> dict[str, Latents]:
         """Return the input that the run is led away from: the negative prompt, or the negative's x0.
@@ -86,7 +92,12 @@ class Denoiser:
             return {"negative": self.guide.negative}
         anchor = np.zeros_like(sample) if feedback is None else feedback.latents
         if self.guide.spec.kind == "once":
-            plain = np.concatenate([row[: NEXT_FROM_NOISE + 1], np.array(UNGUIDED, np.float32)])[None]
+            plain = unguided(row)[None]
             inputs = {"sample": sample, "noise": sample, "tokens": self.guide.negative, "coefficients": plain}
             anchor = self.session.run(inputs | {"anchor": anchor})[0].astype(np.float32, copy=False)
         return {"anchor": anchor}
+
+
+def unguided(row: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a step's coefficients, float32 [9], for a pass whose x0 is taken as it is."""
+    return np.concatenate([row[: NEXT_FROM_NOISE + 1], np.array(UNGUIDED, np.float32)])

@@ -20,7 +20,7 @@ from runtime.auto import open_graphs
 from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
 from runtime.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
 from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Feedback, Guide, Latents
+from runtime.denoiser import Denoiser, Guide, Latents
 from runtime.encoder import AudioEncoder
 from runtime.frame import Frame, Heard
 from runtime.graphs import FEWEST_FRAMES
@@ -28,6 +28,7 @@ from runtime.logmel import LogMel, frame_count
 from runtime.manifest import FRAME_STEP, SAMPLE_RATE
 from runtime.noise import draw, walk
 from runtime.pacing import STEP_SECONDS
+from runtime.painter import Asked, open_painter
 from runtime.parameters import Parameters, defaults_for, ranges_for
 from runtime.schedule import Schedule
 from runtime.window import SlidingWindow, as_sound
@@ -116,7 +117,7 @@ class Instrument:
         self._frames = 0
         self._time: float | None = None  # of the last frame
         self._walked = 0.0  # draws passed on the walk through noise
-        self._latents: Latents | None = None
+        self.painter = open_painter(models.denoiser, models.decoder)
         self._painted: _Painted | None = None  # what the last picture was made of
         self._picture = np.zeros((bundle.picture.height, bundle.picture.width, 3), np.uint8)
 
@@ -216,7 +217,7 @@ class Instrument:
     def _paint(self, seconds: float) -> dict[str, float]:
         """Make the next picture, unless it would not be seen; return the seconds each stage took."""
         knobs, watch = self.parameters, Stopwatch()
-        if self._latents is not None and (knobs.freeze or knobs.blackout):
+        if self._painted is not None and (knobs.freeze or knobs.blackout):
             return {"condition": 0.0, "denoise": 0.0, "decode": 0.0}
         self._walked += seconds * knobs.walk
         prompt = self._conditioner.advance(seconds, knobs.glide, knobs.drift)
@@ -227,19 +228,12 @@ class Instrument:
         self._painted = asked
         watch.lap("condition")
         shape = self.latent_shape
-        same = self._latents is not None and self._latents.shape == shape  # else the size has just changed
-        feedback = Feedback(self._latents, knobs.feedback) if self._latents is not None and same else None
 
         def noise(step: int) -> Latents:
             return self._noise(shape, step)
 
-        self._latents = self.models.denoiser.denoise(
-            prompt, noise, knobs.steps, feedback=feedback, scale=knobs.guidance
-        )
-        watch.lap("denoise")
-        self._picture = self.models.decoder.decode(self._latents)
-        watch.lap("decode")
-        return watch.stages
+        self._picture = self.painter.paint(Asked(prompt, noise, shape, knobs.steps, knobs.feedback, knobs.guidance))
+        return watch.stages | self.painter.stages
 
     def _noise(self, shape: tuple[int, ...], step: int) -> Latents:
         knobs = self.parameters

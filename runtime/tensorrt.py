@@ -17,7 +17,8 @@ from typing import Any
 from uuid import uuid4
 
 from runtime.buffers import BoundSession
-from runtime.cuda import cuda_major, import_gpu_runtime, preload_cuda
+from runtime.cuda import cuda_major, import_gpu_runtime, preload_cuda, stream_settings
+from runtime.cuda_stream import shared_stream
 from runtime.engines import EngineKey, describe_shapes, engine_folder, engine_places, is_kept, user_folder
 from runtime.errors import ProviderError
 from runtime.nvidia import find_card, load_tensorrt, tensorrt_libraries
@@ -83,9 +84,10 @@ def open_engine(graph: GraphFile, threads: int, target: Target) -> Session:
             raise ProviderError(f"TensorRT {target.version} wrote no engine for {graph.path.name}")
 
     with engine_folder(engine_key(graph, target), engine_places(graph), build) as engine:
-        session = _load(graph, threads, engine_settings(graph, engine.folder))
+        stream = shared_stream()
+        session = _load(graph, threads, engine_settings(graph, engine.folder) | stream_settings(stream))
     refuse_open_axes(session, graph)
-    return BoundSession(session, graph.path.name, "cuda", captures=True)
+    return BoundSession(session, graph.path.name, "cuda", captures=True, stream=stream)
 
 
 def engine_key(graph: GraphFile, target: Target) -> EngineKey:

@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from runtime.buffers import BoundSession
+from runtime.cuda import stream_settings
+from runtime.cuda_stream import CudaStream, shared_stream
 from runtime.engines import Engine, engine_folder, engine_places, is_kept
 from runtime.errors import ProviderError
 from runtime.nvidia import find_card
@@ -49,9 +51,10 @@ def open_tensorrt_rtx(graph: GraphFile, threads: int) -> Session:
         compile_graph(graph, folder / COMPILED, device)
 
     with engine_folder(engine_key(graph, target), engine_places(graph), build) as engine:
-        session = _load(engine, device, threads)
+        stream = shared_stream()
+        session = _load(engine, device, threads, stream)
     refuse_open_axes(session, graph)
-    return BoundSession(session, graph.path.name, "cuda", captures=True)
+    return BoundSession(session, graph.path.name, "cuda", captures=True, stream=stream)
 
 
 def find_device() -> Any:
@@ -101,11 +104,12 @@ def compile_graph(graph: GraphFile, output: Path, device: Any) -> None:
         raise ProviderError(f"{graph.path.name} does not compile for {architecture}: {first_line(error)}") from error
 
 
-def _load(engine: Engine, device: Any, threads: int) -> Any:
+def _load(engine: Engine, device: Any, threads: int, stream: CudaStream) -> Any:
     options = session_options(import_onnxruntime(EXTRA), threads)
     options.add_session_config_entry(NO_FALLBACK, "1")
     cache = {"nv_runtime_cache_path": str(engine.folder / RUNTIME_CACHE)} if engine.kept else {}
-    options.add_provider_for_devices([device], {"enable_cuda_graph": "1"} | cache)
+    on_stream = {"has_user_compute_stream": "1"} | stream_settings(stream)
+    options.add_provider_for_devices([device], {"enable_cuda_graph": "1"} | on_stream | cache)
     return load_onnxruntime(engine.folder / COMPILED, RTX, options, None)
 
 

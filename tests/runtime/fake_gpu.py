@@ -1,4 +1,4 @@
-"""An ONNX Runtime that claims to have GPU providers: real sessions, bindings and values, which really lie on the CPU.
+"""An ONNX Runtime that claims to have GPU providers: real sessions on the CPU, whose values lie on a fake card.
 
 `sys.modules["onnxruntime"] = FakeRuntime(...)` puts it in the place of the real one.
 """
@@ -15,6 +15,13 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
+
+from runtime import cuda, tensorrt, tensorrt_rtx
+from runtime.cuda_stream import CudaStream
+from tests.runtime.fake_card import OPTION_GRAPH, OPTION_NO_WAIT, Card, DeviceBinding, Runner
+from tests.runtime.fake_gpu_driver import Driver
+
+__all__ = ["Driver"]
 
 
 def write_graph(folder: Path, name: str = "denoiser.onnx", *, batch: int | str = 1) -> Path:
@@ -53,20 +60,23 @@ class Options:
         self.devices, self.settings = devices, dict(settings)
 
 
-class Binding(onnxruntime.IOBinding):
-    def bind_output(self, name: str, device_type: str = "cpu", **rest: Any) -> None:
-        super().bind_output(name, "cpu", **rest)
-
-
 class GpuSession:
-    """A real session on the CPU that names another provider, and remembers its runs' options."""
+    """A real session on the CPU that names another provider, and remembers its runs' options.
 
-    def __init__(self, real: Any, provider: str, placed: Mapping[str, str]) -> None:
+    With a card its values lie there, and its runs are queued on `stream`; without one they are the CPU's.
+    """
+
+    def __init__(
+        self, real: Any, provider: str, placed: Mapping[str, str], card: Card | None = None, stream: int = 0
+    ) -> None:
         self.real = real
         self._provider = provider
         self._placed = placed
+        self.runner = None if card is None else Runner(card, real, stream)
         self.runs: list[str | None] = []  # CUDA graph that each run asked for
+        self.waited: list[bool] = []  # whether each run was to wait for the card
         self.released: list[int] = []
+        self.options: list[Any] = []  # of each run
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -80,18 +90,30 @@ class GpuSession:
             for kind, provider in self._placed.items()
         ]
 
-    def io_binding(self) -> Binding:
-        return Binding(self.real)
+    def io_binding(self) -> Any:
+        return onnxruntime.IOBinding(self.real) if self.runner is None else DeviceBinding(self)
 
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
-        try:
-            self.runs.append(options.get_run_config_entry("gpu_graph_id"))
-        except RuntimeError:  # nothing was asked for
-            self.runs.append(None)
-        self.real.run_with_iobinding(binding, options)
+        self.options.append(options)
+        self.runs.append(entry(options, OPTION_GRAPH))
+        self.waited.append(entry(options, OPTION_NO_WAIT) != "1")
+        if self.runner is None:
+            self.real.run_with_iobinding(binding, options)
+        else:
+            self.runner.run(binding, int(self.runs[-1] or 0), waits=self.waited[-1])
 
     def release_captured_graph(self, number: int) -> None:
         self.released.append(number)
+        if self.runner is not None:
+            del self.runner.graphs[number]
+
+
+def entry(options: Any, name: str) -> str | None:
+    """Return what a run option was set to, None when it was not."""
+    try:
+        return options.get_run_config_entry(name)
+    except RuntimeError:
+        return None
 
 
 @dataclass(eq=False)
@@ -109,6 +131,7 @@ class FakeRuntime:
     compiled: list[dict[str, str]] = field(default_factory=list)  # settings
     registered: list[str] = field(default_factory=list)
     cuda_version: str = "13.0"
+    card: Card = field(default_factory=Card)
 
     SessionOptions = Options
 
@@ -118,7 +141,8 @@ class FakeRuntime:
     @property
     def OrtValue(self) -> Any:  # noqa: N802
         def allocate(shape: Any, dtype: Any, device: str) -> Any:
-            return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, "cpu")
+            assert device == "cuda"
+            return self.card.allocate(shape, dtype)
 
         return SimpleNamespace(ortvalue_from_shape_and_type=allocate)
 
@@ -150,7 +174,8 @@ class FakeRuntime:
                 file.write(b"x")
         self.loaded.append((Path(graph), dict(settings), dict(options.entries)))
         real = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-        self.sessions.append(GpuSession(real, provider, self.placed))
+        stream = int(settings.get("user_compute_stream", 0))
+        self.sessions.append(GpuSession(real, provider, self.placed, self.card, stream))
         return self.sessions[-1]
 
     def ModelCompiler(self, options: Options, graph: Path, embed_compiled_data_into_model: bool) -> Any:  # noqa: N802
@@ -165,34 +190,18 @@ class FakeRuntime:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> FakeRuntime:
-    """Put `runtime` in the place of ONNX Runtime for one test."""
+    """Put `runtime` in the place of ONNX Runtime for one test, and its card's stream in the place of the shared one."""
     monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    streams: list[CudaStream] = []
+
+    def shared() -> CudaStream:
+        if not streams:
+            streams.append(CudaStream(lambda name: runtime.card))
+        return streams[0]
+
+    for module in (cuda, tensorrt, tensorrt_rtx):
+        monkeypatch.setattr(module, "shared_stream", shared)
     return runtime
-
-
-@dataclass
-class Driver:
-    """NVIDIA's driver library, as ctypes would load it."""
-
-    name: bytes = b"NVIDIA Test"
-    capability: tuple[int, int] = (8, 9)
-    cards: int = 1
-    fails: int = 0  # CUDA error code
-
-    def cuInit(self, flags: int) -> int:  # noqa: N802
-        return self.fails
-
-    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
-        count._obj.value = self.cards
-        return 0
-
-    def cuDeviceGetName(self, text: Any, length: int, device: int) -> int:  # noqa: N802
-        text.value = self.name
-        return 0
-
-    def cuDeviceGetAttribute(self, value: Any, attribute: int, device: int) -> int:  # noqa: N802
-        value._obj.value = self.capability[attribute - 75]
-        return 0
 
 
 def load_only(**libraries: Any) -> Any:

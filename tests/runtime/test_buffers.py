@@ -8,8 +8,10 @@ import onnxruntime
 import pytest
 
 from runtime.buffers import BoundSession
+from runtime.cuda_stream import CudaStream
 from runtime.errors import ProviderError
-from tests.runtime.fake_gpu import GpuSession, inputs, write_graph
+from tests.runtime.fake_card import Card
+from tests.runtime.fake_gpu import FakeRuntime, GpuSession, inputs, install, write_graph
 
 
 def bound(folder: Path, *, batch: int | str = 1, captures: bool = False) -> tuple[BoundSession, GpuSession]:
@@ -45,8 +47,9 @@ def test_buffers_stay_where_they_are_while_the_shapes_stay(tmp_path: Path) -> No
     addresses: list[set[int]] = []
     for value in (1.0, 2.0, 3.0):
         session.run(inputs(value=value))
-        outputs = session._binding.get_outputs()
-        addresses.append({buffer.data_ptr() for buffer in [*session._buffers.values(), *outputs]})
+        launch = session._launch
+        assert launch is not None
+        addresses.append({buffer.data_ptr() for buffer in [*launch.inputs.values(), *launch._binding.get_outputs()]})
     assert addresses[1] == addresses[2]
 
 
@@ -128,3 +131,87 @@ def test_a_graph_with_a_type_that_arrays_cannot_have_is_refused(tmp_path: Path) 
 
     with pytest.raises(ProviderError, match=r"denoiser\.onnx takes words as tensor\(string\)"):
         BoundSession(Strings(fake.real, "CPUExecutionProvider", {}), "denoiser.onnx", "cpu", captures=False)
+
+
+def on_card(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, batch: int | str = 1
+) -> tuple[BoundSession, GpuSession, CudaStream, Card]:
+    runtime = install(monkeypatch, FakeRuntime())
+    stream = CudaStream(lambda name: runtime.card)
+    real = onnxruntime.InferenceSession(write_graph(folder, batch=batch), providers=["CPUExecutionProvider"])
+    session = GpuSession(real, "CUDAExecutionProvider", {}, runtime.card, stream.handle)
+    return BoundSession(session, "denoiser.onnx", "cuda", captures=True, stream=stream), session, stream, runtime.card
+
+
+def test_host_arrays_go_to_a_card_and_come_back_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, fake, _, _ = on_card(tmp_path, monkeypatch, batch="batch")
+    for batch, value in ((1, 1.0), (1, 2.0), (1, 3.0), (3, 4.0), (1, 5.0)):
+        (result,) = session.run(inputs(batch, value))
+        np.testing.assert_array_equal(result, expected(batch, value))
+    assert fake.runs == ["-1", "1", "1", "-1", "-1"]
+
+
+def test_a_queued_run_does_not_wait_and_is_captured_the_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, fake, _, card = on_card(tmp_path, monkeypatch)
+    launch = session.bind({"sample": (1, 4), "bias": (4,)})
+    for _ in range(3):
+        launch.queue()
+    assert (fake.runs, card.waits) == (["-1", "1", "1"], 0)
+
+
+def test_a_result_can_be_the_input_of_the_next_run_without_leaving_the_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _, stream, card = on_card(tmp_path, monkeypatch)
+    first = session.bind({"sample": (1, 4), "bias": (4,)})
+    staged = [stream.pinned((1, 4), np.float32), stream.pinned((4,), np.float32)]
+    staged[0].array[...], staged[1].array[...] = 1.0, np.arange(4)
+    for pinned, value in zip(staged, first.inputs.values(), strict=True):
+        stream.copy(value.data_ptr(), pinned.address, pinned.array.nbytes)
+    first.queue()
+    second = session.bind({"sample": (1, 4), "bias": (4,)}, {"sample": first.results[0], "bias": first.inputs["bias"]})
+    second.queue()
+    stream.copy(staged[0].address, second.results[0].data_ptr(), staged[0].array.nbytes)
+    stream.wait()
+    np.testing.assert_array_equal(staged[0].array, 2 * expected(1, 1.0) + np.arange(4))
+    assert card.waits == 1
+
+
+def test_a_shape_that_the_graph_does_not_take_is_named_before_anything_is_allocated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _, _, card = on_card(tmp_path, monkeypatch)
+    with pytest.raises(ProviderError, match=r"sample is float32 \[1, 5\], expected float32 \[1, 4\]"):
+        session.bind({"sample": (1, 5), "bias": (4,)})
+    assert card.allocations == 0
+
+
+def test_a_queued_run_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, fake, _, _ = on_card(tmp_path, monkeypatch)
+    launch = session.bind({"sample": (1, 4), "bias": (4,)})
+
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("CUDA error 700\nat some place")
+
+    monkeypatch.setattr(fake, "run_with_iobinding", fail)
+    with pytest.raises(ProviderError, match=r"^denoiser\.onnx does not run: CUDA error 700$"):
+        launch.queue()
+
+
+def test_run_options_are_made_once_and_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, fake, _, _ = on_card(tmp_path, monkeypatch)
+    launch = session.bind({"sample": (1, 4), "bias": (4,)})
+    for _ in range(5):
+        launch.queue()
+    assert len(set(map(id, fake.options))) == 2
+
+
+def test_results_are_those_of_the_run_where_a_provider_does_not_wait_for_its_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, fake, _, _ = on_card(tmp_path, monkeypatch)
+    fake.runner.heedless = True
+    for value in (1.0, 2.0, 3.0):
+        np.testing.assert_array_equal(session.run(inputs(value=value))[0], expected(1, value))

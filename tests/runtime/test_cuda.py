@@ -44,6 +44,17 @@ def test_a_graph_that_cannot_be_captured_runs_without_and_says_so(
 
 
 @pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("refuses", [{}, {"enable_cuda_graph": "cannot use the graph capture feature"}])
+def test_it_runs_on_the_stream_that_all_sessions_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuses: dict[str, str]
+) -> None:
+    runtime = install(monkeypatch, FakeRuntime(GPU, refuses=refuses))
+    sessions = [open_session(write_graph(tmp_path), "cuda") for _ in range(2)]
+    assert sessions[0].stream is sessions[1].stream
+    assert runtime.loaded[-1][1]["user_compute_stream"] == str(sessions[0].stream.handle)
+
+
+@pytest.mark.usefixtures("card")
 def test_any_other_failure_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeRuntime(GPU, refuses={"enable_cuda_graph": "out of memory\nsomewhere"}))
     with pytest.raises(ProviderError, match=r"denoiser\.onnx does not load on CUDAExecutionProvider: out of memory$"):

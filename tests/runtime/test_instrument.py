@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from runtime import cuda
 from runtime.conditioner import QUIETEST
+from runtime.device_painter import DevicePainter
 from runtime.errors import BundleError, ProviderError, SoundError
 from runtime.frame import STAGES, Frame, Heard
 from runtime.instrument import ConceptIndex, Instrument, open_instrument
+from tests.runtime.fake_gpu import FakeRuntime, install
 from tests.runtime.playing import RATE, instrument, pixels
 from tests.runtime.sounds import cuts, noise
 
@@ -280,3 +283,33 @@ def test_new_sound_paints_a_new_picture(tiny_bundle: Path) -> None:
     before = player.step(0.0)
     player.hear(noise(HOP), RATE, captured_at=0.0)
     assert (player.step(0.2).pixels != before.pixels).any()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"steps": 3, "feedback": 0.5}], ids=["one step", "steps and feedback"])
+def test_on_a_card_the_frames_are_those_of_the_cpu(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, float]
+) -> None:
+    plain = play(instrument(tiny_bundle, **parameters), noise(8000), [])
+    install(monkeypatch, FakeRuntime(("CUDAExecutionProvider", "CPUExecutionProvider")))
+    monkeypatch.setattr(cuda, "find_card", lambda: None)
+    player = open_instrument(tiny_bundle, device="cuda")
+    player.parameters = player.parameters.merge(parameters, player.ranges)
+    frames = play(player, noise(8000), [])
+    assert isinstance(player.painter, DevicePainter)
+    np.testing.assert_array_equal(pixels(frames), pixels(plain))
+    assert tuple(frames[-1].stages) == STAGES
+
+
+def test_on_a_card_the_size_may_change_while_it_plays(flexible_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shapes(player: Instrument) -> list[np.ndarray]:
+        pictures = []
+        for index, side in enumerate((64, 32, 32, 128)):
+            player.parameters = player.parameters.merge({"height": side, "width": 64, "feedback": 0.5}, player.ranges)
+            pictures.append(player.step(index / 10).pixels)
+        return pictures
+
+    plain = shapes(open_instrument(flexible_bundle))
+    install(monkeypatch, FakeRuntime(("CUDAExecutionProvider", "CPUExecutionProvider")))
+    monkeypatch.setattr(cuda, "find_card", lambda: None)
+    for found, expected in zip(shapes(open_instrument(flexible_bundle, device="cuda")), plain, strict=True):
+        np.testing.assert_array_equal(found, expected)

@@ -76,6 +76,13 @@ def test_runs_are_replayed_as_a_cuda_graph(tmp_path: Path, monkeypatch: pytest.M
     assert runtime.loaded[-1][1]["trt_cuda_graph_enable"] == "1"
 
 
+def test_it_runs_on_the_stream_that_all_sessions_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = install(monkeypatch, FakeRuntime(GPU))
+    sessions = [open_engine(graph_file(tmp_path / name), 1, TARGET) for name in ("one", "two")]
+    assert sessions[0].stream is sessions[1].stream
+    assert runtime.loaded[-1][1]["user_compute_stream"] == str(sessions[0].stream.handle)
+
+
 def test_open_axes_have_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = install(monkeypatch, FakeRuntime(GPU))
     session = open_engine(graph_file(tmp_path, shapes=BATCHES), 1, TARGET)

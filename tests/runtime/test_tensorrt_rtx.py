@@ -16,6 +16,7 @@ from runtime.provider import GraphFile, ShapeRange, open_session
 from tests.runtime.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
 
 HASH = "a" * 64
+ON_STREAM = {"enable_cuda_graph": "1", "has_user_compute_stream": "1", "user_compute_stream": "1001"}
 
 
 @dataclass(eq=False)
@@ -81,7 +82,7 @@ def test_it_runs_as_a_cuda_graph_and_keeps_its_kernels_beside_the_engine(
     runtime = with_card(monkeypatch)
     open_session(graph_file(tmp_path), "tensorrt-rtx")
     (folder,) = (tmp_path / "engines").iterdir()
-    assert runtime.loaded[0][1] == {"enable_cuda_graph": "1", "nv_runtime_cache_path": str(folder / "kernels")}
+    assert runtime.loaded[0][1] == {"nv_runtime_cache_path": str(folder / "kernels")} | ON_STREAM
 
 
 def test_kernels_beside_an_engine_do_not_make_it_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +100,7 @@ def test_kernels_beside_an_engine_do_not_make_it_stale(tmp_path: Path, monkeypat
 def test_an_engine_that_is_not_kept_keeps_no_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = with_card(monkeypatch)
     open_session(write_graph(tmp_path), "tensorrt-rtx")
-    assert runtime.loaded[0][1] == {"enable_cuda_graph": "1"}
+    assert runtime.loaded[0][1] == ON_STREAM
 
 
 @pytest.mark.parametrize(("architecture", "named"), [("sm89", {"nv_target_sm": "sm89"}), ("sm130", {})])

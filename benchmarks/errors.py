@@ -1,0 +1,7 @@
+"""What a benchmark says when it cannot measure."""
+
+from runtime.errors import ClaviluxError
+
+
+class BenchError(ClaviluxError):
+    """A measurement cannot be made here, or a stage has become slower than its gate allows."""

@@ -1,0 +1,105 @@
+"""The machine that figures belong to: processor, cores, cards, versions, how busy it was, and what a process holds.
+
+Linux tells all of it; other systems tell less, and what is not told is None.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+CPUINFO, MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+PROCESSES = Path("/proc")
+KB_PER_GB, KB_PER_MB = 2**20, 1000
+BUSY = 0.3  # of the cores taken by others in the last minute: figures begin to suffer
+PATIENCE = 20.0  # s, for a driver's tool
+CARDS = ("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+CARD_MEMORY = ("nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
+PACKAGES = ("clavilux", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "torch", "transformers", "diffusers")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the benchmark ran on."""
+
+    processor: str
+    cores: int
+    memory_gb: float | None
+    cards: tuple[str, ...]
+    system: str
+    python: str
+    versions: dict[str, str]  # of what is installed
+    load: float | None  # processes that wanted a core in the last minute, before the benchmark began
+
+
+def describe() -> Machine:
+    """Return this machine as it is now."""
+    return Machine(
+        processor=_processor(),
+        cores=os.cpu_count() or 1,
+        memory_gb=_memory(),
+        cards=tuple(_lines(CARDS)),
+        system=platform.platform(terse=True),
+        python=sys.version.split()[0],
+        versions=dict(filter(None, map(_installed, PACKAGES))),
+        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    )
+
+
+def warning(machine: Machine) -> str | None:
+    """Return a loud line where others use the machine, None where it is idle enough."""
+    if machine.load is None or machine.load <= BUSY * machine.cores:
+        return None
+    return (
+        f"THIS MACHINE IS BUSY: {machine.load:.1f} processes want its {machine.cores} cores. "
+        "Absolute times below are too long, and ratios uncertain; measure again when it is idle."
+    )
+
+
+def resident_mb(process_id: int, *, peak: bool = False, root: Path = PROCESSES) -> float | None:
+    """Return the memory that a process holds, or held at most, in MB; None where the system does not tell."""
+    try:
+        text = (root / str(process_id) / "status").read_text()
+    except OSError:
+        return None
+    found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", text)
+    return round(int(found[1]) * 1.024 / KB_PER_MB, 1) if found else None
+
+
+def card_mb(process_id: int) -> float | None:
+    """Return the card's memory that a process holds, in MB; None where there is no card, or it does not tell."""
+    pairs = [line.split(", ") for line in _lines(CARD_MEMORY)]
+    return next((float(used) for process, used in pairs if process == str(process_id) and used.isdecimal()), None)
+
+
+def _processor() -> str:
+    text = CPUINFO.read_text() if CPUINFO.exists() else ""
+    named = re.search(r"model name\s*: (.+)", text)
+    return named[1] if named else platform.processor() or platform.machine()
+
+
+def _memory() -> float | None:
+    found = re.search(r"MemTotal:\s+(\d+) kB", MEMINFO.read_text()) if MEMINFO.exists() else None
+    return round(int(found[1]) / KB_PER_GB, 1) if found else None
+
+
+def _lines(command: tuple[str, ...]) -> list[str]:
+    if shutil.which(command[0]) is None:
+        return []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+
+
+def _installed(name: str) -> tuple[str, str] | None:
+    try:
+        return name, version(name)
+    except PackageNotFoundError:
+        return None
