@@ -75,12 +75,12 @@ def measure_ceiling(device: str, threads: int, arithmetic: str = "float32") -> C
             break
     copies = device.lower() in PROCESSORS
     bandwidth = _copying(threads or os.cpu_count() or 1) if copies else _streaming(device, threads, kind)
-    return Ceiling(_three_digits(throughput), _three_digits(bandwidth), kind)
+    return Ceiling(_four_digits(throughput), _four_digits(bandwidth), kind)
 
 
-def _three_digits(value: float) -> float:
+def _four_digits(value: float) -> float:
     """Round to what a measurement is worth, and never to nothing."""
-    return float(f"{value:.3g}")
+    return float(f"{value:.4g}")
 
 
 def _streaming(device: str, threads: int, kind: str) -> float:
