@@ -203,7 +203,7 @@ async def test_complaints_are_raised_before_the_next_frame(engine: FakeEngine, u
 
 
 async def test_the_newest_status_is_kept(engine: FakeEngine, settings: Settings) -> None:
-    with serving(engine, replace(settings, status_seconds=0.0)) as here:
+    with serving(engine, replace(settings, status_seconds=0.01)) as here:
         async with connect(f"ws://{here.host}:{here.port}/ws") as stage:
             while stage.status is None:
                 await stage.ping()
@@ -303,7 +303,7 @@ async def test_a_dead_engine_is_worth_another_attempt(engine: FakeEngine, url: s
 
 
 async def test_an_engine_that_dies_later_ends_the_iteration(engine: FakeEngine, settings: Settings) -> None:
-    with serving(engine, replace(settings, status_seconds=0.0)) as here:
+    with serving(engine, replace(settings, status_seconds=0.01)) as here:
         async with connect(f"ws://{here.host}:{here.port}/ws") as stage:
             engine.failure = RuntimeError("broken")
             with pytest.raises(Disconnected, match="broken") as caught:
