@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from training.clips import SAMPLE_RATE, Clip
 from training.features import MEL_BINS, SILENCE, WINDOW_FRAMES, log_mel
@@ -21,6 +22,7 @@ LOW_HZ, HIGH_HZ = 20.0, 8000.0
 NOISE_SECONDS = 20
 EASY_LENGTH = 0.55  # windows at the beginning, relative to their final length
 EARLIER_GAP = (5.0, 60.0)  # frames between an earlier clip's end and the clip that counts
+COLOUR_KNOTS = 6  # where that curve is drawn; straight lines between
 NOISE_SLOPES = (0.0, 0.5, 1.0, 1.4)  # amplitude falls as 1/f^slope: white to brown
 
 
@@ -39,6 +41,8 @@ class Augmentation:
     mask: float = 0.7  # width of the masks, relative to their usual widest
     idle: float = 0.08  # share of windows that mean no concept
     earlier: float = 0.25  # share of windows where another clip comes before the one that counts
+    wild: float = 1.0  # how much farther, in octaves, speed and formants of what is not speech stray
+    colour: float = 0.0  # dB, deviation of a smooth curve over the frequencies, as of another microphone
     frames: int = WINDOW_FRAMES  # length of the windows
 
     def eased(self, difficulty: float) -> "Augmentation":
@@ -121,7 +125,7 @@ class Windows:
         mute = _uniform(size, dice, 0, 1) < self.options.idle
         sound[mute] = SILENCE
         labels[mute], lengths[mute], whole = self._idle, 0, mute | (whole & ~earlier)
-        sound = self._in_a_room(sound, dice)
+        sound = self._in_a_room(self._coloured(sound, dice), dice)
         gain = _uniform(size, dice, *self.options.gain) * DECIBEL
         mixed = torch.logaddexp(sound + gain[:, None, None], self._noise(sound, gain, dice))
         frames = _masked(torch.clamp(mixed, min=SILENCE), dice, self.options.mask)
@@ -143,7 +147,7 @@ class Windows:
         whether all of a clip lies in the window.
         """
         size = len(clips)
-        speed = _spread(size, dice, self.options.speed)
+        speed = self._strayed(clips, dice, self.options.speed)
         length = self._lengths[clips] / speed
         hidden = (1 - self.options.least_visible) * length
         low = torch.minimum(-hidden, self.options.frames - length)
@@ -154,13 +158,26 @@ class Windows:
 
     def _before(self, clips: Tensor, start: Tensor, dice: torch.Generator) -> Tensor:
         """Return frames of other clips that end a little before `start`, as what was said before does."""
-        speed = _spread(len(clips), dice, self.options.speed)
+        speed = self._strayed(clips, dice, self.options.speed)
         gap = _uniform(len(clips), dice, *EARLIER_GAP)
         return self._spoken_at(clips, start - gap - self._lengths[clips] / speed, speed, dice)
 
     def _spoken_at(self, clips: Tensor, start: Tensor, speed: Tensor, dice: torch.Generator) -> Tensor:
         place = (torch.arange(self.options.frames)[None, :] - start[:, None]) * speed[:, None]
-        return _formants(self._interpolated(clips, place), _spread(len(clips), dice, self.options.formants))
+        return _formants(self._interpolated(clips, place), self._strayed(clips, dice, self.options.formants))
+
+    def _strayed(self, clips: Tensor, dice: torch.Generator, most: float) -> Tensor:
+        """Return a factor for each clip, up to `most` or one over it for speech, farther for everything else."""
+        reach = torch.where(self._spoken[clips] > 0, 1.0, self.options.wild)
+        return _spread(len(clips), dice, most) ** reach
+
+    def _coloured(self, sound: Tensor, dice: torch.Generator) -> Tensor:
+        """Return sound as another microphone would have heard it; silence stays silent."""
+        if not self.options.colour:
+            return sound
+        knots = self.options.colour * DECIBEL * torch.randn(len(sound), 1, COLOUR_KNOTS, generator=dice)
+        curve = interpolate(knots, size=MEL_BINS, mode="linear", align_corners=True)
+        return torch.where(sound > SILENCE, sound + curve, sound)
 
     def _interpolated(self, clips: Tensor, place: Tensor) -> Tensor:
         last = (self._lengths[clips] - 1)[:, None]

@@ -20,7 +20,7 @@ from training.dataset import Batch, Windows
 from training.features import MEL_BINS, PADDED_FRAMES, STRIDE, stacked
 from training.phonemes import BLANK
 from training.stages import Recipe, train
-from training.targets import alignment_loss
+from training.targets import alignment_loss, similarities
 
 ADAPTER_LAYERS, ADAPTER_STRIDE = 2, 2  # as the reference
 ROUND = 64  # windows encoded at once
@@ -79,14 +79,17 @@ class Pupil(nn.Module):
 
     def loss(self, batch: Batch) -> Tensor:
         """Return alignment of the tokens plus mean cross-entropy of the heads plus what the phonemes cost."""
-        frames = batch.frames
         with torch.autocast("cpu", torch.bfloat16):
-            seen = self.model(stacked(frames, frames.shape[1] + frames.shape[1] % 2), output_hidden_states=True)
+            seen = self.model(self.inputs(batch.frames), output_hidden_states=True)
         tokens = seen.last_hidden_state.float()
         found = [self._found(head, seen.hidden_states[i]) for head, i in zip(self.heads, self.layers, strict=True)]
         spotting = torch.stack([cross_entropy(one, batch.labels) for one in found]).mean()
         aligned = alignment_loss(tokens, batch.labels, self._table[:, : tokens.shape[1]])
         return aligned + spotting + SPELLING * self._spelt(seen.hidden_states[self._spelled_at], batch)
+
+    def inputs(self, frames: Tensor) -> Tensor:
+        """Return what the encoder is given, [B, frames / 2, 160], of log-mel windows [B, frames, 80]."""
+        return stacked(frames, frames.shape[1] + frames.shape[1] % STRIDE)
 
     def _found(self, head: nn.Module, hidden: Tensor) -> Tensor:
         """Return scores [B, K] of hidden states [B, frames, width]: the log of the mean exponential over frames."""
@@ -132,3 +135,16 @@ def heard_by_concept(model: Wav2Vec2BertModel, data: Windows, concepts: int, eac
             found[label].append(tokens)
         step += 1
     return torch.stack([torch.stack(tokens[:each]) for tokens in found])
+
+
+def understood(heard: Tensor, table: Tensor) -> Tensor:
+    """Return tokens [K, M, N, D] of which each is nearest to its own concept of the table [K, N, D].
+
+    The others' places are taken by those, by turns; a concept that was never understood gets its tokens of the table.
+    """
+    rows = []
+    for concept, tokens in enumerate(heard):
+        right = tokens[similarities(tokens, table).argmax(dim=1) == concept]
+        found = right if len(right) else table[concept, None]
+        rows.append(found[torch.arange(len(tokens)) % len(found)])
+    return torch.stack(rows)

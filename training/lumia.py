@@ -11,7 +11,7 @@ import argparse
 import json
 import logging
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,12 +25,12 @@ from transformers import Wav2Vec2BertModel
 from training import assets, autoencoder, build_data, encoder, judge, phonemes, unet, words
 from training.clips import of_engine, read_clips
 from training.concepts import CONCEPTS, NAMES
-from training.dataset import Group, Windows
+from training.dataset import Augmentation, Group, Windows
 from training.features import WINDOW_SAMPLES, windows
 from training.pictures import Emoji, load_emoji
 from training.publish import publish
 from training.speech import Counts
-from training.stages import LOG, Recipe, Workshop
+from training.stages import LOG, Recipe, Workshop, trained
 
 WIDTH = 144  # of the tokens
 EAR_WIDTH = 192  # of the audio encoder
@@ -38,12 +38,15 @@ SEED = 20_261_123
 NOISE_AMPLITUDE = 0.01  # deviation of the white noise behind the negative prompt, as in the reference
 WORDS = Recipe(steps=4000, rate=2e-3, decay=0.0, average=0.995, seed=SEED)
 EAR = Recipe(steps=7500, rate=1.5e-3, warmup=100, average=0.995, seed=SEED)
+PRACTICE = Recipe(steps=4500, rate=1e-3, warmup=100, average=0.995, seed=SEED + 4)
 CODEC = Recipe(steps=6000, rate=2e-3, average=0.995, seed=SEED)
 MAKER = Recipe(steps=4500, rate=1.5e-3, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
 POLISH = Recipe(steps=800, rate=8e-4, decay=0.0, average=0.99, checkpoint=100, seed=SEED + 1)
 SHARPEN = Recipe(steps=900, rate=1e-3, average=0.99, checkpoint=100, seed=SEED + 2)
 JUDGE = Recipe(steps=1500, rate=2e-3, average=0.99, seed=SEED + 3)
 SHARES = {"espeak": 0.26, "flite": 0.1, "kokoro": 0.42, "sounds": 0.22}  # how often each kind is drawn
+PRACTICE_SHARES = {"espeak": 0.2, "flite": 0.1, "kokoro": 0.4, "sounds": 0.3}
+HARDER = Augmentation(speed=1.25, formants=1.18, wild=2.0, colour=5.0)  # what is practised with
 SOUNDS = ("recording", "sample", "effect", "instrument", "drums")  # kinds of clips that are not speech
 
 
@@ -55,12 +58,14 @@ class Plan:
     codec_noises: int = 3  # pictures of each concept for the codec
     noises: int = 20  # pictures of each concept for the picture maker
     heard: int = 24  # windows of each concept for the picture maker
+    told: int = 6  # windows of each concept for the statistics of tokens
     width: int = WIDTH
     ear_width: int = EAR_WIDTH
     channels: tuple[int, ...] = unet.CHANNELS
     ramp: int = 1500  # steps until the windows are as hard as they get
     words: Recipe = WORDS
     ear: Recipe = EAR
+    practice: Recipe = PRACTICE
     codec: Recipe = CODEC
     maker: Recipe = MAKER
     polish: Recipe = POLISH
@@ -73,10 +78,8 @@ def make(work: Path, out: Path, plan: Plan) -> None:
     shop = Workshop(work)
     shop.run("words", lambda: _words(work, plan))
     _side_by_side([_ear_line, _picture_line], work, plan)
-    shop.run("polish", lambda: _polish(work, plan))
-    shop.run("sharpen", lambda: _sharpen(work, plan))
-    shop.run("conditioning", lambda: _conditioning(work))
-    shop.run("judge", lambda: _judge(work, plan))
+    _side_by_side([_practice_line, _finish_line], work, plan)
+    shop.run("conditioning", lambda: _conditioning(work, plan))
     publish(work, out, shop.times())
 
 
@@ -107,6 +110,17 @@ def _picture_line(work: Path, plan: Plan) -> None:
     shop.run("maker", lambda: _maker(work, plan))
 
 
+def _practice_line(work: Path, plan: Plan) -> None:
+    _begin_line(work).run("practice", lambda: _practice(work, plan))
+
+
+def _finish_line(work: Path, plan: Plan) -> None:
+    shop = _begin_line(work)
+    shop.run("polish", lambda: _polish(work, plan))
+    shop.run("sharpen", lambda: _sharpen(work, plan))
+    shop.run("judge", lambda: _judge(work, plan))
+
+
 def _words(work: Path, plan: Plan) -> None:
     torch.manual_seed(SEED)
     tokenizer = words.build_tokenizer(work / "tokenizer")
@@ -123,14 +137,16 @@ def _table(work: Path) -> tuple[Tensor, Tensor]:
     return stored["begin"], stored["table"]
 
 
-def training_windows(work: Path, ramp: int = 1) -> tuple[Windows, int]:
+def training_windows(
+    work: Path, ramp: int = 1, *, shares: Mapping[str, float] | None = None, options: Augmentation | None = None
+) -> tuple[Windows, int]:
     """Return the source of training windows from the clips in `work`, and the number of phonemes."""
-    clips = read_clips(work, "train")
+    clips, shares = read_clips(work, "train"), shares or SHARES
     spoken = phonemes.phonemes_of((clip.text for clip in clips), work)
-    chosen = {kind: of_engine(clips, *(SOUNDS if kind == "sounds" else (kind,))) for kind in SHARES}
+    chosen = {kind: of_engine(clips, *(SOUNDS if kind == "sounds" else (kind,))) for kind in shares}
     rows, count = phonemes.numbered([clip for part in chosen.values() for clip in part], spoken)
-    groups = [Group(part, SHARES[kind]) for kind, part in chosen.items()]
-    return Windows(groups, NAMES, SEED, phonemes=rows, ramp=ramp), count
+    groups = [Group(part, shares[kind]) for kind, part in chosen.items()]
+    return Windows(groups, NAMES, SEED, phonemes=rows, options=options, ramp=ramp), count
 
 
 def _ear(work: Path, plan: Plan) -> None:
@@ -138,18 +154,35 @@ def _ear(work: Path, plan: Plan) -> None:
     data, count = training_windows(work, plan.ramp)
     pupil = encoder.Pupil(encoder.build(plan.ear_width, plan.width), _table(work)[1], count)
     encoder.fit(pupil, data, plan.ear, work / "ear.pt")
+    pupil.model.save_pretrained(work / "encoder_first")
+
+
+def _practice(work: Path, plan: Plan) -> None:
+    """Go on with the audio encoder on stranger sound, while the pictures are finished on what it hears already."""
+    data, count = training_windows(work, shares=PRACTICE_SHARES, options=HARDER)
+    pupil = encoder.Pupil(encoder.build(plan.ear_width, plan.width), _table(work)[1], count)
+    pupil.load_state_dict(trained(work / "ear.pt"))
+    encoder.fit(pupil, data, plan.practice, work / "practice.pt")
     pupil.model.save_pretrained(work / "encoder")
 
 
-def _load_ear(work: Path) -> Wav2Vec2BertModel:
-    return Wav2Vec2BertModel.from_pretrained(work / "encoder", attn_implementation="eager").eval()
+def _load_ear(folder: Path) -> Wav2Vec2BertModel:
+    return Wav2Vec2BertModel.from_pretrained(folder, attn_implementation="eager").eval()
 
 
 def _heard(work: Path, plan: Plan) -> None:
-    """Keep tokens that the trained encoder really gives, for every concept and for idle."""
-    data, _ = training_windows(work)
-    heard = encoder.heard_by_concept(_load_ear(work), data, len(NAMES) + 1, plan.heard)
+    """Keep tokens that the encoder really gives before it practises, for every concept and for idle.
+
+    Misheard ones would teach the pictures to show what was meant where another thing was heard.
+    """
+    heard = encoder.understood(_listen(work, "encoder_first", plan.heard), _table(work)[1])
     save_file({"heard": heard}, work / "heard.safetensors")
+
+
+def _listen(work: Path, ear: str, each: int) -> Tensor:
+    """Return the tokens [K + 1, each, N, D] that an encoder gives for fresh training windows of every concept."""
+    data, _ = training_windows(work)
+    return encoder.heard_by_concept(_load_ear(work / ear), data, len(NAMES) + 1, each)
 
 
 def _codec(work: Path, plan: Plan) -> None:
@@ -221,12 +254,12 @@ def _judge(work: Path, plan: Plan) -> None:
     critic.save_pretrained(work / "judge")
 
 
-def _conditioning(work: Path) -> None:
+def _conditioning(work: Path, plan: Plan) -> None:
     begin, table = _table(work)
     dice = torch.Generator().manual_seed(SEED)
     noise = (NOISE_AMPLITUDE * torch.randn(WINDOW_SAMPLES, generator=dice)).numpy()
-    negative = encoder.heard(_load_ear(work), windows(noise, [0]))
-    everything = unet.with_begin(load_file(work / "heard.safetensors")["heard"].flatten(0, 1), begin)
+    negative = encoder.heard(_load_ear(work / "encoder"), windows(noise, [0]))
+    everything = unet.with_begin(_listen(work, "encoder", plan.told).flatten(0, 1), begin)
     tensors = {
         "bos": begin,
         "idle": unet.with_begin(table[-1:], begin)[0],

@@ -150,7 +150,7 @@ def _categories() -> list[str]:
 
 CARD = """# lumia, the default bundle
 
-Say one of @count@ things, or type it, and it appears; many of them can also be played or barked:
+Say one of @count@ things and it appears; many of them can also be played or barked:
 
 @concepts@
 
@@ -162,7 +162,8 @@ transformers and diffusers. Licence: Apache-2.0.
 
 * `Wav2Vec2BertModel`, 4 layers, 192 wide, with the reference's two-layer adapter: a 2 s window becomes 25
   tokens of 144.
-* `CLIPTextModel`, 2 layers, 144 wide, with a `CLIPTokenizer` of its own: names, synonyms, two of them mixed.
+* `CLIPTextModel`, 2 layers, 144 wide, with a `CLIPTokenizer` of its own: names, synonyms, two of them mixed. The
+  encoder of sounds was aligned with it; the instrument itself takes no typed words yet.
 * `UNet2DConditionModel`, 17 million parameters at 16 x 16 latents; it predicts clean latents.
 * `AutoencoderTiny`, which enlarges 16-fold.
 

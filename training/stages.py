@@ -108,6 +108,12 @@ def train(model: nn.Module, loss: Callable[[int], Tensor], recipe: Recipe, check
     return model.eval()
 
 
+def trained(checkpoint: Path) -> dict[str, Tensor]:
+    """Return the averaged weights of a training that has written `checkpoint`."""
+    average: dict[str, Tensor] = torch.load(checkpoint, weights_only=True)["average"]
+    return average
+
+
 def _shape(step: int, recipe: Recipe) -> float:
     """Return the learning rate's shape: linear warm-up times a half cosine."""
     return min(1.0, (step + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))

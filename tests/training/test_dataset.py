@@ -219,6 +219,27 @@ def test_a_quicker_clip_is_shorter():
     assert heard.max() - heard.min() > 0.4 * clip
 
 
+def test_what_is_not_speech_strays_farther_than_speech():
+    options = replace(STILL, speed=1.2, wild=3.0)
+    spoken, wild = (windows(options, ("low",), phonemes=[row]).batch(1, 64).frames for row in ([1], []))
+    spoken, wild = ((one.amax(dim=2) > 0).sum(dim=1).float() for one in (spoken, wild))
+    clip = len(frames_of(tone(200.0)))
+    assert spoken.max() <= clip * 1.2 + 3
+    assert clip * 1.2 + 3 < wild.max() <= clip * 1.2**3 + 3
+
+
+def test_a_colour_is_a_smooth_curve_over_the_frequencies_and_leaves_silence_alone():
+    plain, coloured = (windows(replace(STILL, colour=dB), ("low",)).batch(1, 8).frames for dB in (0.0, 6.0))
+    silent = plain == SILENCE
+    assert torch.equal(coloured[silent], plain[silent])
+    loudest = plain.amax(dim=2).argmax(dim=1)
+    curves = (coloured - plain)[torch.arange(8), loudest]
+    assert curves.std() > 0.5
+    assert curves.diff(dim=1).diff(dim=1).abs().gt(1e-3).sum(dim=1).max() <= 3 * dataset.COLOUR_KNOTS
+    again = (coloured - plain)[torch.arange(8), loudest + 3]
+    torch.testing.assert_close(again, curves, atol=1e-4, rtol=0)
+
+
 def test_a_room_adds_a_tail_and_nothing_before():
     dry, wet = (windows(replace(STILL, reverb=share), ("low",)).batch(3, 8).frames for share in (0.0, 1.0))
     assert (wet >= dry - 1e-4).all()

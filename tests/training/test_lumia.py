@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import Wav2Vec2BertModel
 
 from runtime.bundle import Bundle
 from runtime.clip import Clip as Sound
 from runtime.instrument import open_instrument
 from runtime.render import render_frames
-from training import evaluate, lumia, measuring_sets, phonemes, publish, sounds, speech
+from training import encoder, evaluate, lumia, measuring_sets, phonemes, publish, sounds, speech
 from training.clips import SAMPLE_RATE, Clip, Origin, read_clips
 from training.concepts import CONCEPTS, NAMES
 from training.speech import Counts, Take
@@ -22,7 +23,7 @@ SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = lumia.Plan(
     counts={"espeak": Counts(name=1, synonym=0, other=1)},
     codec_noises=1, noises=1, heard=1, width=16, ear_width=16, channels=(16, 16, 32), ramp=1,
-    words=SHORT, ear=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, sharpen=SHORT, judge=SHORT,
+    told=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, sharpen=SHORT, judge=SHORT,
 )  # fmt: skip
 HEARD = ("dog", "rain", "ice cream")
 
@@ -55,7 +56,8 @@ def made(tmp_path_factory):
     patch.setattr(measuring_sets, "real_sounds", lambda folder: [tone("dog", 300), tone("cat", 400)])
     patch.setattr(evaluate, "SLIDING_CLIPS", 1)
     patch.setattr(publish.sheets, "SHEET_VOICE", "espeak")
-    patch.setattr(lumia, "SHARES", {"espeak": 0.8, "sounds": 0.2})
+    for shares in ("SHARES", "PRACTICE_SHARES"):
+        patch.setattr(lumia, shares, {"espeak": 0.8, "sounds": 0.2})
     patch.setattr(lumia, "_emojis", lambda work: [None] * (len(CONCEPTS) + 1))
     patch.setattr(lumia, "_side_by_side", lambda lines, work, plan: [line(work, plan) for line in lines])
     threads, work = torch.get_num_threads(), tmp_path_factory.mktemp("work")
@@ -101,7 +103,7 @@ def test_concepts_are_the_text_encoders_own_tokens(made):
 
 def test_token_statistics_are_those_of_heard_prompts(made):
     work, _ = made
-    heard = load_file(work / "heard.safetensors")["heard"].flatten(0, 1)
+    heard = lumia._listen(work, "encoder", each=1).flatten(0, 1)
     found = load_file(work / "conditioning.safetensors")
     torch.testing.assert_close(found["token_mean"][1:], heard.mean(dim=0))
     torch.testing.assert_close(found["token_std"][1:], heard.std(dim=0))
@@ -116,10 +118,21 @@ def test_the_card_holds_figures_times_and_credits(made):
     assert "@" not in card.replace("@lobehub", "").replace("R@", "")
 
 
+def test_practice_begins_with_what_the_ear_has_learnt(made, tmp_path, monkeypatch):
+    for name in ("ear.pt", "table.safetensors", "manifest.jsonl", "audio"):
+        (tmp_path / name).symlink_to(made[0] / name)
+    begun = []
+    monkeypatch.setattr(encoder, "fit", lambda pupil, *_: begun.append(pupil.model.state_dict()))
+    lumia._practice(tmp_path, PLAN)
+    before = Wav2Vec2BertModel.from_pretrained(made[0] / "encoder_first").state_dict()
+    assert all(torch.equal(value, begun[0][name]) for name, value in before.items())
+
+
 def test_every_stage_is_recorded_with_its_time(made):
     records = {path.name.removesuffix(".done.json") for path in made[0].glob("*.done.json")}
     assert records == {
-        "words", "data", "ear", "heard", "codec", "latents", "maker", "polish", "sharpen", "conditioning", "judge",
+        "words", "data", "ear", "heard", "practice", "codec", "latents", "maker", "polish", "sharpen", "conditioning",
+        "judge",
     }  # fmt: skip
     assert all(json.loads(path.read_text())["wall"] >= 0 for path in made[0].glob("*.done.json"))
 

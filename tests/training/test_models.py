@@ -310,6 +310,15 @@ def test_collected_tokens_are_those_of_windows_with_their_label(monkeypatch):
     assert found[:, :, 0, 0].tolist() == [[1, 2], [13, 16], [20, 25]]
 
 
+def test_misheard_tokens_give_their_places_to_understood_ones():
+    table = torch.eye(3)[:, None, :]
+    heard = table[torch.tensor([[0, 1, 0, 2], [1, 1, 1, 1], [0, 0, 1, 0]])] + torch.arange(4.0)[None, :, None, None] / 100
+    kept = encoder.understood(heard, table)
+    assert torch.equal(kept[0], heard[0, [0, 2, 0, 2]])
+    assert torch.equal(kept[1], heard[1])
+    assert torch.equal(kept[2], table[2].expand(4, 1, 3))
+
+
 def test_one_step_gives_latents_of_the_noise_shape(maker):
     noise, begin = autoencoder.seeded_noise(0, 2), targets.begin_token(WIDTH, 0)
     latents = unet.imagined(maker, noise, targets.token_table(1, 5, WIDTH, seed=0), begin)

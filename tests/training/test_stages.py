@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.stages import Recipe, Times, Workshop, train
+from training.stages import Recipe, Times, Workshop, train, trained
 
 
 def test_a_stage_is_done_once(tmp_path):
@@ -123,6 +123,13 @@ def test_averaged_weights_lag_behind(tmp_path):
     train(averaged, averaged.loss, recipe(average=0.9), tmp_path / "averaged.pt")
     assert not torch.equal(plain.linear.weight, averaged.linear.weight)
     assert averaged.steps == plain.steps
+
+
+def test_a_later_training_may_begin_with_the_averaged_weights(tmp_path):
+    model = train(made := Line(), made.loss, recipe(average=0.9), tmp_path / "line.pt")
+    again = Line()
+    again.load_state_dict(trained(tmp_path / "line.pt"))
+    assert torch.equal(again.linear.weight, model.linear.weight)
 
 
 def test_no_partial_checkpoint_stays(tmp_path):
