@@ -2,7 +2,7 @@
 
 Retrieval compares by the cosine's mean over positions. Every distinct caption is one candidate, however many clips have
 it; a retrieved item with the same caption is right. Ties count against the encoder, so that one which gives the same
-tokens for every sound scores nothing.
+tokens for every sound scores nothing; tokens that are no numbers are like nothing.
 """
 
 from dataclasses import dataclass
@@ -92,7 +92,8 @@ def similarities(tokens: Array, table: Array) -> Array:
     places = tokens.shape[1]
     flat = unit(table).reshape(len(table), -1).T
     parts = [tokens[start : start + ROUND] for start in range(0, len(tokens), ROUND)]
-    return np.concatenate([unit(part).reshape(len(part), -1) @ flat / places for part in parts])
+    found = np.concatenate([unit(part).reshape(len(part), -1) @ flat / places for part in parts])
+    return np.where(np.isnan(found), np.float32(-np.inf), found)  # NaN is not above anything, and would rank first
 
 
 def text_ranks(likeness: Array, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,13 +14,14 @@ import numpy as np
 import soundfile
 
 from runtime.errors import SoundError
-from training.captioned import Captioned, DataError, Example
+from training.captioned import Captioned, DataError, Example, is_file
 from training.excerpts import CHECK_FRAMES, SHORTEST_SAMPLES, Sound, length, open_sound
 
 CHECKED = "checked.json"
 SKIPPED = "skipped.jsonl"
 ON_BAD = ("skip", "refuse")
 MILLISECONDS = 1000
+LOUDEST = 1e9  # of a sample: float32 holds the log-mel powers of a thousand times as much
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def find_fault(example: Example, policy: Policy) -> Fault | None:
 
 
 def _sound_fault(name: str, sound: Sound, policy: Policy) -> Fault | None:
-    if isinstance(sound, Path) and not sound.is_file():
+    if isinstance(sound, Path) and not is_file(sound):
         return Fault(name, "unreadable", "is not there; expected a sound file")
     with open_sound(sound) as file:
         if policy.expect_rate is not None and file.samplerate != policy.expect_rate:
@@ -64,7 +65,7 @@ def _sound_fault(name: str, sound: Sound, policy: Policy) -> Fault | None:
 
 
 def _value_fault(name: str, file: soundfile.SoundFile) -> Fault | None:
-    """Look at every sample: is it a number, and is any of them not zero?"""
+    """Look at every sample: is it a number, none too large, and is any of them not zero?"""
     peak, read = 0.0, 0
     try:
         for block in file.blocks(CHECK_FRAMES, dtype="float32"):
@@ -72,6 +73,8 @@ def _value_fault(name: str, file: soundfile.SoundFile) -> Fault | None:
             if not np.isfinite(block).all():
                 return Fault(name, "not finite", "holds samples that are no numbers; expected -1 to 1")
             peak = max(peak, float(np.abs(block).max(initial=0.0)))
+            if peak > LOUDEST:
+                return Fault(name, "too large", f"holds samples as large as {peak:.0e}; expected -1 to 1")
     except soundfile.LibsndfileError as error:
         return Fault(name, "unreadable", f"breaks off ({error.error_string.strip()}); expected a whole file")
     if read < file.frames:

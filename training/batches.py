@@ -7,6 +7,7 @@ training sees what an uninterrupted one would, with any number of loading proces
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from training.text_cache import TextCache, caption_key
 HASH_BYTES = 8
 HASHES = float(256**HASH_BYTES)
 SLIDING_WINDOWS = 5  # per clip, when a sliding window is measured
-Item = dict[str, Any]  # input_features: float32 [frames / 2, 160]; caption: str
+Item = dict[str, Any]  # input_features: float32 [frames / 2, 160]; caption: str; means: str, equal in duplicates
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,19 @@ class Listening:
         """Return the training example that `example`, at `place` of the data, gives in `epoch`."""
         dice = np.random.default_rng((self.seed, epoch, place))
         template = self.templates[int(dice.integers(len(self.templates)))]
-        try:
+        with still_readable(example):
             features = heard(example.read(), self.window, self.placing, dice)
-        except SoundError as error:
-            raise SoundError(
-                f"{example.name} cannot be read any more ({error}); it could when it was checked"
-            ) from error
-        return {"input_features": features, "caption": template.replace("{}", example.caption)}
+        caption = template.replace("{}", example.caption)
+        return {"input_features": features, "caption": caption, "means": example.caption}
+
+
+@contextmanager
+def still_readable(example: Example) -> Iterator[None]:
+    """Name the clip when it cannot be read in this context. Raises SoundError."""
+    try:
+        yield
+    except SoundError as error:
+        raise SoundError(f"{example.name} cannot be read any more ({error}); it could when it was checked") from error
 
 
 class Order(Sampler[tuple[int, int]]):
@@ -98,10 +105,12 @@ class WholeClips(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         example = self.examples[index]
-        return self._item(example, heard_whole(example.read(), self.listening.window))
+        with still_readable(example):
+            return self._item(example, heard_whole(example.read(), self.listening.window))
 
     def _item(self, example: Example, features: np.ndarray) -> Item:
-        return {"input_features": features, "caption": self.listening.templates[0].replace("{}", example.caption)}
+        caption = self.listening.templates[0].replace("{}", example.caption)
+        return {"input_features": features, "caption": caption, "means": caption}
 
 
 class SlidingWindows(WholeClips):
@@ -112,10 +121,12 @@ class SlidingWindows(WholeClips):
 
     def __getitem__(self, index: int) -> Item:
         example = self.examples[index // SLIDING_WINDOWS]
-        sound, window = example.read(), self.listening.window
-        with open_sound(sound) as file:
-            end = sliding_ends(length(file), window, SLIDING_WINDOWS)[index % SLIDING_WINDOWS]
-        return self._item(example, heard_at(sound, window, end, self.listening.placing.lead_in))
+        window = self.listening.window
+        with still_readable(example):
+            sound = example.read()
+            with open_sound(sound) as file:
+                end = sliding_ends(length(file), window, SLIDING_WINDOWS)[index % SLIDING_WINDOWS]
+            return self._item(example, heard_at(sound, window, end, self.listening.placing.lead_in))
 
 
 @dataclass(frozen=True)
@@ -199,5 +210,5 @@ class Collator:
         return {
             "input_features": torch.from_numpy(np.stack([item["input_features"] for item in items])),
             "text": self.cache.tokens(captions),
-            "captions": torch.tensor([caption_key(caption) for caption in captions]),
+            "captions": torch.tensor([caption_key(item["means"]) for item in items]),
         }

@@ -83,12 +83,14 @@ class Captioned:
 def caption_of(value: object, *, labels: bool = False) -> str:
     """Return one line of text: a string with its blanks put right, or a list of labels joined and cleaned.
 
-    Cleaning is the reference's for FSD50K: `_ , ( )` become blanks. None, and whatever is no text, become "".
+    Cleaning is the reference's for FSD50K: `_ , ( )` become blanks. None, and whatever is no text, become "", halves of
+    characters "?".
     """
     if isinstance(value, list | tuple):
         value, labels = " ".join(str(one) for one in value), True
     if not isinstance(value, str):
         return ""
+    value = value.encode(errors="replace").decode()  # half of a surrogate pair, left by cutting text, is no text
     return " ".join((re.sub(r"[_,()]", " ", value) if labels else value).split())
 
 
@@ -124,7 +126,11 @@ def read_folder(folder: Path, options: DataOptions) -> Captioned:
     except ValueError as error:
         raise DataError(f"{manifest} is not text in UTF-8; expected a line per clip: audio, caption") from error
     lines = _json_lines(manifest, text) if manifest.suffix == ".jsonl" else _csv_lines(manifest, text)
-    examples = [_manifest_example(manifest, number, line, options) for number, line in lines]
+    found = list(lines)
+    examples = [_manifest_example(manifest, number, line, options) for number, line in found]
+    columns = {str(name): None for _, line in found for name in line}
+    if found and options.caption_column not in columns:
+        raise DataError(f"{manifest} has no column {options.caption_column!r}; found {', '.join(columns)}")
     digest = hashlib.sha256(text.encode())
     for one in examples:
         digest.update(_state(one.sound))
@@ -132,7 +138,7 @@ def read_folder(folder: Path, options: DataOptions) -> Captioned:
 
 
 def _json_lines(manifest: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: captions may hold U+2028
         if line.strip():
             try:
                 found = json.loads(line)
@@ -145,8 +151,11 @@ def _json_lines(manifest: Path, text: str) -> Iterator[tuple[int, dict[str, Any]
 
 def _csv_lines(manifest: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text))
-    for found in reader:
-        yield reader.line_num, found
+    try:
+        for found in reader:
+            yield reader.line_num, found
+    except csv.Error as error:
+        raise DataError(f"{manifest} line {reader.line_num + 1} is not CSV ({error}); expected columns") from error
 
 
 def _manifest_example(manifest: Path, number: int, line: dict[str, Any], options: DataOptions) -> Example:
@@ -161,7 +170,15 @@ def _manifest_example(manifest: Path, number: int, line: dict[str, Any], options
 
 def _state(sound: object) -> bytes:
     """Return what a file's size is: the same on other machines and for copies."""
-    return str(sound.stat().st_size if isinstance(sound, Path) and sound.is_file() else -1).encode() + b" "
+    return str(sound.stat().st_size if isinstance(sound, Path) and is_file(sound) else -1).encode() + b" "
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file is there and may be looked at: false for names that no file can have, too."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def library() -> Any:

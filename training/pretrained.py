@@ -4,6 +4,7 @@ The adapter decides how many tokens a window gives, and so how long a window mus
 encoder takes. A checkpoint that was never trained for this (facebook/w2v-bert-2.0) has no adapter: it begins random.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,12 @@ def pretrained_settings(where: str) -> dict[str, Any]:
 def load_pretrained(where: str, width: int, adapter: Adapter, *, allow_pickle: bool = False) -> Wav2Vec2BertModel:
     """Return the checkpoint at `where` (a folder or a hub name), float32, ready to train, with tokens `width` wide.
 
-    Raises ExportError when it is no Wav2Vec2-BERT, when weights other than the adapter's are missing, or when its own
+    Raises ClaviluxError when it is no Wav2Vec2-BERT, when weights other than the adapter's are missing, or when its own
     adapter has another shape.
     """
     settings = pretrained_settings(where)
     changes = adapter.settings() | {"output_hidden_size": width, "layerdrop": 0.0}
+    refuse_other_adapter(where, settings, changes)
     config = Wav2Vec2BertConfig.from_dict(settings | changes)
     weights = find_weights(where, "encoder", allow_pickle=allow_pickle)
     with converting("encoder", where), quietly():
@@ -108,6 +110,24 @@ def load_pretrained(where: str, width: int, adapter: Adapter, *, allow_pickle: b
     if missing:
         raise ClaviluxError(f"encoder {where} lacks {len(missing)} weights, first {missing[0]}; expected a whole one")
     return trainable(model)
+
+
+def refuse_other_adapter(where: str, settings: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise ClaviluxError when the checkpoint has an adapter whose weights do not fit `wanted`, naming the option."""
+    if not settings.get("add_adapter"):
+        return
+    own = Wav2Vec2BertConfig.from_dict(dict(settings))
+    for name, what, remedy in (
+        ("num_adapter_layers", "layers", "give --adapter-layers {}"),
+        ("adapter_kernel_size", "kernel", "give --adapter-kernel {}"),
+        ("output_hidden_size", "token width", "expected the text encoder's: take a text encoder of width {}"),
+    ):
+        found = getattr(own, name)
+        if found != wanted[name]:
+            raise ClaviluxError(
+                f"encoder {where} has an adapter with {what} {found}, not {wanted[name]}; {remedy.format(found)}, "
+                "or begin from an encoder without an adapter"
+            )
 
 
 def from_scratch(scratch: Scratch, width: int, adapter: Adapter) -> Wav2Vec2BertModel:

@@ -4,10 +4,10 @@
     <folder>/<key>/captions.jsonl   the captions in the same order
     <folder>/<key>/about.json       whose tokens these are; the key is its hash
 
-A caption counts when both files hold it whole: what a kill cut off is cut away when the cache is opened to write.
-Assumes one writer at a time; readers may be many. As in the reference, captions are padded to N + 1 tokens, the hidden
-states of the last layer are taken, and the first, BOS, is dropped. No attention mask is passed, as diffusers' pipelines
-pass none.
+A caption counts when both files hold it whole: what a kill cut off is cut away before more is written. Writers take
+turns by a lock, and first read what others wrote; readers may be many. As in the reference, captions are padded to
+N + 1 tokens, the hidden states of the last layer are taken, and the first, BOS, is dropped. No attention mask is
+passed, as diffusers' pipelines pass none.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -157,6 +158,7 @@ class TextCache:
         self._rows: dict[str, int] = {}
         self._by_key: dict[int, int] = {}
         self._table: NDArray[np.float32] = np.zeros((0, *self._shape), np.float32)
+        self._count = self._caption_bytes = 0  # of what both files hold whole
         self._open()
 
     def __len__(self) -> int:
@@ -164,14 +166,21 @@ class TextCache:
 
     def add(self, captions: Iterable[str]) -> int:
         """Encode those captions that are missing; return how many they were."""
-        missing = [caption for caption in dict.fromkeys(captions) if caption not in self._rows]
-        if missing:
-            self._cut()
-        for start in range(0, len(missing), ROUND):
-            self._append(missing[start : start + ROUND])
-        if missing:
-            self._open()
+        missing = self._missing(captions)
+        if not missing:
+            return 0
+        with FileLock(self.folder / "lock"):
+            if self._sizes() != (self._count * self._row_bytes(), self._caption_bytes):  # others wrote, or a kill cut
+                self._open()
+                self._cut()
+                missing = self._missing(missing)
+            for start in range(0, len(missing), ROUND):
+                self._append(missing[start : start + ROUND])
+            self._map()
         return len(missing)
+
+    def _missing(self, captions: Iterable[str]) -> list[str]:
+        return [caption for caption in dict.fromkeys(captions) if caption not in self._rows]
 
     def tokens(self, captions: Sequence[str]) -> Tensor:
         """Return tokens, float32 [len(captions), N, D]; captions that were never met are encoded now."""
@@ -183,11 +192,24 @@ class TextCache:
         return torch.from_numpy(self._table[[self._by_key[key] for key in keys]])
 
     def _open(self) -> None:
-        captions = self._whole_captions()
-        self._rows = {caption: row for row, caption in enumerate(captions)}
-        self._by_key = {caption_key(caption): row for caption, row in self._rows.items()}
-        if captions:
-            self._table = np.memmap(self._tokens_file, np.float32, "r", shape=(len(captions), *self._shape))
+        self._rows, self._by_key, self._count, self._caption_bytes = {}, {}, 0, 0
+        self._admit(self._whole_captions())
+        self._map()
+
+    def _admit(self, captions: Iterable[str]) -> None:
+        for caption in captions:
+            self._rows[caption] = self._by_key[caption_key(caption)] = self._count
+            self._count += 1
+            self._caption_bytes += len(_line(caption))
+
+    def _map(self) -> None:
+        if self._count:
+            self._table = np.memmap(self._tokens_file, np.float32, "r", shape=(self._count, *self._shape))
+
+    def _sizes(self) -> tuple[int, ...]:
+        """Return how long both files are now."""
+        files = (self._tokens_file, self._captions_file)
+        return tuple(file.stat().st_size if file.exists() else 0 for file in files)
 
     def _whole_captions(self) -> list[str]:
         """Return the captions that both files hold whole."""
@@ -199,10 +221,10 @@ class TextCache:
 
     def _cut(self) -> None:
         """Cut away what an earlier writer did not finish."""
-        captions = self._whole_captions()
-        self._captions_file.write_bytes(b"".join(_line(caption) for caption in captions))
-        with self._tokens_file.open("ab") as file:
-            file.truncate(len(captions) * self._row_bytes())
+        whole = {self._tokens_file: self._count * self._row_bytes(), self._captions_file: self._caption_bytes}
+        for path, size in whole.items():
+            with path.open("ab") as file:
+                file.truncate(size)
 
     def _append(self, captions: Sequence[str]) -> None:
         tokens = self.encoder.encode(captions).contiguous()
@@ -210,6 +232,7 @@ class TextCache:
             file.write(tokens.numpy().astype(np.float32, copy=False).tobytes())
         with self._captions_file.open("ab") as file:
             file.write(b"".join(_line(caption) for caption in captions))
+        self._admit(captions)
 
     def _row_bytes(self) -> int:
         return self._shape[0] * self._shape[1] * FLOAT_BYTES

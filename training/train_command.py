@@ -158,7 +158,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         outcome = run_training(options, say)
     except (KeyboardInterrupt, SystemExit):
-        print(f"stopped; the same command goes on from the last checkpoint in {arguments.out}", file=sys.stderr)
+        again = "the same command without --restart" if arguments.restart else "the same command"
+        print(f"stopped; {again} goes on from the last checkpoint in {arguments.out}, if any", file=sys.stderr)
         raise
     if is_first_process():
         print(summary(outcome, options))
@@ -266,7 +267,7 @@ def _positive(text: str) -> float:
 
 def _shape(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d{1,3})x(\d{1,5})", text)
-    if not found or "0" in (found[1], found[2]):
+    if not found or not int(found[1]) or not int(found[2]):
         raise argparse.ArgumentTypeError(f"{text!r} is no shape; expected for example 4x96 (layers x width)")
     return int(found[1]), int(found[2])
 

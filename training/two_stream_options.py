@@ -14,6 +14,7 @@ from training.two_stream_trainer import Schedule
 PRETRAINED = "facebook/w2v-bert-2.0"  # what the reference began from
 RESUMES = ("auto", "must", "restart")
 PRECISIONS = ("float16", "bfloat16", "float32")
+MOST_SEED = 2**32 - 1  # that numpy takes
 REFERENCE_ADAPTER, REFERENCE_OBJECTIVE, REFERENCE_SCHEDULE, SKIP_BAD = Adapter(), Objective(), Schedule(), Policy()
 
 
@@ -63,7 +64,10 @@ def check_options(options: TrainOptions) -> None:
         ("batch", schedule.batch, 1),
         ("accumulation", schedule.accumulation, 1),
         ("epochs", schedule.epochs, 0.001),
-        ("steps", schedule.steps or 1, 1),
+        ("steps", 1 if schedule.steps is None else schedule.steps, 1),
+        ("warm-up", schedule.warmup, 0),
+        ("number of workers", schedule.workers, 0),
+        ("seed", schedule.seed, 0),
         ("checkpoint interval", schedule.checkpoint_every, 1),
         ("negatives", objective.negatives, 0),
         ("weight of the regression", objective.regression, 0),
@@ -72,6 +76,8 @@ def check_options(options: TrainOptions) -> None:
     ):
         if not value >= least:
             raise ClaviluxError(f"the {name} is {value:g}; expected {least:g} or more")
+    if schedule.seed > MOST_SEED:
+        raise ClaviluxError(f"the seed is {schedule.seed}; expected {MOST_SEED} or less")
     if not 0 <= options.test_share < 1:
         raise ClaviluxError(f"the share of test clips is {options.test_share:g}; expected 0 or more, and less than 1")
     if options.data.streaming and schedule.steps is None:

@@ -15,6 +15,8 @@ from training.alignment_metrics import Alignment
 from training.pretrained import save_encoder
 from training.two_stream_options import TrainOptions
 
+RECORD = "training.json"
+ENCODER = "encoder"
 FREE = (
     "out",
     "folder",
@@ -74,7 +76,7 @@ class Record:
     """OUT/training.json: what is run, and, for a training that goes on, whether it is the same."""
 
     def __init__(self, options: TrainOptions, counts: Mapping[str, Any], processes: int) -> None:
-        self.file = options.out / "training.json"
+        self.file = options.out / RECORD
         self.found: dict[str, Any] = {
             "options": told(options),
             "data": dict(counts),

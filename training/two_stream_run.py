@@ -15,7 +15,7 @@ machine checks data and encodes text; the others read what they find. OUT lies w
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,11 +23,13 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from filelock import FileLock, Timeout
 from transformers import EvalPrediction
 
 from export.quiet import quietly
 from runtime.errors import ClaviluxError
 from training.alignment_metrics import Alignment
+from training.bad_data import SKIPPED
 from training.batches import Collator, Listening
 from training.captioned import check_templates
 from training.pretrained import (
@@ -42,11 +44,12 @@ from training.text_cache import ClipText, TextCache, TextPlaces
 from training.two_stream import TwoStream
 from training.two_stream_data import Prepared, Say, prepare, skipped
 from training.two_stream_options import Start, TrainOptions, check_options
-from training.two_stream_record import Outcome, Record, publish
+from training.two_stream_record import ENCODER, RECORD, Outcome, Record, publish
 from training.two_stream_trainer import (
     LOGS,
     Logbook,
     SeededSteps,
+    TimelySteps,
     TwoStreamTrainer,
     measured,
     quiet_trainer,
@@ -54,6 +57,7 @@ from training.two_stream_trainer import (
 )
 from training.whole_checkpoints import all_checkpoints, whole_checkpoints
 
+LOCK = "lock"
 PATIENCE = timedelta(hours=3)  # of processes that wait for the first to check data and encode text
 
 
@@ -73,13 +77,39 @@ class Measurements:
 def run_training(options: TrainOptions, say: Say) -> Outcome:
     """Train, or go on with a training that was stopped; `say` hears each step in words, in the first process alone.
 
-    Raises ClaviluxError when options, checkpoints and data do not fit together, and when a training in OUT was begun
-    with other options.
+    Raises ClaviluxError when options, checkpoints and data do not fit together, when a training in OUT was begun with
+    other options, and when OUT cannot be written, is written by another command, or holds what is not a training's.
     """
     check_options(options)
     options = replace(options, cpu=options.cpu or not torch.accelerator.is_available())
     state = PartialState(cpu=options.cpu, timeout=PATIENCE)
-    tell: Say = say if state.is_main_process else _silent
+    with claimed(options.out) if state.is_main_process else nullcontext():
+        return _train(options, state, say if state.is_main_process else _silent)
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Hold the folder OUT for this training alone. Raises ClaviluxError when that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        held = FileLock(out / LOCK).acquire(timeout=0)
+    except Timeout as error:
+        raise ClaviluxError(f"another training is writing {out}; wait for it, or choose another OUT") from error
+    except OSError as error:
+        raise ClaviluxError(f"{out} cannot be written ({error.strerror}); choose another OUT") from error
+    with held:
+        refuse_foreign(out)
+        yield
+
+
+def refuse_foreign(out: Path) -> None:
+    """Raise ClaviluxError when OUT holds what this training would remove, and no record that a training wrote it."""
+    theirs = [*all_checkpoints(out), *(one for one in (out / ENCODER,) if one.exists())]
+    if theirs and not (out / RECORD).exists():
+        raise ClaviluxError(f"{theirs[0]} was not written by clavilux train; choose another OUT")
+
+
+def _train(options: TrainOptions, state: PartialState, tell: Say) -> Outcome:
     check_start(options.start)
     window = window_for(options.tokens, options.start.adapter)
     places = TextPlaces.from_checkpoint(options.text, options.tokenizer)
@@ -100,7 +130,7 @@ def run_training(options: TrainOptions, say: Say) -> Outcome:
         metrics = last_metrics(trainer, prepared.tests, measurements)
     trainer.logbook.close()
     outcome = Outcome(
-        encoder=options.out / "encoder",
+        encoder=options.out / ENCODER,
         metrics=metrics,
         steps=trainer.state.global_step,
         loss=last_loss(trainer),
@@ -132,9 +162,10 @@ def first_comes_first(state: PartialState) -> Iterator[None]:
 
 def checkpoint_to_resume(options: TrainOptions) -> Path | None:
     """Return the newest whole checkpoint, if there is one and it is wanted; half-written ones are removed."""
-    if options.resume == "restart":
+    if options.resume == "restart" and (options.out / RECORD).exists():
         for old in (*all_checkpoints(options.out), options.out / LOGS):
             shutil.rmtree(old, ignore_errors=True)
+        (options.out / SKIPPED).unlink(missing_ok=True)
     whole = whole_checkpoints(options.out)
     for half in set(all_checkpoints(options.out)) - set(whole):
         shutil.rmtree(half, ignore_errors=True)
@@ -162,7 +193,7 @@ def build_trainer(
         train_dataset=prepared.train,
         eval_dataset=prepared.tests or None,
         compute_metrics=measurements,
-        callbacks=[SeededSteps(prepared.order)],
+        callbacks=[SeededSteps(prepared.order), TimelySteps()],
     )
     trainer.logbook = Logbook(options.out / LOGS, tell)
     trainer.add_callback(trainer.logbook)

@@ -20,6 +20,7 @@ from torch.utils.data import Sampler
 from tqdm import tqdm
 from transformers import (
     EvalPrediction,
+    IntervalStrategy,
     PrinterCallback,
     Trainer,
     TrainerCallback,
@@ -37,6 +38,7 @@ from training.whole_checkpoints import CHECKPOINT, seal, whole_checkpoints
 KEPT = 2  # checkpoints
 SEED_STEP = 1_000_003  # steps that a seed has for itself
 LOGS = "logs"
+EVALUATED_ON_CARD = 16  # batches whose tokens stay on the card when measuring: 25 MB of 47 x 1024 in batches of 8
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,31 @@ class TwoStreamTrainer(Trainer):  # type: ignore[misc,unused-ignore]
             seal(folder / f"{CHECKPOINT}{self.state.global_step}")
             for old in whole_checkpoints(folder)[:-KEPT]:
                 shutil.rmtree(old)
+
+
+class TimelySteps(TrainerCallback):  # type: ignore[misc,unused-ignore]
+    """Measures at an epoch's last step, and not after it; takes intervals from the options, not from a checkpoint.
+
+    Trainer measures an epoch when the checkpoint of its last step is already written: a stop in between would lose the
+    figures, because what resumes begins with the next epoch. At the step itself, measuring comes before the checkpoint.
+    """
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Replace the intervals that a checkpoint brought."""
+        state.compute_steps(args, state.max_steps)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Ask for the measurement of the epoch that this step ends."""
+        if args.eval_strategy == IntervalStrategy.EPOCH and float(state.epoch or 0.0).is_integer():
+            control.should_evaluate = True
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take back Trainer's own wish to measure. (Where --epochs ends within one, `last_metrics` measures.)"""
+        control.should_evaluate = False
 
 
 class SeededSteps(TrainerCallback):  # type: ignore[misc,unused-ignore]
@@ -118,11 +145,9 @@ class Logbook(TrainerCallback):  # type: ignore[misc,unused-ignore]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Open the log where it was left: what was logged after the checkpoint is taken back."""
+        """Open the log where it was left: what was logged after the checkpoint (without one, all) is taken back."""
         if state.is_world_process_zero:
-            self._writer = self._open(
-                str(self._folder), purge_step=state.global_step + 1 if state.global_step else None
-            )
+            self._writer = self._open(str(self._folder), purge_step=state.global_step + 1)
             shown = sys.stderr.isatty()
             self._bar = (
                 tqdm(total=state.max_steps, initial=state.global_step, unit="step", leave=False) if shown else None
@@ -145,7 +170,7 @@ class Logbook(TrainerCallback):  # type: ignore[misc,unused-ignore]
         if logs and not math.isfinite(logs.get("loss", 0.0)):
             raise ClaviluxError(
                 f"the loss is {logs['loss']} at step {state.global_step}; "
-                "begin again with a lower --rate, or with --precision float32 or bfloat16"
+                "begin again with a lower --rate, or with --precision float32 or bfloat16 (and --restart)"
             )
         if self._writer is None or not logs:
             return
@@ -205,6 +230,7 @@ def trainer_arguments(folder: Path, schedule: Schedule, precision: str, *, cpu: 
         output_dir=str(folder),
         per_device_train_batch_size=schedule.batch,
         per_device_eval_batch_size=schedule.batch,
+        eval_accumulation_steps=EVALUATED_ON_CARD,
         gradient_accumulation_steps=schedule.accumulation,
         num_train_epochs=schedule.epochs,
         max_steps=schedule.steps or -1,

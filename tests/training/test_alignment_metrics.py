@@ -110,3 +110,10 @@ def test_a_caption_without_a_clip_is_refused() -> None:
 def test_scalars_have_a_name_for_every_rank() -> None:
     names = alignment(drawn(2, 0), drawn(2, 1), np.arange(2)).scalars()
     assert {f"{way}_r{rank}" for way in ("audio_to_text", "text_to_audio") for rank in (1, 5, 10)} <= set(names)
+
+
+def test_tokens_that_are_no_numbers_rank_last() -> None:
+    tokens, table = drawn(4, 1), drawn(4, 1)
+    tokens[1] = np.nan
+    found = alignment(tokens, table, np.arange(4))
+    assert found.audio_to_text[0] == found.text_to_audio[0] == 0.75

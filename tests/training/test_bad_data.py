@@ -35,6 +35,7 @@ def test_a_good_clip_has_no_fault(tmp_path: Path) -> None:
         (np.zeros(0, np.float32), "x", "no sound", "lasts 0 ms; expected 35 or more"),
         (tone(0.03), "x", "no sound", "lasts 30 ms; expected 35 or more"),
         (np.zeros(8000, np.float32), "x", "silent", "is digital silence; expected a sound"),
+        (1e30 * tone(), "x", "too large", "holds samples as large as 3e+29; expected -1 to 1"),
         (with_nan(tone()), "x", "not finite", "holds samples that are no numbers; expected -1 to 1"),
     ],
 )
@@ -139,3 +140,10 @@ def test_what_a_stream_skips_is_counted_once(tmp_path: Path) -> None:
     for name in ("a", "b", "a"):
         note_skipped(tmp_path, Fault(name, "silent", "is digital silence"))
     assert [fault.name for fault in read_skipped(tmp_path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".wav", "nul\0.wav", "."])
+def test_a_name_that_no_file_can_have_is_unreadable(tmp_path: Path, name: str) -> None:
+    data = read_folder(write_manifest(tmp_path, [{"audio": name, "caption": "x"}]), DataOptions())
+    found = find_fault(data.examples[0], SKIP)
+    assert found == Fault(name, "unreadable", "is not there; expected a sound file")

@@ -184,3 +184,18 @@ def test_a_stream_without_a_good_clip_ends(tmp_path: Path) -> None:
     saved_set(tmp_path / "set", 2, [[], []])
     with pytest.raises(DataError, match=r"no clip .* can be trained on"):
         next(iter(stream(tmp_path)))
+
+
+def test_a_caption_in_two_templates_is_one_duplicate(tmp_path: Path) -> None:
+    data, cache = TrainingClips(clips(tmp_path / "data"), LOOSE), TextCache(tmp_path, Counting())
+    items = [data[epoch, 2] for epoch in range(6)]
+    assert len({item["caption"] for item in items}) > 1
+    assert Collator(cache)(items)["captions"].tolist() == [caption_key("tone 2")] * 6
+
+
+@pytest.mark.parametrize("kind", [WholeClips, SlidingWindows])
+def test_a_test_clip_that_went_away_is_named(tmp_path: Path, kind: type[WholeClips]) -> None:
+    data = kind(clips(tmp_path / "data"), LOOSE)
+    (tmp_path / "data" / "0.wav").write_text("overwritten")
+    with pytest.raises(SoundError, match=r"^0\.wav cannot be read any more"):
+        data[0]

@@ -230,3 +230,24 @@ def test_a_column_may_hold_paths() -> None:
 def test_a_column_without_a_file_is_named(value: object) -> None:
     with pytest.raises(DataError, match=r"row 1 holds .*; expected encoded audio"):
         raw_sound(value, "row 1")
+
+
+def test_half_a_character_in_a_caption_is_a_question_mark() -> None:
+    assert caption_of("a dog \ud83d") == "a dog ?"
+
+
+def test_a_line_separator_in_a_caption_ends_no_line(tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").write_text('{"audio": "a.wav", "caption": "one\u2028two"}\r\n', encoding="utf-8")
+    assert [one.caption for one in read_folder(tmp_path, PLAIN).examples] == ["one two"]
+
+
+def test_a_manifest_without_the_column_is_one_line(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [{"audio": "a.wav", "caption": "x"}, {"audio": "b.wav", "title": "y"}])
+    with pytest.raises(DataError, match=r"has no column 'text'; found audio, caption, title$"):
+        read_folder(tmp_path, DataOptions(caption_column="text"))
+
+
+def test_a_field_that_csv_cannot_take_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(f"audio,caption\na.wav,{'x' * 200_000}\n")
+    with pytest.raises(DataError, match=r"manifest\.csv line 2 is not CSV \(field larger than field limit"):
+        read_folder(tmp_path, PLAIN)

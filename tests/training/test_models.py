@@ -312,7 +312,9 @@ def test_collected_tokens_are_those_of_windows_with_their_label(monkeypatch):
 
 def test_misheard_tokens_give_their_places_to_understood_ones():
     table = torch.eye(3)[:, None, :]
-    heard = table[torch.tensor([[0, 1, 0, 2], [1, 1, 1, 1], [0, 0, 1, 0]])] + torch.arange(4.0)[None, :, None, None] / 100
+    heard = (
+        table[torch.tensor([[0, 1, 0, 2], [1, 1, 1, 1], [0, 0, 1, 0]])] + torch.arange(4.0)[None, :, None, None] / 100
+    )
     kept = encoder.understood(heard, table)
     assert torch.equal(kept[0], heard[0, [0, 2, 0, 2]])
     assert torch.equal(kept[1], heard[1])

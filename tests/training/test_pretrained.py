@@ -75,9 +75,19 @@ def test_a_checkpoint_without_an_adapter_gets_a_fresh_one(tmp_path: Path) -> Non
     assert all(weight.requires_grad for name, weight in model.named_parameters() if name.startswith("adapter"))
 
 
-def test_a_checkpoint_whose_adapter_has_another_shape_is_one_line(tiny_checkpoints: Path) -> None:
-    with pytest.raises(ClaviluxError, match=r"encoder .* cannot be loaded"):
-        load_pretrained(str(tiny_checkpoints / "encoder"), tiny.WIDTH, Adapter(kernel=5))
+@pytest.mark.parametrize(
+    ("adapter", "width", "line"),
+    [
+        (Adapter(kernel=5), tiny.WIDTH, "kernel 3, not 5; give --adapter-kernel 3, or begin from an encoder without"),
+        (Adapter(layers=3), tiny.WIDTH, "layers 2, not 3; give --adapter-layers 2, or"),
+        (SMALL, 48, "token width 32, not 48; expected the text encoder's: take a text encoder of width 32, or"),
+    ],
+)
+def test_a_checkpoint_whose_adapter_has_another_shape_is_one_line(
+    tiny_checkpoints: Path, adapter: Adapter, width: int, line: str
+) -> None:
+    with pytest.raises(ClaviluxError, match=f"encoder .* has an adapter with {line}"):
+        load_pretrained(str(tiny_checkpoints / "encoder"), width, adapter)
 
 
 def test_a_checkpoint_that_is_not_whole_is_one_line(tmp_path: Path) -> None:

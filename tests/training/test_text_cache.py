@@ -165,3 +165,19 @@ def test_the_captions_can_be_read_by_people(tmp_path: Path) -> None:
     cache.add(["dog", "crème"])
     lines = (cache.folder / "captions.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == ["dog", "crème"]
+
+
+def test_two_trainings_that_share_a_cache_take_turns(tmp_path: Path) -> None:
+    first, second = TextCache(tmp_path, Counting()), TextCache(tmp_path, Counting())
+    first.add(["dog", "rain"])
+    assert second.add(["train", "rain"]) == 1
+    assert first.tokens(["train", "dog", "thunder"])[:, 0, 0].tolist() == [5.0, 3.0, 7.0]
+    assert TextCache(tmp_path, Counting()).tokens(["dog", "thunder", "rain"])[:, 0, 0].tolist() == [3.0, 7.0, 4.0]
+
+
+def test_what_is_cached_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = TextCache(tmp_path, Counting())
+    cache.add(["dog"])
+    monkeypatch.setattr(cache, "_whole_captions", lambda: pytest.fail("read again"))
+    assert cache.add(["rain"]) == 1
+    assert cache.tokens(["rain", "dog"])[:, 0, 0].tolist() == [4.0, 3.0]

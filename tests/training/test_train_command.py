@@ -21,6 +21,7 @@ from export.plan import Options, make_plan
 from tests.training.few_clips import CLIPS, RATE, mistake, run, tone, words, write_clips, write_manifest
 from tests.training.test_captioned import saved_set
 from training.train_command import EXAMPLES, add_arguments
+from training.two_stream_run import claimed
 from training.two_stream_trainer import TwoStreamTrainer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -53,6 +54,13 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     """Return the weights of the last checkpoint, memory of negatives included."""
     newest = max(out.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
     return load_file(newest / "model.safetensors")
+
+
+def logged(out: Path, name: str) -> dict[int, float]:
+    """Return a figure's value at each step, as TensorBoard shows it."""
+    events = EventAccumulator(str(out / "logs"))
+    events.Reload()
+    return {event.step: event.value for event in events.Scalars(name)}
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -152,6 +160,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     done = run(*command)
     assert f"going on from checkpoint-{step}" in done.err
     assert same(weights(tmp_path / "out"), weights(trained))
+    assert logged(tmp_path / "out", "eval/whole_cosine") == logged(trained, "eval/whole_cosine")
+    assert logged(tmp_path / "out", "train/loss") == logged(trained, "train/loss")
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(
@@ -224,6 +234,29 @@ def test_restarting_begins_anew(tmp_path: Path, tiny_checkpoints: Path, data: Pa
     assert run(*command).code == 0
     done = run(*command, "--rate", "5e-4", "--restart")
     assert (done.code, "going on" in done.err) == (0, False)
+
+
+def test_checkpoints_of_others_stay(tmp_path: Path, tiny_checkpoints: Path, data: Path) -> None:
+    for name in ("checkpoint-500", "encoder"):
+        theirs = tmp_path / name / name
+        theirs.mkdir(parents=True)
+        for more in ([], ["--restart"]):
+            line = mistake(*words(tiny_checkpoints, tmp_path / name, "--data", data, *more))
+            assert line.endswith(f"{theirs} was not written by clavilux train; choose another OUT")
+        assert theirs.exists()
+
+
+def test_a_folder_that_another_training_writes_is_refused(tmp_path: Path, tiny_checkpoints: Path, data: Path) -> None:
+    with claimed(tmp_path):
+        line = mistake(*words(tiny_checkpoints, tmp_path, "--data", data))
+    assert f"another training is writing {tmp_path}; wait for it, or choose another OUT" in line
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, tiny_checkpoints: Path, data: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        line = mistake(*words(tiny_checkpoints, out, "--data", data))
+        assert line.startswith(f"clavilux train: {out} cannot be written (")
 
 
 def test_resuming_from_nothing_is_one_line(tmp_path: Path, tiny_checkpoints: Path, data: Path) -> None:
@@ -331,6 +364,11 @@ def test_loading_processes_change_nothing(tmp_path: Path, tiny_checkpoints: Path
         (["--negatives", "-1"], "the negatives is -1; expected 0 or more"),
         (["--regression", "nan"], "the weight of the regression is nan; expected 0 or more"),
         (["--test-share", "1"], "the share of test clips is 1; expected 0 or more, and less than 1"),
+        (["--workers", "-1"], "the number of workers is -1; expected 0 or more"),
+        (["--warmup", "-1"], "the warm-up is -1; expected 0 or more"),
+        (["--seed", "-1"], "the seed is -1; expected 0 or more"),
+        (["--seed", "4294967296"], "the seed is 4294967296; expected 4294967295 or less"),
+        (["--from-scratch", "00x9"], "'00x9' is no shape"),
         (["--caption-template", "a sound"], "the caption template is 'a sound'"),
         (["--partial", "2"], "the share partial is 2; expected 0 to 1"),
         (["--tokens", "0"], "'0'; expected a whole number, 1 or more"),

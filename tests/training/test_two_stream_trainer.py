@@ -12,6 +12,7 @@ from training.two_stream_trainer import (
     Logbook,
     Schedule,
     SeededSteps,
+    TimelySteps,
     scalar_name,
     trainer_arguments,
 )
@@ -62,7 +63,9 @@ def test_one_process_takes_one_card(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     state, control = TrainerState(global_step=7), TrainerControl()
-    with pytest.raises(ClaviluxError, match=r"^the loss is nan at step 7; begin again with a lower --rate, or with"):
+    with pytest.raises(
+        ClaviluxError, match=r"^the loss is nan at step 7; begin again with a lower --rate, or with .*--restart"
+    ):
         Logbook(tmp_path, print).on_log(None, state, control, {"loss": float("nan")})
 
 
@@ -79,3 +82,24 @@ def test_measuring_follows_the_schedule(tmp_path: Path, schedule: Schedule, test
     assert found.eval_strategy == expected
     if schedule.evaluate_every or schedule.steps:
         assert found.eval_steps == (schedule.evaluate_every or schedule.steps)
+
+
+def test_a_checkpoints_intervals_give_way_to_the_options(tmp_path: Path) -> None:
+    arguments = trainer_arguments(tmp_path, Schedule(checkpoint_every=7, log_every=3), "float32", cpu=True, tests=True)
+    state = TrainerState(max_steps=50, save_steps=100, logging_steps=10)
+    TimelySteps().on_train_begin(arguments, state, TrainerControl())
+    assert (state.save_steps, state.logging_steps) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "schedule", "expected"),
+    [(2.0, Schedule(), True), (1.99, Schedule(), False), (2.0, Schedule(evaluate_every=7), False)],
+)
+def test_an_epoch_is_measured_at_its_last_step(
+    tmp_path: Path, epoch: float, schedule: Schedule, expected: bool
+) -> None:
+    arguments, control = trainer_arguments(tmp_path, schedule, "float32", cpu=True, tests=True), TrainerControl()
+    TimelySteps().on_step_end(arguments, TrainerState(epoch=epoch), control)
+    assert control.should_evaluate is expected
+    TimelySteps().on_epoch_end(arguments, TrainerState(epoch=epoch), control)
+    assert control.should_evaluate is False
