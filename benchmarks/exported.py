@@ -60,18 +60,20 @@ def _for(wanted: Wanted, options: Options) -> Options:
         steps=wanted.steps,
         proof_steps=min(wanted.steps, PROVED_STEPS),
         layout="diffusers" if wanted.layout else None,
+        batch=wanted.batch,
         overwrite=True,
     )
 
 
 def _facts(options: Options) -> list[object]:
-    return [options.picture, options.sizes, options.steps, options.layout, options.window_samples, options.hop_samples]
+    shape = [options.picture, options.sizes, options.batch]
+    return [*shape, options.steps, options.layout, options.window_samples, options.hop_samples]
 
 
 def _name(options: Options) -> str:
     height, width = options.picture
     size = f"{options.sizes[0]}-{options.sizes[1]}" if options.sizes else f"{width}x{height}"
-    return f"{size}{'-layout' if options.layout else ''}"
+    return f"{size}{f'-batch{options.batch}' if options.batch > 1 else ''}{'-layout' if options.layout else ''}"
 
 
 def _sources(folder: Path) -> Sources:

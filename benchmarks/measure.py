@@ -147,7 +147,7 @@ def _ceiling(
     if "ceiling" in asked.without:
         return None, ()
     progress("ceiling: bare products")
-    device = "cpu" if asked.device.partition(":")[0] == AUTO else asked.device
+    device = "cpu" if asked.device.lower().partition(":")[0] == AUTO else asked.device
     limits = ceiling.measure_ceiling(device, asked.threads, bundle.precision.arithmetic)
     setting = first.setting
     works = ceiling.works(bundle, setting.height, setting.width, setting.steps)

@@ -14,6 +14,7 @@ import queue
 import shutil
 import subprocess
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -150,7 +151,8 @@ class Peer:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
-                pipe.close()
+                with suppress(BrokenPipeError):  # an order that was not taken any more
+                    pipe.close()
 
     def load(self, job: Job) -> Loaded:
         """Let it take the weights. Raises PeerError."""
@@ -177,6 +179,7 @@ class Peer:
                 stdin.flush()
             line = self._lines.get(timeout=self._patience)
         except (OSError, queue.Empty) as error:
+            self._process.kill()  # an answer that comes late would be taken for the next one
             raise PeerError(self._why("no answer")) from error
         if not line:
             raise PeerError(self._why("it ended"))

@@ -69,12 +69,16 @@ def measure(instrument: Instrument, setting: Setting, seconds: float, clock: Clo
 
 
 def summed_up(setting: Setting, taken: list[dict[str, float]], hop: float, warmed: WarmUp) -> StageTimes:
-    """Sum up passes, each with the seconds of every stage; `hop` is how much sound the encoder waits for, seconds."""
+    """Sum up passes, each with the seconds of every stage; `hop` is how much sound the encoder waits for, seconds.
+
+    The instrument looks at the sound once per hop, and at most once per picture.
+    """
     stages = {name: summary([one[name] for one in taken]) for name in WORK}
     pictures = [sum(one[name] for name in WORK if name not in PER_HOP) for one in taken]
     hops = [sum(one[name] for name in PER_HOP) for one in taken]
-    left = max(0.0, 1 - float(np.median(hops)) / hop)  # of each second, when the hops are done
-    return StageTimes(setting, stages, summary(pictures), round(left / float(np.median(pictures)), 2), warmed)
+    picture, look = float(np.median(pictures)), float(np.median(hops))
+    rate = max((1 - look / hop) / picture, 1 / (picture + look))
+    return StageTimes(setting, stages, summary(pictures), round(rate, 2), warmed)
 
 
 def _asked_hop(instrument: Instrument) -> int:

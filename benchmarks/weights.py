@@ -35,6 +35,7 @@ class Wanted:
     sizes: tuple[tuple[int, int], ...] = ()  # height, width; (): the usual one
     steps: int = 1  # at most
     layout: bool = False  # the parts as plain graphs as well
+    batch: int = 1  # pictures that one run of the graphs can make, at most
 
 
 def make(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> Weights:

@@ -168,11 +168,10 @@ def _open_all(graph: GraphFile, threads: int, devices: Mapping[str, Device], wor
         try:
             session = _open_to_measure(device, graph, threads)
             found = work(session)
-            expected = found if expected is None else expected
-            off = difference(found, expected)
+            off = difference(found, found if expected is None else expected)
             if off > LARGEST_DIFFERENCE:
                 raise ProviderError(f"its results differ by {off:.3g} from {next(iter(sessions), name)}'s")
-            sessions[name] = session
+            sessions[name], expected = session, found if expected is None else expected
         except ProviderError as error:
             log.warning("auto: %s is left out for %s: %s", name, graph.path.name, error)
     return sessions

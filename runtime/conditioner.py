@@ -10,6 +10,7 @@ Embeddings = NDArray[np.float32]
 
 PARALLEL = 0.9995  # cosine from which the arc is as good as straight, and sin(angle) too small to divide by
 QUIETEST = -120.0  # dBFS, what digital silence is reported as
+NEAR = 1e-3  # of a token's length: what is nearer to its target paints lumia at most one level of 255 away from it
 TAIL = 0.3  # s after the last loud hop during which the window is still encoded: the end of a word is soft
 
 
@@ -29,6 +30,12 @@ def slerp(start: Embeddings, end: Embeddings, share: float) -> Embeddings:
     arc = (np.sin((1 - share) * angle) * units[0] + np.sin(share * angle) * units[1]) / np.sin(angle)
     length = lengths[0] + (lengths[1] - lengths[0]) * np.float32(share)
     return np.where(guarded, start + (end - start) * np.float32(share), arc * length).astype(np.float32)
+
+
+def is_near(embeddings: Embeddings, target: Embeddings) -> bool:
+    """Whether every token, float32 [tokens, width], is within `NEAR` of that of `target`, relative to its length."""
+    away, lengths = (np.linalg.norm(side, axis=-1) for side in (embeddings - target, target))
+    return bool((away <= NEAR * lengths).all())
 
 
 def decibels(samples: NDArray[np.float32]) -> float:
@@ -82,9 +89,11 @@ class Conditioner:
         """Move on by `seconds`; return prompt embeds, float32 [1, tokens, width].
 
         `glide` and `drift` are time constants in seconds: after one of them 63 % of the way is done, at any frame rate;
-        0 jumps.
+        0 jumps. Such a way has no end, so the last of it, which nobody would see, is one step: then the embeddings
+        stand still, and pictures need not be painted.
         """
         constant = drift if self._resting else glide
         share = 1.0 if constant <= 0 else 1 - math.exp(-seconds / constant)
-        self._current = slerp(self._current, self._target, share)
+        reached = slerp(self._current, self._target, share)
+        self._current = self._target if is_near(reached, self._target) else reached
         return self._current[None]

@@ -1,6 +1,6 @@
 """The painter: noise, and whatever stays of the last picture, become latents in a few steps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,23 @@ class Feedback:
 
     latents: Latents
     amount: float
+
+
+@dataclass
+class Run:
+    """One picture on its way through the steps; all but its sample and its place stays as it began."""
+
+    sample: Latents  # float32 [1, C, h, w]
+    prompt: NDArray[np.float32]  # [1, tokens, width]
+    rows: NDArray[np.float32]  # coefficients, [steps, columns]
+    noises: tuple[Latents, ...]  # for each step, [1, C, h, w]
+    leading: dict[str, Latents]  # inputs that it is led away from, by name
+    taken: int = 0  # steps that are done
+
+    def inputs(self) -> dict[str, NDArray[np.float32]]:
+        """Return what the graph takes for the next step, by name; the first axis of each is 1."""
+        row, noise = self.rows[self.taken : self.taken + 1], self.noises[self.taken]
+        return {"sample": self.sample, "noise": noise, "tokens": self.prompt, "coefficients": row} | self.leading
 
 
 class Guide:
@@ -60,17 +77,43 @@ class Denoiser:
         [1, C, h, w]: 0 to begin with, k for what step k may add. `scale` is the strength of the guidance, for bundles
         that have one; None is the bundle's own. KeyError when the schedule has no such number of steps.
         """
+        run = self.begin(prompt, noise, steps, feedback=feedback, scale=scale)
+        for _ in run.rows:
+            self.advance([run])
+        return run.sample
+
+    def begin(
+        self,
+        prompt: NDArray[np.float32],
+        noise: Callable[[int], Latents],
+        steps: int = 1,
+        *,
+        feedback: Feedback | None = None,
+        scale: float | None = None,
+    ) -> Run:
+        """Return a picture before its first step, with all its noise drawn; arguments and KeyError as `denoise` has."""
         start, rows = self.plan(steps, feedback.amount if feedback else 0.0, scale)
         first = noise(0)
         sample = first * np.float32(start.noise)
         if feedback and start.signal:
             sample = sample + feedback.latents * np.float32(start.signal)
         leading = self._leading(sample, rows[0], feedback if start.signal else None)
-        for step, row in enumerate(rows, start=1):
-            added = noise(step) if row[NEXT_FROM_NOISE] else first  # the graph wants one even where it counts nothing
-            inputs = {"sample": sample, "noise": added, "tokens": prompt, "coefficients": row[None]}
-            sample = self.session.run(inputs | leading)[1].astype(np.float32, copy=False)
-        return sample
+        noises = tuple(  # the graph wants one even where it counts nothing
+            noise(step) if row[NEXT_FROM_NOISE] else first for step, row in enumerate(rows, start=1)
+        )
+        return Run(sample, prompt, rows, noises, leading)
+
+    def advance(self, runs: Sequence[Run]) -> None:
+        """Take the next step of every run in one call of the graph, a row each, whichever step that is.
+
+        Raises ProviderError when the graph does not take so many.
+        """
+        each = [run.inputs() for run in runs]
+        inputs = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+        samples = self.session.run(inputs)[1].astype(np.float32, copy=False)
+        for run, sample in zip(runs, samples, strict=True):
+            run.sample = sample[None]
+            run.taken += 1
 
     def plan(self, steps: int, feedback: float, scale: float | None) -> tuple[Start, NDArray[np.float32]]:
         """Return how a run begins, and its coefficients, float32 [steps, columns].

@@ -57,6 +57,7 @@ class DevicePainter:
         if first.stream is None or first.stream is not decoder.stream:
             raise ProviderError(f"{first.name} and {decoder.name} do not share a stream")
         self.stages: dict[str, float] = {}
+        self.delay = 0
         self.in_models = 0.0  # s of the last picture, from the first step's begin to the decoder's end, on the card
         self.canvases = 0  # sizes that buffers were made for, a size counted again when it comes back
         self.stream: CudaStream = first.stream

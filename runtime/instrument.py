@@ -10,7 +10,7 @@ heard is looked at on a grid of hops that is fixed in the stream itself.
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,15 +28,16 @@ from runtime.logmel import LogMel, frame_count
 from runtime.manifest import FRAME_STEP, SAMPLE_RATE
 from runtime.noise import draw, walk
 from runtime.pacing import STEP_SECONDS
-from runtime.painter import Asked, open_painter
-from runtime.parameters import Parameters, defaults_for, ranges_for
+from runtime.painter import Asked, Painter, open_painter
+from runtime.parameters import RANGES, Parameters, defaults_for, ranges_for
 from runtime.schedule import Schedule
+from runtime.stream_batch import StreamPainter
 from runtime.window import SlidingWindow, as_sound
 
 log = logging.getLogger("clavilux.instrument")
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
-SPARE = 2 * SAMPLE_RATE  # samples kept beyond the window: longer chunks are taken in pieces of a second
+LONGEST_HOP = round(RANGES["hop"].high * SAMPLE_RATE)  # samples
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class _Painted:
     prompt: NDArray[np.float32]
     knobs: Parameters
     walked: float
+    heard_until: float | None  # capture time of the newest sample in the prompt, s
 
     def same(self, other: "_Painted") -> bool:
         """Whether this gives the picture that `other` gave: all is equal, and nothing of the last picture returns."""
@@ -106,19 +108,22 @@ class Instrument:
         self.hops = 0  # windows looked at
         self.hop_samples = bundle.audio.hop_samples  # between two looks, where the parameter `hop` does not say
         audio = bundle.audio
-        self._window = SlidingWindow(audio.window_samples + SPARE)
-        self._log_mel = LogMel((audio.window_samples + SPARE) // FRAME_STEP)
+        # A window may have ended almost a hop ago when it is looked at. Chunks come in pieces, which are shorter.
+        kept = audio.window_samples + max(LONGEST_HOP, audio.hop_samples)
+        self._window = SlidingWindow(kept)
+        self._log_mel = LogMel(kept // FRAME_STEP)
         self._concepts = ConceptIndex(bundle.concepts, bundle.conditioning.concepts)
         self._conditioner = Conditioner(bundle.conditioning.bos, bundle.conditioning.idle)
         self._gate = EnergyGate()
         self._hop = _Hop()
         self._hop_stages = {"queue": 0.0, "features": 0.0, "encode": 0.0}
-        self._listening = 0.0  # seconds spent on resampling and log-mel since the last encoded hop
+        self._listening = 0.0  # seconds spent on resampling and log-mel since the last hop
         self._frames = 0
         self._time: float | None = None  # of the last frame
         self._walked = 0.0  # draws passed on the walk through noise
-        self.painter = open_painter(models.denoiser, models.decoder)
-        self._painted: _Painted | None = None  # what the last picture was made of
+        self._whole = open_painter(models.denoiser, models.decoder)
+        self.painter: Painter = self._whole  # or with `stream_batch` another one
+        self._painted: tuple[_Painted, ...] = ()  # what the last picture was made of, then those on their way
         self._picture = np.zeros((bundle.picture.height, bundle.picture.width, 3), np.uint8)
 
     @property
@@ -168,7 +173,8 @@ class Instrument:
         self._time = now
         stages = self._hop_stages | self._paint(seconds)
         picture = np.zeros_like(self._picture) if self.parameters.blackout else self._picture
-        frame = Frame(self._frames, picture, now, self._hop.heard_until, self._hop.level, self._hop.heard, stages)
+        until = self._painted[0].heard_until
+        frame = Frame(self._frames, picture, now, until, self._hop.level, self._hop.heard, stages)
         self._frames += 1
         return frame
 
@@ -189,6 +195,7 @@ class Instrument:
             heard = self._encode(end, watch)
         else:
             self._hop_stages |= {"features": 0.0, "encode": 0.0}
+        self._listening = 0.0
         if self._gate.is_silent(knobs.hold):
             self._conditioner.rest()
             heard = None
@@ -207,7 +214,6 @@ class Instrument:
         watch.lap("encode")
         self._hop_stages |= watch.stages
         self._hop_stages["features"] += self._listening
-        self._listening = 0.0
         if not np.isfinite(tokens).all():
             log.error("the encoder gave values that are not finite; the picture holds what it had")
             return self._hop.heard
@@ -217,23 +223,40 @@ class Instrument:
     def _paint(self, seconds: float) -> dict[str, float]:
         """Make the next picture, unless it would not be seen; return the seconds each stage took."""
         knobs, watch = self.parameters, Stopwatch()
-        if self._painted is not None and (knobs.freeze or knobs.blackout):
+        if self._painted and (knobs.freeze or knobs.blackout):
+            self._painted = self._up_to_date(self._painted[:1])
+            if isinstance(self.painter, StreamPainter):
+                self.painter.flush()
             return {"condition": 0.0, "denoise": 0.0, "decode": 0.0}
         self._walked += seconds * knobs.walk
         prompt = self._conditioner.advance(seconds, knobs.glide, knobs.drift)
-        asked = _Painted(prompt, knobs, self._walked)
-        if self._painted is not None and asked.same(self._painted):
+        asked = _Painted(prompt, knobs, self._walked, self._hop.heard_until)
+        if self._painted and all(asked.same(one) for one in self._painted):
+            self._painted = self._up_to_date(self._painted)
             watch.lap("condition")
             return watch.stages | {"denoise": 0.0, "decode": 0.0}
-        self._painted = asked
         watch.lap("condition")
         shape = self.latent_shape
 
         def noise(step: int) -> Latents:
             return self._noise(shape, step)
 
-        self._picture = self.painter.paint(Asked(prompt, noise, shape, knobs.steps, knobs.feedback, knobs.guidance))
+        stays = self._choose_painter(streams=knobs.stream_batch and knobs.steps > 1)
+        feedback = knobs.feedback if stays else 0.0  # latents that another painter kept may be minutes old
+        self._picture = self.painter.paint(Asked(prompt, noise, shape, knobs.steps, feedback, knobs.guidance))
+        self._painted = (*self._painted, asked)[-1 - self.painter.delay :]
         return watch.stages | self.painter.stages
+
+    def _up_to_date(self, painted: tuple[_Painted, ...]) -> tuple[_Painted, ...]:
+        """Return these as heard until now: with the newest sound they would be the same."""
+        return tuple(replace(one, heard_until=self._hop.heard_until) for one in painted)
+
+    def _choose_painter(self, *, streams: bool) -> bool:
+        """Take the painter for this way; return whether it made the last picture, too."""
+        if streams == isinstance(self.painter, StreamPainter):
+            return True
+        self.painter = StreamPainter(self.models.denoiser, self.models.decoder) if streams else self._whole
+        return False
 
     def _noise(self, shape: tuple[int, ...], step: int) -> Latents:
         knobs = self.parameters

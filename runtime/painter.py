@@ -40,6 +40,9 @@ class Painter(Protocol):
     stages: dict[str, float]
     """Seconds that the last picture spent in "denoise" and "decode"."""
 
+    delay: int
+    """How many calls of `paint` ago the last picture was asked for; 0 where each call finishes what it was asked."""
+
     def paint(self, asked: Asked) -> Picture:
         """Return a read-only RGB picture, uint8 [H, W, 3], which stays as it is.
 
@@ -55,6 +58,7 @@ class HostPainter:
 
     def __init__(self, denoiser: Denoiser, decoder: Decoder) -> None:
         self.stages: dict[str, float] = {}
+        self.delay = 0
         self._denoiser = denoiser
         self._decoder = decoder
         self._latents: Latents | None = None

@@ -12,6 +12,8 @@ from runtime.manifest import MOST_GUIDANCE, MOST_STEPS, Manifest
 
 Value = float | int | bool | str
 
+CALLS_FIRST = "once"  # kind of guidance that calls the graph for each picture before its first step
+
 
 @dataclass(frozen=True)
 class Range:
@@ -24,6 +26,7 @@ class Range:
     choices: tuple[str, ...] = ()
     unit: str = ""
     multiple: int = 1  # whole numbers come in these
+    limits: tuple[tuple[str, float], ...] = ()  # what other parameters may be at most while this one is on
 
 
 def _knob(default: Value, spec: Range) -> Any:
@@ -39,6 +42,7 @@ class Parameters:
     walk: float = _knob(0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws per second"))
     feedback: float = _knob(0.0, Range("float", "how much of the last latents stays", 0.0, 0.95))
     steps: int = _knob(1, Range("int", "denoising steps per frame", 1, MOST_STEPS))
+    stream_batch: bool = _knob(False, Range("bool", "one call for all steps, each of another picture; they come later"))
     guidance: float = _knob(1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MOST_GUIDANCE))
     seed: int = _knob(7, Range("int", "seed of all noise", 0, 2**32 - 1))
     gate: float = _knob(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
@@ -64,7 +68,9 @@ class Parameters:
                 raise ParameterError(f"no parameter {key!r}; {known}")
             _check(key, value, spec)
         changes: dict[str, Any] = {key: _convert(value, ranges[key]) for key, value in values.items()}
-        return replace(self, **changes)
+        merged = replace(self, **changes)
+        _check_limits(merged.values(), ranges)
+        return merged
 
     def values(self) -> dict[str, Value]:
         """Return all values by name."""
@@ -80,6 +86,10 @@ def ranges_for(manifest: Manifest) -> dict[str, Range]:
     ranges["steps"] = replace(ranges["steps"], high=max(manifest.schedule.timesteps))
     if manifest.guidance.kind == "none":
         del ranges["guidance"]
+    if manifest.batch == 1 or ranges["steps"].high == 1 or manifest.guidance.kind == CALLS_FIRST:
+        del ranges["stream_batch"]
+    else:
+        ranges["stream_batch"] = replace(ranges["stream_batch"], limits=(("steps", manifest.batch),))
     for side in ("height", "width"):
         if (sizes := manifest.sizes) is None:
             del ranges[side]
@@ -127,6 +137,16 @@ def _check(key: str, value: Any, spec: Range) -> None:
         raise ParameterError(f"{key} is {value}; expected {low} to {high} {spec.unit}".rstrip())
     elif value % spec.multiple and spec.multiple > 1:
         raise ParameterError(f"{key} is {value}; expected a multiple of {spec.multiple}")
+
+
+def _check_limits(values: Mapping[str, Value], ranges: Mapping[str, Range]) -> None:
+    """Raise ParameterError where a parameter that is on allows less of another one than is asked for."""
+    for name, spec in ranges.items():
+        for other, most in spec.limits if values[name] else ():
+            if float(found := values[other]) > most:
+                raise ParameterError(
+                    f"{other} is {found} with {name} on; expected at most {most}, lower it or switch {name} off"
+                )
 
 
 def _convert(value: Any, spec: Range) -> Value:

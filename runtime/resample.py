@@ -1,4 +1,4 @@
-"""One source's stateful way to 16 kHz mono, 2 to 3 ms behind it.
+"""One source's stateful way to 16 kHz mono, 2 to 5 ms behind its last whole block of 10 ms.
 
 A windowed-sinc filter bank (Crochiere and Rabiner 1983, "Multirate Digital Signal Processing", section 4.3; Kaiser's
 window), because a library's resampler hands its output over in bursts of 30 ms, which a live picture waits for.
@@ -13,9 +13,7 @@ from runtime.manifest import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
 
-BLOCK_RATE = (
-    100  # blocks a second: sums depend on how many numbers they have, so blocks are the same however sound comes
-)
+BLOCK_RATE = 100  # blocks a second, the same however sound comes: sums depend on how many numbers they have
 PASS, STOP = 0.4625, 0.5375  # edges of the transition, relative to the lower of both rates: 7.4 and 8.6 kHz
 STOPBAND = 90.0  # dB below
 PHASES = 2048  # filters at most; rates that need more lie between two of them

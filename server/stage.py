@@ -72,6 +72,7 @@ class Stage:
                 loop.call_soon_threadsafe(self._spread)
 
         self._unsubscribe = self.engine.subscribe(arrived)
+        self._count_members()  # nobody watches yet
         self.engine.start()
         self._ticker = asyncio.create_task(self._tick())
         return self

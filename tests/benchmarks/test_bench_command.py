@@ -10,10 +10,12 @@ import pytest
 
 import clavilux
 from benchmarks import bench_command, measure, weights
+from benchmarks.ceiling import Ceiling
 from benchmarks.errors import BenchError
+from benchmarks.figures import WarmUp
 from benchmarks.measure import Asked, serve_words, settings_for
 from benchmarks.peer_process import PEERS
-from benchmarks.stages import Setting
+from benchmarks.stages import WORK, Setting, summed_up
 from runtime.bundle import Bundle
 
 
@@ -107,6 +109,19 @@ def test_all_sizes_are_measured_with_all_steps(flexible_bundle: Path):
     asked = Asked(sizes=((32, 32), (64, 128)), steps=(1, 4))
     found = settings_for(Bundle.open(flexible_bundle), asked)
     assert found == (Setting(32, 32, 1), Setting(32, 32, 4), Setting(64, 128, 1), Setting(64, 128, 4))
+
+
+@pytest.mark.parametrize(("device", "bare"), [("auto", "cpu"), ("AUTO:again", "cpu"), ("cuda", "cuda")])
+def test_the_ceiling_is_that_of_the_device_and_of_the_processor_for_auto(
+    device: str, bare: str, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked: list[str] = []
+    limits = Ceiling(1.0, 1.0, "float32")
+    monkeypatch.setattr("benchmarks.ceiling.measure_ceiling", lambda where, *_: (asked.append(where), limits)[1])
+    monkeypatch.setattr("benchmarks.ceiling.works", lambda *_: {})
+    first = summed_up(Setting(64, 64, 1), [dict.fromkeys(WORK, 0.01)], 0.1, WarmUp(1, 0.0, stable=True))
+    assert measure._ceiling(Bundle.open(tiny_bundle), first, Asked(device=device), print) == (limits, ())
+    assert asked == [bare]
 
 
 def test_the_server_plays_the_first_setting(flexible_bundle: Path):

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,15 @@ def test_a_peer_that_fails_says_why_in_one_line(tmp_path: Path, code: str, why: 
         pytest.raises(PeerError, match=why),
     ):
         peer.load(Job(tmp_path, tmp_path, "cpu", 1))
+
+
+def test_a_late_answer_is_never_taken_for_the_next_one(tmp_path: Path, inputs: Path):
+    code = "import time\nfor _ in range(2): input(); time.sleep(0.5); print('{}', flush=True)"
+    with Peer(worker(tmp_path, code), Path(sys.executable), tmp_path, patience=0.2) as peer:
+        for _ in range(2):
+            with pytest.raises(PeerError, match=r"no answer|it ended"):
+                peer.paint(inputs, 1)
+            time.sleep(0.6)
 
 
 def test_a_python_that_is_not_there_is_named(tmp_path: Path):

@@ -19,8 +19,14 @@ def test_pictures_and_hops_share_the_second():
     assert told.frames_per_second == pytest.approx(0.8 / 0.04)
 
 
-def test_hops_that_take_all_time_leave_no_pictures():
-    assert summed_up(Setting(64, 64, 1), [PASS | {"encode": 1.0}], 0.1, WARMED).frames_per_second == 0.0
+@pytest.mark.parametrize("hop", [0.03, 0.06])
+def test_hops_shorter_than_a_picture_are_looked_at_once_per_picture(hop: float):
+    assert summed_up(Setting(64, 64, 1), [PASS], hop, WARMED).frames_per_second == round(1 / 0.06, 2)
+
+
+def test_between_hops_that_take_longer_than_they_last_there_is_a_picture():
+    told = summed_up(Setting(64, 64, 1), [PASS | {"encode": 1.0}], 0.1, WARMED)
+    assert told.frames_per_second == round(1 / 1.041, 2)
 
 
 def test_every_stage_of_a_real_instrument_is_timed(tiny_bundle: Path):

@@ -160,6 +160,15 @@ def test_a_device_with_other_results_is_left_out_loudly(
     assert re.search(rf"auto: other is left out for audio_encoder\.onnx: {told}", caplog.text)
 
 
+def test_what_is_not_finite_is_nothing_to_compare_others_with(bundle: Bundle) -> None:
+    machine = Machine()
+    nothing = machine.device("first", 0.1, lambda result: result * np.float32(np.nan))
+    wrong = machine.device("third", 0.1, lambda result: result * 1.2)
+    with np.errstate(invalid="ignore"):
+        choice, _ = measure(bundle, 1, devices(nothing, machine.device("cpu", 0.5), wrong), machine.time)
+    assert (choice.devices["encoder"], set(choice.milliseconds["encoder"])) == ("cpu", {"cpu"})
+
+
 def test_a_device_that_fails_is_left_out_with_its_reason(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
     machine = Machine()
     found = devices(machine.device("cpu", 0.5), replace(machine.device("card", 0.1), open=refuse))

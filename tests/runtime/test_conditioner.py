@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from runtime.conditioner import QUIETEST, TAIL, Conditioner, EnergyGate, decibels, slerp
+from runtime.conditioner import NEAR, QUIETEST, TAIL, Conditioner, EnergyGate, decibels, is_near, slerp
 
 TOKENS, WIDTH = 4, 8
 finite = st.floats(-100, 100, width=32)
@@ -98,6 +98,36 @@ def test_silence_drifts_home_with_its_own_time_constant() -> None:
     player.rest()
     prompt = player.advance(2.0, glide=0.0, drift=2.0)
     np.testing.assert_allclose(prompt[0], slerp(loud[0], tokens(8), 1 - 1 / math.e), rtol=1e-5)
+
+
+@pytest.mark.parametrize("frame_rate", [1, 30, 120])
+def test_a_way_ends_with_a_step_too_small_to_see_and_then_stands_still(frame_rate: int) -> None:
+    player = conditioner()
+    player.aim(tokens(1, TOKENS - 1))
+    player.advance(0.0, glide=0.0, drift=1.0)
+    player.rest()
+    home = tokens(8)[None]
+    prompts: list[np.ndarray] = []
+    while not prompts or not np.array_equal(prompts[-1], home):
+        prompts.append(player.advance(1 / frame_rate, glide=0.0, drift=1.0))
+    assert 6 < len(prompts) / frame_rate < 9  # time constants: exp(-7) is about NEAR
+    left = np.linalg.norm(prompts[-2] - home, axis=-1) * math.exp(-1 / frame_rate)
+    assert (left <= 1.01 * NEAR * np.linalg.norm(home, axis=-1)).all()
+    np.testing.assert_array_equal(player.advance(1.0, glide=0.0, drift=1.0), home)
+
+
+def test_one_token_that_is_not_near_keeps_all_on_their_way() -> None:
+    target = tokens(8)
+    near = target * np.float32(1 + 0.9 * NEAR)
+    assert is_near(near, target)
+    near[2] = target[2] * np.float32(1 + 1.1 * NEAR)
+    assert not is_near(near, target)
+
+
+def test_only_zero_is_near_a_token_of_zeros() -> None:
+    target = np.zeros((1, WIDTH), np.float32)
+    assert is_near(target, target)
+    assert not is_near(target + np.float32(1e-6), target)
 
 
 def test_a_full_scale_square_wave_is_at_0_dbfs() -> None:

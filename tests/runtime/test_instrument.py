@@ -1,6 +1,7 @@
 """The whole chain on real graphs: sound goes in, pictures follow, and the same sound gives the same pictures."""
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +258,42 @@ def test_the_hop_is_the_parameters_or_the_bundles(tiny_bundle: Path, hop: float,
     player = instrument(tiny_bundle, hop=hop)
     player.hear(noise(2400), RATE, captured_at=0.0)
     assert player.step(0.2).heard_until == pytest.approx((until - 1) / RATE)
+
+
+@pytest.mark.parametrize(("hops", "until"), [((5.0,), 5.0), ((5.0, 2.5), 7.5)], ids=["long", "shorter than before"])
+def test_a_hop_that_ended_long_ago_is_still_there(tiny_bundle: Path, hops: tuple[float, ...], until: float) -> None:
+    player = instrument(tiny_bundle)
+    for hop in hops:
+        player.parameters = player.parameters.merge({"hop": hop})
+        player.hear(noise(round(9.9 * RATE) // len(hops)), RATE, captured_at=player.heard_seconds)
+        frame = player.step(player.heard_seconds)
+    assert frame.heard_until == pytest.approx(until - 1 / RATE)
+
+
+def test_listening_to_silence_is_not_booked_on_the_next_sound(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = instrument(tiny_bundle)
+    with monkeypatch.context() as patch:
+        seconds = count()
+        patch.setattr("runtime.instrument.time.perf_counter", lambda: float(next(seconds)))
+        for index in range(21):
+            player.hear(noise(HOP) if index in (0, 20) else np.zeros(HOP, np.float32), RATE, captured_at=index / 10)
+            stages = player.step(index / 10).stages
+    assert stages["encode"] > 0
+    assert stages["features"] == 2.0  # a call of the clock for listening, and one for reading the features
+
+
+def test_after_a_sound_still_noise_comes_to_rest_within_half_a_minute(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, noise="fixed")
+    player.hear(noise(RATE), RATE, captured_at=0.0)
+    player.step(1.0)
+    painted = []
+    for second in range(1, 30):
+        player.hear(np.zeros(RATE, np.float32), RATE, captured_at=float(second))
+        painted.append(player.step(second + 1.0).stages["denoise"] > 0)
+    assert painted == sorted(painted, reverse=True)
+    assert 5 < sum(painted) < 25
 
 
 def test_a_picture_that_would_be_the_same_is_not_painted_again(tiny_bundle: Path) -> None:

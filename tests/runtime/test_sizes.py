@@ -16,7 +16,7 @@ from runtime.render import render_picture
 from tests.runtime.playing import RATE, instrument
 from tests.runtime.sounds import noise
 
-ABSENT = {"guidance", "height", "width"}  # from a bundle of one size without guidance
+ABSENT = {"guidance", "height", "stream_batch", "width"}  # from a bundle of one size and batch without guidance
 
 
 @pytest.fixture(scope="module")

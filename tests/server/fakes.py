@@ -21,7 +21,9 @@ from server.run import Listening, serve
 from server.settings import Settings
 
 NOW = 100.0  # s, where a fake engine's clock stands
-USUAL_RANGES = {name: spec for name, spec in RANGES.items() if name not in ("guidance", "height", "width")}
+USUAL_RANGES = {
+    name: spec for name, spec in RANGES.items() if name not in ("guidance", "height", "stream_batch", "width")
+}
 USUAL_RANGES["steps"] = replace(RANGES["steps"], high=4)
 """Those of a bundle of one size, four steps at most and no guidance."""
 

@@ -50,6 +50,16 @@ async def test_the_engine_runs_as_long_as_the_stage(engine: FakeEngine, stage: S
     assert not engine.listened_to
 
 
+async def test_the_engine_knows_how_many_watch_from_the_start(engine: FakeEngine, stage: Stage) -> None:
+    one, other, told = Guest(), Guest("performer"), []
+    async with stage:
+        told.append(engine.audience)
+        for change, guest in ((stage.join, one), (stage.join, other), (stage.leave, one), (stage.leave, other)):
+            change(guest)
+            told.append(engine.audience)
+    assert told == [0, 1, 2, 1, 0]
+
+
 async def test_a_frame_from_the_engines_thread_reaches_every_member(engine: FakeEngine, stage: Stage) -> None:
     one, other = Guest(), Guest("performer")
     async with stage:
