@@ -37,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     add_model_options(parser)
     parser.add_argument(
-        "--sizes", type=_sizes, default=(), metavar="H[xW],...", help="of the pictures (the bundle's own)"
+        "--sizes", type=parse_sizes, default=(), metavar="H[xW],...", help="of the pictures (the bundle's own)"
     )
-    parser.add_argument("--steps", type=_counts, default=(), metavar="N,...", help="denoising steps (1,2,4)")
-    parser.add_argument("--seconds", type=_seconds, default=5.0, metavar="S", help="to measure each setting for (5)")
+    parser.add_argument("--steps", type=parse_counts, default=(), metavar="N,...", help="denoising steps (1,2,4)")
+    parser.add_argument("--seconds", type=parse_seconds, default=5.0, metavar="S", help="to measure each setting (5)")
     parser.add_argument("--sound", type=Path, metavar="FILE", help="what is played through the socket (seeded noise)")
     parser.add_argument("--browser", action="store_true", help="measure in Chromium too; needs playwright and --sound")
     parser.add_argument("--without", type=_parts, default=(), metavar="PART,...", help=f"leave out: {', '.join(PARTS)}")
@@ -124,7 +124,8 @@ def make_folder(folder: Path) -> None:
         raise BenchError(f"--out {folder} cannot be a folder ({error.strerror}); name another one") from error
 
 
-def _sizes(text: str) -> tuple[tuple[int, int], ...]:
+def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """Return (height, width) of each H[xW]. Raises ArgumentTypeError."""
     return tuple(_size(one) for one in text.split(","))
 
 
@@ -135,13 +136,15 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
-def _counts(text: str) -> tuple[int, ...]:
+def parse_counts(text: str) -> tuple[int, ...]:
+    """Return numbers of steps. Raises ArgumentTypeError."""
     if not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3})*", text):
         raise argparse.ArgumentTypeError(f"{text!r} are no steps; expected for example 1,2,4")
     return tuple(map(int, text.split(",")))
 
 
-def _seconds(text: str) -> float:
+def parse_seconds(text: str) -> float:
+    """Return seconds, above 0 and up to LONGEST. Raises ArgumentTypeError."""
     try:
         seconds = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The machine that figures belong to: processor, cores, cards, versions, how busy it was, and what a process holds.
+"""The machine that figures belong to: processor, cores, cards, versions, how busy it was, and what a process takes.
 
 Linux tells all of it; other systems tell less, and what is not told is None.
 """
@@ -69,6 +69,19 @@ def resident_mb(process_id: int, *, peak: bool = False, root: Path = PROCESSES) 
         return None
     found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", text)
     return round(int(found[1]) * 1.024 / KB_PER_MB, 1) if found else None
+
+
+def cpu_seconds(process_id: int, *, main_thread: bool = False, root: Path = PROCESSES) -> float | None:
+    """Return the CPU time that a process, or its main thread alone, has taken so far; None where nobody tells.
+
+    Linux counts it in ticks of 10 ms. See proc(5): the name before the numbers may hold anything, even a bracket.
+    """
+    place = root / str(process_id) / (f"task/{process_id}/stat" if main_thread else "stat")
+    try:
+        user, system = place.read_text().rpartition(")")[2].split()[11:13]
+    except (OSError, ValueError):
+        return None
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def card_mb(process_id: int) -> float | None:

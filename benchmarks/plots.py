@@ -3,11 +3,13 @@
 Dark on light, so that they print; one hue for ours, greys for the others, red only for a budget that is missed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchError
+from benchmarks.machine import Machine
 from benchmarks.report import HEARD_BUDGET_MS, Report
 from benchmarks.stages import WORK, Setting
 from benchmarks.through_the_socket import WATERFALL
@@ -64,27 +66,37 @@ def draw_all(report: Report, folder: Path) -> tuple[str, ...]:
 
 
 def _draw(draw: Draw, report: Report, path: Path) -> None:
+    with sheet(path, caption(report.machine, report.bundle, report.provider)) as figure:
+        draw(figure.add_subplot(), report)
+
+
+@contextmanager
+def sheet(path: Path, told: str, size: tuple[float, float] = (WIDTH, 4.0)) -> Iterator[Any]:
+    """Yield a figure of `size` inches to draw on, then write it to `path` with the line `told` at its foot.
+
+    Raises BenchError when matplotlib is not installed.
+    """
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BenchError("matplotlib is not installed; run: pip install 'clavilux[bench]'") from error
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 4.0), dpi=DPI)
-        axes = figure.add_subplot()
-        draw(axes, report)
-        figure.supxlabel(_caption(report), fontsize=8, color=FAINT, x=0.01, ha="left")
+        figure = Figure(figsize=size, dpi=DPI)
+        yield figure
+        figure.supxlabel(told, fontsize=8, color=FAINT, x=0.01, ha="left")
         figure.savefig(path)
 
 
-def _caption(report: Report) -> str:
-    machine = report.machine
+def caption(machine: Machine, bundle: str, provider: str) -> str:
+    """Return what stands at the foot of a picture: what was measured, and on what."""
     load = "" if machine.load is None else f"; load {machine.load:.1f} before it began"
-    place = machine.cards[0] if machine.cards and "CPU" not in report.provider else machine.processor
-    return f"{report.bundle} on {report.provider}, {place}, {machine.cores} cores{load}"
+    place = machine.cards[0] if machine.cards and "CPU" not in provider else machine.processor
+    return f"{bundle} on {provider}, {place}, {machine.cores} cores{load}"
 
 
-def _subtitle(axes: Any, text: str) -> None:
+def subtitle(axes: Any, text: str) -> None:
+    """Put a line under the title of `axes`."""
     place = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(text, (0, 1), (0, 8), **place, fontsize=9.5, color=FAINT, va="bottom")
 
@@ -131,7 +143,7 @@ def _waterfall(axes: Any, report: Report) -> None:
     axes.set_xlim(0, max(longest * 1.22, p95 * 1.3))
     axes.set_xlabel("milliseconds since the sound was captured")
     axes.set_title("From a sound to its picture")
-    _subtitle(axes, "medians; blue is work, grey is waiting and carrying")
+    subtitle(axes, "medians; blue is work, grey is waiting and carrying")
 
 
 def _comparison(axes: Any, report: Report) -> None:
@@ -160,7 +172,7 @@ def _comparison(axes: Any, report: Report) -> None:
     axes.set_xlabel("time for one picture, Clavilux = 1")
     axes.set_title("The same weights on other stacks")
     which = "" if several else f"{rows[0].setting}; "
-    _subtitle(axes, f"{which}encode, denoise and decode, by turns; bars are medians' ratios, lines 95 % intervals")
+    subtitle(axes, f"{which}encode, denoise and decode, by turns; bars are medians' ratios, lines 95 % intervals")
 
 
 def _cost(axes: Any, report: Report) -> None:
@@ -211,4 +223,4 @@ def _ceiling(axes: Any, report: Report) -> None:
     axes.set_xlabel("milliseconds; blue is the floor, grey what it really took")
     axes.set_title("How close to what the machine can do")
     limits = f"{ceiling.gigaflops:.0f} Gop/s and {ceiling.gigabytes:.0f} GB/s"
-    _subtitle(axes, f"{limits}, measured in the same run; {report.stages[0].setting}")
+    subtitle(axes, f"{limits}, measured in the same run; {report.stages[0].setting}")

@@ -137,14 +137,14 @@ def waterfall(one: Seen) -> dict[str, float]:
 
 async def _play_and_watch(url: str, samples: NDArray[np.float32], seconds: float) -> list[Seen]:
     async with connect(url, role="performer", sound=SoundFormat("float32", RATE, 1)) as stage:
-        playing = asyncio.create_task(_play(stage, samples))
+        playing = asyncio.create_task(play(stage, samples))
         try:
             return await _watch(stage, seconds)
         finally:
             playing.cancel()
 
 
-async def _play(stage: ClientStage, samples: NDArray[np.float32]) -> None:
+async def play(stage: ClientStage, samples: NDArray[np.float32]) -> None:
     """Send blocks when their last sample would have been captured, for ever."""
     began, sent = time.monotonic(), 0
     while True:

@@ -38,6 +38,17 @@ def test_memory_that_nobody_tells_is_none(tmp_path: Path):
     assert machine.resident_mb(7, root=tmp_path) is None
 
 
+def test_the_cpu_time_of_a_process_and_of_its_main_thread_is_read(tmp_path: Path):
+    ticks = os.sysconf("SC_CLK_TCK")
+    for place, taken in (("7", ticks), ("7/task/7", ticks // 4)):
+        (tmp_path / place).mkdir(parents=True)
+        fields = ["R", *["0"] * 10, str(taken), str(2 * taken), *["0"] * 30]
+        (tmp_path / place / "stat").write_text(f"7 (a name (1) b) {' '.join(fields)}\n")
+    assert machine.cpu_seconds(7, root=tmp_path) == 3.0
+    assert machine.cpu_seconds(7, main_thread=True, root=tmp_path) == 0.75
+    assert machine.cpu_seconds(8, root=tmp_path) is None
+
+
 def test_the_memory_on_the_card_is_that_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\nprintf '7, 900\\n8, 1200\\n9, [N/A]\\n'\n")
