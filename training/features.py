@@ -61,7 +61,7 @@ def windows(samples: NDArray[np.float32], offsets: list[int]) -> torch.Tensor:
 
     Outside the sound there is digital silence, as in a ring buffer that has just been started.
     """
-    padding = np.zeros(WINDOW_SAMPLES, np.float32)
-    padded = np.concatenate([padding, samples, padding, padding])
-    ends = [WINDOW_SAMPLES + len(samples) + offset for offset in offsets]
+    before = WINDOW_SAMPLES + max(0, -min(offsets))
+    padded = np.pad(samples, (before, max(0, max(offsets))))
+    ends = [before + len(samples) + offset for offset in offsets]
     return torch.from_numpy(np.stack([log_mel(padded[end - WINDOW_SAMPLES : end]) for end in ends]))

@@ -73,6 +73,11 @@ def test_a_later_window_shows_the_sound_earlier():
     torch.testing.assert_close(later[:-20], at_once[10:-10], atol=1e-4, rtol=0)
 
 
+def test_a_window_may_end_before_the_sound_begins_or_long_after_it():
+    for window in features.windows(noise(800), [-1600, 4 * WINDOW_SAMPLES]):
+        np.testing.assert_allclose(window, SILENCE, rtol=1e-5)
+
+
 def test_windows_of_a_long_sound_hold_its_end():
     sound = noise(3 * WINDOW_SAMPLES)
     window = features.windows(sound, [0])[0]
