@@ -1,6 +1,6 @@
 """From the command to the first picture, and from a sound to the screen, through real Chromium.
 
-    python -m benchmarks.heard_to_shown --seconds 20 --sound tests/sounds/castle.wav
+    python -m benchmarks.heard_to_shown --seconds 20 --sound tests/sounds/penguin.wav
 
 Starts `clavilux serve` as a user does, opens its page in headless Chromium whose microphone plays the sound again and
 again, and reads the latencies that the page's acknowledgements gave the server. Needs the extra `test` and Chromium.

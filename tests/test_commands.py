@@ -19,7 +19,7 @@ from PIL import Image
 import clavilux
 
 SOUNDS = Path(__file__).parent / "sounds"
-CASTLE = SOUNDS / "castle.wav"
+PENGUIN = SOUNDS / "penguin.wav"
 DEADLINE = 120.0  # s
 
 
@@ -84,7 +84,7 @@ def test_the_version_is_told() -> None:
 
 def test_a_clip_becomes_a_picture(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "dog.png"
-    done = run("render", CASTLE, out, "--bundle", tiny_bundle)
+    done = run("render", PENGUIN, out, "--bundle", tiny_bundle)
     assert (done.code, done.out.strip()) == (0, str(out))
     with Image.open(out) as picture:
         assert picture.size == (64, 64)
@@ -92,7 +92,7 @@ def test_a_clip_becomes_a_picture(tiny_bundle: Path, tmp_path: Path) -> None:
 
 def test_a_clip_becomes_a_film_with_a_progress_bar(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "dog.mp4"
-    done = run("render", CASTLE, out, "--bundle", tiny_bundle, "--frame-rate", "12.5", "--set", "noise=fresh")
+    done = run("render", PENGUIN, out, "--bundle", tiny_bundle, "--frame-rate", "12.5", "--set", "noise=fresh")
     assert done.code == 0, done.err
     assert "100%" in done.err
     with av.open(out) as film:
@@ -101,7 +101,7 @@ def test_a_clip_becomes_a_film_with_a_progress_bar(tiny_bundle: Path, tmp_path: 
 
 @pytest.mark.parametrize("rate", ["0", "121", "1/0", "many"])
 def test_an_impossible_frame_rate_is_named(tmp_path: Path, rate: str) -> None:
-    line = mistake("render", CASTLE, tmp_path / "dog.mp4", "--frame-rate", rate)
+    line = mistake("render", PENGUIN, tmp_path / "dog.mp4", "--frame-rate", rate)
     assert line == f"clavilux render: the frame rate is {rate}; expected 1 to 120 per second"
 
 
@@ -118,17 +118,17 @@ def test_what_is_not_audio_is_named(tmp_path: Path) -> None:
     [("o.gif", "ends in '.gif'; expected .png, .mp4"), ("o", "ends in 'nothing'"), ("no/where.png", "the folder")],
 )
 def test_a_target_that_cannot_be_is_named(tmp_path: Path, out: str, complaint: str) -> None:
-    assert complaint in mistake("render", CASTLE, tmp_path / out)
+    assert complaint in mistake("render", PENGUIN, tmp_path / out)
 
 
 def test_a_target_that_is_a_folder_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "o.png"
     folder.mkdir()
-    assert "is a folder" in mistake("render", CASTLE, folder)
+    assert "is a folder" in mistake("render", PENGUIN, folder)
 
 
 def test_an_unknown_bundle_is_named(tmp_path: Path) -> None:
-    line = mistake("render", CASTLE, tmp_path / "o.png", "--bundle", tmp_path / "none")
+    line = mistake("render", PENGUIN, tmp_path / "o.png", "--bundle", tmp_path / "none")
     assert "none is missing; expected a folder with bundle.json" in line
 
 
@@ -138,17 +138,17 @@ def test_a_damaged_bundle_is_named(tiny_bundle: Path, tmp_path: Path) -> None:
     for file in tiny_bundle.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
     (copy / "decoder.onnx").write_bytes(b"not the decoder")
-    assert "decoder.onnx has 15 bytes" in mistake("render", CASTLE, tmp_path / "o.png", "--bundle", copy)
+    assert "decoder.onnx has 15 bytes" in mistake("render", PENGUIN, tmp_path / "o.png", "--bundle", copy)
 
 
 def test_a_parameter_out_of_range_is_named(tiny_bundle: Path, tmp_path: Path) -> None:
-    line = mistake("render", CASTLE, tmp_path / "o.png", "--bundle", tiny_bundle, "--set", "steps=9")
+    line = mistake("render", PENGUIN, tmp_path / "o.png", "--bundle", tiny_bundle, "--set", "steps=9")
     assert line == "clavilux render: steps is 9; expected 1 to 4"
 
 
 def test_an_unknown_device_is_named(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "no device 'abacus'" in mistake(
-        "render", CASTLE, tmp_path / "o.png", "--bundle", tiny_bundle, "--device", "abacus"
+        "render", PENGUIN, tmp_path / "o.png", "--bundle", tiny_bundle, "--device", "abacus"
     )
 
 
@@ -222,7 +222,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tiny_bundle: Path, 
     out = tmp_path / "dog.png"
     out.write_text("the old one")
     (tmp_path / ".dog.png.part").mkdir()
-    assert "dog.png cannot be written" in mistake("render", CASTLE, out, "--bundle", tiny_bundle)
+    assert "dog.png cannot be written" in mistake("render", PENGUIN, out, "--bundle", tiny_bundle)
     assert out.read_text() == "the old one"
 
 
@@ -231,12 +231,12 @@ def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) ->
         raise KeyboardInterrupt
 
     monkeypatch.setattr("runtime.render_command.read_clip", interrupt)
-    assert run("render", CASTLE, "o.png") == Done(130, "", "")
+    assert run("render", PENGUIN, "o.png") == Done(130, "", "")
 
 
 def test_a_film_without_pyav_is_one_line(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    line = mistake("render", CASTLE, tmp_path / "dog.mp4", "--bundle", tiny_bundle)
+    line = mistake("render", PENGUIN, tmp_path / "dog.mp4", "--bundle", tiny_bundle)
     assert line == "clavilux render: an MP4 needs PyAV; run: pip install 'clavilux[video]'"
 
 

@@ -75,7 +75,7 @@ def test_every_graph_of_lumia_gives_what_onnx_runtime_gives(name: str) -> None:
 
 
 def test_the_picture_of_a_word_is_the_same(lumia: Path) -> None:
-    clip = read_clip(SOUNDS / "castle.wav")
+    clip = read_clip(SOUNDS / "penguin.wav")
     found, expected = (render_picture(open_instrument(lumia, device=one), clip) for one in ("openvino", "cpu"))
     assert psnr(found, expected) > LEAST_PSNR
 

@@ -47,8 +47,8 @@ def url(engine: Engine) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Chromium whose microphone hears "A castle." again and again."""
-    spoken = with_pauses("castle", tmp_path_factory.mktemp("spoken"))
+    """Chromium whose microphone hears "A penguin." again and again."""
+    spoken = with_pauses("penguin", tmp_path_factory.mktemp("spoken"))
     with launch(playwright, WILLING, MICROPHONE, spoken=spoken) as running:
         yield running
 
@@ -86,7 +86,7 @@ def test_sound_becomes_pictures_with_a_latency_and_a_rate(tab: Tab, url: str):
 
 def test_two_spoken_words_make_two_pictures(tab: Tab, playwright: Playwright, engine: Engine, tmp_path: Path):
     engine.set({"noise": "fixed"})
-    pictures = [_picture_of("castle", tab)]
+    pictures = [_picture_of("penguin", tab)]
     tab.close()
     spoken = with_pauses("train", tmp_path)
     with launch(playwright, WILLING, MICROPHONE, spoken=spoken) as other, opened(other, tab.url) as second:

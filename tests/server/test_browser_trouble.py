@@ -58,7 +58,7 @@ def test_a_refused_microphone_is_explained_and_a_file_still_plays(playwright: Pl
         page = tab.open()
         page.click("#start")
         tab.told("The browser refused the microphone")
-        page.set_input_files("#file", SOUNDS / "castle.wav")
+        page.set_input_files("#file", SOUNDS / "penguin.wav")
         tab.wait_for_sound()
         expect(page.locator(".notice")).to_have_count(0)
 
