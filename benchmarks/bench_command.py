@@ -3,8 +3,6 @@
 import argparse
 import importlib.util
 import re
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,13 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the table, and write report.json and the plots."""
     require([*NEEDED, *(() if arguments.no_plots else (PLOTTING,))])
-    from benchmarks.measure import Asked, measure
+    from benchmarks.measure import Asked, measure, stopwatch
 
-    began = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr)
-
+    progress = stopwatch()
     asked = Asked(
         bundle=Path(arguments.bundle) if arguments.bundle else None,
         device=arguments.device,

@@ -4,6 +4,7 @@ Whatever may build engines comes first, so that the starts that are timed later 
 """
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,15 +53,40 @@ class Asked:
     out: Path = Path("clavilux-bench")
 
 
-def measure(asked: Asked, progress: Progress) -> Report:
-    """Measure everything that is asked for. Raises ClaviluxError for what cannot be measured here."""
+def stopwatch() -> Progress:
+    """Return what prints a line to stderr with the seconds since now before it."""
+    began = time.monotonic()
+
+    def progress(line: str) -> None:
+        print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr)
+
+    return progress
+
+
+def describe_host(progress: Progress) -> machine.Machine:
+    """Return what is known of this machine, after a loud line if others use it."""
     host = machine.describe()
     if loud := machine.warning(host):
         progress(loud)
-    weights = find_weights(asked, progress)
-    bundle = weights.bundle if weights else asked.bundle or DEFAULT_BUNDLE
-    instrument = open_instrument(bundle, device=asked.device, threads=asked.threads)
+    return host
+
+
+def open_asked(asked: Asked, weights: Weights | None) -> tuple[Path, Instrument]:
+    """Return the folder of the asked bundle, and its instrument with the asked parameters.
+
+    Raises BundleError, ProviderError, ParameterError.
+    """
+    folder = weights.bundle if weights else asked.bundle or DEFAULT_BUNDLE
+    instrument = open_instrument(folder, device=asked.device, threads=asked.threads)
     instrument.parameters = instrument.parameters.merge(parameters_from(list(asked.values)), instrument.ranges)
+    return folder, instrument
+
+
+def measure(asked: Asked, progress: Progress) -> Report:
+    """Measure everything that is asked for. Raises ClaviluxError for what cannot be measured here."""
+    host = describe_host(progress)
+    weights = find_weights(asked, progress)
+    bundle, instrument = open_asked(asked, weights)
     settings = settings_for(instrument.bundle, asked)
     measured = _stages(instrument, settings, asked.seconds, progress)
     limits, reached = _ceiling(instrument.bundle, measured[0], asked, progress)

@@ -23,15 +23,24 @@ from benchmarks.audience import Tally, attending
 from benchmarks.bench_command import ARCHITECTURES, make_folder, parse_counts, parse_seconds, parse_sizes
 from benchmarks.errors import BenchError
 from benchmarks.figures import summary
-from benchmarks.measure import SLOWEST_START, Asked, find_weights, serve_words, settings_for
+from benchmarks.measure import (
+    SLOWEST_START,
+    Asked,
+    describe_host,
+    find_weights,
+    open_asked,
+    serve_words,
+    settings_for,
+    stopwatch,
+)
 from benchmarks.scale_plot import draw
 from benchmarks.scale_report import Scale, Together, Watched
 from benchmarks.serving import Server, serving
 from benchmarks.through_the_socket import WARM_UP
 from clavilux import EXIT_MISTAKE, Parser
 from runtime.errors import ClaviluxError
-from runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
-from runtime.options import add_model_options, parameters_from
+from runtime.instrument import Instrument
+from runtime.options import add_model_options
 from server.settings import Settings
 
 MOST_STAGES = 64
@@ -44,13 +53,8 @@ Counts = tuple[int, ...]
 
 def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress) -> Scale:
     """Measure all parts but `asked.without`. Raises ClaviluxError for what cannot be measured here."""
-    host = machine.describe()
-    if loud := machine.warning(host):
-        progress(loud)
-    weights = find_weights(asked, progress)
-    folder = weights.bundle if weights else asked.bundle or DEFAULT_BUNDLE
-    instrument = open_instrument(folder, device=asked.device, threads=asked.threads)
-    instrument.parameters = instrument.parameters.merge(parameters_from(list(asked.values)), instrument.ranges)
+    host = describe_host(progress)
+    folder, instrument = open_asked(asked, find_weights(asked, progress))
     settings = settings_for(instrument.bundle, asked)
     words = serve_words(folder, settings[0], instrument.bundle, asked)
     found = Scale(
@@ -219,11 +223,6 @@ def arguments_from(words: list[str] | None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print the table, and write JSON and plot. Raises ClaviluxError."""
-    began = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr)
-
     asked = Asked(
         bundle=Path(arguments.bundle) if arguments.bundle else None,
         device=arguments.device,
@@ -238,7 +237,7 @@ def run(arguments: argparse.Namespace) -> None:
         out=arguments.out,
     )
     make_folder(arguments.out)
-    found = measure(asked, arguments.viewers, arguments.stages, progress)
+    found = measure(asked, arguments.viewers, arguments.stages, stopwatch())
     if not arguments.no_plots:
         draw(found, arguments.out / PLOT)
         found = replace(found, files=(PLOT,))

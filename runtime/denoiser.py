@@ -108,8 +108,10 @@ class Denoiser:
 
         Raises ProviderError when the graph does not take so many.
         """
-        each = [run.inputs() for run in runs]
-        inputs = {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+        first, *others = [run.inputs() for run in runs]
+        inputs = first  # one picture, as most often, is not copied
+        if others:
+            inputs = {name: np.concatenate([first[name], *(one[name] for one in others)]) for name in first}
         samples = self.session.run(inputs)[1].astype(np.float32, copy=False)
         for run, sample in zip(runs, samples, strict=True):
             run.sample = sample[None]

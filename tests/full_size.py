@@ -10,55 +10,28 @@ import sys
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
+from diffusers import AutoencoderKL, AutoencoderTiny
+from transformers import CLIPTextConfig, CLIPTextModel
 
+from benchmarks.architectures import ARCHITECTURES
 from tests.tiny import write_tokenizer
 
 WIDTH = 1024  # of a token, in SD 2.x
-CHANNELS = (320, 640, 1280, 1280)
 
 
 def write_full_size(folder: Path, *, seed: int = 0) -> Path:
     """Write the whole set into `folder`, one model in memory at a time, and return it."""
     torch.manual_seed(seed)
     pipeline = folder / "pipeline"
-    encoder().save_pretrained(folder / "encoder")
-    unet().save_pretrained(pipeline / "unet")
+    turbo = ARCHITECTURES["sd-turbo"]
+    turbo.encoder().save_pretrained(folder / "encoder")
+    turbo.unet().save_pretrained(pipeline / "unet")
     autoencoder().save_pretrained(pipeline / "vae")
     AutoencoderTiny().save_pretrained(folder / "taesd")
     text_encoder().save_pretrained(pipeline / "text_encoder")
     write_tokenizer(pipeline / "tokenizer")
-    scheduler().save_pretrained(pipeline / "scheduler")
+    turbo.scheduler().save_pretrained(pipeline / "scheduler")
     return folder
-
-
-def encoder() -> Wav2Vec2BertModel:
-    """Return 606 million parameters: 3.75 s become 47 tokens."""
-    config = Wav2Vec2BertConfig(
-        hidden_size=WIDTH,
-        num_hidden_layers=24,
-        num_attention_heads=16,
-        intermediate_size=4096,
-        feature_projection_input_dim=160,
-        add_adapter=True,
-        adapter_kernel_size=3,
-        adapter_stride=2,
-        num_adapter_layers=2,
-        layerdrop=0.0,
-    )
-    return Wav2Vec2BertModel(config).eval()
-
-
-def unet() -> UNet2DConditionModel:
-    """Return the 866 million parameters of SD 2.x."""
-    return UNet2DConditionModel(
-        sample_size=64,
-        block_out_channels=CHANNELS,
-        attention_head_dim=tuple(channels // 64 for channels in CHANNELS),
-        cross_attention_dim=WIDTH,
-        use_linear_projection=True,
-    ).eval()
 
 
 def autoencoder() -> AutoencoderKL:
@@ -85,18 +58,6 @@ def text_encoder() -> CLIPTextModel:
         eos_token_id=49407,
     )
     return CLIPTextModel(config).eval()
-
-
-def scheduler() -> EulerDiscreteScheduler:
-    """Return sd-turbo's."""
-    return EulerDiscreteScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        timestep_spacing="trailing",
-        steps_offset=1,
-        prediction_type="epsilon",
-    )
 
 
 if __name__ == "__main__":
