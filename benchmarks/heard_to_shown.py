@@ -20,8 +20,11 @@ from playwright.sync_api import sync_playwright
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from benchmarks.errors import BenchError
 from benchmarks.machine import resident_mb
 from benchmarks.serving import PATIENCE, POLL, serving
+from clavilux import EXIT_MISTAKE
+from runtime.errors import ClaviluxError
 
 WARM_UP = 3.0  # s after the first picture that shows sound
 FLAGS = (
@@ -83,6 +86,8 @@ def measure(sound: Path, seconds: float, words: list[str]) -> Report:
     """Start, play, and sum up."""
     with serving(words) as server:
         statuses = listen(server.url, sound, seconds)
+        if not statuses:
+            raise BenchError(f"the browser showed no picture of a sound within {seconds:g} s; play longer: --seconds")
         resident = resident_mb(server.process_id)
         return Report(
             listening_s=round(server.listening_s, 2),
@@ -101,7 +106,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to listen (20)")
     parser.add_argument("words", nargs="*", help="options for `clavilux serve`, after --")
     arguments = parser.parse_args()
-    report = asdict(measure(arguments.sound, arguments.seconds, arguments.words))
+    try:
+        report = asdict(measure(arguments.sound, arguments.seconds, arguments.words))
+    except ClaviluxError as error:
+        parser.exit(EXIT_MISTAKE, f"{parser.prog}: {error}\n")
     for name, value in report.items():
         print(f"{name:20} {value:>10}")
     print(json.dumps(report))

@@ -22,6 +22,7 @@ from runtime.bundle import Bundle
 from runtime.devices import AUTO
 from runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
 from runtime.options import parameters_from
+from runtime.pacing import FASTEST
 
 STEPS = (1, 2, 4)  # measured where nothing else is asked for
 SLOWEST_START = 1800.0  # s: a server may build engines first
@@ -90,7 +91,8 @@ def measure(asked: Asked, progress: Progress) -> Report:
     settings = settings_for(instrument.bundle, asked)
     measured = _stages(instrument, settings, asked.seconds, progress)
     limits, reached = _ceiling(instrument.bundle, measured[0], asked, progress)
-    opened, provider, rate = instrument.bundle, instrument.models.provider, instrument.parameters.frame_rate
+    opened, provider = instrument.bundle, instrument.models.provider
+    rate = instrument.parameters.frame_rate or FASTEST
     del instrument  # and what it holds on the card
     words = serve_words(bundle, settings[0], opened, asked)
     started, shown, browser = _served(words, asked, progress)

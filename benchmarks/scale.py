@@ -41,6 +41,7 @@ from clavilux import EXIT_MISTAKE, Parser
 from runtime.errors import ClaviluxError
 from runtime.instrument import Instrument
 from runtime.options import add_model_options
+from runtime.pacing import FASTEST
 from server.settings import Settings
 
 MOST_STAGES = 64
@@ -52,7 +53,11 @@ Counts = tuple[int, ...]
 
 
 def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress) -> Scale:
-    """Measure all parts but `asked.without`. Raises ClaviluxError for what cannot be measured here."""
+    """Measure all parts but `asked.without`. Raises ClaviluxError for what cannot be measured here.
+
+    Servers are asked for `FASTEST` pictures a second unless `asked.values` say otherwise: what fits would leave room.
+    """
+    asked = replace(asked, values=(f"frame_rate={FASTEST:g}", *asked.values))
     host = describe_host(progress)
     folder, instrument = open_asked(asked, find_weights(asked, progress))
     settings = settings_for(instrument.bundle, asked)

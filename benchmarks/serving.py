@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -40,8 +41,11 @@ def serving(words: Sequence[str], patience: float = PATIENCE) -> Iterator[Server
     begin = time.perf_counter()
     command = [sys.executable, "-u", "-m", "clavilux", "serve", "--port", "0", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    silent = threading.Timer(patience, process.kill)  # ends a line that never comes
+    silent.start()
     try:
         line = process.stdout.readline() if process.stdout else ""
+        silent.cancel()
         address = re.search(r"http://\S+/", line)
         if address is None:
             raise BenchError(f"clavilux serve said {line.strip()!r}; expected its address")
@@ -52,6 +56,7 @@ def serving(words: Sequence[str], patience: float = PATIENCE) -> Iterator[Server
             time.sleep(POLL)
         yield Server(address[0], process.pid, listening, time.perf_counter() - begin)
     finally:
+        silent.cancel()
         process.terminate()
         process.wait(PATIENCE)
         if process.stdout:

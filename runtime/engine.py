@@ -4,10 +4,10 @@
         engine.subscribe(lambda frame: show(frame.pixels))
         engine.hear(samples, 48_000)
 
-On the machine's clock the hop follows what the encoder costs (`runtime.pacing`); on any other it is the bundle's. When
-nobody watches, a few pictures a second are enough. Sound waits in a bounded queue that drops its oldest and counts it;
-parameters are merged per key, newest wins, and take effect at a frame boundary. Listeners are called on the engine's
-thread and must not block.
+On the machine's clock hop and frame rate follow what the models cost (`runtime.pacing`), unless parameters say
+otherwise; on any other the hop is the bundle's. When nobody watches, a few pictures a second are enough. Sound waits in
+a bounded queue that drops its oldest and counts it; parameters are merged per key, newest wins, and take effect at a
+frame boundary. Listeners are called on the engine's thread and must not block.
 """
 
 import threading
@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from runtime.clock import Clock, MonotonicClock
 from runtime.frame import Frame
 from runtime.instrument import Instrument, open_instrument
-from runtime.pacing import HopPacer
+from runtime.pacing import FramePacer, HopPacer
 from runtime.parameters import Parameters, Range
 from runtime.window import Samples, as_sound
 
 QUEUE_SECONDS = 2.0  # of sound that may wait for the engine
 UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
+SLOWEST = 1.0  # pictures per second: parameters are read between them
 
 Listener = Callable[[Frame], None]
 
@@ -97,7 +98,9 @@ class Engine:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._frames = 0
-        self._pacer = HopPacer(instrument.hop_samples) if clock is None else None
+        self._hop_pacer = HopPacer(instrument.hop_samples)
+        self._frame_pacer = FramePacer()
+        self._paced = instrument.follows = clock is None
         self.audience: int | None = None  # how many watch; None: nobody counts them
         self._thread = threading.Thread(target=self._run, name="clavilux-engine", daemon=True)
 
@@ -189,24 +192,29 @@ class Engine:
             for chunk in self._queue.take_all():
                 self.instrument.hear(chunk.sound, chunk.rate, chunk.captured_at)
             self.instrument.parameters = self._parameters
-            frame = self._step(now)
+            hops = self.instrument.hops
+            frame = self.instrument.step(now)
             self._frames += 1
             for listener in self._listeners:
                 listener(frame)
             self.ready.set()
-            self.clock.wait_until(now + 1 / self._frame_rate(), self._stopping)
+            if self._paced:
+                self._pace(frame, self.clock.now() - now, looked=self.instrument.hops > hops)
+            self.clock.wait_until(now + self._interval(), self._stopping)
 
-    def _step(self, now: float) -> Frame:
-        before = self.instrument.hops
-        frame = self.instrument.step(now)
-        if self._pacer is not None and self.instrument.hops > before:
-            self._pacer.note(frame.stages["features"] + frame.stages["encode"])
-            self.instrument.hop_samples = self._pacer.hop_samples
-        return frame
+    def _pace(self, frame: Frame, seconds: float, *, looked: bool) -> None:
+        """Learn from a frame that took so long, in seconds."""
+        if looked:
+            self._hop_pacer.note(frame.stages["features"] + frame.stages["encode"])
+            self.instrument.hop_samples = self._hop_pacer.hop_samples
+        if frame.stages["denoise"] > 0:
+            self._frame_pacer.note(seconds)
 
-    def _frame_rate(self) -> float:
-        wanted = self._parameters.frame_rate
-        return min(wanted, UNWATCHED_RATE) if self.audience == 0 else wanted
+    def _interval(self) -> float:
+        """Return the seconds from this frame to the next."""
+        asked = self._parameters.frame_rate
+        interval = 1 / max(asked, SLOWEST) if asked else self._frame_pacer.interval
+        return max(interval, 1 / UNWATCHED_RATE) if self.audience == 0 else interval
 
 
 def open_engine(

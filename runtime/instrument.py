@@ -5,7 +5,7 @@
     frame = instrument.step(now=0.1)
 
 The same bundle, sound, parameters and times of `step` give bit-identical frames, however the sound was cut: what is
-heard is looked at on a grid of hops that is fixed in the stream itself.
+heard is looked at on a grid of hops that is fixed in the stream itself (live, on one of single log-mel frames).
 """
 
 import logging
@@ -107,6 +107,7 @@ class Instrument:
         self.parameters = self.defaults
         self.hops = 0  # windows looked at
         self.hop_samples = bundle.audio.hop_samples  # between two looks, where the parameter `hop` does not say
+        self.follows = False  # whether a look then takes the newest sound, instead of what fills hops of the stream
         audio = bundle.audio
         # A window may have ended almost a hop ago when it is looked at. Chunks come in pieces, which are shorter.
         kept = audio.window_samples + max(LONGEST_HOP, audio.hop_samples)
@@ -165,8 +166,7 @@ class Instrument:
         Times of successive calls must not fall. The sequence counts calls; a frozen picture is sent again.
         """
         watch = Stopwatch()
-        hop = round(self.parameters.hop / STEP_SECONDS) * FRAME_STEP or self.hop_samples
-        end = self._window.heard // hop * hop
+        end = self._due()
         if end > self._hop.end:
             self._look(end, now, watch)
         seconds = 0.0 if self._time is None else max(0.0, now - self._time)
@@ -177,6 +177,15 @@ class Instrument:
         frame = Frame(self._frames, picture, now, until, self._hop.level, self._hop.heard, stages)
         self._frames += 1
         return frame
+
+    def _due(self) -> int:
+        """Return the sample at 16 kHz where the newest window that is due ends."""
+        heard, asked = self._window.heard, round(self.parameters.hop / STEP_SECONDS) * FRAME_STEP
+        if asked or not self.follows:
+            hop = asked or self.hop_samples
+            return heard // hop * hop
+        newest = heard // FRAME_STEP * FRAME_STEP
+        return newest if newest >= self._hop.end + self.hop_samples else self._hop.end
 
     def _listen(self, before: int) -> None:
         """Turn what is new in the window into log-mel frames."""

@@ -1,6 +1,7 @@
-"""How often to look at the sound: as often as the encoder's cost allows, so that frames stay even.
+"""How often to look at the sound and to paint: as often as their cost allows, so that frames stay even and soon seen.
 
-Pure: it is told what each look cost and answers with the next hop. Assumes a cost that changes slowly.
+A machine that is full makes everything wait, the browser that shows the pictures most of all; so both leave room. Pure:
+they are told what looks and pictures cost and answer with the next hop and interval. Assumes costs that change slowly.
 """
 
 import math
@@ -10,7 +11,9 @@ from statistics import median
 from runtime.manifest import FRAME_STEP, SAMPLE_RATE
 
 SHARE = 0.25  # of the time that listening may take; the rest is for pictures
-REMEMBERED = 9  # looks whose median counts: one slow look among them changes nothing
+PICTURES_SHARE = 0.75  # of the time that the engine may work, pictures and looks together
+FASTEST = 30.0  # pictures per second, however fast the machine is: more are to be asked for
+REMEMBERED = 9  # looks or pictures whose median counts: one slow one among them changes nothing
 LONGEST = 1.0  # s between two looks, however slow the encoder is
 STEP_SECONDS = FRAME_STEP / SAMPLE_RATE  # hops are whole log-mel frames
 
@@ -29,3 +32,16 @@ class HopPacer:
         self._costs.append(seconds)
         wanted = min(median(self._costs) / SHARE, LONGEST)
         self.hop_samples = max(1, math.ceil(wanted / STEP_SECONDS)) * FRAME_STEP
+
+
+class FramePacer:
+    """Turns the cost of pictures into the time from one to the next, in seconds."""
+
+    def __init__(self) -> None:
+        self.interval = 1 / FASTEST
+        self._costs: deque[float] = deque(maxlen=REMEMBERED)
+
+    def note(self, seconds: float) -> None:
+        """Take what one picture cost, with the look at the sound before it; do not tell of one that was not painted."""
+        self._costs.append(seconds)
+        self.interval = max(1 / FASTEST, median(self._costs) / PICTURES_SHARE)

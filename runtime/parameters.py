@@ -48,7 +48,7 @@ class Parameters:
     gate: float = _knob(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
     hold: float = _knob(1.5, Range("float", "silence shorter than this changes nothing", 0.0, 60.0, unit="s"))
     drift: float = _knob(2.5, Range("float", "time constant of the way to the idle picture", 0.0, 60.0, unit="s"))
-    frame_rate: float = _knob(30.0, Range("float", "frames per second at most", 1.0, 120.0, unit="per second"))
+    frame_rate: float = _knob(0.0, Range("float", "frames; 0 is what fits, at most 30", 0.0, 120.0, unit="per second"))
     hop: float = _knob(0.0, Range("float", "time between looks at the sound; 0 is what fits", 0.0, 5.0, unit="s"))
     freeze: bool = _knob(False, Range("bool", "keep the last picture"))
     height: int = _knob(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 
 from runtime.clip import Clip
-from runtime.clock import MonotonicClock
+from runtime.clock import ManualClock, MonotonicClock
 from runtime.engine import QUEUE_SECONDS, UNWATCHED_RATE, open_engine
 from runtime.errors import ParameterError, SoundError
 from runtime.frame import Frame
 from runtime.instrument import Instrument
 from runtime.manifest import FRAME_STEP
-from runtime.pacing import HopPacer
+from runtime.pacing import FASTEST, FramePacer, HopPacer
 from runtime.render import render_frames
 from tests.runtime.playing import DEADLINE, RATE, conducted, instrument, pixels
 from tests.runtime.sounds import cuts, noise
@@ -175,15 +175,63 @@ def test_on_another_clock_the_hop_stays_the_bundles(tiny_bundle: Path) -> None:
     assert conductor.engine.instrument.hop_samples == conductor.engine.instrument.bundle.audio.hop_samples
 
 
-@pytest.mark.parametrize(("audience", "rate"), [(None, 30.0), (3, 30.0), (0, UNWATCHED_RATE)])
-def test_when_nobody_watches_few_pictures_are_made(tiny_bundle: Path, audience: int | None, rate: float) -> None:
+def test_on_the_machines_clock_pictures_leave_time_to_everything_else(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted = threading.Event()
+
+    def note(pacer: FramePacer, seconds: float) -> None:
+        assert seconds > 0
+        pacer.interval = 0.125
+        painted.set()
+
+    monkeypatch.setattr(FramePacer, "note", note)
+    with open_engine(tiny_bundle) as engine:
+        assert painted.wait(DEADLINE)
+        assert engine._interval() == 0.125
+        engine.set({"frame_rate": 20.0})
+        assert engine._interval() == 0.05
+
+
+def test_pictures_that_are_not_painted_say_nothing_about_their_cost(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[float] = []
+    monkeypatch.setattr(FramePacer, "note", lambda _pacer, seconds: noted.append(seconds))
+    engine = open_engine(tiny_bundle)
+    engine.set({"noise": "fixed", "glide": 0.0, "drift": 0.0})
+    engine.instrument.parameters = engine.parameters
+    for now in (0.0, 1.0):
+        engine.instrument.step(now)
+    frames: list[Frame] = []
+    engine.subscribe(frames.append)
+    with engine:
+        assert engine.ready.wait(DEADLINE)
+    assert {frame.stages["denoise"] for frame in frames} == {0.0}
+    assert not noted
+
+
+def test_on_another_clock_pictures_come_thirty_times_a_second(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle, clock=ManualClock())
+    assert engine._interval() == 1 / FASTEST
+
+
+@pytest.mark.parametrize(("asked", "interval"), [(0.0, 1 / FASTEST), (10.0, 0.1), (0.01, 1.0)])
+def test_a_frame_rate_that_is_asked_for_is_obeyed(tiny_bundle: Path, asked: float, interval: float) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.set({"frame_rate": asked})
+    assert engine._interval() == interval
+
+
+@pytest.mark.parametrize(("audience", "interval"), [(None, 1 / FASTEST), (3, 1 / FASTEST), (0, 1 / UNWATCHED_RATE)])
+def test_when_nobody_watches_few_pictures_are_made(tiny_bundle: Path, audience: int | None, interval: float) -> None:
     engine = open_engine(tiny_bundle)
     engine.audience = audience
-    assert engine._frame_rate() == rate
+    assert engine._interval() == interval
 
 
 def test_an_unwatched_stage_is_not_slowed_below_what_was_asked(tiny_bundle: Path) -> None:
     engine = open_engine(tiny_bundle)
     engine.audience = 0
     engine.set({"frame_rate": 1.0})
-    assert engine._frame_rate() == 1.0
+    assert engine._interval() == 1.0

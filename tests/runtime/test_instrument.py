@@ -260,6 +260,26 @@ def test_the_hop_is_the_parameters_or_the_bundles(tiny_bundle: Path, hop: float,
     assert player.step(0.2).heard_until == pytest.approx((until - 1) / RATE)
 
 
+@pytest.mark.parametrize(("samples", "until"), [(1599, None), (1600, 1600), (1759, 1600), (1760, 1760)])
+def test_one_that_follows_takes_the_newest_frame_of_sound(tiny_bundle: Path, samples: int, until: int | None) -> None:
+    player = instrument(tiny_bundle)
+    player.follows, player.hop_samples = True, 1600
+    player.hear(noise(samples), RATE, captured_at=0.0)
+    heard = player.step(1.0).heard_until
+    assert heard == (None if until is None else pytest.approx((until - 1) / RATE))
+
+
+def test_one_that_follows_looks_no_sooner_than_a_hop_later(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.follows, player.hop_samples = True, 1600
+    looks = []
+    for step in range(8):
+        player.hear(noise(480), RATE, captured_at=step * 0.03)
+        player.step(step * 0.03)
+        looks.append(player.hops)
+    assert looks == [0, 0, 0, 1, 1, 1, 1, 2]
+
+
 @pytest.mark.parametrize(("hops", "until"), [((5.0,), 5.0), ((5.0, 2.5), 7.5)], ids=["long", "shorter than before"])
 def test_a_hop_that_ended_long_ago_is_still_there(tiny_bundle: Path, hops: tuple[float, ...], until: float) -> None:
     player = instrument(tiny_bundle)

@@ -1,11 +1,11 @@
-"""The hop follows what a look costs."""
+"""The hop follows what a look costs, the frame rate what pictures cost."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.manifest import FRAME_STEP, SAMPLE_RATE
-from runtime.pacing import LONGEST, REMEMBERED, SHARE, HopPacer
+from runtime.pacing import FASTEST, LONGEST, PICTURES_SHARE, REMEMBERED, SHARE, FramePacer, HopPacer
 
 
 def paced(*costs: float) -> int:
@@ -44,3 +44,29 @@ def test_hops_are_whole_frames_that_keep_to_the_share(costs: list[float]) -> Non
     newest = sorted(costs[-REMEMBERED:])
     middle = (newest[len(newest) // 2] + newest[(len(newest) - 1) // 2]) / 2
     assert hop / SAMPLE_RATE >= min(middle / SHARE, LONGEST) - 1e-9
+
+
+def interval(*costs: float) -> float:
+    pacer = FramePacer()
+    for seconds in costs:
+        pacer.note(seconds)
+    return pacer.interval
+
+
+def test_a_fast_machine_gives_thirty_pictures_a_second() -> None:
+    assert interval() == interval(0.001, 0.002) == 1 / 30
+
+
+@pytest.mark.parametrize("cost", [0.030, 0.070, 2.0])
+def test_pictures_leave_a_part_of_the_time_to_everything_else(cost: float) -> None:
+    assert interval(cost) == pytest.approx(cost / PICTURES_SHARE)
+
+
+def test_one_slow_picture_does_not_change_the_rhythm() -> None:
+    assert interval(*[0.04] * 6, 0.5) == interval(0.04)
+
+
+@given(st.lists(st.floats(1e-5, 10.0), min_size=REMEMBERED, max_size=30))
+def test_the_rhythm_is_that_of_the_newest_pictures(costs: list[float]) -> None:
+    newest = sorted(costs[-REMEMBERED:])
+    assert interval(*costs) == max(1 / FASTEST, newest[REMEMBERED // 2] / PICTURES_SHARE)
