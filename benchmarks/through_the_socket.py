@@ -1,6 +1,6 @@
 """From a sound to the picture it shaped: a real server in a process of its own, and a real client on its websocket.
 
-The client plays paced sound as a browser does (blocks of 20 ms, stamped when their first sample was captured), decodes
+The client plays paced sound as a browser does (blocks of 10 ms, stamped when their first sample was captured), decodes
 every picture, and calls it shown then. `--browser` of `clavilux bench` does the same in Chromium, whose own
 acknowledgements are taken. Server and client share the machine, as on a performer's laptop.
 """
@@ -25,7 +25,7 @@ from runtime.clip import read_clip
 from server.client import ClientStage, ReceivedFrame, SoundFormat, connect
 
 RATE = 48_000  # Hz, as browsers capture
-BLOCK = 960  # samples: 20 ms
+BLOCK = 480  # samples: 10 ms
 WARM_UP = 2.0  # s after the first picture that shows sound
 LOUDNESS = 0.1  # deviation of the noise that is played when no sound is named
 MICROSECONDS = 1e6

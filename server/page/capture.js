@@ -1,11 +1,11 @@
 /**
- * The AudioWorklet that hands sound to the page: packets of about 20 ms, mono, with their context time.
+ * The AudioWorklet that hands sound to the page: packets of about 10 ms, mono, with their context time.
  *
  * It runs on the audio thread. Silence is posted too: the engine learns that nothing sounds from silent samples, not from
  * missing ones. Loaded by sound.js.
  */
 
-const PACKET_SECONDS = 0.02;
+const PACKET_SECONDS = 0.01;
 const QUANTUM = 128; // samples per call, fixed by the Web Audio API
 
 class Capture extends AudioWorkletProcessor {

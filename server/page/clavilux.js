@@ -22,7 +22,7 @@ const PICTURE_ENCODINGS = { 1: 'jpeg', 2: 'webp', 3: 'rgb' };
 const PCM16_SCALE = 32768;
 
 const BUFFERED_BYTES = 32768; // what may wait inside the socket: a third of a second of 48 kHz PCM16
-const QUEUED_PACKETS = 25; // what may wait before it: half a second of 20 ms packets
+const QUEUED_PACKETS = 50; // what may wait before it: half a second of 10 ms packets
 const PARAMETER_INTERVAL_MS = 33;
 const PING_BURST = 5;
 const PING_BURST_MS = 100;
