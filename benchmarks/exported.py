@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from safetensors import safe_open
+
 from benchmarks.architectures import ARCHITECTURES, CONDITIONING, write
 from benchmarks.weights import Progress, Wanted, Weights
 from export.build import Options, Sources, export_bundle
@@ -31,7 +33,17 @@ def random_weights(architecture: str, wanted: Wanted, work: Path, progress: Prog
 
 def given_weights(folder: Path, name: str, wanted: Wanted, bundles: Path, progress: Progress) -> Path:
     """Return a bundle of given checkpoints, which listens as the reference does. Raises ExportError."""
-    return _bundle(folder, bundles, Options(name=name, licence="unspecified"), wanted, progress)
+    options = Options(name=name, licence="unspecified", concepts=numbered(folder / CONDITIONING))
+    return _bundle(folder, bundles, options, wanted, progress)
+
+
+def numbered(conditioning: Path) -> tuple[str, ...]:
+    """Return a name for each concept that a conditioning holds: checkpoints do not tell their own."""
+    if not conditioning.is_file():
+        return ()
+    with safe_open(conditioning, "numpy") as file:
+        count = file.get_slice("concepts").get_shape()[0] if "concepts" in file.keys() else 0  # noqa: SIM118
+    return tuple(f"concept {index}" for index in range(count))
 
 
 def _bundle(folder: Path, bundles: Path, options: Options, wanted: Wanted, progress: Progress) -> Path:

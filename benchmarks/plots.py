@@ -172,7 +172,7 @@ def _comparison(axes: Any, report: Report) -> None:
     axes.set_xlabel("time for one picture, Clavilux = 1")
     axes.set_title("The same weights on other stacks")
     which = "" if several else f"{rows[0].setting}; "
-    subtitle(axes, f"{which}encode, denoise and decode, by turns; bars are medians' ratios, lines 95 % intervals")
+    subtitle(axes, f"{which}encode, denoise, decode by turns; medians' ratios, 95 % intervals")
 
 
 def _cost(axes: Any, report: Report) -> None:

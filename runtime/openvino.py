@@ -1,10 +1,12 @@
 """OpenVINO through its own runtime: Intel's and AMD's CPUs, Intel's GPUs.
 
-    clavilux live --device openvino          # the CPU
-    clavilux live --device openvino:GPU      # another of its devices, as OpenVINO calls it
+    clavilux live --device openvino            # the CPU
+    clavilux live --device openvino:GPU        # another of its devices, as OpenVINO calls it
+    clavilux live --device openvino:CPU:BF16   # the CPU in bfloat16, where it has that
 
-Arithmetic stays what the bundle says: left alone, OpenVINO takes bfloat16 or float16 where the device has it, and that
-changes pictures. What it makes of a graph is kept by `runtime.engines`: loading it takes a third of the time.
+Arithmetic stays what the bundle says unless bfloat16 is asked for: left alone, OpenVINO takes that or float16 where the
+device has them, and pictures change. What it makes of a graph is kept by `runtime.engines`: loading it takes a third of
+the time.
 """
 
 import functools
@@ -24,6 +26,7 @@ log = logging.getLogger("clavilux.openvino")
 
 NAME = "openvino"
 PROCESSOR = "CPU"  # OpenVINO's name of it
+BFLOAT16 = "BF16"  # OpenVINO's name of an arithmetic that processors may have
 TELEMETRY = "openvino_telemetry"  # package
 BLOB = "model.blob"
 KEEPS = "EXPORT_IMPORT"  # capability of a device whose compiled models can be written and read
@@ -42,7 +45,8 @@ class OpenVinoSession:
         self._types = {port.get_any_name(): port.get_element_type() for port in model.inputs}
         self._outputs = len(model.outputs)
         self._tensors: dict[str, Any] = {}
-        self.provider = f"OpenVINO {','.join(model.get_property('EXECUTION_DEVICES'))}"
+        half = model.get_property("INFERENCE_PRECISION_HINT") == openvino.Type.bf16
+        self.provider = f"OpenVINO {','.join(model.get_property('EXECUTION_DEVICES'))}{' bfloat16' if half else ''}"
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Run the graph on named host arrays; return its outputs in the graph's order, as arrays of their own.
@@ -82,13 +86,14 @@ def open_openvino(graph: GraphFile, threads: int, part: str = PROCESSOR) -> Sess
 
 
 def settings_for(graph: GraphFile, threads: int, part: str) -> dict[str, Any]:
-    """Return OpenVINO's options for `graph`: one run at a time, fast, in the arithmetic of the bundle.
+    """Return OpenVINO's options for `graph`: one run at a time, fast, in the arithmetic of the bundle, or in `part`'s.
 
     Float32 is asked for by name. On a GPU float16 graphs run as they are, with what the export left in float32; a CPU
     computes them in float32. Threads are not tied to cores: the server and the browser want the same ones.
     """
-    accurate = {"INFERENCE_PRECISION_HINT": "f32"}
-    if part == PROCESSOR:
+    processor, _, arithmetic = part.partition(":")
+    accurate = {"INFERENCE_PRECISION_HINT": arithmetic.lower() or "f32"}
+    if processor == PROCESSOR:
         own = {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
         return {"PERFORMANCE_HINT": "LATENCY"} | accurate | own
     as_it_is = {"EXECUTION_MODE_HINT": "ACCURACY"}
@@ -110,8 +115,14 @@ def import_openvino() -> Any:
 
 
 def parts() -> tuple[str, ...]:
-    """Return OpenVINO's devices here, for example ("CPU", "GPU"). Raises ProviderError when it is not installed."""
-    return tuple(_core(import_openvino()).available_devices)
+    """Return OpenVINO's devices here, for example ("CPU", "GPU", "CPU:BF16"), the last with an arithmetic of its own.
+
+    Raises ProviderError when it is not installed.
+    """
+    core = _core(import_openvino())
+    found = tuple(core.available_devices)
+    half = PROCESSOR in found and BFLOAT16 in core.get_property(PROCESSOR, "OPTIMIZATION_CAPABILITIES")
+    return (*found, f"{PROCESSOR}:{BFLOAT16}") if half else found
 
 
 def require_openvino(part: str = PROCESSOR) -> None:
@@ -136,25 +147,25 @@ def device(part: str) -> Device:
 
 def _load(openvino: Any, graph: GraphFile, part: str, settings: Mapping[str, Any]) -> Any:
     """Return the compiled graph: the kept one, or a new one, which is kept where that is possible."""
-    core = _core(openvino)
-    abilities = core.get_property(part, "OPTIMIZATION_CAPABILITIES")
+    core, processor = _core(openvino), part.partition(":")[0]
+    abilities = core.get_property(processor, "OPTIMIZATION_CAPABILITIES")
     if not graph.sha256 or KEEPS not in abilities:
-        return core.compile_model(core.read_model(graph.path), part, settings)
+        return core.compile_model(core.read_model(graph.path), processor, settings)
     made = []
 
     def build(folder: Path) -> None:
-        made.append(core.compile_model(core.read_model(graph.path), part, settings))
+        made.append(core.compile_model(core.read_model(graph.path), processor, settings))
         (folder / BLOB).write_bytes(made[0].export_model().getbuffer())
 
-    architecture = " ".join([core.get_property(part, "FULL_DEVICE_NAME"), *sorted(set(abilities) - {KEEPS})])
+    architecture = " ".join([core.get_property(processor, "FULL_DEVICE_NAME"), *sorted(set(abilities) - {KEEPS})])
     with engine_folder(_key(openvino, graph, part, architecture), engine_places(graph), build, slow=False) as engine:
-        return made[0] if made else _read(openvino, engine.folder / BLOB, part, settings)
+        return made[0] if made else _read(openvino, engine.folder / BLOB, processor, settings)
 
 
 def _key(openvino: Any, graph: GraphFile, part: str, architecture: str) -> EngineKey:
     return EngineKey(
         graph=graph.path.name,
-        provider=f"{NAME}-{part.lower()}",
+        provider=f"{NAME}-{part.lower().replace(':', '-')}",
         sha256=graph.sha256,
         precision=graph.precision,
         shapes=describe_shapes(graph.shapes),
@@ -163,12 +174,12 @@ def _key(openvino: Any, graph: GraphFile, part: str, architecture: str) -> Engin
     )
 
 
-def _read(openvino: Any, blob: Path, part: str, settings: Mapping[str, Any]) -> Any:
+def _read(openvino: Any, blob: Path, processor: str, settings: Mapping[str, Any]) -> Any:
     """Return the compiled graph in the file `blob`. OpenVINO owns the memory, as the weights stay in it."""
     tensor = openvino.Tensor(openvino.Type.u8, [blob.stat().st_size])
     with blob.open("rb") as file:
         file.readinto(tensor.data)
-    return _core(openvino).import_model(tensor, part, settings)
+    return _core(openvino).import_model(tensor, processor, settings)
 
 
 @functools.cache

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from benchmarks.compare import EQUAL_DB, Plan, _Round, compare, judge, psnr, write_inputs
 from benchmarks.errors import BenchError
+from benchmarks.exported import numbered
 from benchmarks.figures import WarmUp
 from benchmarks.peer_process import OURS, PEERS, Painted, PeerError
 from benchmarks.stages import Setting
@@ -146,6 +148,15 @@ def test_a_part_that_is_missing_is_named(tmp_path: Path):
     (tmp_path / "encoder").mkdir()
     with pytest.raises(BenchError, match=r"hold no unet/; expected encoder/, unet/, vae/, scheduler/"):
         gathered(tmp_path, tmp_path / "links")
+
+
+def test_concepts_of_checkpoints_are_numbered(tmp_path: Path):
+    file = tmp_path / "conditioning.safetensors"
+    assert numbered(file) == ()
+    save_file({"bos": np.zeros(8, np.float32)}, file)
+    assert numbered(file) == ()
+    save_file({"concepts": np.zeros((3, 7, 8), np.float32)}, file)
+    assert numbered(file) == ("concept 0", "concept 1", "concept 2")
 
 
 def test_weights_without_torch_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -26,6 +26,7 @@ from tests.runtime.fake_gpu import inputs, write_graph
 
 SOUNDS = Path(__file__).parent.parent / "sounds"
 LEAST_PSNR = 50.0  # dB
+LEAST_HALF_PSNR = 40.0  # dB, in bfloat16
 CLOSE = 1e-4  # of float32 results of one graph
 STARTS = {"features": (1, 198, 80), "sample": (1, 12, 16, 16), "noise": (1, 12, 16, 16), "latents": (1, 12, 16, 16)}
 
@@ -82,6 +83,18 @@ def test_the_picture_of_a_word_is_the_same(lumia: Path) -> None:
 
 def test_a_bundle_says_that_openvino_plays_it(lumia: Path) -> None:
     assert open_instrument(lumia, device="openvino:CPU").models.provider == "OpenVINO CPU"
+
+
+@pytest.mark.skipif("CPU:BF16" not in openvino.parts(), reason="this processor has no bfloat16")
+def test_bfloat16_gives_nearly_the_same_picture_and_keeps_graphs_of_its_own(lumia: Path) -> None:
+    clip = read_clip(SOUNDS / "penguin.wav")
+    players = [open_instrument(lumia, device=one) for one in ("openvino:cpu:bf16", "openvino")]
+    assert [one.models.provider for one in players] == ["OpenVINO CPU bfloat16", "OpenVINO CPU"]
+    found, expected = (render_picture(one, clip) for one in players)
+    assert LEAST_HALF_PSNR < psnr(found, expected) < float("inf")
+    again = open_instrument(lumia, device="openvino:cpu:bf16")
+    assert again.models.provider == "OpenVINO CPU bfloat16"
+    np.testing.assert_array_equal(render_picture(again, clip), found)
 
 
 def test_open_axes_may_change_and_change_back(tmp_path: Path) -> None:
@@ -153,12 +166,24 @@ def test_a_part_that_is_not_here_is_refused_with_those_that_are(monkeypatch: pyt
     require_openvino("GPU.1")
     with pytest.raises(ProviderError, match=r"OpenVINO has no 'NPU' here; it has CPU, GPU\.0, GPU\.1$"):
         check_device("openvino:npu")
+    with pytest.raises(ProviderError, match=r"OpenVINO has no 'CPU:BF16' here; it has CPU, "):
+        check_device("openvino:cpu:bf16")
+
+
+@pytest.mark.parametrize(("abilities", "found"), [(["FP32", "BF16"], ("CPU", "CPU:BF16")), (["FP32"], ("CPU",))])
+def test_bfloat16_is_there_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, abilities: list[str], found: tuple[str, ...]
+) -> None:
+    core = SimpleNamespace(available_devices=["CPU"], get_property=lambda *_: abilities)
+    monkeypatch.setattr(openvino, "_core", lambda _: core)
+    assert openvino.parts() == found
 
 
 def test_arithmetic_stays_what_the_bundle_says() -> None:
     plain, half = (GraphFile(Path("denoiser.onnx"), precision=name) for name in ("float32", "float16"))
     for graph, part in ((plain, "CPU"), (half, "CPU"), (plain, "GPU")):
         assert settings_for(graph, 1, part)["INFERENCE_PRECISION_HINT"] == "f32"
+    assert settings_for(plain, 1, "CPU:BF16") == settings_for(plain, 1, "CPU") | {"INFERENCE_PRECISION_HINT": "bf16"}
     assert settings_for(half, 1, "GPU") == {"PERFORMANCE_HINT": "LATENCY", "EXECUTION_MODE_HINT": "ACCURACY"}
 
 
