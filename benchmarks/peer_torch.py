@@ -4,9 +4,10 @@
     python -m benchmarks.peer_torch --compile   # torch.compile
 
 As their documentation has it: inference mode, one thread per core, channels-last for the UNet and the autoencoder
-(diffusers, "Accelerate inference"), float16 and TF32 on a card, bfloat16 where Clavilux plays in that. Compiled: encoder, UNet and the autoencoder's decoder
-by torch.compile, with weights frozen into the graph on a CPU (PyTorch, "torch.compile on CPU"), and "max-autotune"
-without CUDA graphs on a card. The pipeline is diffusers' own, with the prompt given as embeddings, without guidance.
+(diffusers, "Accelerate inference"), float16 and TF32 on a card, bfloat16 where Clavilux plays in that. Compiled:
+encoder, UNet and the autoencoder's decoder by torch.compile, with weights frozen into the graph on a CPU (PyTorch,
+"torch.compile on CPU"), and "max-autotune" without CUDA graphs on a card. The pipeline is diffusers' own, with the
+prompt given as embeddings, without guidance.
 """
 
 import json
