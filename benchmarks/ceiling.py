@@ -34,7 +34,8 @@ REPEATS = 5  # the best counts: a ceiling is what can be reached
 DRAWN = 1_000_003  # different numbers in a matrix; a prime, so that its rows differ
 FACTOR = "factor"  # input of a graph of products
 GIGA = 1e9
-PROCESSORS = ("cpu", "openvino", "openvino:cpu")  # devices whose memory is the host's
+HALF = "openvino:cpu:bf16"  # which computes float32 graphs in bfloat16
+PROCESSORS = ("cpu", "openvino", "openvino:cpu", HALF)  # devices whose memory is the host's
 COPIED = 2**26  # bytes, by each copy
 STAGES = {AUDIO_ENCODER: "encode", DENOISER: "denoise", DECODER: "decode"}
 
@@ -73,9 +74,10 @@ def measure_ceiling(device: str, threads: int, arithmetic: str = "float32") -> C
         throughput = max(throughput, 2 * products * side**3 / seconds / GIGA)
         if seconds >= LONG_ENOUGH:
             break
-    copies = device.lower() in PROCESSORS
+    device = device.lower()
+    copies = device in PROCESSORS
     bandwidth = _copying(threads or os.cpu_count() or 1) if copies else _streaming(device, threads, kind)
-    return Ceiling(_four_digits(throughput), _four_digits(bandwidth), kind)
+    return Ceiling(_four_digits(throughput), _four_digits(bandwidth), "bfloat16" if device == HALF else kind)
 
 
 def _four_digits(value: float) -> float:

@@ -10,6 +10,7 @@ from onnx import TensorProto, helper
 from benchmarks.ceiling import FACTOR, WEIGHTS, Ceiling, fastest, measure_ceiling, product_graph, reached, works
 from benchmarks.errors import BenchError
 from benchmarks.operations import Work, count, multiply_adds
+from runtime import openvino
 from runtime.bundle import Bundle
 from runtime.provider import open_session
 
@@ -97,11 +98,19 @@ def test_more_products_than_weights_go_round(tmp_path: Path):
     assert work.megabytes == pytest.approx((WEIGHTS * 16 * 16 + 16 + 2) * 4 / 1e6)
 
 
-def test_a_machine_has_a_ceiling(monkeypatch: pytest.MonkeyPatch):
+HALF = pytest.param(
+    "openvino:CPU:BF16",
+    "bfloat16",
+    marks=pytest.mark.skipif("CPU:BF16" not in openvino.parts(), reason="this processor has no bfloat16"),
+)
+
+
+@pytest.mark.parametrize(("device", "arithmetic"), [("cpu", "float32"), HALF])
+def test_a_machine_has_a_ceiling(monkeypatch: pytest.MonkeyPatch, device: str, arithmetic: str):
     monkeypatch.setattr("benchmarks.ceiling.SIDES", (16,))
     monkeypatch.setattr("benchmarks.ceiling.COPIED", 1024)
-    found = measure_ceiling("cpu", 1)
-    assert found.arithmetic == "float32"
+    found = measure_ceiling(device, 1)
+    assert found.arithmetic == arithmetic
     assert found.gigaflops > 0
 
 

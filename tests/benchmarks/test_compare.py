@@ -12,6 +12,8 @@ from benchmarks.errors import BenchError
 from benchmarks.exported import numbered
 from benchmarks.figures import WarmUp
 from benchmarks.peer_process import OURS, PEERS, Painted, PeerError
+from benchmarks.peer_torch import Torch
+from benchmarks.peer_worker import Job
 from benchmarks.stages import Setting
 from benchmarks.weights import PARTS, Wanted, Weights, gathered, given
 from runtime.bundle import Bundle
@@ -88,6 +90,17 @@ def test_torch_paints_the_picture_that_clavilux_paints(tiny_checkpoints: Path, t
     assert one.ratio.value > 0
     assert set(found.loaded) == {"Clavilux", "PyTorch eager"}
     assert "--peer-python optimum=PEER/bin/python" in found.failed["optimum, ONNX Runtime"]
+
+
+@pytest.mark.parametrize(("device", "notes"), [("cpu", ()), ("openvino", ()), ("openvino:CPU:BF16", ("bfloat16",))])
+def test_torch_takes_the_arithmetic_of_clavilux(
+    tiny_checkpoints: Path, tiny_bundle: Path, device: str, notes: tuple[str, ...]
+):
+    peer = Torch()
+    peer.load(Job(tiny_checkpoints, tiny_bundle, device, 1))
+    assert peer.notes[1:] == notes
+    weights = {weight.dtype for weight in peer._pipeline.unet.parameters()}
+    assert {str(dtype) for dtype in weights} == {"torch.bfloat16" if notes else "torch.float32"}
 
 
 class Dying:
