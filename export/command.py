@@ -1,10 +1,12 @@
 """`clavilux export`: checkpoints in Hugging Face format become a bundle, and a table proves that it equals them."""
 
 import argparse
+import json
 import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +33,7 @@ SPACINGS = ("trailing", "leading")
 PARTS = ("unet", "scheduler", "vae")
 LAYOUTS = ("diffusers",)
 NOTHING_TO_COMPILE = "cpu"
+REFERENCE_WINDOW = 60_000  # samples: 3.75 s
 CLASSIC_SCALE = 7.5  # what diffusers' pipelines guide by, and so the reference
 
 EXAMPLES = """\
@@ -88,9 +91,9 @@ def _add_shape(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--size", type=_size, default=(512, 512), metavar="H[xW]", help="of the pictures, pixels (512)")
     group.add_argument("--sizes", type=_sizes, metavar="LOW-HIGH", help="sides that can be chosen while it plays")
     group.add_argument("--batch", type=_count, default=1, metavar="N", help="pictures at once, at most (1)")
-    group.add_argument("--window", type=_samples, default=60_000, metavar="S", help="seconds it listens to (3.75)")
+    group.add_argument("--window", type=_samples, metavar="S", help="seconds it listens to (as trained, or 3.75)")
     group.add_argument("--hop", type=_samples, default=3200, metavar="S", help="seconds between two listenings (0.2)")
-    group.add_argument("--lead-in", choices=LEAD_INS, default=LEAD_INS[0], help="what it met before a sound (nothing)")
+    group.add_argument("--lead-in", choices=LEAD_INS, help="what it met before a sound (as trained, or nothing)")
     group.add_argument(
         "--concepts", type=_names, default=(), metavar="A,B", help="names of the conditioning's concepts"
     )
@@ -200,12 +203,13 @@ def options_from(arguments: argparse.Namespace) -> "Options":
     """Return the options that the arguments choose."""
     from export.plan import Options
 
+    window, lead_in = trained_to_hear(arguments.encoder)
     return Options(
         name=arguments.name or arguments.out.resolve().name,
         licence=arguments.licence,
-        window_samples=arguments.window,
+        window_samples=window if arguments.window is None else arguments.window,
         hop_samples=arguments.hop,
-        lead_in=arguments.lead_in,
+        lead_in=arguments.lead_in or lead_in,
         picture=arguments.size,
         storage=arguments.storage,
         arithmetic=arguments.precision,
@@ -221,6 +225,14 @@ def options_from(arguments: argparse.Namespace) -> "Options":
         concepts=arguments.concepts,
         overwrite=arguments.overwrite,
     )
+
+
+def trained_to_hear(encoder: str) -> tuple[int, str]:
+    """Return window (samples) and lead-in of an encoder in a folder of `clavilux train`; else the reference's."""
+    with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
+        found = json.loads(Path(encoder, "preprocessor_config.json").read_text(encoding="utf-8"))
+        return round(found["window_seconds"] * SAMPLE_RATE), LEAD_INS[LEAD_INS.index(found["lead_in"])]
+    return REFERENCE_WINDOW, LEAD_INS[0]
 
 
 def _size(text: str) -> tuple[int, int]:

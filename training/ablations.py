@@ -21,8 +21,9 @@ from runtime.errors import ClaviluxError
 from training.captioned import DataOptions
 from training.excerpts import Placing
 from training.pretrained import Scratch
+from training.standalone import command
 from training.two_stream_options import Start, TrainOptions
-from training.two_stream_record import refuse_others, told, write_json
+from training.two_stream_record import METRICS, RECORD, is_record, refuse_others, told, write_json
 from training.two_stream_run import run_training
 from training.two_stream_trainer import Schedule
 
@@ -76,32 +77,43 @@ VARIATIONS = (
 
 
 def run_ablations(base: TrainOptions, names: Sequence[str], say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Train what is not finished yet below base.out, and return a row for each variation that is.
+    """Train those of `names` (none: all) that are not finished below base.out; return a row for each that is.
 
-    Raises ClaviluxError for a name that is none of VARIATIONS, and for what `run_training` refuses.
+    Raises ClaviluxError for a name that is none of VARIATIONS, for a finished one that was made with another base, and
+    for what `run_training` refuses.
     """
     known = {one.name: one for one in VARIATIONS}
     if unknown := [name for name in names if name not in known]:
         raise ClaviluxError(f"no variation {unknown[0]!r}; expected {', '.join(known)}")
+    for one in finished(base.out):
+        made = {"options": told(one.change(replace(base, out=base.out / one.name)))}
+        refuse_others(base.out / one.name / RECORD, made, ("options",))
     rows: list[dict[str, Any]] = []
     for name in names or known:
-        rows.append(_row(known[name], base, say))
+        if known[name] not in finished(base.out):
+            _train(known[name], base, say)
+        rows = [_row(one, base.out / one.name) for one in finished(base.out)]
         write_json(base.out / "ablations.json", rows)
         (base.out / "ablations.md").write_text(markdown(rows, base), encoding="utf-8")
     return rows
 
 
-def _row(variation: Variation, base: TrainOptions, say: Callable[[str], None]) -> dict[str, Any]:
+def finished(out: Path) -> list[Variation]:
+    """Return the variations that have their figures below `out`, in the table's order."""
+    folders = {one: out / one.name for one in VARIATIONS}
+    return [one for one, folder in folders.items() if is_record(folder / RECORD) and (folder / METRICS).exists()]
+
+
+def _train(variation: Variation, base: TrainOptions, say: Callable[[str], None]) -> None:
     out = base.out / variation.name
-    options = variation.change(replace(base, out=out))
-    if (out / "metrics.json").exists():
-        refuse_others(out / "training.json", {"options": told(options)}, ("options",))
-    if not (out / "metrics.json").exists():
-        say(f"{variation.name}: {variation.what}")
-        began = time.monotonic()
-        run_training(options, lambda line: say(f"{variation.name}: {line}"))
-        write_json(out / "seconds.json", time.monotonic() - began)
-    figures = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    say(f"{variation.name}: {variation.what}")
+    began = time.monotonic()
+    run_training(variation.change(replace(base, out=out)), lambda line: say(f"{variation.name}: {line}"))
+    write_json(out / "seconds.json", time.monotonic() - began)
+
+
+def _row(variation: Variation, out: Path) -> dict[str, Any]:
+    figures = json.loads((out / METRICS).read_text(encoding="utf-8"))
     if not all(test in figures for test in TESTS):
         raise ClaviluxError(f"{out} was measured without test clips; expected some in the manifest, with split test")
     seconds = json.loads((out / "seconds.json").read_text()) if (out / "seconds.json").exists() else None
@@ -177,21 +189,17 @@ def base_options(arguments: argparse.Namespace) -> TrainOptions:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 after one line about a mistake."""
+    """Run the command; return 0. Raises ClaviluxError for a mistake."""
     began = time.monotonic()
 
     def say(line: str) -> None:
         print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr)
 
     arguments = parser().parse_args(words)
-    try:
-        run_ablations(base_options(arguments), [name for name in arguments.only.split(",") if name], say)
-    except ClaviluxError as error:
-        print(f"ablations: {error}", file=sys.stderr)
-        return 2
+    run_ablations(base_options(arguments), [name for name in arguments.only.split(",") if name], say)
     print((arguments.out / "ablations.md").read_text(encoding="utf-8"))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("ablations", main))

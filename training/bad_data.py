@@ -14,14 +14,13 @@ import numpy as np
 import soundfile
 
 from runtime.errors import SoundError
-from training.captioned import Captioned, DataError, Example, is_file
-from training.excerpts import CHECK_FRAMES, SHORTEST_SAMPLES, Sound, length, open_sound
+from training.captioned import Captioned, DataError, Example, is_file, is_folder
+from training.excerpts import CHECK_FRAMES, LOUDEST, SHORTEST_SAMPLES, Sound, bytes_missing, length, open_sound
 
 CHECKED = "checked.json"
 SKIPPED = "skipped.jsonl"
 ON_BAD = ("skip", "refuse")
 MILLISECONDS = 1000
-LOUDEST = 1e9  # of a sample: float32 holds the log-mel powers of a thousand times as much
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,8 @@ class Policy:
 def find_fault(example: Example, policy: Policy) -> Fault | None:
     """Return what is wrong with a clip, or None."""
     if not example.caption:
-        return Fault(example.name, "empty caption", "has an empty caption; expected words")
+        where = f" (manifest line {example.line})" if example.line else ""
+        return Fault(example.name, "empty caption", f"has an empty caption{where}; expected words")
     try:
         return _sound_fault(example.name, example.read(), policy)
     except (SoundError, DataError) as error:
@@ -53,10 +53,13 @@ def find_fault(example: Example, policy: Policy) -> Fault | None:
 
 def _sound_fault(name: str, sound: Sound, policy: Policy) -> Fault | None:
     if isinstance(sound, Path) and not is_file(sound):
-        return Fault(name, "unreadable", "is not there; expected a sound file")
+        found = "is a folder" if is_folder(sound) else "is not there"
+        return Fault(name, "unreadable", f"{found}; expected a sound file")
     with open_sound(sound) as file:
         if policy.expect_rate is not None and file.samplerate != policy.expect_rate:
             return Fault(name, "wrong rate", f"has {file.samplerate} Hz; expected {policy.expect_rate}")
+        if missing := bytes_missing(sound):
+            return Fault(name, "unreadable", f"breaks off, {missing} bytes are missing; expected a whole file")
         samples = length(file)
         if samples < SHORTEST_SAMPLES:
             milliseconds = MILLISECONDS * samples / 16_000

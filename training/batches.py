@@ -55,7 +55,8 @@ def still_readable(example: Example) -> Iterator[None]:
     try:
         yield
     except SoundError as error:
-        raise SoundError(f"{example.name} cannot be read any more ({error}); it could when it was checked") from error
+        changed = f"{example.name} cannot be read any more ({error})"
+        raise SoundError(f"{changed}; it changed since it was checked: run again with --restart") from error
 
 
 class Order(Sampler[tuple[int, int]]):

@@ -12,8 +12,8 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class Example:
     caption: str  # "" when there is none
     sound: Path | Row | bytes
     split: str = ""  # one of SPLITS
+    line: int = field(default=0, compare=False)  # of the manifest; 0 for what has none
 
     def read(self) -> Sound:
         """Return the sound as `training.excerpts` takes it. Raises DataError when a row holds none."""
@@ -109,11 +110,18 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
 
 def open_captioned(options: DataOptions) -> Captioned:
     """Open a folder or a whole `datasets` set. Raises DataError, naming what is missing."""
-    if (options.folder is None) == (options.dataset is None):
-        raise DataError("give a folder with a manifest or --dataset, one of the two")
+    check_place(options)
     if options.folder is not None:
         return read_folder(options.folder, options)
     return read_dataset(options)
+
+
+def check_place(options: DataOptions) -> None:
+    """Raise DataError unless the data lie in one place, from which they can be read as the options say."""
+    if (options.folder is None) == (options.dataset is None):
+        raise DataError("give a folder with a manifest (--data) or a --dataset, one of the two")
+    if options.streaming and options.folder is not None:
+        raise DataError("--streaming reads a --dataset; a folder is read as it is, without --streaming")
 
 
 def read_folder(folder: Path, options: DataOptions) -> Captioned:
@@ -125,11 +133,13 @@ def read_folder(folder: Path, options: DataOptions) -> Captioned:
         text = manifest.read_text(encoding="utf-8-sig")
     except ValueError as error:
         raise DataError(f"{manifest} is not text in UTF-8; expected a line per clip: audio, caption") from error
-    lines = _json_lines(manifest, text) if manifest.suffix == ".jsonl" else _csv_lines(manifest, text)
-    found = list(lines)
+    rows = manifest.suffix == ".csv"
+    found = list(_csv_lines(manifest, text, options.audio_column) if rows else _json_lines(manifest, text))
+    if not found:
+        raise DataError(f"{manifest} holds no line; expected one per clip: audio, caption")
     examples = [_manifest_example(manifest, number, line, options) for number, line in found]
     columns = {str(name): None for _, line in found for name in line}
-    if found and options.caption_column not in columns:
+    if options.caption_column not in columns:
         raise DataError(f"{manifest} has no column {options.caption_column!r}; found {', '.join(columns)}")
     digest = hashlib.sha256(text.encode())
     for one in examples:
@@ -149,23 +159,33 @@ def _json_lines(manifest: Path, text: str) -> Iterator[tuple[int, dict[str, Any]
             yield number, found
 
 
-def _csv_lines(manifest: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(io.StringIO(text))
+def _csv_lines(manifest: Path, text: str, audio: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
+        if audio not in (names := reader.fieldnames or [audio]):
+            told = ", ".join(map(repr, names))
+            raise DataError(f"{manifest} has no column {audio!r}; found {told}; expected names with commas between")
         for found in reader:
+            if rest := found.pop(None, None):
+                cells = f"{len(names) + len(rest)} cells, the first line {len(names)}"
+                raise DataError(f"{manifest} line {reader.line_num} has {cells}; put a caption with commas in quotes")
             yield reader.line_num, found
     except csv.Error as error:
-        raise DataError(f"{manifest} line {reader.line_num + 1} is not CSV ({error}); expected columns") from error
+        raise DataError(
+            f"{manifest} line {reader.line_num + 1} is not CSV ({error}); expected columns, and quotes that close"
+        ) from error
 
 
 def _manifest_example(manifest: Path, number: int, line: dict[str, Any], options: DataOptions) -> Example:
-    audio, split = line.get("audio"), line.get("split") or ""
+    audio, split = line.get(options.audio_column), line.get("split") or ""
     if not isinstance(audio, str) or not audio:
-        raise DataError(f"{manifest} line {number} has no audio; expected a path relative to the manifest")
+        raise DataError(
+            f"{manifest} line {number} has no {options.audio_column}; expected a path relative to the manifest"
+        )
     if split not in SPLITS:
         raise DataError(f"{manifest} line {number} has the split {split!r}; expected train or test")
     caption = caption_of(line.get(options.caption_column), labels=options.labels)
-    return Example(audio, caption, manifest.parent / audio, split)
+    return Example(audio if audio.isprintable() else repr(audio), caption, manifest.parent / audio, split, number)
 
 
 def _state(sound: object) -> bytes:
@@ -175,8 +195,17 @@ def _state(sound: object) -> bytes:
 
 def is_file(path: Path) -> bool:
     """Return whether a file is there and may be looked at: false for names that no file can have, too."""
+    return _holds(path.is_file)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a folder is there and may be looked at."""
+    return _holds(path.is_dir)
+
+
+def _holds(look: Callable[[], bool]) -> bool:
     try:
-        return path.is_file()
+        return look()
     except OSError:
         return False
 

@@ -19,6 +19,7 @@ change of R@1 comes with a 95 % interval by bootstrap over clips.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -39,6 +40,7 @@ from training.concepts import NAMES
 from training.dataset import Batch
 from training.evaluate import FIVE, VOICES, WHOLE, in_succession
 from training.features import MEL_BINS, PADDED_FRAMES, STRIDE, WINDOW_FRAMES, log_mel
+from training.standalone import command
 from training.targets import similarities
 
 LEAD_WINDOWS = 2  # of sound before the window, silence mostly: what a stream has heard, and is normalised by
@@ -202,7 +204,7 @@ def parsed(text: str) -> list[Chunks]:
 def main(words: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("work", type=Path, help="the folder that training.lumia worked in; only read")
+    parser.add_argument("work", type=Path, metavar="DIR", help="the folder that training.lumia worked in; only read")
     parser.add_argument("--encoder", type=Path, help="folder or checkpoint of the ear (DIR/encoder)")
     parser.add_argument("--chunks", default=USUAL, help=f"frames x earlier chunks ({USUAL})")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="hear every N-th clip only")
@@ -211,6 +213,8 @@ def main(words: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(words)
     if asked.fine_tune and not asked.out:
         parser.error("--fine-tune needs --out")
+    if asked.every < 1 or asked.fine_tune < 0:
+        raise ClaviluxError(f"--every is {asked.every}, --fine-tune {asked.fine_tune}; expected 1 or more, 0 or more")
     chunks = parsed(asked.chunks)
     torch.set_num_threads(1)
     if asked.fine_tune:
@@ -236,4 +240,4 @@ def report(model: Wav2Vec2BertModel, work: Path, chunks: Sequence[Chunks], every
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command("chunked_retrieval", main))

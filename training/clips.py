@@ -84,7 +84,7 @@ def join_parts(folder: Path) -> Path:
 def read_clips(folder: Path, split: Split) -> list[Clip]:
     """Return the clips of one side of the split, in the manifest's order.
 
-    Raises ClaviluxError when the folder has no manifest.
+    Raises ClaviluxError when the folder has no manifest, another one than `join_parts` writes, or lacks a clip.
     """
     return list(_clips(folder, split))
 
@@ -93,11 +93,17 @@ def _clips(folder: Path, split: Split) -> Iterator[Clip]:
     manifest = folder / MANIFEST
     if not manifest.exists():
         raise ClaviluxError(f"{folder} has no {MANIFEST}; make it with `python -m training.build_data {folder}`")
-    for line in map(json.loads, manifest.read_text().splitlines()):
-        if line["split"] == split:
-            sound, _ = soundfile.read(folder / line["audio"], dtype="float32")
-            origin = Origin(line["voice"], line["source"], line["licence"], line["credit"])
-            yield Clip(sound, line["concept"], origin, line["text"])
+    for number, text in enumerate(manifest.read_text().splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            if line["split"] == split:
+                sound, _ = soundfile.read(folder / line["audio"], dtype="float32")
+                origin = Origin(line["voice"], line["source"], line["licence"], line["credit"])
+                yield Clip(sound, line["concept"], origin, line["text"])
+        except (ValueError, KeyError, TypeError, soundfile.LibsndfileError) as error:
+            what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used ({error})"
+            made = "expected a set that training.build_data made"
+            raise ClaviluxError(f"{manifest} line {number} {what}; {made}") from error
 
 
 def of_engine(clips: Sequence[Clip], *engines: str) -> list[Clip]:

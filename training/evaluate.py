@@ -1,6 +1,6 @@
 """What the bundle hears, measured on voices and recordings never trained on: whole clips, sliding windows, noise.
 
-    python -m training.evaluate runtime/bundles/lumia --work DIR    (DIR as given to training.lumia; prints the tables)
+    python -m training.evaluate runtime/bundles/lumia --work DIR    (DIR of training.lumia or training.build_data)
 
 Every clip is compared with all concepts, by mean cosine over the tokens; idle is no candidate. R@1: the right one is
 the nearest; R@5: it is among the nearest five. Chance is 1 and 5 in the number of concepts. The measured encoder is the
@@ -9,6 +9,7 @@ bundle's own ONNX graph.
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +21,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor
 
+from runtime.bundle import Bundle
 from runtime.errors import ClaviluxError
 from training import measuring_sets
 from training.clips import SAMPLE_RATE, Clip, of_engine, read_clips
 from training.concepts import NAMES
 from training.features import windows
+from training.standalone import command
 from training.targets import similarities
 
 WHOLE = 3200  # samples of silence after a whole clip: 0.2 s
@@ -172,10 +175,17 @@ def longest_run(row: Sequence[bool]) -> tuple[int, int]:
 
 
 def measure(bundle: Path, work: Path) -> Report:
-    """Return the report of a bundle on the held-out clips that `training.build_data` left in `work`."""
+    """Return the report of a bundle on the held-out clips that `training.build_data` left in `work`.
+
+    Raises ClaviluxError when the bundle has other concepts, or the clips are other ones.
+    """
+    listener = Listener(bundle_encoder(bundle), concept_table(bundle))
     clips = read_clips(work, "test")
     speech = [clip for clip in of_engine(clips, *VOICES) if clip.label]
-    listener = Listener(bundle_encoder(bundle), concept_table(bundle))
+    if unknown := {clip.label for clip in clips} - {"", *NAMES}:
+        raise ClaviluxError(f"{work} has the concept {min(unknown)!r}, which this version does not know; build it anew")
+    if not speech:
+        raise ClaviluxError(f"{work} has no voices to test with; expected a set that training.build_data made")
     scores = hearing(listener, speech, of_engine(clips, *RENDERED), work)
     moments, delays, stays = sliding(listener, speech[::SLIDING_CLIPS])
     delay = (float(np.median(delays)), float(np.quantile(delays, 0.9)))
@@ -215,10 +225,13 @@ def confusions(listener: Listener, clips: Sequence[Clip]) -> list[str]:
 def main() -> None:
     """Print the tables of a bundle."""
     parser = argparse.ArgumentParser(description="What a bundle hears, on voices and recordings never trained on.")
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="the folder that training.lumia worked in")
-    parser.add_argument("--json", type=Path, help="file to write the figures to as well")
+    parser.add_argument("bundle", type=Path, help="folder of the bundle, with the concepts of this version")
+    parser.add_argument("--work", type=Path, required=True, help="folder of training.lumia or training.build_data")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well, in full")
     options = parser.parse_args()
+    Bundle.open(options.bundle)
+    if options.json and not options.json.parent.is_dir():
+        raise ClaviluxError(f"--json is {options.json}, but there is no folder {options.json.parent}")
     report = measure(options.bundle, options.work)
     if options.json:
         options.json.write_text(json.dumps(asdict(report), indent=1))
@@ -226,4 +239,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command("evaluate", main))

@@ -7,6 +7,8 @@ normalised by themselves, as the instrument does when it slides. Formats are tho
 
 import io
 import math
+import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +24,13 @@ from training.features import VARIANCE_FLOOR, log_mel
 from training.pretrained import Window
 
 LONGEST_SECONDS = 30  # of a clip that its statistics are taken from
-SHORTEST_SAMPLES = FRAME_LENGTH + FRAME_STEP  # two frames: fewer have no variance
+LEAST_FRAMES = 2  # fewer have no variance
+SHORTEST_SAMPLES = FRAME_LENGTH + (LEAST_FRAMES - 1) * FRAME_STEP
 LEAST_HEARD = 6400  # samples of a clip in a partial window, at least: 0.4 s
 CHECK_FRAMES = 1 << 20  # of a file, looked at together
+LOUDEST = 1e9  # of a sample: float32 holds the log-mel powers of a thousand times as much
+STREAMED = 0x7FFF_F000  # bytes and more: what those write as a WAV's length who do not know it yet
+WAV_HEADER = 44  # bytes, which some writers count as sound
 
 Sound = Path | bytes
 """A file, or what is in one."""
@@ -57,6 +63,21 @@ def open_sound(sound: Sound) -> soundfile.SoundFile:
         raise SoundError(error.error_string.strip().rstrip(".")) from error
 
 
+def bytes_missing(sound: Sound) -> int:
+    """Return how many bytes a WAV's header promises beyond the file's end, where libsndfile only shortens the sound."""
+    with io.BytesIO(sound) if isinstance(sound, bytes) else sound.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        riff, _, kind = struct.unpack("<4sI4s", file.read(12).ljust(12))
+        while (riff, kind) == (b"RIFF", b"WAVE") and file.tell() + 8 <= end:
+            name, size = struct.unpack("<4sI", file.read(8))
+            if name == b"data":
+                missing = file.tell() + size - end
+                return missing if missing > WAV_HEADER and size < STREAMED else 0
+            file.seek(size + size % 2, os.SEEK_CUR)
+    return 0
+
+
 def length(file: soundfile.SoundFile) -> int:
     """Return how many samples a file has at 16 kHz, mono."""
     return int(file.frames * SAMPLE_RATE / file.samplerate)
@@ -65,7 +86,7 @@ def length(file: soundfile.SoundFile) -> int:
 def stretch(file: soundfile.SoundFile, start: int, count: int) -> NDArray[np.float32]:
     """Return up to `count` samples from sample `start` on, 16 kHz mono float32: fewer where the file ends.
 
-    Raises SoundError when the file cannot be read there.
+    Raises SoundError when the file cannot be read there, or holds what is no sound.
     """
     rate = file.samplerate
     try:
@@ -73,6 +94,8 @@ def stretch(file: soundfile.SoundFile, start: int, count: int) -> NDArray[np.flo
         raw = file.read(math.ceil(count * rate / SAMPLE_RATE), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise SoundError(error.error_string.strip().rstrip(".")) from error
+    if not np.abs(raw).max(initial=0.0) <= LOUDEST:
+        raise SoundError("it holds samples that are no numbers, or too large")
     mono = raw.mean(axis=1)
     resampled: NDArray[np.float32] = mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE)
     return resampled[:count].astype(np.float32, copy=False)
@@ -127,8 +150,10 @@ def prepared(frames: NDArray[np.float32], window: Window) -> NDArray[np.float32]
     """Return log-mel frames [T, 80], T >= 2, as the encoder takes them, float32 [frames / 2, 160].
 
     Each bin gets mean 0 and variance 1 over all T frames; then they are cut or padded with zeros to the window, and
-    pairs are laid side by side: what SeamlessM4TFeatureExtractor does.
+    pairs are laid side by side: what SeamlessM4TFeatureExtractor does. Raises SoundError for fewer frames.
     """
+    if len(frames) < LEAST_FRAMES:
+        raise SoundError(f"it has {len(frames)} frames of 10 ms; expected {LEAST_FRAMES} or more")
     exact = frames.astype(np.float64)
     clean = (exact - exact.mean(axis=0)) / np.sqrt(exact.var(axis=0, ddof=1) + VARIANCE_FLOOR)
     cut = clean[: window.frames].astype(np.float32)

@@ -7,6 +7,7 @@ Writes words.mp4, effects.mp4 and music.mp4 with sound, and of each a strip of f
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from runtime.bundle import Bundle
 from runtime.clip import Clip as Sound
+from runtime.errors import ClaviluxError
 from runtime.frame import Frame
 from runtime.instrument import open_instrument
 from runtime.render import render_frames
@@ -23,6 +26,7 @@ from runtime.video import write_video
 from training import measuring_sets
 from training.clips import SAMPLE_RATE, Clip, of_engine, read_clips
 from training.sheets import PAPER
+from training.standalone import command
 
 WORDS = (
     "owl", "castle", "rocket", "strawberry", "butterfly", "lion", "sailboat", "tulip", "penguin", "violin",
@@ -89,12 +93,15 @@ def preview(frames: Sequence[NDArray[np.uint8]], path: Path) -> None:
 def main() -> None:
     """Render the films."""
     parser = argparse.ArgumentParser(description="Render three short films of a bundle at work.")
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="the folder that training.lumia worked in")
+    parser.add_argument("bundle", type=Path, help="folder of the bundle")
+    parser.add_argument("--work", type=Path, required=True, help="folder of training.lumia or training.build_data")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     options = parser.parse_args()
+    Bundle.open(options.bundle)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, samples in scores(options.work).items():
+        if not len(samples):
+            raise ClaviluxError(f"{options.work} has no clips for {name}; expected a set of training.build_data")
         sound = Sound(samples[:, None], SAMPLE_RATE)
         frames = film(options.bundle, sound)
         write_video(options.out / f"{name}.mp4", frames, sound, FRAME_RATE)
@@ -105,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command("films", main))

@@ -15,6 +15,7 @@ monkey, but an organ may be no church, and a sea lion is no seal.
 import argparse
 import io
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from training.clips import SAMPLE_RATE, Clip, Origin, tidy
 from training.concepts import CONCEPTS, SOUNDS
 from training.debian_packages import Package, debian_package
 from training.qt_resources import read_resources
+from training.standalone import command
 
 LONGEST = 2.5  # seconds: speech beyond is left out, of sounds the loudest piece is taken
 WHOLE = 3600.0  # seconds, longer than any file
@@ -346,11 +348,8 @@ def main() -> None:
     """Read the command line and print the sets."""
     parser = argparse.ArgumentParser(description="Gather the clips for measuring, and print what they are.")
     parser.add_argument("folder", type=Path, help="data folder, which packages are fetched into")
-    try:
-        print(summary(parser.parse_args().folder))
-    except ClaviluxError as error:
-        parser.exit(2, f"{error}\n")
+    print(summary(parser.parse_args().folder))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command("measuring_sets", main))

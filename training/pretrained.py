@@ -79,7 +79,10 @@ def window_for(tokens: int, adapter: Adapter) -> Window:
 
 def pretrained_settings(where: str) -> dict[str, Any]:
     """Return the configuration of the checkpoint at `where`. Raises ClaviluxError unless it is a Wav2Vec2-BERT's."""
-    settings = read_config(where, "encoder")
+    return _of_its_type(where, read_config(where, "encoder"))
+
+
+def _of_its_type(where: str, settings: dict[str, Any]) -> dict[str, Any]:
     if settings.get("model_type") != MODEL_TYPE:
         raise ClaviluxError(f"encoder {where} is a {settings.get('model_type')!r} model; expected {MODEL_TYPE!r}")
     return settings
@@ -154,13 +157,16 @@ def from_scratch(scratch: Scratch, width: int, adapter: Adapter) -> Wav2Vec2Bert
     return trainable(Wav2Vec2BertModel(config))
 
 
+def configured_settings(where: str) -> dict[str, Any]:
+    """Return the configuration in the file or checkpoint `where`. Raises ClaviluxError as `pretrained_settings`."""
+    path = Path(where)
+    folder, name = (str(path.parent), path.name) if path.is_file() else (where, "config.json")
+    return _of_its_type(where, read_config(folder, "encoder", name))
+
+
 def from_config(where: str, width: int, adapter: Adapter) -> Wav2Vec2BertModel:
     """Return an untrained encoder of the configuration that the file or checkpoint `where` holds."""
-    path = Path(where)
-    folder = path.parent if path.is_file() else path
-    settings = read_config(
-        str(folder) if path.exists() else where, "encoder", path.name if path.is_file() else "config.json"
-    )
+    settings = configured_settings(where)
     changes = adapter.settings() | {"output_hidden_size": width, "layerdrop": 0.0}
     with converting("encoder", where):
         return trainable(Wav2Vec2BertModel(Wav2Vec2BertConfig.from_dict(settings | changes)))
@@ -174,12 +180,15 @@ def trainable(model: Wav2Vec2BertModel) -> Wav2Vec2BertModel:
     return model
 
 
-def save_encoder(model: Wav2Vec2BertModel, folder: Path) -> None:
-    """Write weights, configuration and feature extractor as `clavilux export --encoder` reads them."""
+def save_encoder(model: Wav2Vec2BertModel, folder: Path, **heard: object) -> None:
+    """Write weights, configuration and feature extractor as `clavilux export --encoder` reads them.
+
+    `heard` is what the encoder was trained to hear, window_seconds and lead_in; it is kept beside the features'.
+    """
     with quietly():
         model.save_pretrained(folder)
         SeamlessM4TFeatureExtractor(
-            feature_size=MEL_BINS, num_mel_bins=MEL_BINS, sampling_rate=SAMPLE_RATE, stride=STACK
+            feature_size=MEL_BINS, num_mel_bins=MEL_BINS, sampling_rate=SAMPLE_RATE, stride=STACK, **heard
         ).save_pretrained(folder)
 
 

@@ -7,6 +7,7 @@ not find its concept among its first five guesses.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -16,9 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from safetensors.numpy import load_file
 
+from runtime.bundle import Bundle
+from runtime.errors import ClaviluxError
 from training import evaluate
 from training.clips import Clip, of_engine, read_clips
 from training.features import windows
+from training.standalone import command
 
 SHEET_VOICE = "hibari"  # held out as a whole engine
 COLUMNS = 19
@@ -75,14 +79,17 @@ def sheet(pictures: NDArray[np.uint8], names: Sequence[str], wrong: Collection[i
 def main() -> None:
     """Draw the sheet of a bundle."""
     parser = argparse.ArgumentParser(description="Draw what a bundle paints for every concept in a held-out voice.")
-    parser.add_argument("bundle", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="the folder that training.lumia worked in")
+    parser.add_argument("bundle", type=Path, help="folder of the bundle")
+    parser.add_argument("--work", type=Path, required=True, help="folder of training.lumia or training.build_data")
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     options = parser.parse_args()
+    Bundle.open(options.bundle)
     clips = of_engine(read_clips(options.work, "test"), SHEET_VOICE)
+    if not clips:
+        raise ClaviluxError(f"{options.work} has no clips of {SHEET_VOICE}; expected a set of training.build_data")
     sheet(painted_clips(options.bundle, clips), [clip.label for clip in clips]).save(options.out)
     print(options.out)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command("sheets", main))

@@ -12,7 +12,8 @@ passed, as diffusers' pipelines pass none.
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -120,9 +121,18 @@ class ClipText:
 
     @torch.inference_mode()
     def encode(self, captions: Sequence[str]) -> Tensor:
-        """Return the last hidden states without BOS, float32 [len(captions), N, D]."""
+        """Return the last hidden states without BOS, float32 [len(captions), N, D].
+
+        Raises ClaviluxError when the tokenizer is not the text encoder's.
+        """
         tokenizer, model = self._load()
-        ids = torch.tensor([one.ids for one in tokenizer.encode_batch(list(captions))], device=self._device)
+        with tokenizing(self.places.tokenizer):
+            ids = torch.tensor([one.ids for one in tokenizer.encode_batch(list(captions))], device=self._device)
+        if int(ids.max()) >= (most := model.config.vocab_size):
+            raise ClaviluxError(
+                f"tokenizer {self.places.tokenizer} has more words than the {most} of text encoder "
+                f"{self.places.encoder}; give its own with --tokenizer"
+            )
         hidden: Tensor = model(input_ids=ids).last_hidden_state[:, 1:]
         return hidden.float().cpu()
 
@@ -130,11 +140,22 @@ class ClipText:
         if self._loaded is None:
             prepared = load_tokenizer(self.places.tokenizer)
             tokenizer = prepared.tokenizer
-            tokenizer.enable_truncation(self.tokens + 1)
-            padding = tokenizer.token_to_id(prepared.padding)
-            tokenizer.enable_padding(length=self.tokens + 1, pad_id=padding, pad_token=prepared.padding)
+            with tokenizing(self.places.tokenizer):
+                tokenizer.enable_truncation(self.tokens + 1)
+                padding = tokenizer.token_to_id(prepared.padding)
+                tokenizer.enable_padding(length=self.tokens + 1, pad_id=padding, pad_token=prepared.padding)
             self._loaded = tokenizer, load_text_encoder(self.places.encoder).to(self._device)
         return self._loaded
+
+
+@contextmanager
+def tokenizing(where: Where) -> Iterator[None]:
+    """Turn what a tokenizer raises that is not CLIP's into one line."""
+    try:
+        yield
+    except Exception as error:  # tokenizers, written in Rust, raises no other kind
+        line = f"tokenizer {where} cannot take captions ({error})"
+        raise ClaviluxError(f"{line}; expected the text encoder's own: name it with --tokenizer") from error
 
 
 def caption_key(caption: str) -> int:
@@ -147,11 +168,15 @@ class TextCache:
     """Tokens of captions, read from disk and, where they are missing, encoded and appended."""
 
     def __init__(self, folder: Path, encoder: Encoder) -> None:
-        """Open or begin the cache of `encoder` below `folder`."""
+        """Open or begin the cache of `encoder` below `folder`. Raises ClaviluxError when it cannot be written."""
         about = json.dumps(encoder.about(), sort_keys=True, default=str)
         self.folder = folder / hashlib.sha256(about.encode()).hexdigest()[:16]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "about.json").write_text(about)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "about.json").write_text(about)
+        except OSError as error:
+            line = f"text tokens cannot be written below {folder} ({error.strerror})"
+            raise ClaviluxError(f"{line}; expected a folder: choose another --cache or OUT") from error
         self.encoder = encoder
         self._shape = (encoder.tokens, encoder.width)
         self._tokens_file, self._captions_file = self.folder / "tokens.f32", self.folder / "captions.jsonl"

@@ -8,6 +8,7 @@ The second line is the same on several GPUs or nodes. Torch is imported when the
 
 import argparse
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -34,7 +35,8 @@ examples:
       the same on several GPUs or nodes
 
 The same command goes on where a stopped training was. Then: clavilux export my-bundle --encoder my-run/encoder ...
-Without further options the data pass, the loss and the numbers are those of the reference, audio2img.
+Without further options the data pass, the loss and the numbers are those of the reference, audio2img. Its encoder wants
+a GPU of 12 GB and 25 GB of disk (checkpoints of 7 GB, of which two are kept); docs/training.md works out how long.
 """
 NAME = "train"
 
@@ -43,12 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.usage = f"{parser.prog} OUT (--data FOLDER | --dataset NAME) --text CHECKPOINT [options]"
     parser.description = f"{parser.description or ''}\n\n{EXAMPLES}".strip()
-    parser.add_argument(
-        "out", type=Path, metavar="OUT", help="folder to write to; what is there already is gone on with"
-    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to; a training that is in it goes on")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="fail where there is nothing to go on from")
-    again.add_argument("--restart", action="store_true", help="remove the checkpoints that are there, and begin")
+    again.add_argument("--restart", action="store_true", help="remove OUT's checkpoints, check all clips and begin")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="text tokens and checks, for trainings to share")
     _add_data(parser.add_argument_group("data"))
     _add_models(parser.add_argument_group("models, each a folder or a hub name (owner/repository/subfolder)"))
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--data", type=Path, metavar="FOLDER", help="with manifest.jsonl or .csv: audio, caption, split")
     group.add_argument("--dataset", metavar="NAME|FOLDER", help="of the library `datasets`, instead of a folder")
-    group.add_argument("--audio-column", default="audio", metavar="NAME", help="of the dataset (audio)")
+    group.add_argument("--audio-column", default="audio", metavar="NAME", help="of dataset or manifest (audio)")
     group.add_argument("--caption-column", default="caption", metavar="NAME", help="of dataset or manifest (caption)")
     group.add_argument("--dataset-split", default="train", metavar="NAME", help="to train on (train)")
     group.add_argument("--test-split", metavar="NAME", help="of the dataset, to measure with (a share of the other)")
@@ -244,8 +244,10 @@ def summary(outcome: "Outcome", options: "TrainOptions") -> str:
         clips = ", ".join(f"{name} {one.clips} of {one.captions} captions" for name, one in outcome.metrics.items())
         parts.append(f"{columns(rows)}\n\ntested with: {clips}")
     parts.append(f"{outcome.skipped}; {outcome.steps} steps")
-    window = f"--window {outcome.window_seconds:g} --lead-in {options.placing.lead_in}"
-    parts.append(f"{outcome.encoder}\nnow: clavilux export BUNDLE --encoder {outcome.encoder} {window} --diffusion ...")
+    window = ["--window", f"{outcome.window_seconds:g}", "--lead-in", options.placing.lead_in]
+    words = ["clavilux", "export", f"{options.out}-bundle", "--encoder", str(outcome.encoder), *window]
+    diffusion = "DIFFUSION" if Path(options.text, "config.json").is_file() else options.text  # a text encoder alone
+    parts.append(f"{outcome.encoder}\nnow: {shlex.join([*words, '--diffusion', diffusion])}")
     return "\n".join(parts)
 
 

@@ -43,9 +43,15 @@ def prepare(options: TrainOptions, listening: Listening, cache: TextCache, tell:
     checked = check(data, options.cache or options.out, options.policy, tell)
     train, test = split_examples(checked.examples, options.test_share, options.schedule.seed)
     if not train:
-        raise ClaviluxError(f"all {len(test)} clips are for the test; expected some to train on")
-    encoded = cache.add(filled(listening.templates, (one.caption for one in checked.examples)))
-    tell(f"{len(train)} clips to train on, {len(test)} to test with; {encoded} captions encoded, {len(cache)} cached")
+        drawn = not any(one.split for one in test)
+        remedy = "give more, or --test-share 0" if drawn else "expected some to train on"
+        raise ClaviluxError(f"all {len(test)} clips are for the test; {remedy}")
+    captions = dict.fromkeys(filled(listening.templates, (one.caption for one in checked.examples)))
+    encoded = cache.add(captions)
+    tell(f"{len(train)} clips to train on, {len(test)} to test with")
+    tell(f"{encoded} captions encoded now, {len(captions) - encoded} taken from {cache.folder.parent}")
+    if lesson := without_contrast(train, options):
+        tell(lesson)
     counts = {"train": len(train), "test": len(test), "skipped": checked.summary(), "fingerprint": data.fingerprint}
     order = Order(len(train), listening.seed)
     return Prepared(TrainingClips(train, listening), order, _tests(test, options, listening), checked.faults, counts)
@@ -60,6 +66,16 @@ def _prepare_stream(options: TrainOptions, listening: Listening, cache: TextCach
     tell(f"a stream to train on, {len(test)} clips to test with")
     counts = {"test": len(test), "fingerprint": f"stream {options.data.dataset} {options.data.split}"}
     return Prepared(Stream(streaming, listening), None, _tests(test, options, listening), (), counts)
+
+
+def without_contrast(train: Sequence[Example], options: TrainOptions) -> str:
+    """Return why the contrast, the loss's first part, can teach nothing; "" when it can."""
+    objective = options.objective
+    if len({one.caption for one in train}) == 1:
+        return f"all {len(train)} clips to train on have one caption: the contrast teaches nothing; give other captions"
+    if options.schedule.batch == 1 and not objective.negatives and not objective.gather:
+        return "a batch of 1 has no negatives: the contrast is 0 and teaches nothing; give --batch or --negatives"
+    return ""
 
 
 def once(tell: Say) -> Say:

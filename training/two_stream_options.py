@@ -1,13 +1,14 @@
 """The options of a two-stream training; what is left alone is the reference's."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import ClaviluxError
 from training.bad_data import Policy
-from training.captioned import EVERYTHING, DataOptions
+from training.captioned import EVERYTHING, DataOptions, check_place
 from training.excerpts import REFERENCE, Placing
-from training.pretrained import Adapter, Scratch
+from training.pretrained import Adapter, Scratch, window_for
 from training.two_stream import Objective
 from training.two_stream_trainer import Schedule
 
@@ -15,6 +16,10 @@ PRETRAINED = "facebook/w2v-bert-2.0"  # what the reference began from
 RESUMES = ("auto", "must", "restart")
 PRECISIONS = ("float16", "bfloat16", "float32")
 MOST_SEED = 2**32 - 1  # that numpy takes
+MOST_STEPS = 10**9
+MANY = 10**6  # of what is kept in memory, or multiplies the loss
+TINY = 1e-12  # instead of 0 where that cannot be
+LONGEST_WINDOW = 60  # s
 REFERENCE_ADAPTER, REFERENCE_OBJECTIVE, REFERENCE_SCHEDULE, SKIP_BAD = Adapter(), Objective(), Schedule(), Policy()
 
 
@@ -58,29 +63,50 @@ class TrainOptions:
 
 
 def check_options(options: TrainOptions) -> None:
-    """Raise ClaviluxError for numbers that cannot be."""
-    schedule, objective = options.schedule, options.objective
-    for name, value, least in (
-        ("batch", schedule.batch, 1),
-        ("accumulation", schedule.accumulation, 1),
-        ("epochs", schedule.epochs, 0.001),
-        ("steps", 1 if schedule.steps is None else schedule.steps, 1),
-        ("warm-up", schedule.warmup, 0),
-        ("number of workers", schedule.workers, 0),
-        ("seed", schedule.seed, 0),
-        ("checkpoint interval", schedule.checkpoint_every, 1),
-        ("negatives", objective.negatives, 0),
-        ("weight of the regression", objective.regression, 0),
-        ("weight of the norms", objective.norms, 0),
-        ("weight of the other direction", objective.symmetric, 0),
-    ):
-        if not value >= least:
-            raise ClaviluxError(f"the {name} is {value:g}; expected {least:g} or more")
-    if schedule.seed > MOST_SEED:
-        raise ClaviluxError(f"the seed is {schedule.seed}; expected {MOST_SEED} or less")
+    """Raise ClaviluxError for what cannot be, and for what no machine has room for."""
+    for name, value, least, most in _numbers(options):
+        if not least <= value <= most:  # nor is nan
+            bound = f"{most} or less" if value > most else f"{least:g} or more"
+            raise ClaviluxError(f"{name} is {value}; expected {bound}")
     if not 0 <= options.test_share < 1:
-        raise ClaviluxError(f"the share of test clips is {options.test_share:g}; expected 0 or more, and less than 1")
-    if options.data.streaming and schedule.steps is None:
+        raise ClaviluxError(f"--test-share is {options.test_share:g}; expected 0 or more, and less than 1")
+    if options.precision not in PRECISIONS:
+        raise ClaviluxError(f"--precision is {options.precision!r}; expected one of {', '.join(PRECISIONS)}")
+    check_place(options.data)
+    if options.data.streaming and options.schedule.steps is None:
         raise ClaviluxError("a stream has no known length; say with --steps how long to train")
-    if options.data.streaming and schedule.workers:
+    if options.data.streaming and options.schedule.workers:
         raise ClaviluxError("a stream is read by one process; leave --workers out")
+    if (seconds := window_for(options.tokens, options.start.adapter).seconds) > LONGEST_WINDOW:
+        raise ClaviluxError(
+            f"{options.tokens} tokens need a window of {seconds:g} s; expected {LONGEST_WINDOW} or less: "
+            "give fewer --tokens, or smaller --adapter-layers, --adapter-kernel and --adapter-stride"
+        )
+
+
+def _numbers(options: TrainOptions) -> Iterator[tuple[str, float, float, int]]:
+    """Yield what the numbers are called, and the least and the most that each may be."""
+    schedule, objective, adapter = options.schedule, options.objective, options.start.adapter
+    yield "--batch", schedule.batch, 1, MANY
+    yield "--accumulation", schedule.accumulation, 1, MANY
+    yield "--epochs", schedule.epochs, 0.001, MANY
+    yield "--steps", 1 if schedule.steps is None else schedule.steps, 1, MOST_STEPS
+    yield "--rate", schedule.rate, TINY, MANY
+    yield "--warmup", schedule.warmup, 0, MOST_STEPS
+    yield "--workers", schedule.workers, 0, 1000
+    yield "--seed", schedule.seed, 0, MOST_SEED
+    yield "--checkpoint-every", schedule.checkpoint_every, 1, MOST_STEPS
+    yield "--log-every", schedule.log_every, 1, MOST_STEPS
+    yield "--evaluate-every", 1 if schedule.evaluate_every is None else schedule.evaluate_every, 1, MOST_STEPS
+    yield "--temperature", objective.temperature, TINY, MANY
+    yield "--negatives", objective.negatives, 0, MANY
+    yield "--regression", objective.regression, 0, MANY
+    yield "--norms", objective.norms, 0, MANY
+    yield "--symmetric", objective.symmetric, 0, MANY
+    yield "--tokens", options.tokens, 1, 1000
+    yield "--adapter-layers", adapter.layers, 1, 16
+    yield "--adapter-kernel", adapter.kernel, 1, 1000
+    yield "--adapter-stride", adapter.stride, 1, 1000
+    scratch = options.start.scratch or Scratch()
+    yield "the number of layers", scratch.layers, 1, 1000
+    yield "the width", scratch.width, 1, 100_000

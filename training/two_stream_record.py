@@ -16,6 +16,7 @@ from training.pretrained import save_encoder
 from training.two_stream_options import TrainOptions
 
 RECORD = "training.json"
+METRICS = "metrics.json"
 ENCODER = "encoder"
 FREE = (
     "out",
@@ -68,8 +69,17 @@ def refuse_others(file: Path, now: Mapping[str, Any], parts: Sequence[str]) -> N
         if name.rpartition(".")[2] not in FREE and old.get(name) != new.get(name):
             raise ClaviluxError(
                 f"{file.parent} was begun with {name} {old.get(name)}, not {new.get(name)}; "
-                "give what it was begun with, or begin anew (--restart)"
+                "give what it was begun with, choose another OUT, or begin anew (clavilux train --restart)"
             )
+
+
+def is_record(file: Path) -> bool:
+    """Return whether a training wrote `file` as its record."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return "out" in found["options"] and "clavilux" in found["versions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 class Record:
@@ -115,12 +125,13 @@ def publish(outcome: Outcome, encoder: Any, record: Record) -> None:
     """Write the encoder and the figures."""
     partial = outcome.encoder.with_name("encoder.part")
     shutil.rmtree(partial, ignore_errors=True)
-    save_encoder(encoder, partial)
+    placing = record.found["options"]["placing"]
+    save_encoder(encoder, partial, window_seconds=outcome.window_seconds, lead_in=placing["lead_in"])
     shutil.rmtree(outcome.encoder, ignore_errors=True)
     partial.rename(outcome.encoder)
     figures = {name: asdict(one) | {"norm_ratio": one.norm_ratio} for name, one in outcome.metrics.items()}
     run = {"steps": outcome.steps, "loss": outcome.loss if np.isfinite(outcome.loss) else None}
-    write_json(record.file.with_name("metrics.json"), run | figures)
+    write_json(record.file.with_name(METRICS), run | figures)
     record.tell("skipped", outcome.skipped)
     record.tell("finished", True)
     record.write()

@@ -24,15 +24,16 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from filelock import FileLock, Timeout
-from transformers import EvalPrediction
+from transformers import EvalPrediction, TrainingArguments
 
 from export.quiet import quietly
 from runtime.errors import ClaviluxError
 from training.alignment_metrics import Alignment
-from training.bad_data import SKIPPED
+from training.bad_data import CHECKED, SKIPPED
 from training.batches import Collator, Listening
 from training.captioned import check_templates
 from training.pretrained import (
+    configured_settings,
     describe,
     from_config,
     from_scratch,
@@ -44,7 +45,7 @@ from training.text_cache import ClipText, TextCache, TextPlaces
 from training.two_stream import TwoStream
 from training.two_stream_data import Prepared, Say, prepare, skipped
 from training.two_stream_options import Start, TrainOptions, check_options
-from training.two_stream_record import ENCODER, RECORD, Outcome, Record, publish
+from training.two_stream_record import ENCODER, METRICS, RECORD, Outcome, Record, is_record, publish
 from training.two_stream_trainer import (
     LOGS,
     Logbook,
@@ -53,6 +54,7 @@ from training.two_stream_trainer import (
     TwoStreamTrainer,
     measured,
     quiet_trainer,
+    refuse_infinite,
     trainer_arguments,
 )
 from training.whole_checkpoints import all_checkpoints, whole_checkpoints
@@ -103,9 +105,10 @@ def claimed(out: Path) -> Iterator[None]:
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raise ClaviluxError when OUT holds what this training would remove, and no record that a training wrote it."""
-    theirs = [*all_checkpoints(out), *(one for one in (out / ENCODER,) if one.exists())]
-    if theirs and not (out / RECORD).exists():
+    """Raise ClaviluxError when OUT holds what this training would replace, and no record that a training wrote it."""
+    files = (out / name for name in (ENCODER, METRICS, RECORD))
+    theirs = [*all_checkpoints(out), *(one for one in files if one.exists())]
+    if theirs and not is_record(out / RECORD):
         raise ClaviluxError(f"{theirs[0]} was not written by clavilux train; choose another OUT")
 
 
@@ -116,17 +119,18 @@ def _train(options: TrainOptions, state: PartialState, tell: Say) -> Outcome:
     text = ClipText(places, options.tokens, device=state.device)
     listening = Listening(window, options.placing, check_templates(options.templates), options.schedule.seed)
     with first_comes_first(state):
-        checkpoint = checkpoint_to_resume(options)
         cache = TextCache((options.cache or options.out) / "text", text)
+        if options.resume == "restart" and state.is_main_process:
+            forget(options)
+        checkpoint = checkpoint_to_resume(options)
         prepared = prepare(options, listening, cache, tell)
         record = Record(options, prepared.counts, state.num_processes)
         record.begin(resumed=checkpoint is not None, write=state.is_main_process)
-    with quietly():
+    with quietly(), workers_in_one_line():
         trainer, measurements = build_trainer(options, prepared, cache, tell)
         record.tell("encoder", describe(trainer.model.encoder) | {"window_seconds": window.seconds})
-        if checkpoint is not None:
-            tell(f"going on from {checkpoint.name}")
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        record.tell("ran", {"precision": precision_of(trainer.args), "device": str(trainer.args.device)})
+        train(trainer, checkpoint, tell)
         metrics = last_metrics(trainer, prepared.tests, measurements)
     trainer.logbook.close()
     outcome = Outcome(
@@ -141,6 +145,33 @@ def _train(options: TrainOptions, state: PartialState, tell: Say) -> Outcome:
         publish(outcome, trainer.model.encoder, record)
     state.wait_for_everyone()
     return outcome
+
+
+@contextmanager
+def workers_in_one_line() -> Iterator[None]:
+    """Take away the traceback that torch puts into the message of an error in a loading process."""
+    try:
+        yield
+    except ClaviluxError as error:
+        if "Original Traceback" not in str(error):
+            raise
+        raise ClaviluxError(str(error).strip().splitlines()[-1].partition(": ")[2]) from error
+
+
+def train(trainer: TwoStreamTrainer, checkpoint: Path | None, tell: Say) -> None:
+    """Train what is left after the checkpoint, if there is one. Raises ClaviluxError when weights become no numbers."""
+    if checkpoint is not None and (steps := trainer.finish(checkpoint)):
+        tell(f"{steps} steps are done already: {checkpoint.name} is measured again, nothing is trained")
+    else:
+        if checkpoint is not None:
+            tell(f"going on from {checkpoint.name}")
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    refuse_infinite(trainer.model, trainer.state.global_step)
+
+
+def precision_of(arguments: TrainingArguments) -> str:
+    """Return what Trainer's options make of the precision."""
+    return "float16" if arguments.fp16 else "bfloat16" if arguments.bf16 else "float32"
 
 
 def last_loss(trainer: TwoStreamTrainer) -> float:
@@ -160,12 +191,17 @@ def first_comes_first(state: PartialState) -> Iterator[None]:
         yield
 
 
-def checkpoint_to_resume(options: TrainOptions) -> Path | None:
-    """Return the newest whole checkpoint, if there is one and it is wanted; half-written ones are removed."""
-    if options.resume == "restart" and (options.out / RECORD).exists():
+def forget(options: TrainOptions) -> None:
+    """Remove what an earlier training left, and what it found out about the clips."""
+    if (options.out / RECORD).exists():
         for old in (*all_checkpoints(options.out), options.out / LOGS):
             shutil.rmtree(old, ignore_errors=True)
         (options.out / SKIPPED).unlink(missing_ok=True)
+    ((options.cache or options.out) / CHECKED).unlink(missing_ok=True)
+
+
+def checkpoint_to_resume(options: TrainOptions) -> Path | None:
+    """Return the newest whole checkpoint, if there is one; half-written ones are removed."""
     whole = whole_checkpoints(options.out)
     for half in set(all_checkpoints(options.out)) - set(whole):
         shutil.rmtree(half, ignore_errors=True)
@@ -209,9 +245,11 @@ def checkpoint_activations(encoder: Any) -> None:
 
 
 def check_start(start: Start) -> None:
-    """Raise ClaviluxError when the encoder to begin from is not there, before any data are read."""
+    """Raise ClaviluxError when what to begin from is not there, or another model's, before any data are read."""
     if start.scratch is None and start.config is None:
         pretrained_settings(start.encoder)
+    elif start.config is not None:
+        configured_settings(start.config)
 
 
 def begin_encoder(start: Start, width: int) -> Any:

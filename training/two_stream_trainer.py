@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import Sampler
 from tqdm import tqdm
 from transformers import (
@@ -38,6 +39,8 @@ from training.whole_checkpoints import CHECKPOINT, seal, whole_checkpoints
 KEPT = 2  # checkpoints
 SEED_STEP = 1_000_003  # steps that a seed has for itself
 LOGS = "logs"
+STATE = "trainer_state.json"  # of a checkpoint, by Trainer
+REMEDY = "begin again with a lower --rate, or with --precision float32 or bfloat16 (and another OUT, or --restart)"
 EVALUATED_ON_CARD = 16  # batches whose tokens stay on the card when measuring: 25 MB of 47 x 1024 in batches of 8
 
 
@@ -78,12 +81,31 @@ class TwoStreamTrainer(Trainer):  # type: ignore[misc,unused-ignore]
             for old in whole_checkpoints(folder)[:-KEPT]:
                 shutil.rmtree(old)
 
+    def finish(self, checkpoint: Path) -> int:
+        """Take the weights and the log of a checkpoint after which no step is left; return its step.
+
+        Returns 0, and changes nothing, when steps are left.
+        """
+        state = TrainerState.load_from_json(str(checkpoint / STATE))
+        if state.global_step < state.max_steps:
+            return 0
+        self._load_from_checkpoint(str(checkpoint))
+        self.state = state
+        return int(state.global_step)
+
+
+def refuse_infinite(model: nn.Module, step: int) -> None:
+    """Raise ClaviluxError when a weight is no number: neither a checkpoint nor an encoder should hold it."""
+    if not all(bool(torch.isfinite(weight).all()) for weight in model.parameters()):
+        raise ClaviluxError(f"weights are no numbers any more at step {step}; {REMEDY}")
+
 
 class TimelySteps(TrainerCallback):  # type: ignore[misc,unused-ignore]
     """Measures at an epoch's last step, and not after it; takes intervals from the options, not from a checkpoint.
 
     Trainer measures an epoch when the checkpoint of its last step is already written: a stop in between would lose the
     figures, because what resumes begins with the next epoch. At the step itself, measuring comes before the checkpoint.
+    The last step of all is always measured and logged. Weights are looked at before they are measured or kept.
     """
 
     def on_train_begin(
@@ -93,14 +115,18 @@ class TimelySteps(TrainerCallback):  # type: ignore[misc,unused-ignore]
         state.compute_steps(args, state.max_steps)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Ask for the measurement of the epoch that this step ends."""
-        if args.eval_strategy == IntervalStrategy.EPOCH and float(state.epoch or 0.0).is_integer():
+        """Ask for the measurement of the epoch that this step ends, and for the log of the last."""
+        last = 0 < state.max_steps <= state.global_step
+        if args.eval_strategy == IntervalStrategy.EPOCH and (last or float(state.epoch or 0.0).is_integer()):
             control.should_evaluate = True
+        control.should_log |= last
+        if "model" in kwargs and (control.should_evaluate or control.should_save):
+            refuse_infinite(kwargs["model"], state.global_step)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Take back Trainer's own wish to measure. (Where --epochs ends within one, `last_metrics` measures.)"""
+        """Take back Trainer's own wish to measure."""
         control.should_evaluate = False
 
 
@@ -148,6 +174,8 @@ class Logbook(TrainerCallback):  # type: ignore[misc,unused-ignore]
         """Open the log where it was left: what was logged after the checkpoint (without one, all) is taken back."""
         if state.is_world_process_zero:
             self._writer = self._open(str(self._folder), purge_step=state.global_step + 1)
+            if state.max_steps < args.warmup_steps:
+                self._say(short_of_warmup(state.max_steps, args))
             shown = sys.stderr.isatty()
             self._bar = (
                 tqdm(total=state.max_steps, initial=state.global_step, unit="step", leave=False) if shown else None
@@ -168,10 +196,7 @@ class Logbook(TrainerCallback):  # type: ignore[misc,unused-ignore]
     ) -> None:
         """Write scalars; say the loss."""
         if logs and not math.isfinite(logs.get("loss", 0.0)):
-            raise ClaviluxError(
-                f"the loss is {logs['loss']} at step {state.global_step}; "
-                "begin again with a lower --rate, or with --precision float32 or bfloat16 (and --restart)"
-            )
+            raise ClaviluxError(f"the loss is {logs['loss']} at step {state.global_step}; {REMEDY}")
         if self._writer is None or not logs:
             return
         for name, value in logs.items():
@@ -204,6 +229,13 @@ class Logbook(TrainerCallback):  # type: ignore[misc,unused-ignore]
             self._say(line)
         else:
             self._bar.write(line, file=sys.stderr)
+
+
+def short_of_warmup(steps: int, arguments: TrainingArguments) -> str:
+    """Return the warning about a training that ends before its rate is reached."""
+    reached = f"{100 * steps / arguments.warmup_steps:.3g} % of {arguments.learning_rate:g}"
+    remedy = "give a shorter --warmup, more --epochs or --steps, or less --accumulation"
+    return f"{steps} steps end within the warm-up of {arguments.warmup_steps:g}: the rate reaches {reached}; {remedy}"
 
 
 def scalar_name(name: str) -> str:

@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 from tests.training.few_clips import write_clips, write_manifest
-from training.ablations import VARIATIONS, base_options, main, parser
+from training.ablations import VARIATIONS, base_options, parser
+from training.ablations import main as run_main
+from training.standalone import command
 
 
 def words(folder: Path, checkpoints: Path, *more: str) -> list[str]:
-    command = [str(folder / "data"), str(folder / "out"), "--text", str(checkpoints / "pipeline"), "--tokens", "8"]
-    return [*command, "--steps", "2", "--batch", "4", "--layers", "1", "--width", "24", *more]
+    places = [str(folder / "data"), str(folder / "out"), "--text", str(checkpoints / "pipeline"), "--tokens", "8"]
+    return [*places, "--steps", "2", "--batch", "4", "--layers", "1", "--width", "24", *more]
+
+
+def main(words: list[str]) -> int:
+    return command("ablations", lambda: run_main(words))
 
 
 @pytest.mark.parametrize("variation", VARIATIONS[1:-1], ids=lambda one: one.name)
@@ -46,6 +52,8 @@ def test_the_table_grows_by_what_is_not_finished(
     assert len([line for line in table.splitlines() if line.startswith("|")]) == 4
     assert "3 test clips, 3 captions (chance 33.3%); encoder 1 x 24 from nothing, 2 steps of 4 clips" in table
     assert table in printed.out
+    assert main(words(tmp_path, tiny_checkpoints, "--only", "windows")) == 0
+    assert capsys.readouterr().out == printed.out
 
 
 def test_a_variation_made_otherwise_is_not_mixed_in(
@@ -55,6 +63,30 @@ def test_a_variation_made_otherwise_is_not_mixed_in(
     assert main(words(tmp_path, tiny_checkpoints, "--only", "reference")) == 0
     assert main(words(tmp_path, tiny_checkpoints, "--only", "reference", "--seed", "1")) == 2
     assert "reference was begun with options.schedule.seed 0, not 1" in capsys.readouterr().err
+    assert main(words(tmp_path, tiny_checkpoints, "--only", "masked", "--seed", "1")) == 2
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith(
+            "reference was begun with options.schedule.seed 0, not 1; give what it was begun with, choose another OUT, "
+            "or begin anew (clavilux train --restart)"
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["--rate", "nan"], "ablations: --rate is nan; expected 1e-12 or more"),
+        (["--layers", "0"], "ablations: the number of layers is 0; expected 1 or more"),
+        (["--steps", "0"], "ablations: --steps is 0; expected 1 or more"),
+    ],
+)
+def test_numbers_that_cannot_be_are_one_line(
+    tmp_path: Path, tiny_checkpoints: Path, capsys: pytest.CaptureFixture[str], more: list[str], line: str
+) -> None:
+    assert main(words(tmp_path, tiny_checkpoints, *more)) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == line
 
 
 def test_an_unknown_variation_is_one_line(

@@ -142,8 +142,30 @@ def test_what_a_stream_skips_is_counted_once(tmp_path: Path) -> None:
     assert [fault.name for fault in read_skipped(tmp_path)] == ["a", "b"]
 
 
-@pytest.mark.parametrize("name", ["x" * 300 + ".wav", "nul\0.wav", "."])
-def test_a_name_that_no_file_can_have_is_unreadable(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told", "what"),
+    [
+        ("x" * 300 + ".wav", "x" * 300 + ".wav", "is not there"),
+        ("nul\0.wav", r"'nul\x00.wav'", "is not there"),
+        (".", ".", "is a folder"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_unreadable(tmp_path: Path, name: str, told: str, what: str) -> None:
     data = read_folder(write_manifest(tmp_path, [{"audio": name, "caption": "x"}]), DataOptions())
     found = find_fault(data.examples[0], SKIP)
-    assert found == Fault(name, "unreadable", "is not there; expected a sound file")
+    assert found == Fault(told, "unreadable", f"{what}; expected a sound file")
+
+
+def test_an_empty_caption_is_named_with_its_line(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [{"audio": "a.wav", "caption": "x"}, {"audio": "a.wav", "caption": " "}])
+    found = find_fault(read_folder(tmp_path, DataOptions()).examples[1], SKIP)
+    assert found == Fault("a.wav", "empty caption", "has an empty caption (manifest line 2); expected words")
+
+
+@pytest.mark.parametrize("seconds", [0.001, 1.0])
+def test_a_wav_file_that_breaks_off_is_unreadable(tmp_path: Path, seconds: float) -> None:
+    clip = example(tmp_path, tone(2.0), subtype="PCM_16")
+    whole = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(whole[: len(whole) - 2 * round(RATE * (2.0 - seconds))])
+    line = f"breaks off, {2 * round(RATE * (2.0 - seconds))} bytes are missing; expected a whole file"
+    assert find_fault(clip, SKIP) == Fault("a.wav", "unreadable", line)

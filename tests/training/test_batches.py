@@ -54,7 +54,8 @@ def test_an_example_is_a_function_of_epoch_and_clip(tmp_path: Path) -> None:
 def test_a_clip_that_went_away_is_named(tmp_path: Path) -> None:
     data = TrainingClips(clips(tmp_path / "data"), LOOSE)
     (tmp_path / "data" / "3.wav").write_text("overwritten")
-    with pytest.raises(SoundError, match=r"^3\.wav cannot be read any more \(.*\); it could when it was checked$"):
+    changed = r"^3\.wav cannot be read any more \(.*\); it changed since it was checked: run again with --restart$"
+    with pytest.raises(SoundError, match=changed):
         data[0, 3]
 
 

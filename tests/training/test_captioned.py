@@ -123,12 +123,39 @@ def test_another_column_may_hold_the_caption(tmp_path: Path) -> None:
         ("\n[1]\n", r"line 2 is '\[1\]'; expected a JSON object"),
         ('{"caption": "dog"}', "line 1 has no audio; expected a path relative to the manifest"),
         ('{"audio": "a.wav", "split": "dev"}', "line 1 has the split 'dev'; expected train or test"),
+        ("\n", "manifest.jsonl holds no line; expected one per clip: audio, caption"),
     ],
 )
 def test_a_manifest_that_cannot_be_is_named(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "manifest.jsonl").write_text(text)
     with pytest.raises(DataError, match=complaint):
         read_folder(tmp_path, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", r"manifest\.csv holds no line; expected one per clip"),
+        ("audio,caption\n", r"manifest\.csv holds no line; expected one per clip"),
+        ("audio;caption\na.wav;dog, cat\n", r"has no column 'audio'; found 'audio;caption'; expected names with comm"),
+        ("file\ttext\n", r"has no column 'audio'; found 'file\\ttext'"),
+        ("file,text\na.wav,dog\n", r"has no column 'audio'; found 'file', 'text'"),
+        ("audio,caption\na.wav,dog\nb.wav,rain, wind, sea\n", r"line 3 has 4 cells, the first line 2; put a caption"),
+        ('audio,caption\na.wav,dog\nb.wav,"rain\nc.wav,cat\n', r"line 3 is not CSV \(unexpected end of data\); expec"),
+        ('audio,caption\na.wav,"dog" barks\n', r"line 2 is not CSV \(.*\); expected columns, and quotes that close"),
+    ],
+)
+def test_columns_that_cannot_be_are_named(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(DataError, match=complaint):
+        read_folder(tmp_path, PLAIN)
+
+
+def test_another_column_may_hold_the_audio(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [{"file": "a.wav", "caption": "dog"}])
+    assert read_folder(tmp_path, DataOptions(audio_column="file")).examples[0].sound == tmp_path / "a.wav"
+    with pytest.raises(DataError, match="line 1 has no path; expected a path relative to the manifest"):
+        read_folder(tmp_path, DataOptions(audio_column="path"))
 
 
 def test_a_manifest_that_is_no_text_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Excerpts equal the reference's features, and what a sliding window of the instrument hears."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.training.few_clips import RATE, tone
 from training.excerpts import (
     LEAST_HEARD,
     Placing,
+    bytes_missing,
     heard,
     heard_at,
     heard_whole,
@@ -152,6 +154,43 @@ def test_a_short_clip_cannot_be_shifted() -> None:
 def test_sliding_ends_go_from_just_heard_to_nearly_lost() -> None:
     assert sliding_ends(32_000, WINDOW, 3) == [LEAST_HEARD, 21_040, 32_000 + WINDOW.samples - LEAST_HEARD]
     assert sliding_ends(1000, WINDOW, 2) == [1000, WINDOW.samples]
+
+
+def with_length(sound: bytes, size: int) -> bytes:
+    """Return a WAV whose header says that `size` bytes of sound follow."""
+    place = sound.index(b"data") + 4
+    return sound[:place] + struct.pack("<I", size) + sound[place + 4 :]
+
+
+def test_what_a_header_promises_beyond_the_end_is_missing(tmp_path: Path) -> None:
+    sound = wav(tone(), subtype="PCM_16")
+    assert bytes_missing(sound) == 0
+    assert bytes_missing(sound[:-1000]) == 1000
+    (tmp_path / "a.wav").write_bytes(sound[:-1000])
+    assert bytes_missing(tmp_path / "a.wav") == 1000
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFF_FFFF, 0x7FFF_F000, 16_000 + 36])
+def test_a_length_that_was_not_known_when_it_was_written_is_no_promise(size: int) -> None:
+    assert bytes_missing(with_length(wav(tone(), subtype="PCM_16"), size)) == 0
+
+
+@pytest.mark.parametrize("sound", [b"", b"RIFF", b"fLaC" + bytes(100), wav(tone())[:40], wav(tone()) + b"x"])
+def test_what_promises_nothing_misses_nothing(sound: bytes) -> None:
+    assert bytes_missing(sound) == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_samples_that_are_no_sound_are_an_error(value: float) -> None:
+    samples = tone()
+    samples[4000] = value
+    with pytest.raises(SoundError, match="it holds samples that are no numbers, or too large"):
+        heard_whole(wav(samples), WINDOW)
+
+
+def test_a_clip_too_short_to_be_normalised_is_an_error() -> None:
+    with pytest.raises(SoundError, match="it has 1 frames of 10 ms; expected 2 or more"):
+        heard_whole(wav(tone()[:400]), WINDOW)
 
 
 @pytest.mark.parametrize("placing", [{"shift": 1.5}, {"partial": -0.1}, {"shift": float("nan")}])

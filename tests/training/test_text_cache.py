@@ -1,6 +1,7 @@
 """Text tokens are those of the text encoder, and are computed once, whatever happens to the process."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,27 @@ def test_the_captions_can_be_read_by_people(tmp_path: Path) -> None:
     cache.add(["dog", "crème"])
     lines = (cache.folder / "captions.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == ["dog", "crème"]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({"a": 0, "b": 1}, r"cannot take captions \(.*\); expected the text encoder's own: name it with --tokenizer"),
+        (
+            {"<|startoftext|>": 5000, "<|endoftext|>": 5001},
+            r"has more words than the \d+ of text encoder .*; give its own",
+        ),
+    ],
+)
+def test_a_vocabulary_of_others_is_one_line(
+    tmp_path: Path, tiny_checkpoints: Path, words: dict[str, int], complaint: str
+) -> None:
+    shutil.copytree(tiny_checkpoints / "pipeline" / "tokenizer", tmp_path / "other")
+    (tmp_path / "other" / "vocab.json").write_text(json.dumps(words))
+    (tmp_path / "other" / "merges.txt").write_text("#version: 0.2\n")
+    places = TextPlaces.from_checkpoint(str(tiny_checkpoints / "pipeline"), str(tmp_path / "other"))
+    with pytest.raises(ClaviluxError, match=f"^tokenizer {tmp_path / 'other'} {complaint}"):
+        ClipText(places, 7).encode(["dog"])
 
 
 def test_two_trainings_that_share_a_cache_take_turns(tmp_path: Path) -> None:

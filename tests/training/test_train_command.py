@@ -217,15 +217,15 @@ def test_a_finished_training_is_measured_again_and_not_trained(
     assert (done.code, "step 6 of 6, loss" in done.err) == (0, False)
     after = json.loads((trained / "metrics.json").read_text())
     assert after["whole"] == json.loads(before)["whole"]
-    assert "0 captions encoded" in done.err
+    assert f"0 captions encoded now, 8 taken from {trained / 'text'}" in done.err
 
 
 def test_going_on_with_other_options_is_refused(tiny_checkpoints: Path, data: Path, trained: Path) -> None:
     command = words(tiny_checkpoints, trained, "--data", data, "--sliding", "--checkpoint-every", "1", *BEYOND)
     line = mistake(*command, "--rate", "2e-3")
     assert (
-        "was begun with options.schedule.rate 0.001, not 0.002; give what it was begun with, or begin anew (--restart)"
-        in line
+        "was begun with options.schedule.rate 0.001, not 0.002; give what it was begun with, choose another OUT, "
+        "or begin anew (clavilux train --restart)" in line
     )
 
 
@@ -288,6 +288,15 @@ def test_an_encoder_begins_in_one_way(tmp_path: Path, tiny_checkpoints: Path, da
 def test_an_encoder_that_is_not_there_is_one_line_before_data_are_read(tmp_path: Path, tiny_checkpoints: Path) -> None:
     command = ["train", tmp_path / "out", "--data", tmp_path / "none", "--text", tiny_checkpoints / "pipeline"]
     assert f"encoder {tmp_path / 'missing'} does not exist" in mistake(*command, "--encoder", tmp_path / "missing")
+
+
+def test_a_configuration_of_another_model_is_one_line_before_data_are_read(
+    tmp_path: Path, tiny_checkpoints: Path
+) -> None:
+    config = tiny_checkpoints / "pipeline" / "text_encoder" / "config.json"
+    command = ["train", tmp_path / "out", "--data", tmp_path / "none", "--text", tmp_path / "none"]
+    line = mistake(*command, "--encoder-config", config)
+    assert line.endswith(f"encoder {config} is a 'clip_text_model' model; expected 'wav2vec2-bert'")
 
 
 def test_all_places_of_clip_are_reached(tmp_path: Path, tiny_checkpoints: Path, data: Path) -> None:
@@ -359,15 +368,16 @@ def test_loading_processes_change_nothing(tmp_path: Path, tiny_checkpoints: Path
 @pytest.mark.parametrize(
     ("more", "complaint"),
     [
-        (["--streaming"], "say with --steps how long to train"),
-        (["--streaming", "--steps", "3", "--workers", "2"], "a stream is read by one process; leave --workers out"),
-        (["--negatives", "-1"], "the negatives is -1; expected 0 or more"),
-        (["--regression", "nan"], "the weight of the regression is nan; expected 0 or more"),
-        (["--test-share", "1"], "the share of test clips is 1; expected 0 or more, and less than 1"),
-        (["--workers", "-1"], "the number of workers is -1; expected 0 or more"),
-        (["--warmup", "-1"], "the warm-up is -1; expected 0 or more"),
-        (["--seed", "-1"], "the seed is -1; expected 0 or more"),
-        (["--seed", "4294967296"], "the seed is 4294967296; expected 4294967295 or less"),
+        (["--streaming", "--steps", "3"], "--streaming reads a --dataset; a folder is read as it is"),
+        (["--negatives", "-1"], "--negatives is -1; expected 0 or more"),
+        (["--regression", "nan"], "--regression is nan; expected 0 or more"),
+        (["--norms", "inf"], "--norms is inf; expected 1000000 or less"),
+        (["--test-share", "1"], "--test-share is 1; expected 0 or more, and less than 1"),
+        (["--workers", "-1"], "--workers is -1; expected 0 or more"),
+        (["--warmup", "-1"], "--warmup is -1; expected 0 or more"),
+        (["--seed", "-1"], "--seed is -1; expected 0 or more"),
+        (["--seed", "4294967296"], "--seed is 4294967296; expected 4294967295 or less"),
+        (["--tokens", "76", "--adapter-stride", "100"], "need a window of"),
         (["--from-scratch", "00x9"], "'00x9' is no shape"),
         (["--caption-template", "a sound"], "the caption template is 'a sound'"),
         (["--partial", "2"], "the share partial is 2; expected 0 to 1"),
@@ -389,6 +399,20 @@ def test_data_that_are_all_test_are_one_line(tmp_path: Path, tiny_checkpoints: P
     write_manifest(tmp_path, [{"audio": "a.wav", "caption": "x", "split": "test"}])
     line = mistake(*words(tiny_checkpoints, tmp_path / "out", "--data", tmp_path))
     assert line.endswith("all 1 clips are for the test; expected some to train on")
+
+
+def test_one_clip_alone_is_one_line(tmp_path: Path, tiny_checkpoints: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(), RATE)
+    write_manifest(tmp_path, [{"audio": "a.wav", "caption": "x"}])
+    line = mistake(*words(tiny_checkpoints, tmp_path / "out", "--data", tmp_path))
+    assert line.endswith("all 1 clips are for the test; give more, or --test-share 0")
+
+
+def test_a_cache_that_is_no_folder_is_one_line(tmp_path: Path, tiny_checkpoints: Path, data: Path) -> None:
+    (tmp_path / "file").write_text("")
+    line = mistake(*words(tiny_checkpoints, tmp_path / "out", "--data", data, "--cache", tmp_path / "file"))
+    assert line.startswith(f"clavilux train: text tokens cannot be written below {tmp_path / 'file'}")
+    assert line.endswith("(Not a directory); expected a folder: choose another --cache or OUT")
 
 
 def test_without_test_clips_there_are_no_figures(tmp_path: Path, tiny_checkpoints: Path) -> None:

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from runtime.errors import ClaviluxError
@@ -13,6 +14,7 @@ from training.two_stream_trainer import (
     Schedule,
     SeededSteps,
     TimelySteps,
+    refuse_infinite,
     scalar_name,
     trainer_arguments,
 )
@@ -61,6 +63,14 @@ def test_one_process_takes_one_card(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert trainer_arguments(tmp_path, Schedule(), "float32", cpu=True, tests=True)._n_gpu == 1
 
 
+def test_weights_that_are_no_numbers_end_the_training() -> None:
+    model = torch.nn.Linear(2, 2)
+    refuse_infinite(model, 3)
+    model.bias.data[0] = float("inf")
+    with pytest.raises(ClaviluxError, match=r"^weights are no numbers any more at step 3; begin again with a lower"):
+        refuse_infinite(model, 3)
+
+
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
     state, control = TrainerState(global_step=7), TrainerControl()
     with pytest.raises(
@@ -89,6 +99,13 @@ def test_a_checkpoints_intervals_give_way_to_the_options(tmp_path: Path) -> None
     state = TrainerState(max_steps=50, save_steps=100, logging_steps=10)
     TimelySteps().on_train_begin(arguments, state, TrainerControl())
     assert (state.save_steps, state.logging_steps) == (7, 3)
+
+
+@pytest.mark.parametrize(("step", "expected"), [(4, False), (5, True)])
+def test_the_last_step_of_all_is_logged_and_measured(tmp_path: Path, step: int, expected: bool) -> None:
+    arguments, control = trainer_arguments(tmp_path, Schedule(), "float32", cpu=True, tests=True), TrainerControl()
+    TimelySteps().on_step_end(arguments, TrainerState(epoch=1.5, global_step=step, max_steps=5), control)
+    assert (control.should_log, control.should_evaluate) == (expected, expected)
 
 
 @pytest.mark.parametrize(
