@@ -62,6 +62,8 @@ def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress)
     folder, instrument = open_asked(asked, find_weights(asked, progress))
     settings = settings_for(instrument.bundle, asked)
     words = serve_words(folder, settings[0], instrument.bundle, asked)
+    if not instrument.parameters.frame_rate:
+        raise BenchError("frame_rate is 0, which leaves room to others; expected the rate that is asked of each server")
     found = Scale(
         machine=host,
         bundle=instrument.bundle.name,

@@ -48,7 +48,8 @@ def serving(words: Sequence[str], patience: float = PATIENCE) -> Iterator[Server
         silent.cancel()
         address = re.search(r"http://\S+/", line)
         if address is None:
-            raise BenchError(f"clavilux serve said {line.strip()!r}; expected its address")
+            said = f"said {line.strip()!r}" if line else f"said nothing within {patience:.0f} s, or ended"
+            raise BenchError(f"clavilux serve {said}; expected its address; run: clavilux doctor")
         listening = time.perf_counter() - begin
         while not _ready(address[0]):
             if process.poll() is not None or time.perf_counter() - begin > patience:

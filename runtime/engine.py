@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 from runtime.clock import Clock, MonotonicClock
 from runtime.frame import Frame
 from runtime.instrument import Instrument, open_instrument
-from runtime.pacing import FramePacer, HopPacer
+from runtime.pacing import FASTEST, FramePacer, HopPacer
 from runtime.parameters import Parameters, Range
 from runtime.window import Samples, as_sound
 
 QUEUE_SECONDS = 2.0  # of sound that may wait for the engine
 UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
-SLOWEST = 1.0  # pictures per second: parameters are read between them
 
 Listener = Callable[[Frame], None]
 
@@ -198,23 +197,26 @@ class Engine:
             for listener in self._listeners:
                 listener(frame)
             self.ready.set()
+            ready = self.clock.now()
             if self._paced:
-                self._pace(frame, self.clock.now() - now, looked=self.instrument.hops > hops)
-            self.clock.wait_until(now + self._interval(), self._stopping)
+                self._pace(frame, ready - now, looked=self.instrument.hops > hops)
+            self.clock.wait_until(self._due(frame, now, ready), self._stopping)
 
     def _pace(self, frame: Frame, seconds: float, *, looked: bool) -> None:
         """Learn from a frame that took so long, in seconds."""
+        look = frame.stages["features"] + frame.stages["encode"] if looked else 0.0
         if looked:
-            self._hop_pacer.note(frame.stages["features"] + frame.stages["encode"])
+            self._hop_pacer.note(look)
             self.instrument.hop_samples = self._hop_pacer.hop_samples
         if frame.stages["denoise"] > 0:
-            self._frame_pacer.note(seconds)
+            self._frame_pacer.note(seconds - look, look)
 
-    def _interval(self) -> float:
-        """Return the seconds from this frame to the next."""
-        asked = self._parameters.frame_rate
-        interval = 1 / max(asked, SLOWEST) if asked else self._frame_pacer.interval
-        return max(interval, 1 / UNWATCHED_RATE) if self.audience == 0 else interval
+    def _due(self, frame: Frame, began: float, ready: float) -> float:
+        """Return when the frame after this one is due, in seconds of the clock."""
+        due = began + 1 / (self._parameters.frame_rate or FASTEST)
+        if not self._parameters.frame_rate and frame.stages["denoise"] > 0:  # what is not painted costs nothing
+            due = self._frame_pacer.until(began, ready)
+        return max(due, began + 1 / UNWATCHED_RATE) if self.audience == 0 else due
 
 
 def open_engine(

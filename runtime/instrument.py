@@ -5,7 +5,8 @@
     frame = instrument.step(now=0.1)
 
 The same bundle, sound, parameters and times of `step` give bit-identical frames, however the sound was cut: what is
-heard is looked at on a grid of hops that is fixed in the stream itself (live, on one of single log-mel frames).
+heard is looked at on a grid of hops that is fixed in the stream itself (live, unless a hop is asked for, on one of
+single log-mel frames).
 """
 
 import logging

@@ -27,6 +27,8 @@ log = logging.getLogger("clavilux.openvino")
 NAME = "openvino"
 PROCESSOR = "CPU"  # OpenVINO's name of it
 BFLOAT16 = "BF16"  # OpenVINO's name of an arithmetic that processors may have
+CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # Linux's names of the instructions for it
 TELEMETRY = "openvino_telemetry"  # package
 BLOB = "model.blob"
 KEEPS = "EXPORT_IMPORT"  # capability of a device whose compiled models can be written and read
@@ -121,8 +123,17 @@ def parts() -> tuple[str, ...]:
     """
     core = _core(import_openvino())
     found = tuple(core.available_devices)
-    half = PROCESSOR in found and BFLOAT16 in core.get_property(PROCESSOR, "OPTIMIZATION_CAPABILITIES")
+    able = PROCESSOR in found and BFLOAT16 in core.get_property(PROCESSOR, "OPTIMIZATION_CAPABILITIES")
+    half = able and has_bfloat16()
     return (*found, f"{PROCESSOR}:{BFLOAT16}") if half else found
+
+
+def has_bfloat16() -> bool:
+    """Return whether the processor has bfloat16, which OpenVINO also emulates; true where the system does not tell."""
+    try:
+        return not BFLOAT16_FLAGS.isdisjoint(CPUINFO.read_text(encoding="utf-8").split())
+    except OSError:
+        return True
 
 
 def require_openvino(part: str = PROCESSOR) -> None:

@@ -12,6 +12,7 @@ from runtime.manifest import FRAME_STEP, SAMPLE_RATE
 
 SHARE = 0.25  # of the time that listening may take; the rest is for pictures
 PICTURES_SHARE = 0.75  # of the time that the engine may work, pictures and looks together
+LONGEST_PAUSE = 0.1  # s between two pictures, however slow they are: sound waits in a queue meanwhile
 FASTEST = 30.0  # pictures per second, however fast the machine is: more are to be asked for
 REMEMBERED = 9  # looks or pictures whose median counts: one slow one among them changes nothing
 LONGEST = 1.0  # s between two looks, however slow the encoder is
@@ -38,10 +39,18 @@ class FramePacer:
     """Turns the cost of pictures into the time from one to the next, in seconds."""
 
     def __init__(self) -> None:
-        self.interval = 1 / FASTEST
+        self.interval = 1 / FASTEST  # from the beginning of one to that of the next; `until` keeps the pause short
         self._costs: deque[float] = deque(maxlen=REMEMBERED)
+        self._looks: deque[float] = deque(maxlen=REMEMBERED)
 
-    def note(self, seconds: float) -> None:
-        """Take what one picture cost, with the look at the sound before it; do not tell of one that was not painted."""
-        self._costs.append(seconds)
-        self.interval = max(1 / FASTEST, median(self._costs) / PICTURES_SHARE)
+    def note(self, picture: float, look: float) -> None:
+        """Take the seconds of one picture and of the look at the sound before it, 0 where there was none."""
+        self._costs.append(picture)
+        self._looks.append(look)
+        looks = [one for one in self._looks if one > 0]
+        cost = median(self._costs) + (median(looks) * len(looks) / len(self._looks) if looks else 0.0)
+        self.interval = max(1 / FASTEST, cost / PICTURES_SHARE)
+
+    def until(self, began: float, now: float) -> float:
+        """Return when the picture after the one that `began` then, and is ready `now`, is due."""
+        return min(began + self.interval, max(now + LONGEST_PAUSE, began + 1 / FASTEST))

@@ -26,6 +26,7 @@ class Range:
     choices: tuple[str, ...] = ()
     unit: str = ""
     multiple: int = 1  # whole numbers come in these
+    or_zero: bool = False  # 0 is taken as well, though it is below `low`
     limits: tuple[tuple[str, float], ...] = ()  # what other parameters may be at most while this one is on
 
 
@@ -48,7 +49,9 @@ class Parameters:
     gate: float = _knob(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
     hold: float = _knob(1.5, Range("float", "silence shorter than this changes nothing", 0.0, 60.0, unit="s"))
     drift: float = _knob(2.5, Range("float", "time constant of the way to the idle picture", 0.0, 60.0, unit="s"))
-    frame_rate: float = _knob(0.0, Range("float", "frames; 0 is what fits, at most 30", 0.0, 120.0, unit="per second"))
+    frame_rate: float = _knob(
+        0.0, Range("float", "frames; 0: as many as fit, up to 30", 1.0, 120.0, unit="per second", or_zero=True)
+    )
     hop: float = _knob(0.0, Range("float", "time between looks at the sound; 0 is what fits", 0.0, 5.0, unit="s"))
     freeze: bool = _knob(False, Range("bool", "keep the last picture"))
     height: int = _knob(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
@@ -119,8 +122,9 @@ def _description(spec: Range) -> dict[str, Any]:
         return base | {"choices": list(spec.choices)}
     if spec.kind == "bool":
         return base
-    multiple = {"multiple": spec.multiple} if spec.multiple > 1 else {}
-    return base | {"low": spec.low, "high": spec.high, "unit": spec.unit} | multiple
+    more: dict[str, Any] = {"multiple": spec.multiple} if spec.multiple > 1 else {}
+    more |= {"or_zero": True} if spec.or_zero else {}
+    return base | {"low": spec.low, "high": spec.high, "unit": spec.unit} | more
 
 
 def _check(key: str, value: Any, spec: Range) -> None:
@@ -132,9 +136,10 @@ def _check(key: str, value: Any, spec: Range) -> None:
             raise ParameterError(f"{key} is {value!r}; expected one of {', '.join(spec.choices)}")
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or (spec.kind == "int" and value != value // 1):
         raise ParameterError(f"{key} is {value!r}; expected {'a whole number' if spec.kind == 'int' else 'a number'}")
-    elif not spec.low <= value <= spec.high:
+    elif not spec.low <= value <= spec.high and not (spec.or_zero and value == 0):
         low, high = (int(bound) if bound == bound // 1 else bound for bound in (spec.low, spec.high))
-        raise ParameterError(f"{key} is {value}; expected {low} to {high} {spec.unit}".rstrip())
+        told = f"{'0, or ' if spec.or_zero else ''}{low} to {high} {spec.unit}"
+        raise ParameterError(f"{key} is {value}; expected {told}".rstrip())
     elif value % spec.multiple and spec.multiple > 1:
         raise ParameterError(f"{key} is {value}; expected a multiple of {spec.multiple}")
 

@@ -50,7 +50,8 @@ function slider(name, spec, send) {
     say(value);
   };
   input.addEventListener('input', () => {
-    const value = tidy(toValue(input.value / SLIDER_STEPS));
+    const zero = spec.or_zero && Number(input.value) === 0;
+    const value = zero ? 0 : tidy(toValue(input.value / SLIDER_STEPS));
     say(value);
     send(value);
   });

@@ -94,13 +94,13 @@ def test_torch_paints_the_picture_that_clavilux_paints(tiny_checkpoints: Path, t
 
 @pytest.mark.parametrize(("device", "notes"), [("cpu", ()), ("openvino", ()), ("openvino:CPU:BF16", ("bfloat16",))])
 def test_torch_takes_the_arithmetic_of_clavilux(
-    tiny_checkpoints: Path, tiny_bundle: Path, device: str, notes: tuple[str, ...]
+    tiny_checkpoints: Path, tiny_bundle: Path, tmp_path: Path, device: str, notes: tuple[str, ...]
 ):
-    peer = Torch()
-    peer.load(Job(tiny_checkpoints, tiny_bundle, device, 1))
+    weights, peer = given(tiny_checkpoints, tiny_bundle, Wanted(), tmp_path, silent), Torch()
+    peer.load(Job(weights.checkpoints, weights.bundle, device, 1))
     assert peer.notes[1:] == notes
-    weights = {weight.dtype for weight in peer._pipeline.unet.parameters()}
-    assert {str(dtype) for dtype in weights} == {"torch.bfloat16" if notes else "torch.float32"}
+    kinds = {str(weight.dtype) for weight in peer._pipeline.unet.parameters()}
+    assert kinds == {"torch.bfloat16" if notes else "torch.float32"}
 
 
 class Dying:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from runtime.clip import Clip
 from runtime.clock import ManualClock, MonotonicClock
-from runtime.engine import QUEUE_SECONDS, UNWATCHED_RATE, open_engine
+from runtime.engine import QUEUE_SECONDS, UNWATCHED_RATE, Engine, open_engine
 from runtime.errors import ParameterError, SoundError
 from runtime.frame import Frame
 from runtime.instrument import Instrument
@@ -180,24 +180,32 @@ def test_on_the_machines_clock_pictures_leave_time_to_everything_else(
 ) -> None:
     painted = threading.Event()
 
-    def note(pacer: FramePacer, seconds: float) -> None:
-        assert seconds > 0
+    def note(pacer: FramePacer, picture: float, look: float) -> None:
+        assert picture > 0
+        assert look == 0.0
         pacer.interval = 0.125
         painted.set()
 
     monkeypatch.setattr(FramePacer, "note", note)
     with open_engine(tiny_bundle) as engine:
         assert painted.wait(DEADLINE)
-        assert engine._interval() == 0.125
-        engine.set({"frame_rate": 20.0})
-        assert engine._interval() == 0.05
+    assert due(engine) == 0.125
+    engine.set({"frame_rate": 20.0})
+    assert due(engine) == 0.05
+
+
+def due(engine: Engine, *, painted: bool = True) -> float:
+    """Return how long after its beginning a frame that took 0.03 s is followed by the next, in seconds."""
+    stages = {"denoise": 0.02 if painted else 0.0}
+    frame = Frame(0, np.zeros((1, 1, 3), np.uint8), 0.0, None, 0.0, None, stages)
+    return engine._due(frame, 0.0, 0.03)
 
 
 def test_pictures_that_are_not_painted_say_nothing_about_their_cost(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted: list[float] = []
-    monkeypatch.setattr(FramePacer, "note", lambda _pacer, seconds: noted.append(seconds))
+    monkeypatch.setattr(FramePacer, "note", lambda _pacer, picture, _look: noted.append(picture))
     engine = open_engine(tiny_bundle)
     engine.set({"noise": "fixed", "glide": 0.0, "drift": 0.0})
     engine.instrument.parameters = engine.parameters
@@ -211,27 +219,41 @@ def test_pictures_that_are_not_painted_say_nothing_about_their_cost(
     assert not noted
 
 
+def test_what_is_not_painted_waits_for_nothing(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    engine._frame_pacer.interval = 0.12
+    assert due(engine) == 0.12
+    assert due(engine, painted=False) == 1 / FASTEST
+
+
 def test_on_another_clock_pictures_come_thirty_times_a_second(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle, clock=ManualClock())
-    assert engine._interval() == 1 / FASTEST
+    assert due(open_engine(tiny_bundle, clock=ManualClock())) == 1 / FASTEST
 
 
-@pytest.mark.parametrize(("asked", "interval"), [(0.0, 1 / FASTEST), (10.0, 0.1), (0.01, 1.0)])
+@pytest.mark.parametrize(("asked", "interval"), [(0.0, 1 / FASTEST), (10.0, 0.1), (1.0, 1.0), (100.0, 0.01)])
 def test_a_frame_rate_that_is_asked_for_is_obeyed(tiny_bundle: Path, asked: float, interval: float) -> None:
     engine = open_engine(tiny_bundle)
     engine.set({"frame_rate": asked})
-    assert engine._interval() == interval
+    assert due(engine) == interval
 
 
 @pytest.mark.parametrize(("audience", "interval"), [(None, 1 / FASTEST), (3, 1 / FASTEST), (0, 1 / UNWATCHED_RATE)])
 def test_when_nobody_watches_few_pictures_are_made(tiny_bundle: Path, audience: int | None, interval: float) -> None:
     engine = open_engine(tiny_bundle)
     engine.audience = audience
-    assert engine._interval() == interval
+    assert due(engine) == interval
 
 
 def test_an_unwatched_stage_is_not_slowed_below_what_was_asked(tiny_bundle: Path) -> None:
     engine = open_engine(tiny_bundle)
     engine.audience = 0
     engine.set({"frame_rate": 1.0})
-    assert engine._interval() == 1.0
+    assert due(engine) == 1.0
+
+
+def test_a_picture_of_seconds_loses_no_sound(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    for _ in range(3):
+        engine._frame_pacer.note(1.6, 0.0)
+    frame = Frame(0, np.zeros((1, 1, 3), np.uint8), 0.0, None, 0.0, None, {"denoise": 1.6})
+    assert engine._due(frame, 0.0, 1.6) < QUEUE_SECONDS

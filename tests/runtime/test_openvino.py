@@ -85,8 +85,9 @@ def test_a_bundle_says_that_openvino_plays_it(lumia: Path) -> None:
     assert open_instrument(lumia, device="openvino:CPU").models.provider == "OpenVINO CPU"
 
 
-@pytest.mark.skipif("CPU:BF16" not in openvino.parts(), reason="this processor has no bfloat16")
 def test_bfloat16_gives_nearly_the_same_picture_and_keeps_graphs_of_its_own(lumia: Path) -> None:
+    if "CPU:BF16" not in openvino.parts():
+        pytest.skip("this processor has no bfloat16")
     clip = read_clip(SOUNDS / "penguin.wav")
     players = [open_instrument(lumia, device=one) for one in ("openvino:cpu:bf16", "openvino")]
     assert [one.models.provider for one in players] == ["OpenVINO CPU bfloat16", "OpenVINO CPU"]
@@ -170,12 +171,24 @@ def test_a_part_that_is_not_here_is_refused_with_those_that_are(monkeypatch: pyt
         check_device("openvino:cpu:bf16")
 
 
-@pytest.mark.parametrize(("abilities", "found"), [(["FP32", "BF16"], ("CPU", "CPU:BF16")), (["FP32"], ("CPU",))])
+@pytest.mark.parametrize(
+    ("abilities", "flags", "found"),
+    [
+        (["FP32", "BF16"], "flags : avx2 avx512_bf16", ("CPU", "CPU:BF16")),
+        (["FP32", "BF16"], None, ("CPU", "CPU:BF16")),
+        (["FP32", "BF16"], "flags : avx2 avx512f", ("CPU",)),
+        (["FP32"], "flags : avx512_bf16", ("CPU",)),
+    ],
+    ids=["has it", "does not tell", "emulates it", "OpenVINO cannot"],
+)
 def test_bfloat16_is_there_where_the_processor_has_it(
-    monkeypatch: pytest.MonkeyPatch, abilities: list[str], found: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abilities: list[str], flags: str | None, found: tuple[str, ...]
 ) -> None:
     core = SimpleNamespace(available_devices=["CPU"], get_property=lambda *_: abilities)
     monkeypatch.setattr(openvino, "_core", lambda _: core)
+    monkeypatch.setattr(openvino, "CPUINFO", tmp_path / "cpuinfo")
+    if flags is not None:
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
     assert openvino.parts() == found
 
 

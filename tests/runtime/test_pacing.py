@@ -1,11 +1,13 @@
 """The hop follows what a look costs, the frame rate what pictures cost."""
 
+from itertools import cycle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.manifest import FRAME_STEP, SAMPLE_RATE
-from runtime.pacing import FASTEST, LONGEST, PICTURES_SHARE, REMEMBERED, SHARE, FramePacer, HopPacer
+from runtime.pacing import FASTEST, LONGEST, LONGEST_PAUSE, PICTURES_SHARE, REMEMBERED, SHARE, FramePacer, HopPacer
 
 
 def paced(*costs: float) -> int:
@@ -46,10 +48,11 @@ def test_hops_are_whole_frames_that_keep_to_the_share(costs: list[float]) -> Non
     assert hop / SAMPLE_RATE >= min(middle / SHARE, LONGEST) - 1e-9
 
 
-def interval(*costs: float) -> float:
+def interval(*costs: float, looks: tuple[float, ...] = (0.0,)) -> float:
+    """Return the interval after pictures of these costs, with looks in turn."""
     pacer = FramePacer()
-    for seconds in costs:
-        pacer.note(seconds)
+    for seconds, look in zip(costs, cycle(looks), strict=False):
+        pacer.note(seconds, look)
     return pacer.interval
 
 
@@ -64,6 +67,30 @@ def test_pictures_leave_a_part_of_the_time_to_everything_else(cost: float) -> No
 
 def test_one_slow_picture_does_not_change_the_rhythm() -> None:
     assert interval(*[0.04] * 6, 0.5) == interval(0.04)
+
+
+@pytest.mark.parametrize(
+    ("looks", "cost"), [((0.01,), 0.04), ((0.0, 0.0, 0.03), 0.04), ((0.03, 0.0, 0.0), 0.04), ((0.0,), 0.03)]
+)
+def test_looks_count_as_often_as_they_come(looks: tuple[float, ...], cost: float) -> None:
+    assert interval(*[0.03] * REMEMBERED, looks=looks) == pytest.approx(cost / PICTURES_SHARE)
+
+
+@pytest.mark.parametrize(
+    ("costs", "newest", "due"),
+    [
+        ((), 0.005, 1 / FASTEST),
+        ((0.045,) * 3, 0.045, 0.06),
+        ((1.5,) * 3, 1.5, 1.5 + LONGEST_PAUSE),
+        ((5.0, 0.02), 0.02, 0.02 + LONGEST_PAUSE),
+    ],
+    ids=["fast", "leaves a quarter", "no long pause", "no long pause after a slow one"],
+)
+def test_the_next_picture_is_due(costs: tuple[float, ...], newest: float, due: float) -> None:
+    pacer = FramePacer()
+    for seconds in costs:
+        pacer.note(seconds, 0.0)
+    assert pacer.until(10.0, 10.0 + newest) == pytest.approx(10.0 + due)
 
 
 @given(st.lists(st.floats(1e-5, 10.0), min_size=REMEMBERED, max_size=30))

@@ -37,6 +37,8 @@ def test_whole_floats_are_whole_numbers() -> None:
         ("steps", 2.5, "steps is 2.5; expected a whole number"),
         ("steps", 1001, "steps is 1001; expected 1 to 1000"),
         ("steps", float("inf"), "steps is inf; expected"),
+        ("frame_rate", 0.5, "frame_rate is 0.5; expected 0, or 1 to 120 per second"),
+        ("frame_rate", 121, "frame_rate is 121; expected 0, or 1 to 120 per second"),
         ("freeze", 1, "freeze is 1; expected true or false"),
         ("noise", "pink", "noise is 'pink'; expected one of fixed, fresh, walk"),
         ("noise", [], r"noise is \[\]; expected one of"),
@@ -73,4 +75,6 @@ def test_the_description_is_json_and_says_all_that_a_knob_needs() -> None:
     }
     assert described["noise"]["choices"] == ["fixed", "fresh", "walk"]
     assert "low" not in described["freeze"]
+    assert described["frame_rate"]["or_zero"] is True
+    assert "or_zero" not in described["glide"]
     assert list(described) == list(RANGES)
