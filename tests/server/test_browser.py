@@ -207,6 +207,16 @@ def test_a_moved_slider_reaches_the_engine_and_the_other_page(tab: Tab, browser:
         expect(other.page.locator("#p-feedback")).to_have_value("400")
 
 
+def test_a_slider_reaches_the_zero_below_its_range(tab: Tab, engine: Engine):
+    page = tab.play()
+    page.click("#controls summary")
+    page.locator("#p-frame_rate").focus()
+    page.keyboard.press("Home")
+    until(lambda: engine.parameters.frame_rate == 0.0, "the engine to pace itself")
+    page.keyboard.press("ArrowRight")
+    until(lambda: 1.0 < engine.parameters.frame_rate < 2.0, "the engine to take the lowest rate")
+
+
 def test_a_viewer_sees_pictures_and_nothing_else(tab: Tab):
     page = tab.open("?view")
     tab.wait_for_picture()
