@@ -16,8 +16,8 @@ from diffusers import AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionMo
 from safetensors.numpy import save_file
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from training import autoencoder, encoder, unet
-from training.lumia import EAR_WIDTH, WIDTH
+from clavilux.training import autoencoder, encoder, unet
+from clavilux.training.lumia import EAR_WIDTH, WIDTH
 
 SEED = 0
 CONDITIONING = "conditioning.safetensors"

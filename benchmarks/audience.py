@@ -1,7 +1,7 @@
 """Clients of a stage in a process of their own, so that what they cost is not the server's.
 
-    python -m benchmarks.audience ws://127.0.0.1:7860/ws --viewers 16
-    python -m benchmarks.audience ws://127.0.0.1:7860/ws --performer --sound bark.wav
+    python -m clavilux.benchmarks.audience ws://127.0.0.1:7860/ws --viewers 16
+    python -m clavilux.benchmarks.audience ws://127.0.0.1:7860/ws --performer --sound bark.wav
 
 Every line on its standard input is answered with a line of JSON: a `Tally` of what came since the line before, the
 first one when every client has had its first picture. It ends with its input. Viewers acknowledge each frame and decode
@@ -20,12 +20,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import BenchError
-from benchmarks.serving import PATIENCE
-from benchmarks.through_the_socket import MICROSECONDS, RATE, load, play
-from runtime.errors import ClaviluxError
-from server.client import ReceivedFrame, SoundFormat, connect
-from server.media import FRAME_HEADER
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.serving import PATIENCE
+from clavilux.benchmarks.through_the_socket import MICROSECONDS, RATE, load, play
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.server.client import ReceivedFrame, SoundFormat, connect
+from clavilux.server.media import FRAME_HEADER
 
 STAGE_BYTES = 4  # of one stage's time in a frame
 
@@ -103,7 +103,7 @@ def attending(url: str, *words: str) -> Iterator[Callable[[], Tally]]:
 
     `words` are this module's options. Asking raises BenchError when a client cannot take part any more.
     """
-    command = [sys.executable, "-u", "-m", "benchmarks.audience", url, *words]
+    command = [sys.executable, "-u", "-m", "clavilux.benchmarks.audience", url, *words]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
     try:
         yield lambda: _ask(process)

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.errors import BenchError
-from runtime.options import add_model_options
+from clavilux.benchmarks.errors import BenchError
+from clavilux.runtime.options import add_model_options
 
 PEERS = ("torch", "torch-compile", "optimum", "openvino", "streamdiffusion")
 PARTS = ("startup", "ceiling", "socket")
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the table, and write report.json and the plots."""
     require([*NEEDED, *(() if arguments.no_plots else (PLOTTING,))])
-    from benchmarks.measure import Asked, measure, stopwatch
+    from clavilux.benchmarks.measure import Asked, measure, stopwatch
 
     progress = stopwatch()
     asked = Asked(
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     report = measure(asked, progress)
     if not arguments.no_plots:
-        from benchmarks.plots import draw_all
+        from clavilux.benchmarks.plots import draw_all
 
         report = replace(report, files=draw_all(report, arguments.out))
     report.write(arguments.out / REPORT)

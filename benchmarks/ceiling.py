@@ -18,12 +18,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from benchmarks.operations import Work, count
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.graphs import COEFFICIENTS, GUIDED_COEFFICIENTS
-from runtime.logmel import frame_count
-from runtime.manifest import MEL_BINS
-from runtime.provider import GraphFile, open_session
+from clavilux.benchmarks.operations import Work, count
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.graphs import COEFFICIENTS, GUIDED_COEFFICIENTS
+from clavilux.runtime.logmel import frame_count
+from clavilux.runtime.manifest import MEL_BINS
+from clavilux.runtime.provider import GraphFile, open_session
 
 OPSET, IR_VERSION = 20, 10
 WEIGHTS = 8  # different matrices in one graph, so that they do not stay in a cache

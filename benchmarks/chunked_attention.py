@@ -1,13 +1,14 @@
 """What a hop costs when only its new frames go through the encoder, against the whole window: by turns, in one run.
 
-    python -m benchmarks.chunked_attention                                  # the default bundle's shape
-    python -m benchmarks.chunked_attention --shape w2v-bert --layers 4      # as wide as the reference, 4 layers of 24
+    python -m clavilux.benchmarks.chunked_attention                                  # the default bundle's shape
+    python -m clavilux.benchmarks.chunked_attention --shape w2v-bert --layers 4      # as wide as the reference, 4 layers of 24
 
 Both graphs are exported as a bundle's are, from the same seeded random weights (what a hop costs does not depend on
 what they are), proved against torch, and run on ONNX Runtime's CPU on one thread: the whole window
-(`export.audio.AudioEncoderGraph`), and one step (`training.chunked.StreamingEncoder`) whose caches go in and out as
-arrays and hold as much as a window does. Time is the processor's, so that waiting for others does not count; ratios
-come with a 95 % interval over rounds. Takes torch: `pip install 'clavilux[bench,cpu,export]'`. The last line is JSON.
+(`clavilux.export.audio.AudioEncoderGraph`), and one step (`clavilux.training.chunked.StreamingEncoder`) whose caches go
+in and out as arrays and hold as much as a window does. Time is the processor's, so that waiting for others does not
+count; ratios come with a 95 % interval over rounds. Takes torch: `pip install 'clavilux[bench,cpu,export]'`. The last
+line is JSON.
 """
 
 import argparse
@@ -24,21 +25,21 @@ import torch
 from numpy.typing import NDArray
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from benchmarks import machine
-from benchmarks.alternate import Ratio, alternate, ratio
-from benchmarks.errors import BenchError
-from benchmarks.figures import MS, warm_up
-from benchmarks.operations import count
-from benchmarks.report import columns
-from export.audio import STACK, AudioEncoderGraph, frames_in, most_frames
-from export.components import AUDIO_ENCODER_GRAPH, Component, Port
-from export.convert import save, to_onnx
-from export.parity import relative_l2
-from runtime.manifest import FRAME_STEP, MEL_BINS, SAMPLE_RATE
-from runtime.provider import Session, open_session
-from training import encoder
-from training.chunked import Chunks, StreamingEncoder
-from training.lumia import EAR_WIDTH, WIDTH
+from clavilux.benchmarks import machine
+from clavilux.benchmarks.alternate import Ratio, alternate, ratio
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.figures import MS, warm_up
+from clavilux.benchmarks.operations import count
+from clavilux.benchmarks.report import columns
+from clavilux.export.audio import STACK, AudioEncoderGraph, frames_in, most_frames
+from clavilux.export.components import AUDIO_ENCODER_GRAPH, Component, Port
+from clavilux.export.convert import save, to_onnx
+from clavilux.export.parity import relative_l2
+from clavilux.runtime.manifest import FRAME_STEP, MEL_BINS, SAMPLE_RATE
+from clavilux.runtime.provider import Session, open_session
+from clavilux.training import encoder
+from clavilux.training.chunked import Chunks, StreamingEncoder
+from clavilux.training.lumia import EAR_WIDTH, WIDTH
 
 Array = NDArray[np.generic]
 

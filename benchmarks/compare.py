@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.alternate import Ratio, alternate, ratio
-from benchmarks.figures import Summary, WarmUp, summary, warm_up
-from benchmarks.peer_optimum import LAYOUT
-from benchmarks.peer_process import OURS, PEERS, Contender, Loaded, Painted, Peer, PeerError
-from benchmarks.peer_worker import BOS, LATENTS, SAMPLES, STAGES, Job
-from benchmarks.stages import LOUDNESS, Setting
-from benchmarks.weights import Weights
-from runtime.bundle import Bundle
+from clavilux.benchmarks.alternate import Ratio, alternate, ratio
+from clavilux.benchmarks.figures import Summary, WarmUp, summary, warm_up
+from clavilux.benchmarks.peer_optimum import LAYOUT
+from clavilux.benchmarks.peer_process import OURS, PEERS, Contender, Loaded, Painted, Peer, PeerError
+from clavilux.benchmarks.peer_worker import BOS, LATENTS, SAMPLES, STAGES, Job
+from clavilux.benchmarks.stages import LOUDNESS, Setting
+from clavilux.benchmarks.weights import Weights
+from clavilux.runtime.bundle import Bundle
 
 EQUAL_DB = 40.0  # PSNR: the mean error is 2.5 of 255 levels
 BEST_DB = 120.0  # what identical pictures score: infinity has no place in JSON

@@ -1,4 +1,4 @@
-"""Checkpoints become the bundle that is measured against them. Needs the extra `export`; `benchmarks.weights` asks."""
+"""Checkpoints become the bundle that is measured against them. Needs the extra `export`; `clavilux.benchmarks.weights` asks."""
 
 import json
 from dataclasses import replace
@@ -6,10 +6,10 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from benchmarks.architectures import ARCHITECTURES, CONDITIONING, write
-from benchmarks.weights import Progress, Wanted, Weights
-from export.build import Options, Sources, export_bundle
-from runtime.bundle import MANIFEST
+from clavilux.benchmarks.architectures import ARCHITECTURES, CONDITIONING, write
+from clavilux.benchmarks.weights import Progress, Wanted, Weights
+from clavilux.export.build import Options, Sources, export_bundle
+from clavilux.runtime.bundle import MANIFEST
 
 PROVED_STEPS = 4  # the proof compares whole runs up to this many
 

@@ -1,13 +1,13 @@
 """What a picture takes on an NVIDIA card, in the models and outside of them, and whether promises are kept.
 
-    python -m benchmarks.gpu_frame_path                                          # the default bundle on CUDA
-    python -m benchmarks.gpu_frame_path --device tensorrt --bundle sd-turbo-512  # one's own, 512x512
-    python -m benchmarks.gpu_frame_path --architecture sd-turbo                  # seeded random weights; takes torch
+    python -m clavilux.benchmarks.gpu_frame_path                                          # the default bundle on CUDA
+    python -m clavilux.benchmarks.gpu_frame_path --device tensorrt --bundle sd-turbo-512  # one's own, 512x512
+    python -m clavilux.benchmarks.gpu_frame_path --architecture sd-turbo            # seeded random weights; takes torch
 
-The promises of `runtime.device_painter`: the same pictures as through the host, one wait per picture, nothing allocated
-while it plays. The goals, for an H100 at 512x512 and one step: 200 pictures per second, 2 ms outside the models.
-Time in the models is the card's own, between events on its stream; a hop of the encoder counts whole. ONNX Runtime
-tells Python nothing of its arenas, so that what is allocated is what the driver says the card has less of.
+The promises of `clavilux.runtime.device_painter`: the same pictures as through the host, one wait per picture, nothing
+allocated while it plays. The goals, for an H100 at 512x512 and one step: 200 pictures per second, 2 ms outside the
+models. Time in the models is the card's own, between events on its stream; a hop of the encoder counts whole. ONNX
+Runtime tells Python nothing of its arenas, so that what is allocated is what the driver says the card has less of.
 """
 
 import argparse
@@ -21,16 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.errors import BenchError
-from benchmarks.figures import Summary, summary
-from runtime.device_painter import DevicePainter
-from runtime.errors import ClaviluxError
-from runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
-from runtime.manifest import SAMPLE_RATE
-from runtime.noise import draw
-from runtime.painter import Asked, HostPainter
-from runtime.provider import check_device
+from clavilux.benchmarks import machine
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.figures import Summary, summary
+from clavilux.runtime.device_painter import DevicePainter
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
+from clavilux.runtime.manifest import SAMPLE_RATE
+from clavilux.runtime.noise import draw
+from clavilux.runtime.painter import Asked, HostPainter
+from clavilux.runtime.provider import check_device
 
 GOAL_RATE = 200.0  # pictures per second
 GOAL_OUTSIDE = 2.0  # ms of the median picture
@@ -186,7 +186,7 @@ def bundles(given: Sequence[Path], architecture: str | None, work: Path, progres
     """Return what is measured: the bundles given, one of random weights, or else the default one."""
     found = list(given)
     if architecture is not None:
-        from benchmarks.weights import Wanted, make  # torch, which the card's machine may not have
+        from clavilux.benchmarks.weights import Wanted, make  # torch, which the card's machine may not have
 
         found.append(make(architecture, Wanted(), work, progress).bundle)
     return found or [DEFAULT_BUNDLE]

@@ -1,6 +1,6 @@
 """From the command to the first picture, and from a sound to the screen, through real Chromium.
 
-    python -m benchmarks.heard_to_shown --seconds 20 --sound tests/sounds/penguin.wav
+    python -m clavilux.benchmarks.heard_to_shown --seconds 20 --sound tests/sounds/penguin.wav
 
 Starts `clavilux serve` as a user does, opens its page in headless Chromium whose microphone plays the sound again and
 again, and reads the latencies that the page's acknowledgements gave the server. Needs the extra `test` and Chromium.
@@ -20,11 +20,11 @@ from playwright.sync_api import sync_playwright
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from benchmarks.errors import BenchError
-from benchmarks.machine import resident_mb
-from benchmarks.serving import PATIENCE, POLL, serving
-from clavilux import EXIT_MISTAKE
-from runtime.errors import ClaviluxError
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.machine import resident_mb
+from clavilux.benchmarks.serving import PATIENCE, POLL, serving
+from clavilux.command import EXIT_MISTAKE
+from clavilux.runtime.errors import ClaviluxError
 
 WARM_UP = 3.0  # s after the first picture that shows sound
 FLAGS = (

@@ -1,14 +1,15 @@
 """Which throughput levers pay here: several pictures in one call of the graphs, and not painting what is the same.
 
-    python -m benchmarks.levers --architecture lumia                # its shape, exported for batches (extra `export`)
-    python -m benchmarks.levers --bundle my-bundle --device cuda    # exported with --batch 8
+    python -m clavilux.benchmarks.levers --architecture lumia         # its shape, exported for batches (extra `export`)
+    python -m clavilux.benchmarks.levers --bundle my-bundle --device cuda    # exported with --batch 8
 
 To the graphs, three levers are one thing, more rows in a call: stream batch (the steps of several pictures), several
 stages (their pictures), and interpolated embeddings (the pictures between two hops). So seconds per picture are
 measured against the rows of a call, all by turns, and told as ratios with their 95 % intervals. Rows beside each other
 come together: with b of them the first picture waits for the last. A lever pays where it makes WORTH times as many
 pictures, and each of them no later than the budget from sound to picture. What is saved where nothing changes, and
-where nobody watches, is measured on a real engine (`benchmarks.skipping`). Prints a table, and writes levers.json.
+where nobody watches, is measured on a real engine (`clavilux.benchmarks.skipping`). Prints a table, and writes
+levers.json.
 """
 
 import argparse
@@ -23,25 +24,25 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import machine
-from benchmarks.alternate import Ratio, alternate, ratio
-from benchmarks.bench_command import make_folder
-from benchmarks.energy import SILENT
-from benchmarks.errors import BenchError
-from benchmarks.figures import MS
-from benchmarks.report import HEARD_BUDGET_MS, columns
-from benchmarks.skipping import DEFEATED, PLAYING, SKIPPING, UNWATCHED, Spent, middle, take_turns
-from benchmarks.weights import ARCHITECTURES, Progress, Wanted, make
-from runtime.buffers import BoundSession
-from runtime.bundle import DECODER, DENOISER, Bundle
-from runtime.denoiser import Denoiser, Guide
-from runtime.engine import Engine, open_engine
-from runtime.errors import ClaviluxError
-from runtime.files import written_whole
-from runtime.graphs import graph_file
-from runtime.options import threads
-from runtime.provider import Session, open_session
-from runtime.schedule import Schedule
+from clavilux.benchmarks import machine
+from clavilux.benchmarks.alternate import Ratio, alternate, ratio
+from clavilux.benchmarks.bench_command import make_folder
+from clavilux.benchmarks.energy import SILENT
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.figures import MS
+from clavilux.benchmarks.report import HEARD_BUDGET_MS, columns
+from clavilux.benchmarks.skipping import DEFEATED, PLAYING, SKIPPING, UNWATCHED, Spent, middle, take_turns
+from clavilux.benchmarks.weights import ARCHITECTURES, Progress, Wanted, make
+from clavilux.runtime.buffers import BoundSession
+from clavilux.runtime.bundle import DECODER, DENOISER, Bundle
+from clavilux.runtime.denoiser import Denoiser, Guide
+from clavilux.runtime.engine import Engine, open_engine
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
+from clavilux.runtime.graphs import graph_file
+from clavilux.runtime.options import threads
+from clavilux.runtime.provider import Session, open_session
+from clavilux.runtime.schedule import Schedule
 
 BATCHES = (1, 2, 4, 8)
 WORTH = 1.1  # times as fast: for less, no picture should come later

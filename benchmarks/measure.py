@@ -1,4 +1,4 @@
-"""A whole benchmark, one part after the other; `benchmarks.bench_command` says what is asked for.
+"""A whole benchmark, one part after the other; `clavilux.benchmarks.bench_command` says what is asked for.
 
 Whatever may build engines comes first, so that the starts that are timed later find them built.
 """
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ceiling, machine, stages, startup, through_the_socket
-from benchmarks.compare import Comparison, Plan, compare
-from benchmarks.errors import BenchError
-from benchmarks.peer_process import PEERS
-from benchmarks.report import Report
-from benchmarks.serving import serving
-from benchmarks.stages import Setting, StageTimes
-from benchmarks.weights import Wanted, Weights, given, make
-from runtime.bundle import Bundle
-from runtime.devices import AUTO
-from runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
-from runtime.options import parameters_from
-from runtime.pacing import FASTEST
+from clavilux.benchmarks import ceiling, machine, stages, startup, through_the_socket
+from clavilux.benchmarks.compare import Comparison, Plan, compare
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.peer_process import PEERS
+from clavilux.benchmarks.report import Report
+from clavilux.benchmarks.serving import serving
+from clavilux.benchmarks.stages import Setting, StageTimes
+from clavilux.benchmarks.weights import Wanted, Weights, given, make
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.devices import AUTO
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
+from clavilux.runtime.options import parameters_from
+from clavilux.runtime.pacing import FASTEST
 
 STEPS = (1, 2, 4)  # measured where nothing else is asked for
 SLOWEST_START = 1800.0  # s: a server may build engines first
@@ -203,7 +203,7 @@ def _in_a_browser(words: list[str], asked: Asked) -> dict[str, float]:
     if asked.sound is None:
         raise BenchError("--browser needs --sound FILE.wav, which its microphone plays")
     try:
-        from benchmarks import heard_to_shown
+        from clavilux.benchmarks import heard_to_shown
     except ModuleNotFoundError as error:
         raise BenchError(f"{error.name} is not installed; run: pip install playwright, and install Chromium") from error
     told: dict[str, Any] = vars(heard_to_shown.measure(asked.sound, asked.seconds, words))

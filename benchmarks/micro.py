@@ -1,8 +1,8 @@
 """Each stage on its own, measured against a fixed operation of the same run, with a gate for continuous integration.
 
-    python -m benchmarks.micro                              # the default bundle: a table, and a line of JSON
-    python -m benchmarks.micro --write baseline.json        # keep the ratios
-    python -m benchmarks.micro --gate baseline.json         # exit code 1 where a stage has become slower
+    python -m clavilux.benchmarks.micro                              # the default bundle: a table, and a line of JSON
+    python -m clavilux.benchmarks.micro --write baseline.json        # keep the ratios
+    python -m clavilux.benchmarks.micro --gate baseline.json         # exit code 1 where a stage has become slower
 
 Times of one machine mean nothing on another, so none is kept: a stage's figure is how many times as long it takes as a
 fixed chain of matrix products on the same threads, measured by turns with it. A stage fails the gate when that ratio
@@ -23,25 +23,25 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.alternate import Ratio, alternate, ratio
-from benchmarks.ceiling import FACTOR, product_graph
-from benchmarks.errors import BenchError
-from benchmarks.report import columns
-from benchmarks.stages import LOUDNESS
-from runtime.auto import workloads
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.conditioner import Conditioner
-from runtime.graphs import graph_file
-from runtime.instrument import DEFAULT_BUNDLE
-from runtime.logmel import LogMel, frame_count
-from runtime.manifest import SAMPLE_RATE
-from runtime.options import threads
-from runtime.provider import open_session
-from runtime.window import SlidingWindow
-from server.media import PackedFrame, pack_frame, unpack_frame
-from server.messages import WIRE_STAGES, PictureFormat
-from server.pictures import compress
+from clavilux.benchmarks import machine
+from clavilux.benchmarks.alternate import Ratio, alternate, ratio
+from clavilux.benchmarks.ceiling import FACTOR, product_graph
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.report import columns
+from clavilux.benchmarks.stages import LOUDNESS
+from clavilux.runtime.auto import workloads
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.conditioner import Conditioner
+from clavilux.runtime.graphs import graph_file
+from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime.logmel import LogMel, frame_count
+from clavilux.runtime.manifest import SAMPLE_RATE
+from clavilux.runtime.options import threads
+from clavilux.runtime.provider import open_session
+from clavilux.runtime.window import SlidingWindow
+from clavilux.server.media import PackedFrame, pack_frame, unpack_frame
+from clavilux.server.messages import WIRE_STAGES, PictureFormat
+from clavilux.server.pictures import compress
 
 ALLOWED = 0.15  # growth of a ratio
 ROUNDS = 30

@@ -12,7 +12,7 @@ from typing import Any
 
 import onnx
 
-from benchmarks.errors import BenchError
+from clavilux.benchmarks.errors import BenchError
 
 PRODUCTS = ("MatMul", "MatMulInteger", "Gemm", "Conv", "ConvInteger", "ConvTranspose")
 BYTES = {"float16": 2, "float32": 4, "int8": 4}  # per weight, as the arithmetic reads it; int8's own are told apart

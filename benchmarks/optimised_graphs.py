@@ -1,11 +1,12 @@
 """What graph optimisers gain on a CPU, component by component: each graph against itself, run in turn.
 
-    python -m benchmarks.optimised_graphs BUNDLE [--json] [--runs N] [--parts denoiser,decoder]
+    python -m clavilux.benchmarks.optimised_graphs BUNDLE [--json] [--runs N] [--parts denoiser,decoder]
 
 Candidates: ONNX Runtime's transformer and Stable Diffusion fusions (`onnxruntime.transformers.optimizer`), those of
-onnxscript for ONNX Runtime (`onnxscript.rewriter.ort_fusions`), onnxslim, and 8-bit matrix products (`export.int8`).
-They start from float32 weights, as the export does. All sessions run with ONNX Runtime's own optimisations on top, as
-the instrument does. Needs `pip install '.[bench,cpu,export]'`. With `--json` the last line is JSON.
+onnxscript for ONNX Runtime (`onnxscript.rewriter.ort_fusions`), onnxslim, and 8-bit matrix products
+(`clavilux.export.int8`). They start from float32 weights, as the export does. All sessions run with ONNX Runtime's own
+optimisations on top, as the instrument does. Needs `pip install '.[bench,cpu,export]'`. With `--json` the last line is
+JSON.
 """
 
 import argparse
@@ -24,13 +25,13 @@ import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from export import int8
-from export.convert import save
-from export.parity import columns, relative_l2
-from export.quiet import quietly
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.graphs import graph_file
-from runtime.provider import Session, open_session
+from clavilux.export import int8
+from clavilux.export.convert import save
+from clavilux.export.parity import columns, relative_l2
+from clavilux.export.quiet import quietly
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.graphs import graph_file
+from clavilux.runtime.provider import Session, open_session
 
 Array = NDArray[np.generic]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmarks.figures import Summary, summary
+from clavilux.benchmarks.figures import Summary, summary
 
 LATE = 1.5  # intervals of the usual length, after which a picture has been missed
 

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peer_worker import Array, Job, Watch, serve
-from runtime.auto import open_graphs
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Guide
-from runtime.encoder import AudioEncoder
-from runtime.logmel import LogMel, frame_count
-from runtime.painter import Asked, open_painter
-from runtime.schedule import Schedule
+from clavilux.benchmarks.peer_worker import Array, Job, Watch, serve
+from clavilux.runtime.auto import open_graphs
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.decoder import Decoder
+from clavilux.runtime.denoiser import Denoiser, Guide
+from clavilux.runtime.encoder import AudioEncoder
+from clavilux.runtime.logmel import LogMel, frame_count
+from clavilux.runtime.painter import Asked, open_painter
+from clavilux.runtime.schedule import Schedule
 
 
 class Clavilux:
-    """The stages of `runtime.instrument`, one after the other."""
+    """The stages of `clavilux.runtime.instrument`, one after the other."""
 
     packages: tuple[str, ...] = ("clavilux", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino")
     notes: tuple[str, ...] = ()

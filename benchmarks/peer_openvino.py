@@ -9,8 +9,8 @@ import importlib
 import sys
 from typing import Any
 
-from benchmarks.peer_optimum import LAYOUT, NOTES, Optimum
-from benchmarks.peer_worker import Array, Job, serve
+from clavilux.benchmarks.peer_optimum import LAYOUT, NOTES, Optimum
+from clavilux.benchmarks.peer_worker import Array, Job, serve
 
 SETTINGS = {"PERFORMANCE_HINT": "LATENCY"}
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peer_torch import extract, front_end, load_encoder
-from benchmarks.peer_worker import Array, Job, Watch, serve
+from clavilux.benchmarks.peer_torch import extract, front_end, load_encoder
+from clavilux.benchmarks.peer_worker import Array, Job, Watch, serve
 
 LAYOUT = "diffusers"  # folder in the bundle
 NOTES = (

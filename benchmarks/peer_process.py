@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.errors import BenchError
-from benchmarks.peer_worker import FEATURES, Job
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.peer_worker import FEATURES, Job
 
 HERE = Path(__file__).parent
 PATIENCE = 1800.0  # s, for one answer: torch.compile takes minutes
@@ -47,19 +47,19 @@ class Contender:
     recipe: str = ""  # how to make its environment; "": the present one will do
 
 
-OURS = Contender("clavilux", "Clavilux", "benchmarks.peer_clavilux")
+OURS = Contender("clavilux", "Clavilux", "clavilux.benchmarks.peer_clavilux")
 SHARED = ("peer_worker.py", "peer_torch.py")
 OWN = "python -m venv PEER && PEER/bin/pip install"
 OLDER = "'huggingface_hub<0.26' 'transformers<4.40' 'accelerate<0.30' 'numpy<2'"  # what diffusers 0.24 goes with
 PEERS = {
     peer.name: peer
     for peer in (
-        Contender("torch", "PyTorch eager", "benchmarks.peer_torch", SHARED),
-        Contender("torch-compile", "PyTorch compiled", "benchmarks.peer_torch", SHARED, ("--compile",)),
+        Contender("torch", "PyTorch eager", "clavilux.benchmarks.peer_torch", SHARED),
+        Contender("torch-compile", "PyTorch compiled", "clavilux.benchmarks.peer_torch", SHARED, ("--compile",)),
         Contender(
             "optimum",
             "optimum, ONNX Runtime",
-            "benchmarks.peer_optimum",
+            "clavilux.benchmarks.peer_optimum",
             (*SHARED, "peer_optimum.py"),
             needs_layout=True,
             recipe=f"{OWN} 'clavilux[optimum]' torch pillow",
@@ -67,7 +67,7 @@ PEERS = {
         Contender(
             "openvino",
             "optimum-intel, OpenVINO",
-            "benchmarks.peer_openvino",
+            "clavilux.benchmarks.peer_openvino",
             (*SHARED, "peer_optimum.py", "peer_openvino.py"),
             needs_layout=True,
             recipe=f"{OWN} 'optimum-intel[openvino]' diffusers torch pillow",
@@ -75,7 +75,7 @@ PEERS = {
         Contender(
             "streamdiffusion",
             "StreamDiffusion",
-            "benchmarks.peer_streamdiffusion",
+            "clavilux.benchmarks.peer_streamdiffusion",
             (*SHARED, "peer_streamdiffusion.py"),
             recipe=f"{OWN} streamdiffusion torch {OLDER}",
         ),

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peer_torch import Torch
-from benchmarks.peer_worker import Array, Job, serve
+from clavilux.benchmarks.peer_torch import Torch
+from clavilux.benchmarks.peer_worker import Array, Job, serve
 
 LAST = [0]  # of the timesteps that `prepare` makes: where the one step begins
 

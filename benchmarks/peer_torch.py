@@ -1,7 +1,7 @@
 """The reference's stack in a comparison: transformers and diffusers in PyTorch, eager or compiled.
 
-    python -m benchmarks.peer_torch             # eager
-    python -m benchmarks.peer_torch --compile   # torch.compile
+    python -m clavilux.benchmarks.peer_torch             # eager
+    python -m clavilux.benchmarks.peer_torch --compile   # torch.compile
 
 As their documentation has it: inference mode, one thread per core, channels-last for the UNet and the autoencoder
 (diffusers, "Accelerate inference"), float16 and TF32 on a card, bfloat16 where Clavilux plays in that. Compiled:
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peer_worker import FRAME_STEP, MEL_BINS, SAMPLE_RATE, STACK, Array, Job, Watch, serve
+from clavilux.benchmarks.peer_worker import FRAME_STEP, MEL_BINS, SAMPLE_RATE, STACK, Array, Job, Watch, serve
 
 EXPECTED_SETTINGS = {"steps_offset": 1, "clip_sample": False}
 """What the pipeline would write into a scheduler that is given to it, with a warning; the scheduler is put back."""

@@ -1,8 +1,9 @@
 """The worker's side of a comparison: a stack in a process of its own, which paints a picture when it is told to.
 
-JSON lines on standard input and output; `benchmarks.peer_process` is the other side. A worker file defines a class with
-the methods of `Stack` and ends with `serve(Class)`. Everything that a foreign environment may lack is imported inside
-those methods; this file and the worker's own are all it sees of Clavilux, but for Clavilux's own worker.
+JSON lines on standard input and output; `clavilux.benchmarks.peer_process` is the other side. A worker file defines a
+class with the methods of `Stack` and ends with `serve(Class)`. Everything that a foreign environment may lack is
+imported inside those methods; this file and the worker's own are all it sees of Clavilux, but for Clavilux's own
+worker.
 
     -> {"do": "load", "checkpoints": FOLDER, "bundle": FOLDER, "device": "cpu", "threads": 2}
     <- {"seconds": 3.1, "resident_mb": 812.0, "versions": {...}, "notes": [...]}

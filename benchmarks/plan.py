@@ -1,7 +1,7 @@
-"""What so many stages and viewers need, from what `benchmarks.scale` measured: arithmetic, told as such.
+"""What so many stages and viewers need, from what `clavilux.benchmarks.scale` measured: arithmetic, told as such.
 
-    python -m benchmarks.plan scale.json --viewers 10000 --stages 10
-    python -m benchmarks.plan scale.json --stages 10 --rate 30 --pictures 240    # another card: `clavilux bench` there
+    python -m clavilux.benchmarks.plan scale.json --viewers 10000 --stages 10
+    python -m clavilux.benchmarks.plan scale.json --stages 10 --rate 30 --pictures 240    # another card: `clavilux bench` there
 
 Stages per machine: pictures per second of all its stages, by the rate of each, with headroom. Viewers: frames times
 rate. What a stage's process cannot carry goes to relays, which Clavilux does not have: one is taken to cost per frame
@@ -16,13 +16,13 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import BenchError
-from benchmarks.figures import MS
-from benchmarks.report import columns
-from benchmarks.scale_report import FORMAT, KILO, MICRO
-from clavilux import EXIT_MISTAKE, Parser
-from runtime.errors import ClaviluxError
-from server.settings import Settings
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.figures import MS
+from clavilux.benchmarks.report import columns
+from clavilux.benchmarks.scale_report import FORMAT, KILO, MICRO
+from clavilux.command import EXIT_MISTAKE, Parser
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.server.settings import Settings
 
 HEADROOM = 0.7  # of what was measured, that a plan may use: bursts, other processes, warmer rooms
 LINK = 10.0  # Gbit/s of a machine's network
@@ -79,7 +79,7 @@ class Plan:
 
 
 def read(path: Path) -> Measured:
-    """Read what `benchmarks.scale` wrote. Raises BenchError when it is something else, or a part was left out."""
+    """Read what `clavilux.benchmarks.scale` wrote. Raises BenchError when it is something else, or a part was left out."""
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != FORMAT:
@@ -87,7 +87,7 @@ def read(path: Path) -> Measured:
         viewers, stages, line = found["viewers"], found["stages"], found["per_frame"]
         if not stages or line is None:
             missing = "two numbers of viewers" if line is None else "stages"
-            raise BenchError(f"{path} holds no {missing}; measure them: python -m benchmarks.scale")
+            raise BenchError(f"{path} holds no {missing}; measure them: python -m clavilux.benchmarks.scale")
         best = max(stages, key=lambda one: one["together"])
         return Measured(
             machine=f"{found['machine']['processor']}, {found['machine']['cores']} cores",
@@ -102,7 +102,7 @@ def read(path: Path) -> Measured:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(
-            f"{path} is no scale.json ({type(error).__name__}); write one: python -m benchmarks.scale"
+            f"{path} is no scale.json ({type(error).__name__}); write one: python -m clavilux.benchmarks.scale"
         ) from error
 
 
@@ -215,7 +215,7 @@ def _lines(wish: Wish, found: Plan) -> list[str]:
 
 def arguments_from(words: list[str] | None) -> argparse.Namespace:
     """Read the command line. Raises ClaviluxError."""
-    parser = Parser(prog="python -m benchmarks.plan", description=__doc__)
+    parser = Parser(prog="python -m clavilux.benchmarks.plan", description=__doc__)
     add = parser.add_argument
     add("scale", type=Path, help="the scale.json of a machine")
     add("--stages", type=_count, default=1, metavar="N", help="servers, one performer each (1)")

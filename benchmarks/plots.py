@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import BenchError
-from benchmarks.machine import Machine
-from benchmarks.report import HEARD_BUDGET_MS, Report
-from benchmarks.stages import WORK, Setting
-from benchmarks.through_the_socket import WATERFALL
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.machine import Machine
+from clavilux.benchmarks.report import HEARD_BUDGET_MS, Report
+from clavilux.benchmarks.stages import WORK, Setting
+from clavilux.benchmarks.through_the_socket import WATERFALL
 
 INK, FAINT, GRID, PAPER = "#1d2733", "#66717e", "#dfe3e8", "#ffffff"
 OURS, OTHERS, ALARM = "#0b6e8f", "#8b97a5", "#b3261e"

@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ceiling import Ceiling, Reached
-from benchmarks.compare import Comparison
-from benchmarks.energy import SILENT
-from benchmarks.machine import Machine, warning
-from benchmarks.stages import WORK, StageTimes
-from benchmarks.startup import StartUp
-from benchmarks.through_the_socket import WATERFALL, Shown
-from runtime.files import written_whole
-from runtime.pacing import FASTEST
+from clavilux.benchmarks.ceiling import Ceiling, Reached
+from clavilux.benchmarks.compare import Comparison
+from clavilux.benchmarks.energy import SILENT
+from clavilux.benchmarks.machine import Machine, warning
+from clavilux.benchmarks.stages import WORK, StageTimes
+from clavilux.benchmarks.startup import StartUp
+from clavilux.benchmarks.through_the_socket import WATERFALL, Shown
+from clavilux.runtime.files import written_whole
+from clavilux.runtime.pacing import FASTEST
 
 FORMAT = 1  # of the JSON
 SLOW_FIRST = 1.0  # s, by which a first picture must be late to be worth a line

@@ -1,12 +1,12 @@
 """How latency and throughput grow with viewers, stages, size and steps: curves from measurement.
 
-    python -m benchmarks.scale                                          # the default bundle, in about three minutes
-    python -m benchmarks.scale --viewers 1,64 --without stages,cost --set frame_rate=15
-    python -m benchmarks.scale --architecture lumia --sizes 128,256,384 --steps 1,2,4 --without viewers,stages
+    python -m clavilux.benchmarks.scale                                     # the default bundle, in about three minutes
+    python -m clavilux.benchmarks.scale --viewers 1,64 --without stages,cost --set frame_rate=15
+    python -m clavilux.benchmarks.scale --architecture lumia --sizes 128,256,384 --steps 1,2,4 --without viewers,stages
 
 A stage is one `clavilux serve`: one performer who sounds, and viewers. Servers, performers and viewers are processes of
 their own on this machine, so that the server's CPU time is the server's; on few cores they still want the same ones.
-Writes scale.json, which `benchmarks.plan` takes, and scale.png. What to do with them: docs/scale.md.
+Writes scale.json, which `clavilux.benchmarks.plan` takes, and scale.png. What to do with them: docs/scale.md.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-from benchmarks import machine, stages
-from benchmarks.audience import Tally, attending
-from benchmarks.bench_command import ARCHITECTURES, make_folder, parse_counts, parse_seconds, parse_sizes
-from benchmarks.errors import BenchError
-from benchmarks.figures import summary
-from benchmarks.measure import (
+from clavilux.benchmarks import machine, stages
+from clavilux.benchmarks.audience import Tally, attending
+from clavilux.benchmarks.bench_command import ARCHITECTURES, make_folder, parse_counts, parse_seconds, parse_sizes
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.figures import summary
+from clavilux.benchmarks.measure import (
     SLOWEST_START,
     Asked,
     describe_host,
@@ -33,16 +33,16 @@ from benchmarks.measure import (
     settings_for,
     stopwatch,
 )
-from benchmarks.scale_plot import draw
-from benchmarks.scale_report import Scale, Together, Watched
-from benchmarks.serving import Server, serving
-from benchmarks.through_the_socket import WARM_UP
-from clavilux import EXIT_MISTAKE, Parser
-from runtime.errors import ClaviluxError
-from runtime.instrument import Instrument
-from runtime.options import add_model_options
-from runtime.pacing import FASTEST
-from server.settings import Settings
+from clavilux.benchmarks.scale_plot import draw
+from clavilux.benchmarks.scale_report import Scale, Together, Watched
+from clavilux.benchmarks.serving import Server, serving
+from clavilux.benchmarks.through_the_socket import WARM_UP
+from clavilux.command import EXIT_MISTAKE, Parser
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.options import add_model_options
+from clavilux.runtime.pacing import FASTEST
+from clavilux.server.settings import Settings
 
 MOST_STAGES = 64
 PARTS = ("cost", "viewers", "stages")  # in this order: whatever builds engines comes first
@@ -212,7 +212,7 @@ def parse_parts(text: str) -> tuple[str, ...]:
 
 def arguments_from(words: list[str] | None) -> argparse.Namespace:
     """Read the command line. Raises ClaviluxError."""
-    parser = Parser(prog="python -m benchmarks.scale", description=__doc__)
+    parser = Parser(prog="python -m clavilux.benchmarks.scale", description=__doc__)
     add_model_options(parser)
     add = parser.add_argument
     add("--viewers", type=parse_viewers, default=(1, 4, 16, 64), metavar="N,...", help="who watch (1,4,16,64)")

@@ -1,6 +1,7 @@
-"""The curves of `benchmarks.scale` on one sheet: throughput above, what it costs below.
+"""The curves of `clavilux.benchmarks.scale` on one sheet: throughput above, what it costs below.
 
-Drawn as `benchmarks.plots` draws: one hue for what is told, greys beside it, red only for a budget that is missed.
+Drawn as `clavilux.benchmarks.plots` draws: one hue for what is told, greys beside it, red only for a budget that is
+missed.
 """
 
 from collections.abc import Callable
@@ -9,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.plots import ALARM, FAINT, INK, LEGEND, OTHERS, OURS, caption, sheet, subtitle
-from benchmarks.report import HEARD_BUDGET_MS
-from benchmarks.scale_report import MEGAPIXEL, MICRO, Scale
+from clavilux.benchmarks.plots import ALARM, FAINT, INK, LEGEND, OTHERS, OURS, caption, sheet, subtitle
+from clavilux.benchmarks.report import HEARD_BUDGET_MS
+from clavilux.benchmarks.scale_report import MEGAPIXEL, MICRO, Scale
 
 PANEL = (5.0, 3.9)  # inches, width and height
 

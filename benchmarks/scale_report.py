@@ -1,4 +1,4 @@
-"""What `benchmarks.scale` measured: lines through the points, a table for people, JSON for `benchmarks.plan`.
+"""What `clavilux.benchmarks.scale` measured: lines through the points, a table for people, JSON for `clavilux.benchmarks.plan`.
 
 Lines are least squares, and are told with the points they were drawn from and how far off the worst one lies.
 """
@@ -11,11 +11,11 @@ from statistics import mean
 
 import numpy as np
 
-from benchmarks.figures import MS, Summary
-from benchmarks.machine import Machine, warning
-from benchmarks.report import columns
-from benchmarks.stages import StageTimes
-from runtime.files import written_whole
+from clavilux.benchmarks.figures import MS, Summary
+from clavilux.benchmarks.machine import Machine, warning
+from clavilux.benchmarks.report import columns
+from clavilux.benchmarks.stages import StageTimes
+from clavilux.runtime.files import written_whole
 
 FORMAT = 1  # of the JSON
 MEGAPIXEL = 1e6

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.error import URLError
 
-from benchmarks.errors import BenchError
+from clavilux.benchmarks.errors import BenchError
 
 PATIENCE = 60.0  # s, for anything to come
 POLL = 0.005  # s

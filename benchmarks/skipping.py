@@ -2,7 +2,7 @@
 
 A real engine on the machine's clock is fed in real time. In silence with still noise no picture is painted, since each
 would be the same; walking noise defeats that with the same silence and the same graphs. A stage that nobody watches
-paints a few pictures a second. Part of `benchmarks.levers`.
+paints a few pictures a second. Part of `clavilux.benchmarks.levers`.
 """
 
 import time
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.energy import read_counters, spent
-from benchmarks.errors import BenchError
-from benchmarks.stages import LOUDNESS
-from runtime.conditioner import QUIETEST
-from runtime.engine import Engine
-from runtime.frame import Frame
-from runtime.manifest import SAMPLE_RATE
+from clavilux.benchmarks.energy import read_counters, spent
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.stages import LOUDNESS
+from clavilux.runtime.conditioner import QUIETEST
+from clavilux.runtime.engine import Engine
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.manifest import SAMPLE_RATE
 
 BLOCK = 0.05  # s of sound that is given at once
 SETTLED_SECONDS = 1.0  # of a state's sound that the engine takes before it is measured: longer than any pause is held
@@ -53,7 +53,7 @@ class Spent:
     painted: float  # of them, those that the graphs were run for
     watts: (
         float | None
-    )  # of what `benchmarks.energy` counts, with all that runs beside; None: the machine does not tell
+    )  # of what `clavilux.benchmarks.energy` counts, with all that runs beside; None: the machine does not tell
 
 
 class Player:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.figures import Clock, Summary, WarmUp, summary, warm_up
-from runtime.instrument import Instrument
-from runtime.manifest import FRAME_STEP, SAMPLE_RATE
-from runtime.pacing import STEP_SECONDS, HopPacer
-from server.messages import PictureFormat
-from server.pictures import compress
+from clavilux.benchmarks.figures import Clock, Summary, WarmUp, summary, warm_up
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.pacing import STEP_SECONDS, HopPacer
+from clavilux.server.messages import PictureFormat
+from clavilux.server.pictures import compress
 
 WORK = ("features", "encode", "condition", "denoise", "decode", "compress")  # the stages, in order
 PER_HOP = ("features", "encode")  # the others are done per picture

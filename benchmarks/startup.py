@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.machine import resident_mb
-from benchmarks.serving import serving
+from clavilux.benchmarks.machine import resident_mb
+from clavilux.benchmarks.serving import serving
 
 STARTS = 3
 

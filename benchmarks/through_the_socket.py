@@ -16,13 +16,13 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.energy import read_counters, spent
-from benchmarks.figures import MS, Summary, summary
-from benchmarks.machine import card_mb, resident_mb
-from benchmarks.pacing import Pacing, pacing
-from benchmarks.serving import Server
-from runtime.clip import read_clip
-from server.client import ClientStage, ReceivedFrame, SoundFormat, connect
+from clavilux.benchmarks.energy import read_counters, spent
+from clavilux.benchmarks.figures import MS, Summary, summary
+from clavilux.benchmarks.machine import card_mb, resident_mb
+from clavilux.benchmarks.pacing import Pacing, pacing
+from clavilux.benchmarks.serving import Server
+from clavilux.runtime.clip import read_clip
+from clavilux.server.client import ClientStage, ReceivedFrame, SoundFormat, connect
 
 RATE = 48_000  # Hz, as browsers capture
 BLOCK = 480  # samples: 10 ms

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks.errors import BenchError
+from clavilux.benchmarks.errors import BenchError
 
 PARTS = ("encoder", "unet", "vae", "scheduler")
 OPTIONAL = ("text_encoder", "conditioning.safetensors")  # one of them tells the BOS embedding
-ARCHITECTURES = ("lumia", "sd-turbo", "tiny")  # of `benchmarks.architectures`, which takes torch to ask
+ARCHITECTURES = ("lumia", "sd-turbo", "tiny")  # of `clavilux.benchmarks.architectures`, which takes torch to ask
 PIPELINE = "pipeline"  # folder that may hold all but the encoder
 
 Progress = Callable[[str], None]
@@ -84,6 +84,6 @@ def _place(checkpoints: Path, name: str) -> Path | None:
 def _exporter() -> ModuleType:
     """Return what makes bundles. Raises BenchError when torch and the like are not installed."""
     try:
-        return importlib.import_module("benchmarks.exported")
+        return importlib.import_module("clavilux.benchmarks.exported")
     except ModuleNotFoundError as error:
         raise BenchError(f"{error.name} is not installed; run: pip install 'clavilux[bench,cpu,export]'") from error

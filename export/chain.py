@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.quiet import quietly
-from runtime.denoiser import Denoiser, Guide
-from runtime.manifest import GuidanceSpec
-from runtime.provider import Session
-from runtime.schedule import Schedule
+from clavilux.export.quiet import quietly
+from clavilux.runtime.denoiser import Denoiser, Guide
+from clavilux.runtime.manifest import GuidanceSpec
+from clavilux.runtime.provider import Session
+from clavilux.runtime.schedule import Schedule
 
 Latents = NDArray[np.float32]
 Prompt = NDArray[np.float32]

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, CLIPTextModel, Wav2Vec2BertModel
 
-from export.places import (
+from clavilux.export.places import (
     Config,
     Where,
     converting,
@@ -27,9 +27,9 @@ from export.places import (
     revision,
     search,
 )
-from export.quiet import quietly
-from export.weights import Report, find_weights, silent, weights_bytes
-from runtime.errors import ExportError
+from clavilux.export.quiet import quietly
+from clavilux.export.weights import Report, find_weights, silent, weights_bytes
+from clavilux.runtime.errors import ExportError
 
 __all__ = [
     "AUTOENCODERS",

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, IMAGE_ENCODER, TEXT_ENCODER
-from runtime.errors import ExportError
-from runtime.graphs import COEFFICIENTS, GUIDED_COEFFICIENTS
-from runtime.manifest import MEL_BINS
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, IMAGE_ENCODER, TEXT_ENCODER
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.graphs import COEFFICIENTS, GUIDED_COEFFICIENTS
+from clavilux.runtime.manifest import MEL_BINS
 
 COLOURS = 3
 
@@ -115,7 +115,7 @@ GUIDING = {
 
 
 def guided_denoiser(kind: str) -> Component:
-    """Return the denoiser's declaration for one of `runtime.manifest.GUIDANCES`."""
+    """Return the denoiser's declaration for one of `clavilux.runtime.manifest.GUIDANCES`."""
     if kind == "none":
         return DENOISER_GRAPH
     *ports, _ = DENOISER_GRAPH.inputs

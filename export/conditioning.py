@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from export.sounds import Samples, room, usual_sounds
-from runtime.bundle import Conditioning
-from runtime.errors import ExportError
+from clavilux.export.sounds import Samples, room, usual_sounds
+from clavilux.runtime.bundle import Conditioning
+from clavilux.runtime.errors import ExportError
 
 Embedding = NDArray[np.float32]
 Encode = Callable[[Samples], Embedding]

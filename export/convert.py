@@ -1,7 +1,7 @@
 """From a torch module to an ONNX graph, and from float32 weights to weights stored in float16.
 
 Stored weights are cast back by `Cast` nodes that ONNX Runtime folds when it loads the graph: half the bytes on disk,
-float32 arithmetic afterwards. Float16 arithmetic is `export.half`.
+float32 arithmetic afterwards. Float16 arithmetic is `clavilux.export.half`.
 """
 
 import ast
@@ -16,9 +16,9 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from export.components import Component
-from export.half import LARGEST_FLOAT16
-from runtime.errors import ExportError
+from clavilux.export.components import Component
+from clavilux.export.half import LARGEST_FLOAT16
+from clavilux.runtime.errors import ExportError
 
 SMALLEST_STORED = 1024
 """Weights with fewer elements (biases, norms) stay float32: they cost nothing and carry much."""

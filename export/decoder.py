@@ -7,8 +7,8 @@ import torch
 from diffusers.image_processor import VaeImageProcessor
 from torch import Tensor, nn
 
-from export.checkpoints import AUTOENCODERS
-from runtime.errors import ExportError
+from clavilux.export.checkpoints import AUTOENCODERS
+from clavilux.runtime.errors import ExportError
 
 LEVELS = 255
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from runtime.errors import ExportError
+from clavilux.runtime.errors import ExportError
 
 MODEL_CLASS = "UNet2DConditionModel"
 FROM_TOKENS = {"addition_embed_type": ("text",)}  # settings that want nothing but the tokens themselves
@@ -23,8 +23,8 @@ UNSUPPORTED = {
 class DenoiserGraph(nn.Module):
     """One denoising step.
 
-    sample, noise float32 [B, C, h, w], tokens float32 [B, L, D] with BOS, coefficients float32 [B, 6]
-    -> x0, next float32 [B, C, h, w]. The columns of `coefficients` are named in `export.components`. With guidance they
+    sample, noise float32 [B, C, h, w], tokens float32 [B, L, D] with BOS, coefficients float32 [B, 6] -> x0, next
+    float32 [B, C, h, w]. The columns of `coefficients` are named in `clavilux.export.components`. With guidance they
     are 9, and the graph also takes `negative` [B, L, D], which it passes through the UNet beside the tokens, or
     `anchor` [B, C, h, w], the negative's x0; x0 is the guided one then.
     """

@@ -17,15 +17,15 @@ from diffusers.configuration_utils import FrozenDict
 from onnx_ir.passes import common
 from torch import Tensor, nn
 
-from export.checkpoints import Where, read_config
-from export.components import Component
-from export.convert import release, save, to_onnx
-from export.denoiser import DenoiserGraph
-from export.plan import Plan
-from export.prove import Case, Traced, Workshop, example
-from export.weights import DIFFUSERS_FILES
-from runtime.errors import ExportError
-from runtime.provider import open_session
+from clavilux.export.checkpoints import Where, read_config
+from clavilux.export.components import Component
+from clavilux.export.convert import release, save, to_onnx
+from clavilux.export.denoiser import DenoiserGraph
+from clavilux.export.plan import Plan
+from clavilux.export.prove import Case, Traced, Workshop, example
+from clavilux.export.weights import DIFFUSERS_FILES
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.provider import open_session
 
 MODEL = "model.onnx"
 INPUTS = ("sample", "timestep", "encoder_hidden_states")

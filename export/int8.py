@@ -16,8 +16,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from export.components import Component
-from runtime.provider import Session
+from clavilux.export.components import Component
+from clavilux.runtime.provider import Session
 
 OPERATORS = ("MatMul", "Gemm")
 FEWEST_RUNS = 3  # of each graph, in turn; a large one takes seconds

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from export.prove import Proof
-from runtime.bundle import describe_file
-from runtime.manifest import Choice, FileEntry, KeptOperators, ParityFigure
+from clavilux.export.prove import Proof
+from clavilux.runtime.bundle import describe_file
+from clavilux.runtime.manifest import Choice, FileEntry, KeptOperators, ParityFigure
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -15,15 +15,15 @@ import diffusers
 import onnx_ir as ir
 import torch
 
-from export.checkpoints import TOKENIZER_PARTS, TOKENIZER_SETTINGS, WHOLE_TOKENIZER, Where, load_tokenizer
-from export.components import Component
-from export.convert import empty, release, save, to_onnx
-from export.foreign import OnnxUnet, find_onnx_unet
-from export.journal import Arrays
-from export.places import search
-from export.plain import Part, decoder_part, encoder_part, text_part, unet_part
-from export.prove import Traced, Workshop, free_memory
-from export.stages import Parts
+from clavilux.export.checkpoints import TOKENIZER_PARTS, TOKENIZER_SETTINGS, WHOLE_TOKENIZER, Where, load_tokenizer
+from clavilux.export.components import Component
+from clavilux.export.convert import empty, release, save, to_onnx
+from clavilux.export.foreign import OnnxUnet, find_onnx_unet
+from clavilux.export.journal import Arrays
+from clavilux.export.places import search
+from clavilux.export.plain import Part, decoder_part, encoder_part, text_part, unet_part
+from clavilux.export.prove import Traced, Workshop, free_memory
+from clavilux.export.stages import Parts
 
 FOLDER = "diffusers"
 WEIGHTS_SUFFIX = "_data"  # model.onnx_data, the only name that optimum fetches from the hub

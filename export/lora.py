@@ -17,11 +17,11 @@ from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
 from torch import Tensor, nn
 
-from export.checkpoints import Lora
-from export.places import Where, converting, fetch_file, find, names_file, read_config, search
-from export.quiet import quietly
-from export.weights import Report, is_pickle, read_header, read_pickle, read_tensors, silent
-from runtime.errors import ExportError
+from clavilux.export.checkpoints import Lora
+from clavilux.export.places import Where, converting, fetch_file, find, names_file, read_config, search
+from clavilux.export.quiet import quietly
+from clavilux.export.weights import Report, is_pickle, read_header, read_pickle, read_tensors, silent
+from clavilux.runtime.errors import ExportError
 
 ADAPTER = "given"
 PEFT_WEIGHTS = "adapter_model.safetensors"

@@ -1,13 +1,13 @@
-"""The proof: figures that compare two computations, held against the gates that `export.components` declares."""
+"""The proof: figures that compare two computations, held against the gates that `clavilux.export.components` declares."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.components import Gate
-from runtime.errors import ExportError
-from runtime.manifest import ParityFigure
+from clavilux.export.components import Gate
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.manifest import ParityFigure
 
 Array = NDArray[np.generic]
 

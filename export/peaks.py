@@ -1,6 +1,6 @@
 """How far the numbers inside a graph reach: the largest absolute value of every float32 value, over given inputs.
 
-Float16 ends at 65504; what comes near to it on the sounds of the proof stays in float32 (`export.half`).
+Float16 ends at 65504; what comes near to it on the sounds of the proof stays in float32 (`clavilux.export.half`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from export.convert import release, save
-from runtime.provider import CPU, Session, import_onnxruntime, open_onnxruntime, session_options
+from clavilux.export.convert import release, save
+from clavilux.runtime.provider import CPU, Session, import_onnxruntime, open_onnxruntime, session_options
 
 EXTREMES = ("ReduceMax", "ReduceMin", "ReduceL1")
 """What is asked of each value; the sum is there because ONNX Runtime's extremes pass over NaN."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from export.decoder import LEVELS, scale_and_shift
+from clavilux.export.decoder import LEVELS, scale_and_shift
 
 Pictures = NDArray[np.uint8]
 

@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 
-from runtime.errors import ExportError
+from clavilux.runtime.errors import ExportError
 
 Where = str | Path
 Config = dict[str, Any]

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.chain import noise
-from export.components import COLOURS, DENOISER_GRAPH, Axis, Component, Port
-from export.denoiser import downscaling
-from export.prove import Case
-from export.stages import Parts, vae_factor
-from export.text import CLIP_POSITIONS, example_ids
+from clavilux.export.chain import noise
+from clavilux.export.components import COLOURS, DENOISER_GRAPH, Axis, Component, Port
+from clavilux.export.denoiser import downscaling
+from clavilux.export.prove import Case
+from clavilux.export.stages import Parts, vae_factor
+from clavilux.export.text import CLIP_POSITIONS, example_ids
 
 Inputs = Mapping[str, NDArray[np.generic]]
 

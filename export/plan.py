@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.audio import check_encoder, most_frames, token_count, token_width
-from export.checkpoints import Config, Sources, origin, read_config, revision
-from export.conditioning import Embedding, check_concepts, check_shapes, read_given
-from export.decoder import check_vae, upscaling
-from export.denoiser import check_unet, downscaling
-from export.schedule import ScheduleChoice, read_schedule
-from export.text import check_length, check_text_encoder
-from runtime.errors import ExportError
-from runtime.manifest import (
+from clavilux.export.audio import check_encoder, most_frames, token_count, token_width
+from clavilux.export.checkpoints import Config, Sources, origin, read_config, revision
+from clavilux.export.conditioning import Embedding, check_concepts, check_shapes, read_given
+from clavilux.export.decoder import check_vae, upscaling
+from clavilux.export.denoiser import check_unet, downscaling
+from clavilux.export.schedule import ScheduleChoice, read_schedule
+from clavilux.export.text import check_length, check_text_encoder
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.manifest import (
     ARITHMETICS,
     FRAME_LENGTH,
     FRAME_STEP,
@@ -26,7 +26,7 @@ from runtime.manifest import (
     SizeSpec,
     Source,
 )
-from runtime.table import LONGEST_TEXT
+from clavilux.runtime.table import LONGEST_TEXT
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 SHORTEST_WINDOW = FRAME_LENGTH + FRAME_STEP  # samples: two frames, the least that has a variance

@@ -19,15 +19,15 @@ from diffusers.models.attention_processor import Attention
 from numpy.typing import NDArray
 from torch import nn
 
-from export import int8
-from export.components import Component, Gate
-from export.convert import empty, outside_nodes, release, save, store_half, to_onnx
-from export.half import Kept, Rules, keep, rounded, to_half
-from export.parity import compare
-from export.peaks import measure_peaks, open_in_order
-from runtime.errors import ExportError
-from runtime.manifest import Choice, KeptOperators, ParityFigure
-from runtime.provider import Session, open_session
+from clavilux.export import int8
+from clavilux.export.components import Component, Gate
+from clavilux.export.convert import empty, outside_nodes, release, save, store_half, to_onnx
+from clavilux.export.half import Kept, Rules, keep, rounded, to_half
+from clavilux.export.parity import compare
+from clavilux.export.peaks import measure_peaks, open_in_order
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.manifest import Choice, KeptOperators, ParityFigure
+from clavilux.runtime.provider import Session, open_session
 
 Array = NDArray[np.generic]
 
@@ -68,7 +68,7 @@ class Workshop:
     folder: Path  # the bundle in the making
     scratch: Path  # for what is thrown away
     storage: str  # "float32" or "float16": type of the stored weights
-    arithmetic: str  # one of runtime.manifest.ARITHMETICS: what is asked for
+    arithmetic: str  # one of clavilux.runtime.manifest.ARITHMETICS: what is asked for
     report: Callable[[str], None]  # told what is done next
     proof: Proof  # collects what is found out
 

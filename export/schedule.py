@@ -6,8 +6,8 @@ from typing import Any
 
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
-from runtime.errors import ExportError
-from runtime.manifest import PREDICTIONS, ScheduleSpec
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.manifest import PREDICTIONS, ScheduleSpec
 
 KINDS = {"EulerDiscreteScheduler": "euler", "DDIMScheduler": "ddim", "LCMScheduler": "lcm"}
 CLASSES = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "lcm": LCMScheduler}

@@ -26,11 +26,11 @@ from diffusers.loaders.single_file_utils import (
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from export.checkpoints import Sources
-from export.places import Where, converting, fetch_file, join, names_file, read_config, search
-from export.quiet import quietly
-from export.weights import Header, Report, is_pickle, read_header, read_pickle, read_tensors, silent
-from runtime.errors import ExportError
+from clavilux.export.checkpoints import Sources
+from clavilux.export.places import Where, converting, fetch_file, join, names_file, read_config, search
+from clavilux.export.quiet import quietly
+from clavilux.export.weights import Header, Report, is_pickle, read_header, read_pickle, read_tensors, silent
+from clavilux.runtime.errors import ExportError
 
 PREFIXES = {
     "unet": ("model.diffusion_model.",),

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from runtime.bundle import MANIFEST
-from runtime.errors import ClaviluxError, ExportError
+from clavilux.runtime.bundle import MANIFEST
+from clavilux.runtime.errors import ClaviluxError, ExportError
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 

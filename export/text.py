@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.checkpoints import PreparedTokenizer
-from runtime.errors import ExportError
+from clavilux.export.checkpoints import PreparedTokenizer
+from clavilux.runtime.errors import ExportError
 
 MODEL_TYPES = ("clip_text_model", "clip")
 CLIP_VOCABULARY = 49408  # entries of CLIP's own, whose last two are BOS and EOS

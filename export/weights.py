@@ -14,8 +14,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from export.places import UnreachableError, Where, converting, find, names_file, search
-from runtime.errors import ExportError
+from clavilux.export.places import UnreachableError, Where, converting, find, names_file, search
+from clavilux.runtime.errors import ExportError
 
 Report = Callable[[str], None]
 

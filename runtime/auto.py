@@ -16,18 +16,18 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.choices import PARTS, Choice, choice_file, circumstances, recall, remember
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Guide
-from runtime.devices import AUTO, runnable
-from runtime.encoder import AudioEncoder
-from runtime.errors import ProviderError
-from runtime.graphs import graph_file
-from runtime.logmel import frame_count
-from runtime.manifest import MEL_BINS
-from runtime.provider import Array, Device, GraphFile, Session, open_session
-from runtime.schedule import Schedule
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.choices import PARTS, Choice, choice_file, circumstances, recall, remember
+from clavilux.runtime.decoder import Decoder
+from clavilux.runtime.denoiser import Denoiser, Guide
+from clavilux.runtime.devices import AUTO, runnable
+from clavilux.runtime.encoder import AudioEncoder
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.graphs import graph_file
+from clavilux.runtime.logmel import frame_count
+from clavilux.runtime.manifest import MEL_BINS
+from clavilux.runtime.provider import Array, Device, GraphFile, Session, open_session
+from clavilux.runtime.schedule import Schedule
 
 log = logging.getLogger("clavilux.auto")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from runtime.cuda_stream import CudaStream
-from runtime.errors import ProviderError
-from runtime.provider import Array, check_inputs, first_line, import_onnxruntime, runtime_errors
+from clavilux.runtime.cuda_stream import CudaStream
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.provider import Array, check_inputs, first_line, import_onnxruntime, runtime_errors
 
 GRAPH_IDS = ("gpu_graph_id", "cuda_graph_annotation_id")  # run option: which CUDA graph; TensorRT for RTX has its own
 NO_WAIT = "disable_synchronize_execution_providers"  # run option

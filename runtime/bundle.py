@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from runtime.errors import BundleError
-from runtime.manifest import (
+from clavilux.runtime.errors import BundleError
+from clavilux.runtime.manifest import (
     MANIFEST_FIELDS,
     AudioSpec,
     Choice,

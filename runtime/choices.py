@@ -17,14 +17,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.devices import DECLARED
-from runtime.engines import user_folder
-from runtime.errors import ClaviluxError, ProviderError
-from runtime.files import written_whole
-from runtime.nvidia import find_card
-from runtime.other_providers import PACKAGES
-from runtime.provider import first_line
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.devices import DECLARED
+from clavilux.runtime.engines import user_folder
+from clavilux.runtime.errors import ClaviluxError, ProviderError
+from clavilux.runtime.files import written_whole
+from clavilux.runtime.nvidia import find_card
+from clavilux.runtime.other_providers import PACKAGES
+from clavilux.runtime.provider import first_line
 
 PARTS = {"encoder": AUDIO_ENCODER, "denoiser": DENOISER, "decoder": DECODER}
 """The parts of a bundle that are played, and their graphs."""

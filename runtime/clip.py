@@ -5,8 +5,8 @@ from pathlib import Path
 
 import soundfile
 
-from runtime.errors import SoundError
-from runtime.window import Samples, as_sound
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.window import Samples, as_sound
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,14 @@
 """ONNX Runtime's own CPU provider: the default device, for every machine; others are measured against it."""
 
-from runtime.provider import CPU, Device, GraphFile, Session, import_onnxruntime, open_onnxruntime, session_options
+from clavilux.runtime.provider import (
+    CPU,
+    Device,
+    GraphFile,
+    Session,
+    import_onnxruntime,
+    open_onnxruntime,
+    session_options,
+)
 
 
 def open_cpu(graph: GraphFile, threads: int) -> Session:

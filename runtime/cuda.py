@@ -11,11 +11,11 @@ import logging
 from collections import Counter
 from typing import Any
 
-from runtime.buffers import BoundSession
-from runtime.cuda_stream import CudaStream, shared_stream
-from runtime.errors import ProviderError
-from runtime.nvidia import find_card
-from runtime.provider import (
+from clavilux.runtime.buffers import BoundSession
+from clavilux.runtime.cuda_stream import CudaStream, shared_stream
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.nvidia import find_card
+from clavilux.runtime.provider import (
     CPU,
     RECORD_NODES,
     Device,

@@ -6,7 +6,8 @@
 
 ONNX Runtime runs on a stream that is given to it (`user_compute_stream`), but from Python it can neither wait for one
 (`OrtSyncStream` has no more than its handle), nor copy to a value without waiting (`OrtValue.update_inplace`), nor add
-two values. NVIDIA's driver does all three; its library is loaded as `runtime.nvidia` loads it, without any package.
+two values. NVIDIA's driver does all three; its library is loaded as `clavilux.runtime.nvidia` loads it, without any
+package.
 """
 
 import ctypes
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from runtime.errors import ProviderError
-from runtime.nvidia import DRIVER, Loader
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.nvidia import DRIVER, Loader
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: the default stream and this one do not wait for each other
 BLOCK = 256  # threads

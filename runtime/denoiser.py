@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.manifest import GuidanceSpec
-from runtime.provider import Session
-from runtime.schedule import Guidance, Schedule, Start
+from clavilux.runtime.manifest import GuidanceSpec
+from clavilux.runtime.provider import Session
+from clavilux.runtime.schedule import Guidance, Schedule, Start
 
 Latents = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ class Run:
 
 
 class Guide:
-    """What the denoiser's graph is led away from, and how: one of `runtime.manifest.GUIDANCES` but `none`."""
+    """What the denoiser's graph is led away from, and how: one of `clavilux.runtime.manifest.GUIDANCES` but `none`."""
 
     def __init__(self, spec: GuidanceSpec, negative: NDArray[np.float32]) -> None:
         """`negative` are the negative prompt's embeddings, float32 [tokens, width], BOS first."""

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.buffers import BoundSession, Launch, Value
-from runtime.cuda_stream import CudaStream, Pinned
-from runtime.denoiser import NEXT_FROM_NOISE, Denoiser, Guide, Latents, unguided
-from runtime.errors import ProviderError
-from runtime.graphs import COEFFICIENTS, GUIDED_COEFFICIENTS
-from runtime.painter import Asked, Picture
-from runtime.provider import Array
-from runtime.schedule import Start
+from clavilux.runtime.buffers import BoundSession, Launch, Value
+from clavilux.runtime.cuda_stream import CudaStream, Pinned
+from clavilux.runtime.denoiser import NEXT_FROM_NOISE, Denoiser, Guide, Latents, unguided
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.graphs import COEFFICIENTS, GUIDED_COEFFICIENTS
+from clavilux.runtime.painter import Asked, Picture
+from clavilux.runtime.provider import Array
+from clavilux.runtime.schedule import Start
 
 X0, NEXT = 0, 1  # results of the denoiser
 BEGUN, DENOISED, DECODED = 0, 1, 2  # marks in the stream

@@ -1,12 +1,12 @@
 """What `--device` may name.
 
-To add a device, declare it in a file as `runtime.cpu` does, and list it in `DEVICES`.
+To add a device, declare it in a file as `clavilux.runtime.cpu` does, and list it in `DEVICES`.
 """
 
-from runtime import cpu, cuda, openvino, tensorrt, tensorrt_rtx
-from runtime.errors import ProviderError
-from runtime.other_providers import available, find_provider, short_name
-from runtime.provider import Device
+from clavilux.runtime import cpu, cuda, openvino, tensorrt, tensorrt_rtx
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.other_providers import available, find_provider, short_name
+from clavilux.runtime.provider import Device
 
 AUTO = "auto"
 DECLARED = (cpu.DEVICE, openvino.DEVICE, cuda.DEVICE, tensorrt.DEVICE, tensorrt_rtx.DEVICE)

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime import openvino
-from runtime.auto import remembered
-from runtime.bundle import DECODER, Bundle
-from runtime.devices import AUTO
-from runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
-from runtime.instrument import DEFAULT_BUNDLE, open_instrument
-from runtime.manifest import SAMPLE_RATE
-from runtime.options import add_model_options, parameters_from
-from runtime.other_providers import REMOTE
-from runtime.provider import import_onnxruntime, open_onnxruntime, open_session
-from runtime.soundcard import PortAudio
+from clavilux.runtime import openvino
+from clavilux.runtime.auto import remembered
+from clavilux.runtime.bundle import DECODER, Bundle
+from clavilux.runtime.devices import AUTO
+from clavilux.runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.manifest import SAMPLE_RATE
+from clavilux.runtime.options import add_model_options, parameters_from
+from clavilux.runtime.other_providers import REMOTE
+from clavilux.runtime.provider import import_onnxruntime, open_onnxruntime, open_session
+from clavilux.runtime.soundcard import PortAudio
 
 MEASURED_SECONDS = 3.0
 WARM_UP_FRAMES = 3

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.provider import Session
+from clavilux.runtime.provider import Session
 
 
 class AudioEncoder:

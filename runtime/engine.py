@@ -4,7 +4,7 @@
         engine.subscribe(lambda frame: show(frame.pixels))
         engine.hear(samples, 48_000)
 
-On the machine's clock hop and frame rate follow what the models cost (`runtime.pacing`), unless parameters say
+On the machine's clock hop and frame rate follow what the models cost (`clavilux.runtime.pacing`), unless parameters say
 otherwise; on any other the hop is the bundle's. When nobody watches, a few pictures a second are enough. Sound waits in
 a bounded queue that drops its oldest and counts it; parameters are merged per key, newest wins, and take effect at a
 frame boundary. Listeners are called on the engine's thread and must not block.
@@ -21,12 +21,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.clock import Clock, MonotonicClock
-from runtime.frame import Frame
-from runtime.instrument import Instrument, open_instrument
-from runtime.pacing import FASTEST, FramePacer, HopPacer
-from runtime.parameters import Parameters, Range
-from runtime.window import Samples, as_sound
+from clavilux.runtime.clock import Clock, MonotonicClock
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.pacing import FASTEST, FramePacer, HopPacer
+from clavilux.runtime.parameters import Parameters, Range
+from clavilux.runtime.window import Samples, as_sound
 
 QUEUE_SECONDS = 2.0  # of sound that may wait for the engine
 UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
@@ -147,7 +147,7 @@ class Engine:
         """Take a chunk of sound, [n] or [n, channels] at `rate` Hz; never blocks.
 
         `captured_at` is when its first sample was captured, in seconds of `clock`; None: the last sample is from now.
-        Raises SoundError as `runtime.window.as_sound` does; then nothing is taken.
+        Raises SoundError as `clavilux.runtime.window.as_sound` does; then nothing is taken.
         """
         sound = as_sound(samples, rate)
         when = self.clock.now() - len(sound) / rate if captured_at is None else captured_at

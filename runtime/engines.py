@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from runtime.bundle import describe_file
-from runtime.provider import GraphFile, ShapeRange
+from clavilux.runtime.bundle import describe_file
+from clavilux.runtime.provider import GraphFile, ShapeRange
 
 log = logging.getLogger("clavilux.engines")
 

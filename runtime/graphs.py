@@ -7,10 +7,10 @@ the weights beside it.
 import hashlib
 from collections.abc import Mapping
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.logmel import frame_count
-from runtime.manifest import MEL_BINS
-from runtime.provider import GraphFile, ShapeRange
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.logmel import frame_count
+from clavilux.runtime.manifest import MEL_BINS
+from clavilux.runtime.provider import GraphFile, ShapeRange
 
 WEIGHTS = ".data"  # what the name of a graph's weights ends in, where they lie in a file of their own
 FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound

@@ -8,9 +8,9 @@ import kaldi_native_fbank as knf
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import SoundError
-from runtime.manifest import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
-from runtime.window import Samples
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.manifest import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
+from clavilux.runtime.window import Samples
 
 INT16_SCALE = 2.0**15  # Kaldi works on the scale of 16-bit integers
 LEAD_FRAMES = -(-FRAME_LENGTH // FRAME_STEP) - 1  # frames before sample 0 that reach into the stream

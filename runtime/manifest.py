@@ -1,7 +1,7 @@
 """The bundle's manifest, `bundle.json`, as typed and checked data.
 
 The manifest comes from outside: every field is checked for type and range, and a message names the field, what was
-found and what was expected. Reading and writing the folder around it is the task of `runtime.bundle`.
+found and what was expected. Reading and writing the folder around it is the task of `clavilux.runtime.bundle`.
 """
 
 import json
@@ -9,8 +9,8 @@ import re
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-from runtime.errors import BundleError
-from runtime.table import Table, show
+from clavilux.runtime.errors import BundleError
+from clavilux.runtime.table import Table, show
 
 FORMAT = 1
 """Version of the bundle's layout. A reader takes this one only."""

@@ -5,8 +5,8 @@
     clavilux live --device openvino:CPU:BF16   # the CPU in bfloat16, where it has that
 
 Arithmetic stays what the bundle says unless bfloat16 is asked for: left alone, OpenVINO takes that or float16 where the
-device has them, and pictures change. What it makes of a graph is kept by `runtime.engines`: loading it takes a third of
-the time.
+device has them, and pictures change. What it makes of a graph is kept by `clavilux.runtime.engines`: loading it takes a
+third of the time.
 """
 
 import functools
@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runtime.engines import EngineKey, describe_shapes, engine_folder, engine_places
-from runtime.errors import ProviderError
-from runtime.provider import Array, Device, GraphFile, Session, check_inputs, first_line
+from clavilux.runtime.engines import EngineKey, describe_shapes, engine_folder, engine_places
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.provider import Array, Device, GraphFile, Session, check_inputs, first_line
 
 log = logging.getLogger("clavilux.openvino")
 

@@ -4,9 +4,9 @@ import argparse
 import os
 from typing import Any
 
-from runtime.devices import AUTO, DEVICES
-from runtime.errors import ParameterError, ProviderError
-from runtime.parameters import RANGES
+from clavilux.runtime.devices import AUTO, DEVICES
+from clavilux.runtime.errors import ParameterError, ProviderError
+from clavilux.runtime.parameters import RANGES
 
 WORDS = {"true": True, "false": False, "on": True, "off": False}
 

@@ -11,8 +11,8 @@ import logging
 from collections import Counter
 from typing import Any
 
-from runtime.errors import ProviderError
-from runtime.provider import (
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.provider import (
     CPU,
     RECORD_NODES,
     Device,

@@ -8,7 +8,7 @@ import math
 from collections import deque
 from statistics import median
 
-from runtime.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.manifest import FRAME_STEP, SAMPLE_RATE
 
 SHARE = 0.25  # of the time that listening may take; the rest is for pictures
 PICTURES_SHARE = 0.75  # of the time that the engine may work, pictures and looks together

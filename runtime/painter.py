@@ -1,7 +1,7 @@
 """From an embedding to a picture: the denoiser and the decoder, with the last latents between pictures.
 
 Two ways lead there. On the host, latents are arrays that go from one session to the other. On a card they never leave
-it (`runtime.device_painter`), which takes two sessions that share its memory and its stream.
+it (`clavilux.runtime.device_painter`), which takes two sessions that share its memory and its stream.
 """
 
 import logging
@@ -13,9 +13,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.buffers import TYPES, BoundSession
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Feedback, Latents
+from clavilux.runtime.buffers import TYPES, BoundSession
+from clavilux.runtime.decoder import Decoder
+from clavilux.runtime.denoiser import Denoiser, Feedback, Latents
 
 log = logging.getLogger("clavilux.painter")
 
@@ -87,7 +87,7 @@ def open_painter(denoiser: Denoiser, decoder: Decoder) -> Painter:
 
     Where one of them lies on a card and the pictures go through the host all the same, the log says why.
     """
-    from runtime.device_painter import DevicePainter  # which stands on this file
+    from clavilux.runtime.device_painter import DevicePainter  # which stands on this file
 
     first, second = denoiser.session, decoder.session
     obstacle = "only one of denoiser and decoder runs on the card"

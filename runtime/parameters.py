@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from runtime.errors import ParameterError
-from runtime.manifest import MOST_GUIDANCE, MOST_STEPS, Manifest
+from clavilux.runtime.errors import ParameterError
+from clavilux.runtime.manifest import MOST_GUIDANCE, MOST_STEPS, Manifest
 
 Value = float | int | bool | str
 

@@ -2,8 +2,8 @@
 
     session = open_session("decoder.onnx", "openvino", threads=2)
 
-To add one, write a file that declares it and list it in `runtime.devices`. What the devices of ONNX Runtime share is
-here too.
+To add one, write a file that declares it and list it in `clavilux.runtime.devices`. What the devices of ONNX Runtime
+share is here too.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import ProviderError
+from clavilux.runtime.errors import ProviderError
 
 Array = NDArray[np.generic]
 
@@ -135,7 +135,7 @@ def session_options(onnxruntime: Any, threads: int) -> Any:
 
 def check_device(device: str) -> None:
     """Raise ProviderError when `device` cannot run here, before anything is loaded on it."""
-    from runtime.devices import find_device  # which stands on this file
+    from clavilux.runtime.devices import find_device  # which stands on this file
 
     find_device(device).check()
 
@@ -145,7 +145,7 @@ def open_session(graph: Path | GraphFile, device: str = "cpu", threads: int = 0)
 
     A plain path is a graph with closed axes whose hash is not known.
     """
-    from runtime.devices import find_device  # which stands on this file
+    from clavilux.runtime.devices import find_device  # which stands on this file
 
     return find_device(device).open(graph if isinstance(graph, GraphFile) else GraphFile(graph), threads)
 

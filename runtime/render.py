@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.clip import Clip
-from runtime.frame import Frame
-from runtime.graphs import FEWEST_FRAMES
-from runtime.instrument import Instrument
-from runtime.logmel import LogMel, frame_count
-from runtime.manifest import SAMPLE_RATE, AudioSpec
-from runtime.noise import draw
-from runtime.window import Samples, SlidingWindow
+from clavilux.runtime.clip import Clip
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.graphs import FEWEST_FRAMES
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.logmel import LogMel, frame_count
+from clavilux.runtime.manifest import SAMPLE_RATE, AudioSpec
+from clavilux.runtime.noise import draw
+from clavilux.runtime.window import Samples, SlidingWindow
 
 
 def frames_in(clip: Clip, frame_rate: float) -> int:

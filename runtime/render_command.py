@@ -8,14 +8,14 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from runtime.clip import Clip, read_clip
-from runtime.errors import ClaviluxError
-from runtime.files import written_whole
-from runtime.frame import Frame
-from runtime.instrument import Instrument, open_instrument
-from runtime.options import add_model_options, parameters_from
-from runtime.render import frames_in, render_frames, render_picture
-from runtime.video import write_video
+from clavilux.runtime.clip import Clip, read_clip
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.options import add_model_options, parameters_from
+from clavilux.runtime.render import frames_in, render_frames, render_picture
+from clavilux.runtime.video import write_video
 
 PICTURES = (".png",)
 FILMS = (".mp4",)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.manifest import SAMPLE_RATE
+from clavilux.runtime.manifest import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
 

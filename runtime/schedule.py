@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.manifest import ScheduleSpec
+from clavilux.runtime.manifest import ScheduleSpec
 
 LCM_SIGMA_DATA = 0.5  # of the boundary condition, arXiv:2310.04378, section 4.1
 LCM_TIMESTEP_SCALING = 10.0

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.clock import Clock, MonotonicClock
-from runtime.errors import DeviceError
+from clavilux.runtime.clock import Clock, MonotonicClock
+from clavilux.runtime.errors import DeviceError
 
 BLOCK_SECONDS = 0.02  # of sound per callback
 SILENT_SECONDS = 1.0  # without a callback, after which the card counts as lost

@@ -5,7 +5,8 @@
 
 arXiv:2312.12491, section 3.1. Of n steps, n pictures are on their way at once, a row of the batch each: the newest
 takes its first step, the oldest its last. A picture then costs one call of n rows instead of n calls of one row, which
-pays where the device has room, and comes n - 1 calls later. `python -m benchmarks.levers` tells whether it pays.
+pays where the device has room, and comes n - 1 calls later. `python -m clavilux.benchmarks.levers` tells whether it
+pays.
 
 A row keeps all that its picture began with: prompt, noise, guidance and feedback. StreamDiffusion gives old rows the
 new prompt; then no picture would be that of any one sound, nor equal to the one that single calls make. So what is
@@ -16,16 +17,16 @@ import logging
 import time
 from dataclasses import replace
 
-from runtime.buffers import BoundSession
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Feedback, Latents, Run
-from runtime.painter import Asked, Picture
+from clavilux.runtime.buffers import BoundSession
+from clavilux.runtime.decoder import Decoder
+from clavilux.runtime.denoiser import Denoiser, Feedback, Latents, Run
+from clavilux.runtime.painter import Asked, Picture
 
 log = logging.getLogger("clavilux.stream_batch")
 
 
 class StreamPainter:
-    """Paints through the host, with a picture at each step on its way; a `runtime.painter.Painter`.
+    """Paints through the host, with a picture at each step on its way; a `clavilux.runtime.painter.Painter`.
 
     The denoiser's graph must take as many pictures at once as there are steps, or ProviderError is raised.
     """

@@ -6,7 +6,7 @@ Every message names the way to the field, what was found there and what was expe
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.errors import BundleError
+from clavilux.runtime.errors import BundleError
 
 LONGEST_TEXT = 500
 """Characters in one line of text, at most."""

@@ -2,8 +2,8 @@
 
     clavilux live --device tensorrt
 
-The provider writes its engine, and its timings of kernels, into a folder; `runtime.engines` keeps the engines, and the
-timings lie in the user's cache, where they speed up the next build of any bundle.
+The provider writes its engine, and its timings of kernels, into a folder; `clavilux.runtime.engines` keeps the engines,
+and the timings lie in the user's cache, where they speed up the next build of any bundle.
 """
 
 import os
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from runtime.buffers import BoundSession
-from runtime.cuda import cuda_major, import_gpu_runtime, preload_cuda, stream_settings
-from runtime.cuda_stream import shared_stream
-from runtime.engines import EngineKey, describe_shapes, engine_folder, engine_places, is_kept, user_folder
-from runtime.errors import ProviderError
-from runtime.nvidia import find_card, load_tensorrt, tensorrt_libraries
-from runtime.provider import (
+from clavilux.runtime.buffers import BoundSession
+from clavilux.runtime.cuda import cuda_major, import_gpu_runtime, preload_cuda, stream_settings
+from clavilux.runtime.cuda_stream import shared_stream
+from clavilux.runtime.engines import EngineKey, describe_shapes, engine_folder, engine_places, is_kept, user_folder
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.nvidia import find_card, load_tensorrt, tensorrt_libraries
+from clavilux.runtime.provider import (
     Device,
     GraphFile,
     Session,

@@ -2,7 +2,8 @@
 
     clavilux live --device tensorrt-rtx
 
-The engine is compiled ahead of time into a graph of one node that holds it, kept by `runtime.engines`, and loaded.
+The engine is compiled ahead of time into a graph of one node that holds it, kept by `clavilux.runtime.engines`, and
+loaded.
 """
 
 import functools
@@ -11,13 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runtime.buffers import BoundSession
-from runtime.cuda import stream_settings
-from runtime.cuda_stream import CudaStream, shared_stream
-from runtime.engines import Engine, engine_folder, engine_places, is_kept
-from runtime.errors import ProviderError
-from runtime.nvidia import find_card
-from runtime.provider import (
+from clavilux.runtime.buffers import BoundSession
+from clavilux.runtime.cuda import stream_settings
+from clavilux.runtime.cuda_stream import CudaStream, shared_stream
+from clavilux.runtime.engines import Engine, engine_folder, engine_places, is_kept
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.nvidia import find_card
+from clavilux.runtime.provider import (
     Device,
     GraphFile,
     Session,
@@ -27,7 +28,7 @@ from runtime.provider import (
     runtime_errors,
     session_options,
 )
-from runtime.tensorrt import NO_FALLBACK, Target, engine_key, profile_settings, refuse_open_axes
+from clavilux.runtime.tensorrt import NO_FALLBACK, Target, engine_key, profile_settings, refuse_open_axes
 
 RTX = "NvTensorRTRTXExecutionProvider"
 PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"  # module

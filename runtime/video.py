@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime.clip import Clip
-from runtime.errors import ClaviluxError
-from runtime.files import written_whole
-from runtime.frame import Frame
+from clavilux.runtime.clip import Clip
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
+from clavilux.runtime.frame import Frame
 
 VIDEO_CODEC = "h264"  # plays everywhere; PyAV picks the encoder that its libraries carry
 AUDIO_CODEC = "aac"

@@ -9,9 +9,9 @@ from collections import deque
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from runtime.errors import SoundError
-from runtime.manifest import SAMPLE_RATE
-from runtime.resample import Resampler
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.manifest import SAMPLE_RATE
+from clavilux.runtime.resample import Resampler
 
 Samples = NDArray[np.float32]
 

@@ -21,11 +21,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from server.connection import GoneError, run_session
-from server.contract import EngineLike
-from server.messages import STAGE_FULL, SUBPROTOCOL
-from server.settings import Settings
-from server.stage import Stage
+from clavilux.server.connection import GoneError, run_session
+from clavilux.server.contract import EngineLike
+from clavilux.server.messages import STAGE_FULL, SUBPROTOCOL
+from clavilux.server.settings import Settings
+from clavilux.server.stage import Stage
 
 WAITING_CONNECTIONS = 16  # sockets beyond `most_viewers`: performers, and who has not started yet
 SECURITY_HEADERS = {
@@ -50,7 +50,7 @@ mimetypes.add_type("text/javascript", ".js")
 
 
 class WebSocketChannel:
-    """A `server.connection.Channel` over a Starlette websocket."""
+    """A `clavilux.server.connection.Channel` over a Starlette websocket."""
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket

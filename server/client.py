@@ -21,10 +21,10 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 
-from runtime.errors import ProtocolError
-from server.client_frame import ReceivedFrame
-from server.client_stage import ClientStage, Disconnected, ended
-from server.messages import (
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.client_frame import ReceivedFrame
+from clavilux.server.client_stage import ClientStage, Disconnected, ended
+from clavilux.server.messages import (
     ENGINE_FAILED,
     SUBPROTOCOL,
     ErrorEvent,
@@ -34,7 +34,7 @@ from server.messages import (
     Start,
     Started,
 )
-from server.protocol import encode, parse_event
+from clavilux.server.protocol import encode, parse_event
 
 __all__ = [
     "ClientStage",

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runtime.errors import ProtocolError
-from server.media import PackedFrame
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.media import PackedFrame
 
 MICROSECONDS = 1e6  # per second
 

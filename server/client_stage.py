@@ -1,7 +1,7 @@
 """The Python client once it is connected: frames out, sound and parameters in.
 
-`server.client.connect` makes it. One task reads the socket, one keeps the clock; both end with the connection. Local
-times are seconds of `time.monotonic`, server times whole microseconds.
+`clavilux.server.client.connect` makes it. One task reads the socket, one keeps the clock; both end with the connection.
+Local times are seconds of `time.monotonic`, server times whole microseconds.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from runtime.errors import ClaviluxError, ProtocolError, SoundError
-from server.client_clock import ClockOffset
-from server.client_frame import ReceivedFrame
-from server.media import SAMPLE_TYPES, SOUND_HEADER, Sound, pack_sound, unpack_frame
-from server.messages import (
+from clavilux.runtime.errors import ClaviluxError, ProtocolError, SoundError
+from clavilux.server.client_clock import ClockOffset
+from clavilux.server.client_frame import ReceivedFrame
+from clavilux.server.media import SAMPLE_TYPES, SOUND_HEADER, Sound, pack_sound, unpack_frame
+from clavilux.server.messages import (
     ENGINE_FAILED,
     HIGHEST_SEQUENCE,
     NORMAL,
@@ -40,8 +40,8 @@ from server.messages import (
     Started,
     Status,
 )
-from server.protocol import encode, parse_event
-from server.slots import NewestSlot
+from clavilux.server.protocol import encode, parse_event
+from clavilux.server.slots import NewestSlot
 
 FIRST_PINGS = 3  # before the stage is handed over
 PING_SECONDS = 10.0

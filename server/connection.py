@@ -1,19 +1,19 @@
 """Runs one session over one channel: a task that reads, a task that writes, and their end.
 
-A channel is whatever carries messages; the websocket one is in `server.app`, a fake in tests/server/fakes.py.
+A channel is whatever carries messages; the websocket one is in `clavilux.server.app`, a fake in tests/server/fakes.py.
 """
 
 import asyncio
 from contextlib import suppress
 from typing import Protocol
 
-from runtime.frame import Frame
-from server.media import pack_frame
-from server.messages import POLICY, ServerMessage
-from server.outbox import Farewell
-from server.protocol import encode
-from server.session import Session
-from server.stage import Stage
+from clavilux.runtime.frame import Frame
+from clavilux.server.media import pack_frame
+from clavilux.server.messages import POLICY, ServerMessage
+from clavilux.server.outbox import Farewell
+from clavilux.server.protocol import encode
+from clavilux.server.session import Session
+from clavilux.server.stage import Stage
 
 
 class GoneError(Exception):

@@ -1,6 +1,7 @@
 """What the server needs of others, each a small interface: an engine, and whoever has joined a stage.
 
-`runtime.engine.Engine` is an EngineLike, `server.session.Session` a Member; fakes stand in tests/server/fakes.py.
+`clavilux.runtime.engine.Engine` is an EngineLike, `clavilux.server.session.Session` a Member; fakes stand in
+tests/server/fakes.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,11 +11,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.clock import Clock
-from runtime.frame import Frame
-from runtime.parameters import Parameters, Range
-from server.metrics import Counters
-from server.outbox import Outbox
+from clavilux.runtime.clock import Clock
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.parameters import Parameters, Range
+from clavilux.server.metrics import Counters
+from clavilux.server.outbox import Outbox
 
 
 class EngineLike(Protocol):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from runtime.errors import ProtocolError
+from clavilux.runtime.errors import ProtocolError
 
 SHOWN_CHARACTERS = 60  # of an offending value, in an error message
 MOST_BRACKETS = 300  # no message needs more, and deeper nesting than the interpreter bears must not get in

@@ -4,8 +4,8 @@ import argparse
 import threading
 import webbrowser
 
-from server import play
-from server.run import Listening
+from clavilux.server import play
+from clavilux.server.run import Listening
 
 EXAMPLES = """\
 examples:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import ProtocolError
-from runtime.window import LOUDEST
-from server.messages import PACKET_BYTES, PICTURE_ENCODINGS, SoundFormat
+from clavilux.runtime.errors import ProtocolError
+from clavilux.runtime.window import LOUDEST
+from clavilux.server.messages import PACKET_BYTES, PICTURE_ENCODINGS, SoundFormat
 
 SOUND_TYPE, FRAME_TYPE = 1, 2
 SOUND_HEADER = struct.Struct("<BBHIQ")  # type, reserved, reserved, sequence, capture time

@@ -1,14 +1,14 @@
 """Protocol v1: its limits, its words, and every control message as a frozen dataclass.
 
-Pure data. `server.protocol` turns messages into JSON and back; the page for people is docs/protocol.md.
+Pure data. `clavilux.server.protocol` turns messages into JSON and back; the page for people is docs/protocol.md.
 Times are whole microseconds of the server's clock ("server time") unless a line says otherwise.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from runtime.frame import STAGES
-from runtime.window import MAX_CHANNELS, RATES
+from clavilux.runtime.frame import STAGES
+from clavilux.runtime.window import MAX_CHANNELS, RATES
 
 VERSION = 1
 SUBPROTOCOL = "clavilux.v1"

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.errors import ProtocolError
-from runtime.frame import Frame
-from server.media import PackedFrame
-from server.messages import MarkerReached, ParameterValues, ServerMessage, Status
-from server.slots import InFlight, NewestSlot
+from clavilux.runtime.errors import ProtocolError
+from clavilux.runtime.frame import Frame
+from clavilux.server.media import PackedFrame
+from clavilux.server.messages import MarkerReached, ParameterValues, ServerMessage, Status
+from clavilux.server.slots import InFlight, NewestSlot
 
 REPLIES = 32
 MARKERS = 64

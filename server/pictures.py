@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runtime.frame import Frame
-from server.messages import PictureFormat
+from clavilux.runtime.frame import Frame
+from clavilux.server.messages import PictureFormat
 
 WORKERS = 2  # threads: a second encoding or quality does not wait for the first
 KEPT_PICTURES = 32  # compressed pictures remembered; the oldest goes first

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from runtime.engine import Engine, open_engine
-from runtime.errors import DeviceError
-from runtime.options import add_model_options, parameters_from
-from runtime.soundcard import PortAudio, SoundCard
-from server.messages import TOKEN_CHARACTERS
-from server.run import Listening, serve
-from server.settings import Settings
+from clavilux.runtime.engine import Engine, open_engine
+from clavilux.runtime.errors import DeviceError
+from clavilux.runtime.options import add_model_options, parameters_from
+from clavilux.runtime.soundcard import PortAudio, SoundCard
+from clavilux.server.messages import TOKEN_CHARACTERS
+from clavilux.server.run import Listening, serve
+from clavilux.server.settings import Settings
 
 TOKEN_VARIABLE = "CLAVILUX_TOKEN"  # noqa: S105  (a name, kept off the command line where others could read it)
 PORTS = (0, 65_535)

@@ -1,16 +1,16 @@
 """Protocol v1, the text half: control messages to JSON and back.
 
-Pure: no I/O, no clock. The messages are in `server.messages`, the binary half in `server.media`. Whatever comes in,
-nothing but ProtocolError is raised.
+Pure: no I/O, no clock. The messages are in `clavilux.server.messages`, the binary half in `clavilux.server.media`.
+Whatever comes in, nothing but ProtocolError is raised.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from runtime.errors import ProtocolError
-from server.fields import Fields, brief, read_object
-from server.messages import (
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.fields import Fields, brief, read_object
+from clavilux.server.messages import (
     ERROR_CHARACTERS,
     HIGHEST_RATE,
     HIGHEST_SEQUENCE,

@@ -16,12 +16,12 @@ from types import FrameType
 
 import uvicorn
 
-from runtime.errors import DeviceError
-from server.app import create_app
-from server.contract import EngineLike
-from server.messages import HARD_LIMIT_BYTES
-from server.settings import Settings
-from server.stage import Stage
+from clavilux.runtime.errors import DeviceError
+from clavilux.server.app import create_app
+from clavilux.server.contract import EngineLike
+from clavilux.server.messages import HARD_LIMIT_BYTES
+from clavilux.server.settings import Settings
+from clavilux.server.stage import Stage
 
 FAREWELL_SECONDS = 1.0  # for clients to take their bye
 SHUTDOWN_SECONDS = 3  # for connections to end after it; uvicorn wants whole seconds

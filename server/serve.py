@@ -2,7 +2,7 @@
 
 import argparse
 
-from server import play
+from clavilux.server import play
 
 EXAMPLES = """\
 examples:

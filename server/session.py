@@ -4,14 +4,14 @@ What is wrong with a message goes back as an error event, and the session lives 
 a dead engine end it.
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from runtime.errors import ParameterError, ProtocolError
-from runtime.parameters import describe
-from server.contract import EngineLike
-from server.media import parse_sound
-from server.messages import (
+from clavilux import __version__
+from clavilux.runtime.errors import ParameterError, ProtocolError
+from clavilux.runtime.parameters import describe
+from clavilux.server.contract import EngineLike
+from clavilux.server.media import parse_sound
+from clavilux.server.messages import (
     HIGHEST_RATE,
     LOWEST_RATE,
     MESSAGE_BYTES,
@@ -36,11 +36,11 @@ from server.messages import (
     Start,
     Started,
 )
-from server.outbox import Farewell, Outbox, PendingMarker
-from server.protocol import error_event, parse_text
-from server.settings import Settings
-from server.slots import IN_FLIGHT
-from server.stage import Stage
+from clavilux.server.outbox import Farewell, Outbox, PendingMarker
+from clavilux.server.protocol import error_event, parse_text
+from clavilux.server.settings import Settings
+from clavilux.server.slots import IN_FLIGHT
+from clavilux.server.stage import Stage
 
 SOUND_TAKEN = {
     "encodings": SOUND_ENCODINGS,
@@ -52,20 +52,12 @@ SOUND_TAKEN = {
 NO_SOUND = 'this performer started with "sound": null; start again with a sound format to send any'
 
 
-def server_name() -> str:
-    """Return "clavilux/" and the installed version, or "clavilux/source" from a checkout that is not installed."""
-    try:
-        return f"clavilux/{version('clavilux')}"
-    except PackageNotFoundError:
-        return "clavilux/source"
-
-
 def hello(engine: EngineLike, settings: Settings, server_time: int) -> Hello:
     """Return what a server says first: what it is, what it takes and where its limits are."""
     height, width = engine.picture
     return Hello(
         protocol=VERSION,
-        server=server_name(),
+        server=f"clavilux/{__version__}",
         server_time=server_time,
         bundle=settings.bundle,
         picture={"width": width, "height": height, "encodings": PICTURE_ENCODINGS},

@@ -12,12 +12,12 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from runtime.errors import ProtocolError, SoundError
-from runtime.frame import Frame
-from runtime.parameters import Value
-from server.contract import EngineLike, Member
-from server.media import PackedFrame, Sound
-from server.messages import (
+from clavilux.runtime.errors import ProtocolError, SoundError
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.parameters import Value
+from clavilux.server.contract import EngineLike, Member
+from clavilux.server.media import PackedFrame, Sound
+from clavilux.server.messages import (
     ENGINE_FAILED,
     HIGHEST_SEQUENCE,
     SHUTTING_DOWN,
@@ -29,12 +29,12 @@ from server.messages import (
     Start,
     Status,
 )
-from server.metrics import Latencies, Metrics
-from server.outbox import Farewell, Outbox
-from server.pictures import Picture, Pictures
-from server.protocol import error_event
-from server.settings import Settings
-from server.slots import NewestSlot
+from clavilux.server.metrics import Latencies, Metrics
+from clavilux.server.outbox import Farewell, Outbox
+from clavilux.server.pictures import Picture, Pictures
+from clavilux.server.protocol import error_event
+from clavilux.server.settings import Settings
+from clavilux.server.slots import NewestSlot
 
 MICROSECONDS = 1e6  # per second
 EARLIEST_CAPTURE = 10.0  # s before now; older sound belongs to no live stage

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.bundle import Bundle
-from runtime.clip import read_clip
-from runtime.frame import Frame
-from runtime.instrument import DEFAULT_BUNDLE, open_instrument
-from runtime.render import render_frames, render_picture
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.clip import read_clip
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.render import render_frames, render_picture
 
 SOUNDS = Path(__file__).parent / "sounds"
 WORDS = ("penguin", "train", "elephant", "piano")

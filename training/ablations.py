@@ -1,6 +1,6 @@
 """What each step beyond the reference is worth: one small encoder, trained once per variation, measured alike.
 
-    python -m training.ablations DATA OUT --text CHECKPOINT          (DATA as for `clavilux train --data`)
+    python -m clavilux.training.ablations DATA OUT --text CHECKPOINT          (DATA as for `clavilux train --data`)
 
 Every variation trains the same encoder from nothing, with the same seed, steps and batches, and changes one thing; the
 last takes all that are cheap. All are measured on the test clips, whole and through windows that slide over them.
@@ -17,15 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import ClaviluxError
-from training.captioned import DataOptions
-from training.excerpts import Placing
-from training.pretrained import Scratch
-from training.standalone import command
-from training.two_stream_options import Start, TrainOptions
-from training.two_stream_record import METRICS, RECORD, is_record, refuse_others, told, write_json
-from training.two_stream_run import run_training
-from training.two_stream_trainer import Schedule
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.captioned import DataOptions
+from clavilux.training.excerpts import Placing
+from clavilux.training.pretrained import Scratch
+from clavilux.training.standalone import command
+from clavilux.training.two_stream_options import Start, TrainOptions
+from clavilux.training.two_stream_record import METRICS, RECORD, is_record, refuse_others, told, write_json
+from clavilux.training.two_stream_run import run_training
+from clavilux.training.two_stream_trainer import Schedule
 
 NEGATIVES = 512  # captions remembered
 REGRESSION = 0.3
@@ -148,7 +148,9 @@ def _line(cells: Sequence[str]) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of this command."""
-    found = argparse.ArgumentParser(prog="python -m training.ablations", description=(__doc__ or "").splitlines()[0])
+    found = argparse.ArgumentParser(
+        prog="python -m clavilux.training.ablations", description=(__doc__ or "").splitlines()[0]
+    )
     found.add_argument("data", type=Path, metavar="DATA", help="folder with a manifest")
     found.add_argument("out", type=Path, metavar="OUT", help="folder for all trainings and the table")
     found.add_argument("--text", required=True, metavar="CHECKPOINT", help="as for `clavilux train`")

@@ -10,7 +10,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from runtime.errors import ClaviluxError
+from clavilux.runtime.errors import ClaviluxError
 
 EMOJI_PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
 VOICES_PACKAGE = "kokoro-js@1.2.1"

@@ -13,8 +13,8 @@ from diffusers import AutoencoderTiny
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-from training.pictures import LATENT_SIZE, SIZE, Emoji, gradients, paint
-from training.stages import Recipe, train
+from clavilux.training.pictures import LATENT_SIZE, SIZE, Emoji, gradients, paint
+from clavilux.training.stages import Recipe, train
 
 LATENT_CHANNELS = 12
 CROP = 128  # pixels

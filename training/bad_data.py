@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from runtime.errors import SoundError
-from training.captioned import Captioned, DataError, Example, is_file, is_folder
-from training.excerpts import CHECK_FRAMES, LOUDEST, SHORTEST_SAMPLES, Sound, bytes_missing, length, open_sound
+from clavilux.runtime.errors import SoundError
+from clavilux.training.captioned import Captioned, DataError, Example, is_file, is_folder
+from clavilux.training.excerpts import CHECK_FRAMES, LOUDEST, SHORTEST_SAMPLES, Sound, bytes_missing, length, open_sound
 
 CHECKED = "checked.json"
 SKIPPED = "skipped.jsonl"

@@ -17,12 +17,21 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Sampler
 
-from runtime.errors import SoundError
-from training.bad_data import SKIPPED, Policy, find_fault, note_skipped, refuse_or_report
-from training.captioned import EVERYTHING, DataError, DataOptions, Example, stream_dataset
-from training.excerpts import REFERENCE, Placing, heard, heard_at, heard_whole, length, open_sound, sliding_ends
-from training.pretrained import Window
-from training.text_cache import TextCache, caption_key
+from clavilux.runtime.errors import SoundError
+from clavilux.training.bad_data import SKIPPED, Policy, find_fault, note_skipped, refuse_or_report
+from clavilux.training.captioned import EVERYTHING, DataError, DataOptions, Example, stream_dataset
+from clavilux.training.excerpts import (
+    REFERENCE,
+    Placing,
+    heard,
+    heard_at,
+    heard_whole,
+    length,
+    open_sound,
+    sliding_ends,
+)
+from clavilux.training.pretrained import Window
+from clavilux.training.text_cache import TextCache, caption_key
 
 HASH_BYTES = 8
 HASHES = float(256**HASH_BYTES)

@@ -1,6 +1,6 @@
 """The data builder: the default bundle's training set from packages, with manifest, licences, credits and split.
 
-    python -m training.build_data DIR            (about 40 minutes of one core; Kokoro's voices take nearly all of it)
+    python -m clavilux.training.build_data DIR     (about 40 minutes of one core; Kokoro's voices take nearly all of it)
 
 DIR holds the fetched packages, `audio/` and, at the end, `manifest.jsonl` and `CREDITS.md`. Parts that are finished are
 kept, so the command goes on where it was stopped. The same seed gives the same takes; what is split off for the test
@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import ClaviluxError
-from training import sounds, speech
-from training.clips import MANIFEST, Clip, Split, join_parts, write_clips
-from training.speech import Counts, Take
-from training.stages import LOG
-from training.standalone import command
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import sounds, speech
+from clavilux.training.clips import MANIFEST, Clip, Split, join_parts, write_clips
+from clavilux.training.speech import Counts, Take
+from clavilux.training.stages import LOG
+from clavilux.training.standalone import command
 
 SEED = 20_261_124
 COUNTS = {

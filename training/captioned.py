@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runtime.errors import ClaviluxError
-from training.excerpts import Sound
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.excerpts import Sound
 
 MANIFESTS = ("manifest.jsonl", "manifest.csv")
 SPLITS = ("", "train", "test")
@@ -69,7 +69,7 @@ class Example:
     line: int = field(default=0, compare=False)  # of the manifest; 0 for what has none
 
     def read(self) -> Sound:
-        """Return the sound as `training.excerpts` takes it. Raises DataError when a row holds none."""
+        """Return the sound as `clavilux.training.excerpts` takes it. Raises DataError when a row holds none."""
         return self.sound.read() if isinstance(self.sound, Row) else self.sound
 
 

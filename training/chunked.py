@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import Wav2Vec2BertModel
 
-from runtime.errors import ClaviluxError
-from training.features import MEL_BINS, STRIDE, VARIANCE_FLOOR
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.features import MEL_BINS, STRIDE, VARIANCE_FLOOR
 
 POSITIONS = (None, "relative_key")  # kinds of position embeddings that depend on the distance alone
 FRAME_SECONDS = 0.02  # of one stacked frame

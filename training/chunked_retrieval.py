@@ -1,14 +1,14 @@
 """What the default bundle's encoder still hears when it attends by chunks, against full windows, on held-out voices.
 
-    python -m training.chunked_retrieval DIR                   # DIR as given to training.lumia; the last line is JSON
-    python -m training.chunked_retrieval DIR --fine-tune 300 --chunks 10x9 --out FOLDER   # trains for it first
+    python -m clavilux.training.chunked_retrieval DIR   # DIR as given to clavilux.training.lumia; the last line is JSON
+    python -m clavilux.training.chunked_retrieval DIR --fine-tune 300 --chunks 10x9 --out FOLDER   # trains for it first
 
 Four readings of the same weights, which differ in what a frame may know:
 
     full windows       everything in the window, as the bundle hears
     mask               only its chunk and those before it; still normalised by the whole window, so no stream can do it
     normalised so far  everything in the window, but each chunk is normalised by the window that ended with it
-    stream             both, and hidden states that are kept: what `training.chunked.StreamingEncoder` gives hop by hop
+    stream             both, and hidden states that are kept: what `clavilux.training.chunked.StreamingEncoder` gives hop by hop
 
 The encoder was trained on full windows. `--fine-tune` goes on from DIR/ear.pt with the first chunks' mask and with
 normalisation so far, in windows as before.
@@ -32,16 +32,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import Wav2Vec2BertModel
 
-from runtime.errors import ClaviluxError
-from training import encoder, lumia
-from training.chunked import FRAME_SECONDS, Chunks, attending, running, streamed
-from training.clips import SAMPLE_RATE, Clip, of_engine, read_clips
-from training.concepts import NAMES
-from training.dataset import Batch
-from training.evaluate import FIVE, VOICES, WHOLE, in_succession
-from training.features import MEL_BINS, PADDED_FRAMES, STRIDE, WINDOW_FRAMES, log_mel
-from training.standalone import command
-from training.targets import similarities
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import encoder, lumia
+from clavilux.training.chunked import FRAME_SECONDS, Chunks, attending, running, streamed
+from clavilux.training.clips import SAMPLE_RATE, Clip, of_engine, read_clips
+from clavilux.training.concepts import NAMES
+from clavilux.training.dataset import Batch
+from clavilux.training.evaluate import FIVE, VOICES, WHOLE, in_succession
+from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, WINDOW_FRAMES, log_mel
+from clavilux.training.standalone import command
+from clavilux.training.targets import similarities
 
 LEAD_WINDOWS = 2  # of sound before the window, silence mostly: what a stream has heard, and is normalised by
 HEARD = (LEAD_WINDOWS + 1) * PADDED_FRAMES  # frames of sound per clip
@@ -151,7 +151,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def load(path: Path) -> Wav2Vec2BertModel:
-    """Return the encoder in a folder, or the averaged one in a checkpoint of `training.lumia`'s ear."""
+    """Return the encoder in a folder, or the averaged one in a checkpoint of `clavilux.training.lumia`'s ear."""
     if path.is_dir():
         return Wav2Vec2BertModel.from_pretrained(path, attn_implementation="eager").eval()
     average = torch.load(path, weights_only=True)["average"]
@@ -204,7 +204,9 @@ def parsed(text: str) -> list[Chunks]:
 def main(words: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("work", type=Path, metavar="DIR", help="the folder that training.lumia worked in; only read")
+    parser.add_argument(
+        "work", type=Path, metavar="DIR", help="the folder that clavilux.training.lumia worked in; only read"
+    )
     parser.add_argument("--encoder", type=Path, help="folder or checkpoint of the ear (DIR/encoder)")
     parser.add_argument("--chunks", default=USUAL, help=f"frames x earlier chunks ({USUAL})")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="hear every N-th clip only")

@@ -16,7 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from runtime.errors import ClaviluxError
+from clavilux.runtime.errors import ClaviluxError
 
 SAMPLE_RATE = 16_000  # Hz, the rate of everything that the encoder hears
 QUIET = 0.01  # of the peak; softer ends are cut off
@@ -92,7 +92,9 @@ def read_clips(folder: Path, split: Split) -> list[Clip]:
 def _clips(folder: Path, split: Split) -> Iterator[Clip]:
     manifest = folder / MANIFEST
     if not manifest.exists():
-        raise ClaviluxError(f"{folder} has no {MANIFEST}; make it with `python -m training.build_data {folder}`")
+        raise ClaviluxError(
+            f"{folder} has no {MANIFEST}; make it with `python -m clavilux.training.build_data {folder}`"
+        )
     for number, text in enumerate(manifest.read_text().splitlines(), start=1):
         try:
             line = json.loads(text)
@@ -102,7 +104,7 @@ def _clips(folder: Path, split: Split) -> Iterator[Clip]:
                 yield Clip(sound, line["concept"], origin, line["text"])
         except (ValueError, KeyError, TypeError, soundfile.LibsndfileError) as error:
             what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used ({error})"
-            made = "expected a set that training.build_data made"
+            made = "expected a set that clavilux.training.build_data made"
             raise ClaviluxError(f"{manifest} line {number} {what}; {made}") from error
 
 

@@ -7,7 +7,7 @@ are files of Sonic Pi, and bank and program numbers belong to FluidR3 (General M
 from dataclasses import dataclass
 from typing import Literal
 
-from training.vocabulary import CATEGORIES
+from clavilux.training.vocabulary import CATEGORIES
 
 Kind = Literal["recording", "sample", "effect", "instrument", "drums"]
 

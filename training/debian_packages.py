@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from runtime.errors import ClaviluxError
-from training import assets
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import assets
 
 FOLDER = "measuring"  # inside the data folder
 FIELD = re.compile(r"^([\w-]+):(.*(?:\n[ \t].*)*)", re.MULTILINE)

@@ -1,10 +1,10 @@
 """The ear of the default bundle: a small Wav2Vec2-BERT with the reference's adapter, trained on words and sounds.
 
-Assumes windows from `training.dataset`, a token table from `training.words`. While it learns, linear heads on the inner
-layers say at each frame which concept they hear, pooled over time by log-sum-exp (multiple-instance learning): a word
-is first found where it ends, and then told to every token. Another head spells the phonemes of what is said, by
-connectionist temporal classification (Graves et al. 2006, section 3), so that words share what they have in common.
-Without them the loss rests at chance for hundreds of steps. The heads are thrown away.
+Assumes windows from `clavilux.training.dataset`, a token table from `clavilux.training.words`. While it learns, linear
+heads on the inner layers say at each frame which concept they hear, pooled over time by log-sum-exp (multiple-instance
+learning): a word is first found where it ends, and then told to every token. Another head spells the phonemes of what
+is said, by connectionist temporal classification (Graves et al. 2006, section 3), so that words share what they have in
+common. Without them the loss rests at chance for hundreds of steps. The heads are thrown away.
 """
 
 import math
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, layer_norm, log_softmax
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from training.dataset import Batch, Windows
-from training.features import MEL_BINS, PADDED_FRAMES, STRIDE, stacked
-from training.phonemes import BLANK
-from training.stages import Recipe, train
-from training.targets import alignment_loss, similarities
+from clavilux.training.dataset import Batch, Windows
+from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, stacked
+from clavilux.training.phonemes import BLANK
+from clavilux.training.stages import Recipe, train
+from clavilux.training.targets import alignment_loss, similarities
 
 ADAPTER_LAYERS, ADAPTER_STRIDE = 2, 2  # as the reference
 ROUND = 64  # windows encoded at once

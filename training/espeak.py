@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.errors import ClaviluxError
+from clavilux.runtime.errors import ClaviluxError
 
 AUDIO_OUTPUT_SYNCHRONOUS = 2  # espeak_Synth returns when all samples have been handed over
 CHARS_UTF8, SSML_OFF, POS_CHARACTER = 1, 0, 1

@@ -1,6 +1,6 @@
 """What the bundle hears, measured on voices and recordings never trained on: whole clips, sliding windows, noise.
 
-    python -m training.evaluate runtime/bundles/lumia --work DIR    (DIR of training.lumia or training.build_data)
+    python -m clavilux.training.evaluate runtime/bundles/lumia --work DIR    (DIR of clavilux.training.lumia or clavilux.training.build_data)
 
 Every clip is compared with all concepts, by mean cosine over the tokens; idle is no candidate. R@1: the right one is
 the nearest; R@5: it is among the nearest five. Chance is 1 and 5 in the number of concepts. The measured encoder is the
@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor
 
-from runtime.bundle import Bundle
-from runtime.errors import ClaviluxError
-from training import measuring_sets
-from training.clips import SAMPLE_RATE, Clip, of_engine, read_clips
-from training.concepts import NAMES
-from training.features import windows
-from training.standalone import command
-from training.targets import similarities
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import measuring_sets
+from clavilux.training.clips import SAMPLE_RATE, Clip, of_engine, read_clips
+from clavilux.training.concepts import NAMES
+from clavilux.training.features import windows
+from clavilux.training.standalone import command
+from clavilux.training.targets import similarities
 
 WHOLE = 3200  # samples of silence after a whole clip: 0.2 s
 HOP = 1600  # samples between two looks: 0.1 s
@@ -175,7 +175,7 @@ def longest_run(row: Sequence[bool]) -> tuple[int, int]:
 
 
 def measure(bundle: Path, work: Path) -> Report:
-    """Return the report of a bundle on the held-out clips that `training.build_data` left in `work`.
+    """Return the report of a bundle on the held-out clips that `clavilux.training.build_data` left in `work`.
 
     Raises ClaviluxError when the bundle has other concepts, or the clips are other ones.
     """
@@ -185,7 +185,7 @@ def measure(bundle: Path, work: Path) -> Report:
     if unknown := {clip.label for clip in clips} - {"", *NAMES}:
         raise ClaviluxError(f"{work} has the concept {min(unknown)!r}, which this version does not know; build it anew")
     if not speech:
-        raise ClaviluxError(f"{work} has no voices to test with; expected a set that training.build_data made")
+        raise ClaviluxError(f"{work} has no voices to test with; expected a set that clavilux.training.build_data made")
     scores = hearing(listener, speech, of_engine(clips, *RENDERED), work)
     moments, delays, stays = sliding(listener, speech[::SLIDING_CLIPS])
     delay = (float(np.median(delays)), float(np.quantile(delays, 0.9)))
@@ -226,7 +226,9 @@ def main() -> None:
     """Print the tables of a bundle."""
     parser = argparse.ArgumentParser(description="What a bundle hears, on voices and recordings never trained on.")
     parser.add_argument("bundle", type=Path, help="folder of the bundle, with the concepts of this version")
-    parser.add_argument("--work", type=Path, required=True, help="folder of training.lumia or training.build_data")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder of clavilux.training.lumia or clavilux.training.build_data"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well, in full")
     options = parser.parse_args()
     Bundle.open(options.bundle)

@@ -17,11 +17,11 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from export.audio import STACK
-from runtime.errors import SoundError
-from runtime.manifest import FRAME_LENGTH, FRAME_STEP, LEAD_INS, MEL_BINS, SAMPLE_RATE
-from training.features import VARIANCE_FLOOR, log_mel
-from training.pretrained import Window
+from clavilux.export.audio import STACK
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.manifest import FRAME_LENGTH, FRAME_STEP, LEAD_INS, MEL_BINS, SAMPLE_RATE
+from clavilux.training.features import VARIANCE_FLOOR, log_mel
+from clavilux.training.pretrained import Window
 
 LONGEST_SECONDS = 30  # of a clip that its statistics are taken from
 LEAST_FRAMES = 2  # fewer have no variance

@@ -1,6 +1,6 @@
 """Three short films of the bundle at work: words, effects and recordings, music. All from sounds never trained on.
 
-    python -m training.films runtime/bundles/lumia --work DIR --out FOLDER
+    python -m clavilux.training.films runtime/bundles/lumia --work DIR --out FOLDER
 
 Writes words.mp4, effects.mp4 and music.mp4 with sound, and of each a strip of frames (.png) and an animated picture
 (.webp).
@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from runtime.bundle import Bundle
-from runtime.clip import Clip as Sound
-from runtime.errors import ClaviluxError
-from runtime.frame import Frame
-from runtime.instrument import open_instrument
-from runtime.render import render_frames
-from runtime.video import write_video
-from training import measuring_sets
-from training.clips import SAMPLE_RATE, Clip, of_engine, read_clips
-from training.sheets import PAPER
-from training.standalone import command
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.clip import Clip as Sound
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import open_instrument
+from clavilux.runtime.render import render_frames
+from clavilux.runtime.video import write_video
+from clavilux.training import measuring_sets
+from clavilux.training.clips import SAMPLE_RATE, Clip, of_engine, read_clips
+from clavilux.training.sheets import PAPER
+from clavilux.training.standalone import command
 
 WORDS = (
     "owl", "castle", "rocket", "strawberry", "butterfly", "lion", "sailboat", "tulip", "penguin", "violin",
@@ -94,14 +94,18 @@ def main() -> None:
     """Render the films."""
     parser = argparse.ArgumentParser(description="Render three short films of a bundle at work.")
     parser.add_argument("bundle", type=Path, help="folder of the bundle")
-    parser.add_argument("--work", type=Path, required=True, help="folder of training.lumia or training.build_data")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder of clavilux.training.lumia or clavilux.training.build_data"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     options = parser.parse_args()
     Bundle.open(options.bundle)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, samples in scores(options.work).items():
         if not len(samples):
-            raise ClaviluxError(f"{options.work} has no clips for {name}; expected a set of training.build_data")
+            raise ClaviluxError(
+                f"{options.work} has no clips for {name}; expected a set of clavilux.training.build_data"
+            )
         sound = Sound(samples[:, None], SAMPLE_RATE)
         frames = film(options.bundle, sound)
         write_video(options.out / f"{name}.mp4", frames, sound, FRAME_RATE)

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, avg_pool2d, cross_entropy, grid_sample, interpolate
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from training import autoencoder
-from training.pictures import Emoji
-from training.stages import Recipe, train
+from clavilux.training import autoencoder
+from clavilux.training.pictures import Emoji
+from clavilux.training.stages import Recipe, train
 
 SIDE = 64  # pixels of what the judge sees
 TURN, MOVE, ZOOM = 0.2, 0.12, 1.25  # radians, half picture heights, factor

@@ -1,6 +1,6 @@
 """Kokoro-82M (int8, ONNX) as a synthesiser of many voices, and hibari's phonemes that drive it.
 
-Assumes the unpacked packages of `training.assets`. Blending two voices' style tables gives a further speaker.
+Assumes the unpacked packages of `clavilux.training.assets`. Blending two voices' style tables gives a further speaker.
 """
 
 import importlib
@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from training import assets
+from clavilux.training import assets
 
 KOKORO_RATE = 24_000  # Hz
 PAD = 0  # token id at both ends of the phonemes

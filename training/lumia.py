@@ -1,6 +1,6 @@
 """The default bundle, from nothing: data, ear, picture codec, picture maker, export, measurement, model card.
 
-    python -m training.lumia --work DIR --out runtime/bundles/lumia
+    python -m clavilux.training.lumia --work DIR --out runtime/bundles/lumia
 
 Restartable: finished stages are kept in DIR, an unfinished one resumes from its last checkpoint; delete DIR to begin
 anew. The log goes to DIR/training.log as well. Ear and pictures do not need each other, so they are made side by side,
@@ -23,16 +23,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Wav2Vec2BertModel
 
-from training import assets, autoencoder, build_data, encoder, judge, phonemes, unet, words
-from training.clips import of_engine, read_clips
-from training.concepts import CONCEPTS, NAMES
-from training.dataset import Augmentation, Group, Windows
-from training.features import WINDOW_SAMPLES, windows
-from training.pictures import Emoji, load_emoji
-from training.publish import publish
-from training.speech import Counts
-from training.stages import LOG, Recipe, Workshop, trained
-from training.standalone import command
+from clavilux.training import assets, autoencoder, build_data, encoder, judge, phonemes, unet, words
+from clavilux.training.clips import of_engine, read_clips
+from clavilux.training.concepts import CONCEPTS, NAMES
+from clavilux.training.dataset import Augmentation, Group, Windows
+from clavilux.training.features import WINDOW_SAMPLES, windows
+from clavilux.training.pictures import Emoji, load_emoji
+from clavilux.training.publish import publish
+from clavilux.training.speech import Counts
+from clavilux.training.stages import LOG, Recipe, Workshop, trained
+from clavilux.training.standalone import command
 
 WIDTH = 144  # of the tokens
 EAR_WIDTH = 192  # of the audio encoder

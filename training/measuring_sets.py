@@ -1,6 +1,6 @@
 """Clips for measuring only: words that people recorded, and real sounds that training never had.
 
-    python -m training.measuring_sets DIR            (seconds once the packages are there; prints what the sets hold)
+    python -m clavilux.training.measuring_sets DIR      (seconds once the packages are there; prints what the sets hold)
 
 They are never trained on and never shipped: most are copyleft. DIR is the data folder; the packages are the installed
 ones, or are fetched into DIR/measuring (250 MB). What a clip holds was not verified by ear: words go by file names
@@ -25,12 +25,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from runtime.errors import ClaviluxError, SoundError
-from training.clips import SAMPLE_RATE, Clip, Origin, tidy
-from training.concepts import CONCEPTS, SOUNDS
-from training.debian_packages import Package, debian_package
-from training.qt_resources import read_resources
-from training.standalone import command
+from clavilux.runtime.errors import ClaviluxError, SoundError
+from clavilux.training.clips import SAMPLE_RATE, Clip, Origin, tidy
+from clavilux.training.concepts import CONCEPTS, SOUNDS
+from clavilux.training.debian_packages import Package, debian_package
+from clavilux.training.qt_resources import read_resources
+from clavilux.training.standalone import command
 
 LONGEST = 2.5  # seconds: speech beyond is left out, of sounds the loudest piece is taken
 WHOLE = 3600.0  # seconds, longer than any file

@@ -1,13 +1,13 @@
 """Phonemes of what clips say: targets for a head that hears speech sound by sound while the encoder learns.
 
-Assumes hibari's wheel among the packages (`training.assets`); its American phonemes serve for every accent.
+Assumes hibari's wheel among the packages (`clavilux.training.assets`); its American phonemes serve for every accent.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.clips import Clip
-from training.kokoro import load_hibari
+from clavilux.training.clips import Clip
+from clavilux.training.kokoro import load_hibari
 
 NOT_SPOKEN = set("ˈˌ .,!?;:-'\"“”…—")
 BLANK = 0  # CTC's

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from export.audio import MODEL_TYPE, STACK, token_count
-from export.places import converting, read_config
-from export.quiet import quietly
-from export.weights import find_weights
-from runtime.errors import ClaviluxError
-from runtime.manifest import FRAME_STEP, MEL_BINS, SAMPLE_RATE
+from clavilux.export.audio import MODEL_TYPE, STACK, token_count
+from clavilux.export.places import converting, read_config
+from clavilux.export.quiet import quietly
+from clavilux.export.weights import find_weights
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.manifest import FRAME_STEP, MEL_BINS, SAMPLE_RATE
 
 FRESH = ("adapter.", "masked_spec_embed")  # weights that a checkpoint need not have
 HEAD_WIDTH = 24  # of an attention head of an encoder from scratch, at least
@@ -66,7 +66,7 @@ class Scratch:
 def window_for(tokens: int, adapter: Adapter) -> Window:
     """Return the longest window of which `adapter` makes `tokens` tokens: 3.75 s for 47, 6.07 s for 76.
 
-    The inverse of `export.audio.token_count`. Raises ClaviluxError when there is none.
+    The inverse of `clavilux.export.audio.token_count`. Raises ClaviluxError when there is none.
     """
     stacked, padding = tokens, 2 * (adapter.stride // 2)
     for _ in range(adapter.layers):

@@ -1,6 +1,7 @@
 """From trained parts to the published bundle: export, measurement, contact sheets and model card.
 
-Assumes the folder that `training.lumia` filled. Every figure in the card is measured here, on the exported bundle.
+Assumes the folder that `clavilux.training.lumia` filled. Every figure in the card is measured here, on the exported
+bundle.
 """
 
 import json
@@ -15,19 +16,19 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import ResNetForImageClassification
 
-from export.build import Options, Sources, export_bundle
-from runtime.manifest import Source
-from training import evaluate, judge, sheets
-from training.build_data import asked_credits
-from training.clips import MANIFEST, of_engine, read_clips
-from training.concepts import CONCEPTS, NAMES
-from training.features import WINDOW_SAMPLES
-from training.stages import LOG, Times
+from clavilux.export.build import Options, Sources, export_bundle
+from clavilux.runtime.manifest import Source
+from clavilux.training import evaluate, judge, sheets
+from clavilux.training.build_data import asked_credits
+from clavilux.training.clips import MANIFEST, of_engine, read_clips
+from clavilux.training.concepts import CONCEPTS, NAMES
+from clavilux.training.features import WINDOW_SAMPLES
+from clavilux.training.stages import LOG, Times
 
 HOP_SAMPLES = 1600  # 0.1 s between two looks at the window
 LICENCE = "Apache-2.0"
 PICTURE = 256  # pixels
-REVISION = "training.lumia"
+REVISION = "clavilux.training.lumia"
 PARTS = ("encoder", "text_encoder", "unet", "vae")
 SHEET_QUALITY = 80
 LINE = 116  # characters of a line of the card
@@ -157,7 +158,7 @@ Say one of @count@ things and it appears; many of them can also be played or bar
 Pictures are one-step diffusion, 256 x 256 pixels. What it does not know, and silence, drift to coloured light.
 
 ## Parts
-All trained from scratch by `python -m training.lumia --work DIR --out runtime/bundles/lumia`, all standard classes of
+All trained from scratch by `python -m clavilux.training.lumia --work DIR --out runtime/bundles/lumia`, all standard classes of
 transformers and diffusers. Licence: Apache-2.0.
 
 * `Wav2Vec2BertModel`, 4 layers, 192 wide, with the reference's two-layer adapter: a 2 s window becomes 25
@@ -172,7 +173,7 @@ Retrieval among all @count@ concepts. Clips are compared whole unless said other
 the table was trained on: hibari is a whole engine held out together with the Kokoro voice it was distilled from;
 people's words and other recordings come from Debian's ktuberling-data, tuxpaint-stamps-default and gcompris-qt-data,
 which are used for measuring only (what they say goes by their file names and texts).
-`python -m training.evaluate runtime/bundles/lumia --work DIR` prints this:
+`python -m clavilux.training.evaluate runtime/bundles/lumia --work DIR` prints this:
 
 @hearing@
 

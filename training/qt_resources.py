@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.errors import ClaviluxError
+from clavilux.runtime.errors import ClaviluxError
 
 MAGIC = b"qres"
 NEWEST = 3  # version of the format that Qt 5.13 and later write

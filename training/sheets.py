@@ -1,9 +1,9 @@
 """Contact sheets: what the bundle paints for every concept, as it is heard in a voice never trained on.
 
-    python -m training.sheets runtime/bundles/lumia --work DIR --out SHEET.webp
+    python -m clavilux.training.sheets runtime/bundles/lumia --work DIR --out SHEET.webp
 
-Every concept is on the sheet, failures included; a name in red is a picture in which the judge (`training.judge`) does
-not find its concept among its first five guesses.
+Every concept is on the sheet, failures included; a name in red is a picture in which the judge
+(`clavilux.training.judge`) does not find its concept among its first five guesses.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from safetensors.numpy import load_file
 
-from runtime.bundle import Bundle
-from runtime.errors import ClaviluxError
-from training import evaluate
-from training.clips import Clip, of_engine, read_clips
-from training.features import windows
-from training.standalone import command
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import evaluate
+from clavilux.training.clips import Clip, of_engine, read_clips
+from clavilux.training.features import windows
+from clavilux.training.standalone import command
 
 SHEET_VOICE = "hibari"  # held out as a whole engine
 COLUMNS = 19
@@ -80,13 +80,17 @@ def main() -> None:
     """Draw the sheet of a bundle."""
     parser = argparse.ArgumentParser(description="Draw what a bundle paints for every concept in a held-out voice.")
     parser.add_argument("bundle", type=Path, help="folder of the bundle")
-    parser.add_argument("--work", type=Path, required=True, help="folder of training.lumia or training.build_data")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder of clavilux.training.lumia or clavilux.training.build_data"
+    )
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     options = parser.parse_args()
     Bundle.open(options.bundle)
     clips = of_engine(read_clips(options.work, "test"), SHEET_VOICE)
     if not clips:
-        raise ClaviluxError(f"{options.work} has no clips of {SHEET_VOICE}; expected a set of training.build_data")
+        raise ClaviluxError(
+            f"{options.work} has no clips of {SHEET_VOICE}; expected a set of clavilux.training.build_data"
+        )
     sheet(painted_clips(options.bundle, clips), [clip.label for clip in clips]).save(options.out)
     print(options.out)
 

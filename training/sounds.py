@@ -17,10 +17,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from runtime.errors import ClaviluxError
-from training import assets
-from training.clips import SAMPLE_RATE, Clip, Origin, Split, tidy
-from training.concepts import CONCEPTS, Concept, Sound
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import assets
+from clavilux.training.clips import SAMPLE_RATE, Clip, Origin, Split, tidy
+from clavilux.training.concepts import CONCEPTS, Concept, Sound
 
 OFFSET_MASK = 0x7FFFFFFF
 TICKS_PER_SECOND = 960  # MIDI: 480 a quarter note at the default 120 quarters a minute

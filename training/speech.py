@@ -1,7 +1,7 @@
 """Spoken words in many synthetic voices, split by voice and by whole engine before anything is made.
 
 Voices: flite (program), espeak-ng (library), Kokoro and hibari (ONNX models). hibari is distilled from Kokoro's voice
-af_heart, so neither is ever trained on. Assumes the packages that `training.assets` names.
+af_heart, so neither is ever trained on. Assumes the packages that `clavilux.training.assets` names.
 """
 
 import random
@@ -15,11 +15,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from training import assets
-from training.clips import Clip, Origin, tidy
-from training.concepts import CONCEPTS, OTHER_PHRASES, Concept, with_article
-from training.espeak import Espeak
-from training.kokoro import KOKORO_RATE, Kokoro, load_hibari
+from clavilux.training import assets
+from clavilux.training.clips import Clip, Origin, tidy
+from clavilux.training.concepts import CONCEPTS, OTHER_PHRASES, Concept, with_article
+from clavilux.training.espeak import Espeak
+from clavilux.training.kokoro import KOKORO_RATE, Kokoro, load_hibari
 
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")
 ESPEAK_TRAINED = (

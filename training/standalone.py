@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Callable
 
-from clavilux import EXIT_INTERRUPTED, EXIT_MISTAKE
-from runtime.errors import ClaviluxError
+from clavilux.command import EXIT_INTERRUPTED, EXIT_MISTAKE
+from clavilux.runtime.errors import ClaviluxError
 
 
 def command(name: str, main: Callable[[], int | None]) -> int:

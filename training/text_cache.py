@@ -24,11 +24,11 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.checkpoints import load_text_encoder, load_tokenizer
-from export.places import Where, find, join, read_config, revision
-from export.text import CLIP_POSITIONS, MODEL_TYPES
-from export.weights import find_weights
-from runtime.errors import ClaviluxError
+from clavilux.export.checkpoints import load_text_encoder, load_tokenizer
+from clavilux.export.places import Where, find, join, read_config, revision
+from clavilux.export.text import CLIP_POSITIONS, MODEL_TYPES
+from clavilux.export.weights import find_weights
+from clavilux.runtime.errors import ClaviluxError
 
 ROUND = 64  # captions encoded at once
 KEY_BYTES = 8  # of a caption's hash, which stands for it in tensors

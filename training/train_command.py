@@ -1,7 +1,7 @@
 """`clavilux train`: an audio encoder learns to give the tokens that a Stable Diffusion's text encoder gives.
 
     clavilux train my-run --data my-sounds --text stabilityai/sd-turbo
-    accelerate launch -m training.train_command my-run --data my-sounds --text stabilityai/sd-turbo
+    accelerate launch -m clavilux.training.train_command my-run --data my-sounds --text stabilityai/sd-turbo
 
 The second line is the same on several GPUs or nodes. Torch is imported when the command runs, not for its help.
 """
@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runtime.errors import ClaviluxError
-from runtime.manifest import LEAD_INS
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.manifest import LEAD_INS
 
 if TYPE_CHECKING:
-    from training.two_stream_options import Start, TrainOptions
-    from training.two_stream_record import Outcome
+    from clavilux.training.two_stream_options import Start, TrainOptions
+    from clavilux.training.two_stream_record import Outcome
 
 EXAMPLES = """\
 examples:
@@ -31,7 +31,7 @@ examples:
   clavilux train my-run --data my-sounds --text my/sd --from-scratch 4x96 --batch 32 --accumulation 1 --rate 1e-3
       a small encoder from nothing, for a CPU
   clavilux train my-run --dataset my/huge-set --streaming --steps 2000 --text stabilityai/sd-turbo
-  accelerate launch -m training.train_command my-run --data my-sounds --text stabilityai/sd-turbo
+  accelerate launch -m clavilux.training.train_command my-run --data my-sounds --text stabilityai/sd-turbo
       the same on several GPUs or nodes
 
 The same command goes on where a stopped training was. Then: clavilux export my-bundle --encoder my-run/encoder ...
@@ -146,7 +146,7 @@ def _add_schedule(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, print the figures and say where the encoder lies."""
     try:
-        from training.two_stream_run import run_training
+        from clavilux.training.two_stream_run import run_training
     except ModuleNotFoundError as error:
         raise ClaviluxError(f"{error.name} is not installed; run: pip install 'clavilux[train]'") from error
     began = time.monotonic()
@@ -175,12 +175,12 @@ def is_first_process() -> bool:
 
 def options_from(arguments: argparse.Namespace) -> "TrainOptions":
     """Return the options that the arguments choose."""
-    from training.bad_data import Policy
-    from training.captioned import EVERYTHING, DataOptions
-    from training.excerpts import Placing
-    from training.two_stream import Objective
-    from training.two_stream_options import TrainOptions
-    from training.two_stream_trainer import Schedule
+    from clavilux.training.bad_data import Policy
+    from clavilux.training.captioned import EVERYTHING, DataOptions
+    from clavilux.training.excerpts import Placing
+    from clavilux.training.two_stream import Objective
+    from clavilux.training.two_stream_options import TrainOptions
+    from clavilux.training.two_stream_trainer import Schedule
 
     found = vars(arguments)
     masked = arguments.negatives > 0 if arguments.mask_duplicates is None else arguments.mask_duplicates
@@ -215,8 +215,8 @@ def _chosen(found: dict[str, Any], names: str) -> dict[str, Any]:
 
 
 def _start(arguments: argparse.Namespace) -> "Start":
-    from training.pretrained import Adapter, Scratch
-    from training.two_stream_options import PRETRAINED, Start
+    from clavilux.training.pretrained import Adapter, Scratch
+    from clavilux.training.two_stream_options import PRETRAINED, Start
 
     ways = ("encoder", "encoder_config", "from_scratch")
     given = [f"--{way.replace('_', '-')}" for way in ways if getattr(arguments, way) is not None]
@@ -233,7 +233,7 @@ def _start(arguments: argparse.Namespace) -> "Start":
 
 def summary(outcome: "Outcome", options: "TrainOptions") -> str:
     """Return the last words: figures, what was skipped, and what to do now."""
-    from export.parity import columns
+    from clavilux.export.parity import columns
 
     parts = []
     if outcome.metrics:
@@ -275,6 +275,6 @@ def _shape(text: str) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    from clavilux import main
+    from clavilux.command import main
 
     sys.exit(main([NAME, *sys.argv[1:]]))

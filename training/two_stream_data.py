@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.errors import ClaviluxError
-from training.bad_data import Fault, check, count_faults, read_skipped
-from training.batches import (
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.bad_data import Fault, check, count_faults, read_skipped
+from clavilux.training.batches import (
     Listening,
     Order,
     SlidingWindows,
@@ -17,9 +17,9 @@ from training.batches import (
     split_examples,
     stream_test,
 )
-from training.captioned import Example, filled, open_captioned
-from training.text_cache import TextCache
-from training.two_stream_options import TrainOptions
+from clavilux.training.captioned import Example, filled, open_captioned
+from clavilux.training.text_cache import TextCache
+from clavilux.training.two_stream_options import TrainOptions
 
 Say = Callable[[str], None]
 

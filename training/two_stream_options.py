@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.errors import ClaviluxError
-from training.bad_data import Policy
-from training.captioned import EVERYTHING, DataOptions, check_place
-from training.excerpts import REFERENCE, Placing
-from training.pretrained import Adapter, Scratch, window_for
-from training.two_stream import Objective
-from training.two_stream_trainer import Schedule
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.bad_data import Policy
+from clavilux.training.captioned import EVERYTHING, DataOptions, check_place
+from clavilux.training.excerpts import REFERENCE, Placing
+from clavilux.training.pretrained import Adapter, Scratch, window_for
+from clavilux.training.two_stream import Objective
+from clavilux.training.two_stream_trainer import Schedule
 
 PRETRAINED = "facebook/w2v-bert-2.0"  # what the reference began from
 RESUMES = ("auto", "must", "restart")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime.errors import ClaviluxError
-from training.alignment_metrics import Alignment
-from training.pretrained import save_encoder
-from training.two_stream_options import TrainOptions
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.alignment_metrics import Alignment
+from clavilux.training.pretrained import save_encoder
+from clavilux.training.two_stream_options import TrainOptions
 
 RECORD = "training.json"
 METRICS = "metrics.json"

@@ -8,8 +8,8 @@
     OUT/text/            text tokens, encoded once
     OUT/checked.json     which clips are fit to train on (skipped.jsonl for streams)
 
-On several processes (`accelerate launch -m training.train_command ...`) the first of all, then the first of each
-machine checks data and encodes text; the others read what they find. OUT lies where all machines see it.
+On several processes (`accelerate launch -m clavilux.training.train_command ...`) the first of all, then the first of
+each machine checks data and encodes text; the others read what they find. OUT lies where all machines see it.
 """
 
 import math
@@ -26,13 +26,13 @@ from accelerate import PartialState
 from filelock import FileLock, Timeout
 from transformers import EvalPrediction, TrainingArguments
 
-from export.quiet import quietly
-from runtime.errors import ClaviluxError
-from training.alignment_metrics import Alignment
-from training.bad_data import CHECKED, SKIPPED
-from training.batches import Collator, Listening
-from training.captioned import check_templates
-from training.pretrained import (
+from clavilux.export.quiet import quietly
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.alignment_metrics import Alignment
+from clavilux.training.bad_data import CHECKED, SKIPPED
+from clavilux.training.batches import Collator, Listening
+from clavilux.training.captioned import check_templates
+from clavilux.training.pretrained import (
     configured_settings,
     describe,
     from_config,
@@ -41,12 +41,12 @@ from training.pretrained import (
     pretrained_settings,
     window_for,
 )
-from training.text_cache import ClipText, TextCache, TextPlaces
-from training.two_stream import TwoStream
-from training.two_stream_data import Prepared, Say, prepare, skipped
-from training.two_stream_options import Start, TrainOptions, check_options
-from training.two_stream_record import ENCODER, METRICS, RECORD, Outcome, Record, is_record, publish
-from training.two_stream_trainer import (
+from clavilux.training.text_cache import ClipText, TextCache, TextPlaces
+from clavilux.training.two_stream import TwoStream
+from clavilux.training.two_stream_data import Prepared, Say, prepare, skipped
+from clavilux.training.two_stream_options import Start, TrainOptions, check_options
+from clavilux.training.two_stream_record import ENCODER, METRICS, RECORD, Outcome, Record, is_record, publish
+from clavilux.training.two_stream_trainer import (
     LOGS,
     Logbook,
     SeededSteps,
@@ -57,7 +57,7 @@ from training.two_stream_trainer import (
     refuse_infinite,
     trainer_arguments,
 )
-from training.whole_checkpoints import all_checkpoints, whole_checkpoints
+from clavilux.training.whole_checkpoints import all_checkpoints, whole_checkpoints
 
 LOCK = "lock"
 PATIENCE = timedelta(hours=3)  # of processes that wait for the first to check data and encode text

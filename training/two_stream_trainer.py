@@ -1,8 +1,8 @@
 """`transformers.Trainer` for two streams: seeded steps, checkpoints that are whole, metrics, a log, a bar.
 
-Each step is seeded by its number, and its examples are a function of seed and epoch (`training.batches`), so that a run
-which resumes ends with the weights of one that was never stopped. Older checkpoints go when a newer one is whole
-(`training.whole_checkpoints`).
+Each step is seeded by its number, and its examples are a function of seed and epoch (`clavilux.training.batches`), so
+that a run which resumes ends with the weights of one that was never stopped. Older checkpoints go when a newer one is
+whole (`clavilux.training.whole_checkpoints`).
 """
 
 import math
@@ -30,11 +30,11 @@ from transformers import (
     TrainingArguments,
 )
 
-from runtime.errors import ClaviluxError
-from training.alignment_metrics import Alignment, alignment, rows_of
-from training.batches import Order
-from training.text_cache import TextCache
-from training.whole_checkpoints import CHECKPOINT, seal, whole_checkpoints
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.alignment_metrics import Alignment, alignment, rows_of
+from clavilux.training.batches import Order
+from clavilux.training.text_cache import TextCache
+from clavilux.training.whole_checkpoints import CHECKPOINT, seal, whole_checkpoints
 
 KEPT = 2  # checkpoints
 SEED_STEP = 1_000_003  # steps that a seed has for itself

@@ -1,9 +1,10 @@
 """The picture maker of the default bundle: a small UNet that predicts clean latents from noise and tokens in one step.
 
 Most of the training is at pure noise, where the first step begins; a concept's target depends on the noise (see
-`training.pictures`), so a deterministic sampler meets the same target at every step. Tokens come from the table and
-from the trained encoder, single and blended. Besides attention to the tokens, their pooled sum scales and shifts every
-block through the time embedding (diffusers' `addition_embed_type="text"`): a picture is learnt several times faster.
+`clavilux.training.pictures`), so a deterministic sampler meets the same target at every step. Tokens come from the
+table and from the trained encoder, single and blended. Besides attention to the tokens, their pooled sum scales and
+shifts every block through the time embedding (diffusers' `addition_embed_type="text"`): a picture is learnt several
+times faster.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 
-from training.autoencoder import LATENT_CHANNELS
-from training.pictures import LATENT_SIZE
-from training.stages import Recipe, train
+from clavilux.training.autoencoder import LATENT_CHANNELS
+from clavilux.training.pictures import LATENT_SIZE
+from clavilux.training.stages import Recipe, train
 
 TRAIN_STEPS = 1000
 CHANNELS = (64, 128, 256)  # at 16, 8 and 4 cells

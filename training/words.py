@@ -3,7 +3,7 @@
 Every concept has a seeded direction; directions are pushed apart, so that none resembles another. The text encoder
 learns to give at every position the direction of what a caption names, the middle of two where it names two, and the
 idle direction where it names none. Its output on the names, BOS dropped, is what the audio encoder is then aligned
-with. Assumes the vocabulary of `training.concepts`.
+with. Assumes the vocabulary of `clavilux.training.concepts`.
 """
 
 import json
@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from training.concepts import CONCEPTS, NAMES, OTHER_PHRASES, with_article
-from training.stages import Recipe, train
+from clavilux.training.concepts import CONCEPTS, NAMES, OTHER_PHRASES, with_article
+from clavilux.training.stages import Recipe, train
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 2000  # entries at most, BOS and EOS included

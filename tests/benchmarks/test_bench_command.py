@@ -8,31 +8,31 @@ from pathlib import Path
 
 import pytest
 
-import clavilux
-from benchmarks import bench_command, measure, weights
-from benchmarks.ceiling import Ceiling
-from benchmarks.errors import BenchError
-from benchmarks.figures import WarmUp
-from benchmarks.measure import Asked, serve_words, settings_for
-from benchmarks.peer_process import PEERS
-from benchmarks.stages import WORK, Setting, summed_up
-from runtime.bundle import Bundle
+from clavilux import command
+from clavilux.benchmarks import bench_command, measure, weights
+from clavilux.benchmarks.ceiling import Ceiling
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.figures import WarmUp
+from clavilux.benchmarks.measure import Asked, serve_words, settings_for
+from clavilux.benchmarks.peer_process import PEERS
+from clavilux.benchmarks.stages import WORK, Setting, summed_up
+from clavilux.runtime.bundle import Bundle
 
 
 def run(*words: str | Path) -> tuple[int, str, str]:
     """Run `clavilux bench` in this process; return its code, its output, and what it told on standard error."""
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        code = clavilux.main(["bench", *map(str, words)])
+        code = command.main(["bench", *map(str, words)])
     return code, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything be measured for a moment only."""
-    monkeypatch.setattr("benchmarks.ceiling.SIDES", (16,))
-    monkeypatch.setattr("benchmarks.ceiling.COPIED", 1024)
-    monkeypatch.setattr("benchmarks.through_the_socket.WARM_UP", 0.0)
-    monkeypatch.setattr("benchmarks.startup.measure.__defaults__", (1,))
+    monkeypatch.setattr("clavilux.benchmarks.ceiling.SIDES", (16,))
+    monkeypatch.setattr("clavilux.benchmarks.ceiling.COPIED", 1024)
+    monkeypatch.setattr("clavilux.benchmarks.through_the_socket.WARM_UP", 0.0)
+    monkeypatch.setattr("clavilux.benchmarks.startup.measure.__defaults__", (1,))
 
 
 def test_a_bundle_is_measured_told_written_and_drawn(tiny_bundle: Path, tmp_path: Path):
@@ -98,7 +98,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_help_knows_all_that_there_is():
-    from benchmarks.architectures import ARCHITECTURES
+    from clavilux.benchmarks.architectures import ARCHITECTURES
 
     assert tuple(PEERS) == bench_command.PEERS
     assert bench_command.PARTS == measure.PARTS
@@ -117,8 +117,10 @@ def test_the_ceiling_is_that_of_the_device_and_of_the_processor_for_auto(
 ):
     asked: list[str] = []
     limits = Ceiling(1.0, 1.0, "float32")
-    monkeypatch.setattr("benchmarks.ceiling.measure_ceiling", lambda where, *_: (asked.append(where), limits)[1])
-    monkeypatch.setattr("benchmarks.ceiling.works", lambda *_: {})
+    monkeypatch.setattr(
+        "clavilux.benchmarks.ceiling.measure_ceiling", lambda where, *_: (asked.append(where), limits)[1]
+    )
+    monkeypatch.setattr("clavilux.benchmarks.ceiling.works", lambda *_: {})
     first = summed_up(Setting(64, 64, 1), [dict.fromkeys(WORK, 0.01)], 0.1, WarmUp(1, 0.0, stable=True))
     assert measure._ceiling(Bundle.open(tiny_bundle), first, Asked(device=device), print) == (limits, ())
     assert asked == [bare]
@@ -131,7 +133,7 @@ def test_the_server_plays_the_first_setting(flexible_bundle: Path):
 
 def test_without_checkpoints_a_comparison_makes_weights_of_the_default_bundles_shape(monkeypatch: pytest.MonkeyPatch):
     made: list[str] = []
-    monkeypatch.setattr("benchmarks.measure.make", lambda name, *_: made.append(name))
+    monkeypatch.setattr("clavilux.benchmarks.measure.make", lambda name, *_: made.append(name))
     measure.find_weights(Asked(peers=("torch",)), print)
     assert made == ["lumia"]
 

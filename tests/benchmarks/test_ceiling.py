@@ -7,12 +7,21 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from benchmarks.ceiling import FACTOR, WEIGHTS, Ceiling, fastest, measure_ceiling, product_graph, reached, works
-from benchmarks.errors import BenchError
-from benchmarks.operations import Work, count, multiply_adds
-from runtime.bundle import Bundle
-from runtime.devices import runnable
-from runtime.provider import open_session
+from clavilux.benchmarks.ceiling import (
+    FACTOR,
+    WEIGHTS,
+    Ceiling,
+    fastest,
+    measure_ceiling,
+    product_graph,
+    reached,
+    works,
+)
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.operations import Work, count, multiply_adds
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.devices import runnable
+from clavilux.runtime.provider import open_session
 
 
 def test_products_are_counted_by_what_they_sum_over(tmp_path: Path):
@@ -102,8 +111,8 @@ def test_more_products_than_weights_go_round(tmp_path: Path):
 def test_a_machine_has_a_ceiling(monkeypatch: pytest.MonkeyPatch, device: str, arithmetic: str):
     if device not in runnable():
         pytest.skip(f"{device} does not run here")
-    monkeypatch.setattr("benchmarks.ceiling.SIDES", (16,))
-    monkeypatch.setattr("benchmarks.ceiling.COPIED", 1024)
+    monkeypatch.setattr("clavilux.benchmarks.ceiling.SIDES", (16,))
+    monkeypatch.setattr("clavilux.benchmarks.ceiling.COPIED", 1024)
     found = measure_ceiling(device, 1)
     assert found.arithmetic == arithmetic
     assert found.gigaflops > 0
@@ -116,7 +125,7 @@ def test_a_card_is_measured_by_what_it_reads(monkeypatch: pytest.MonkeyPatch):
         asked.append((rows, side, products))
         return 1e-3 if products == 8 else 1e-2
 
-    monkeypatch.setattr("benchmarks.ceiling._best", best)
+    monkeypatch.setattr("clavilux.benchmarks.ceiling._best", best)
     found = measure_ceiling("cuda", 0, "float16")
     assert asked[-2:] == [(1, 4096, 8), (1, 4096, 64)]
     assert found.gigabytes == pytest.approx(8 * 4096**2 * 2 / 1e-3 / 1e9, rel=0.001)

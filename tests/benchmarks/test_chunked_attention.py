@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from benchmarks import chunked_attention
-from benchmarks.alternate import Ratio
-from benchmarks.chunked_attention import Row
-from benchmarks.errors import BenchError
-from training.chunked import Chunks, streamed
+from clavilux.benchmarks import chunked_attention
+from clavilux.benchmarks.alternate import Ratio
+from clavilux.benchmarks.chunked_attention import Row
+from clavilux.benchmarks.errors import BenchError
+from clavilux.training.chunked import Chunks, streamed
 
 SAMPLES = 6400  # 0.4 s: 38 frames, 40 padded, 20 stacked
 KEPT = 20

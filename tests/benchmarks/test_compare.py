@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from benchmarks.compare import EQUAL_DB, Plan, _Round, compare, judge, psnr, write_inputs
-from benchmarks.errors import BenchError
-from benchmarks.exported import numbered
-from benchmarks.figures import WarmUp
-from benchmarks.peer_process import OURS, PEERS, Painted, PeerError
-from benchmarks.peer_torch import Torch
-from benchmarks.peer_worker import Job
-from benchmarks.stages import Setting
-from benchmarks.weights import PARTS, Wanted, Weights, gathered, given
-from runtime.bundle import Bundle
+from clavilux.benchmarks.compare import EQUAL_DB, Plan, _Round, compare, judge, psnr, write_inputs
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.exported import numbered
+from clavilux.benchmarks.figures import WarmUp
+from clavilux.benchmarks.peer_process import OURS, PEERS, Painted, PeerError
+from clavilux.benchmarks.peer_torch import Torch
+from clavilux.benchmarks.peer_worker import Job
+from clavilux.benchmarks.stages import Setting
+from clavilux.benchmarks.weights import PARTS, Wanted, Weights, gathered, given
+from clavilux.runtime.bundle import Bundle
 
 SETTING = Setting(64, 64, 1)
 WARMED = WarmUp(10, 1.0, stable=True)
@@ -121,8 +121,10 @@ class Dying:
 
 @pytest.mark.parametrize("left", [0, 15])
 def test_a_peer_that_dies_is_named_and_the_others_go_on(tmp_path: Path, left: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("benchmarks.compare.WARM_UP_SECONDS", 0.0)
-    monkeypatch.setattr("benchmarks.compare.alternate", lambda runs, _: [run() for run in [*runs.values()] * 20])
+    monkeypatch.setattr("clavilux.benchmarks.compare.WARM_UP_SECONDS", 0.0)
+    monkeypatch.setattr(
+        "clavilux.benchmarks.compare.alternate", lambda runs, _: [run() for run in [*runs.values()] * 20]
+    )
     peers = {"clavilux": Dying("clavilux", 99), "torch": Dying("torch", 99), "optimum": Dying("optimum", left)}
     found, stopped = _Round(SETTING, tmp_path, plan(Weights(tmp_path, tmp_path), tmp_path), peers).run()
     assert [one.peer for one in found] == ["PyTorch eager"]
@@ -173,7 +175,7 @@ def test_concepts_of_checkpoints_are_numbered(tmp_path: Path):
 
 
 def test_weights_without_torch_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "benchmarks.exported", None)
+    monkeypatch.setitem(sys.modules, "clavilux.benchmarks.exported", None)
     for name in PARTS:
         (tmp_path / name).mkdir()
     with pytest.raises(BenchError, match=r"is not installed; run: pip install 'clavilux\[bench,cpu,export\]'"):

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from benchmarks.alternate import alternate, ratio
-from benchmarks.figures import WINDOW, summary, warm_up
-from benchmarks.pacing import pacing
+from clavilux.benchmarks.alternate import alternate, ratio
+from clavilux.benchmarks.figures import WINDOW, summary, warm_up
+from clavilux.benchmarks.pacing import pacing
 
 
 @dataclass

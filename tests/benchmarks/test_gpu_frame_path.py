@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu_frame_path
-from benchmarks.errors import BenchError
-from benchmarks.gpu_frame_path import SETTLED, bundles, difference, main, measure, table
-from runtime import cuda, nvidia
-from runtime.device_painter import DevicePainter
-from runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.benchmarks import gpu_frame_path
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.gpu_frame_path import SETTLED, bundles, difference, main, measure, table
+from clavilux.runtime import cuda, nvidia
+from clavilux.runtime.device_painter import DevicePainter
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
 from tests.runtime.fake_gpu import Driver, FakeRuntime, install, load_only
 
 GPU = ("CUDAExecutionProvider", "CPUExecutionProvider")

@@ -8,13 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import levers, skipping, weights
-from benchmarks.alternate import Ratio
-from benchmarks.energy import Counter
-from benchmarks.errors import BenchError
-from benchmarks.levers import DECODE, DENOISE, SKIP, STREAM, TOGETHER, Calls, Gain, gains, main, savings, summed_up
-from benchmarks.skipping import DEFEATED, PLAYING, SKIPPING, STATES, UNWATCHED, Player, Spent, middle
-from runtime.engine import Engine, open_engine
+from clavilux.benchmarks import levers, skipping, weights
+from clavilux.benchmarks.alternate import Ratio
+from clavilux.benchmarks.energy import Counter
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.levers import (
+    DECODE,
+    DENOISE,
+    SKIP,
+    STREAM,
+    TOGETHER,
+    Calls,
+    Gain,
+    gains,
+    main,
+    savings,
+    summed_up,
+)
+from clavilux.benchmarks.skipping import DEFEATED, PLAYING, SKIPPING, STATES, UNWATCHED, Player, Spent, middle
+from clavilux.runtime.engine import Engine, open_engine
 
 ROUNDS = 3
 
@@ -184,7 +196,7 @@ def test_without_a_bundle_an_architecture_is_exported_for_batches(tmp_path: Path
 
 
 def test_an_exported_architecture_takes_the_batch_and_is_found_again(tmp_path: Path):
-    from runtime.bundle import Bundle
+    from clavilux.runtime.bundle import Bundle
 
     lines: list[str] = []
     made = weights.make("tiny", weights.Wanted(batch=3), tmp_path, lines.append).bundle

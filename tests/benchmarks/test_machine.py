@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import energy, machine
-from benchmarks.energy import Counter, read_counters, spent
+from clavilux.benchmarks import energy, machine
+from clavilux.benchmarks.energy import Counter, read_counters, spent
 
 
 def test_this_machine_is_described():

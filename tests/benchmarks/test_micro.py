@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import machine, micro
-from benchmarks.alternate import Ratio
-from benchmarks.errors import BenchError
-from benchmarks.micro import Baseline, measure, read_baseline, repeats, slower, warnings
+from clavilux.benchmarks import machine, micro
+from clavilux.benchmarks.alternate import Ratio
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.micro import Baseline, measure, read_baseline, repeats, slower, warnings
 
 
 class Clock:

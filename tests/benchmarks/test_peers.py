@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.peer_process import OURS, PEERS, Contender, Painted, Peer, PeerError
-from benchmarks.peer_worker import Job, Watch, answer_to, first_line
+from clavilux.benchmarks.peer_process import OURS, PEERS, Contender, Painted, Peer, PeerError
+from clavilux.benchmarks.peer_worker import Job, Watch, answer_to, first_line
 
 FILE = "worker.py"
 ANSWERS = """

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import plan
-from benchmarks.errors import BenchError
-from benchmarks.plan import Measured, Wish, relayed
-from benchmarks.plan import plan as planned
-from benchmarks.plan import read as read_measured
+from clavilux.benchmarks import plan
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.plan import Measured, Wish, relayed
+from clavilux.benchmarks.plan import plan as planned
+from clavilux.benchmarks.plan import read as read_measured
 
 FIGURES = Measured(
     machine="A processor, 16 cores",

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.alternate import Ratio
-from benchmarks.ceiling import Ceiling, reached
-from benchmarks.compare import Compared, Comparison
-from benchmarks.errors import BenchError
-from benchmarks.figures import Summary, WarmUp
-from benchmarks.machine import Machine
-from benchmarks.operations import Work
-from benchmarks.pacing import Pacing
-from benchmarks.peer_process import Loaded
-from benchmarks.plots import draw_all
-from benchmarks.report import Report, columns
-from benchmarks.stages import WORK, Setting, StageTimes
-from benchmarks.startup import StartUp
-from benchmarks.through_the_socket import WATERFALL, Shown
+from clavilux.benchmarks.alternate import Ratio
+from clavilux.benchmarks.ceiling import Ceiling, reached
+from clavilux.benchmarks.compare import Compared, Comparison
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.figures import Summary, WarmUp
+from clavilux.benchmarks.machine import Machine
+from clavilux.benchmarks.operations import Work
+from clavilux.benchmarks.pacing import Pacing
+from clavilux.benchmarks.peer_process import Loaded
+from clavilux.benchmarks.plots import draw_all
+from clavilux.benchmarks.report import Report, columns
+from clavilux.benchmarks.stages import WORK, Setting, StageTimes
+from clavilux.benchmarks.startup import StartUp
+from clavilux.benchmarks.through_the_socket import WATERFALL, Shown
 
 WARMED = WarmUp(12, 1.0, stable=True)
 TIMES = Summary(100, 10.0, 14.0, 20.0, 11.0)

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks import machine, scale
-from benchmarks.audience import Client, Count, Tally, attending
-from benchmarks.errors import BenchError
-from benchmarks.figures import Summary, WarmUp
-from benchmarks.machine import Machine
-from benchmarks.scale_plot import draw
-from benchmarks.scale_report import Scale, Together, Watched, fitted
-from benchmarks.serving import serving
-from benchmarks.stages import WORK, Setting, StageTimes
-from server.client_frame import ReceivedFrame
-from server.media import FRAME_HEADER, PackedFrame
+from clavilux.benchmarks import machine, scale
+from clavilux.benchmarks.audience import Client, Count, Tally, attending
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.figures import Summary, WarmUp
+from clavilux.benchmarks.machine import Machine
+from clavilux.benchmarks.scale_plot import draw
+from clavilux.benchmarks.scale_report import Scale, Together, Watched, fitted
+from clavilux.benchmarks.serving import serving
+from clavilux.benchmarks.stages import WORK, Setting, StageTimes
+from clavilux.server.client_frame import ReceivedFrame
+from clavilux.server.media import FRAME_HEADER, PackedFrame
 
 TIMES = Summary(100, 100.0, 140.0, 200.0, 110.0)
 LATE = Summary(100, 190.0, 240.0, 300.0, 200.0)

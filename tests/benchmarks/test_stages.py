@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.figures import WarmUp
-from benchmarks.stages import LEAST, WORK, Setting, measure, summed_up
-from runtime.errors import ParameterError
-from runtime.instrument import open_instrument
+from clavilux.benchmarks.figures import WarmUp
+from clavilux.benchmarks.stages import LEAST, WORK, Setting, measure, summed_up
+from clavilux.runtime.errors import ParameterError
+from clavilux.runtime.instrument import open_instrument
 
 PASS = {"features": 0.001, "encode": 0.019, "condition": 0.001, "denoise": 0.02, "decode": 0.017, "compress": 0.002}
 WARMED = WarmUp(10, 1.0, stable=True)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmarks import startup
-from benchmarks.errors import BenchError
-from benchmarks.serving import serving
-from benchmarks.through_the_socket import RATE, WATERFALL, Seen, digest, load, measure, waterfall
+from clavilux.benchmarks import startup
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.serving import serving
+from clavilux.benchmarks.through_the_socket import RATE, WATERFALL, Seen, digest, load, measure, waterfall
 
 STAGES = {"queue": 0.02, "features": 0.001, "encode": 0.01, "condition": 0.001, "denoise": 0.02, "decode": 0.03}
 ONE = Seen(
@@ -56,7 +56,7 @@ def test_without_a_clip_there_is_seeded_noise():
 
 
 def test_a_real_server_is_heard_and_seen(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("benchmarks.through_the_socket.WARM_UP", 0.0)
+    monkeypatch.setattr("clavilux.benchmarks.through_the_socket.WARM_UP", 0.0)
     with serving(["--bundle", str(tiny_bundle), "--threads", "1"]) as server:
         told = measure(server, 0.3)
     assert told.heard_to_shown.count >= 2

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class TorchSession:
-    """`runtime.provider.Session` over a module, without any export."""
+    """`clavilux.runtime.provider.Session` over a module, without any export."""
 
     provider = "torch"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.audio import (
+from clavilux.export.audio import (
     AudioEncoderGraph,
     Features,
     check_encoder,
@@ -15,9 +15,9 @@ from export.audio import (
     reference_tokens,
     token_width,
 )
-from export.checkpoints import load_encoder, read_config
-from export.sounds import usual_sounds, voice
-from runtime.errors import ExportError
+from clavilux.export.checkpoints import load_encoder, read_config
+from clavilux.export.sounds import usual_sounds, voice
+from clavilux.runtime.errors import ExportError
 from tests.tiny import WIDTH, WINDOW_SAMPLES
 
 

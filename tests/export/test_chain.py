@@ -7,12 +7,12 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
-from export.chain import UNGUIDED, Run, added_noise, bundle_latents, diffusers_latents, noise
-from export.checkpoints import load_unet, read_config
-from export.denoiser import DenoiserGraph
-from export.schedule import ScheduleChoice, read_schedule
-from runtime.manifest import GuidanceSpec
-from runtime.schedule import Schedule
+from clavilux.export.chain import UNGUIDED, Run, added_noise, bundle_latents, diffusers_latents, noise
+from clavilux.export.checkpoints import load_unet, read_config
+from clavilux.export.denoiser import DenoiserGraph
+from clavilux.export.schedule import ScheduleChoice, read_schedule
+from clavilux.runtime.manifest import GuidanceSpec
+from clavilux.runtime.schedule import Schedule
 from tests.export.graphs import TorchSession
 from tests.tiny import WIDTH, write_scheduler
 

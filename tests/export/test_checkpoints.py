@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 
-from export.checkpoints import (
+from clavilux.export.checkpoints import (
     Lora,
     Sources,
     load_encoder,
@@ -24,7 +24,7 @@ from export.checkpoints import (
     read_config,
     weights_bytes,
 )
-from runtime.errors import ExportError
+from clavilux.runtime.errors import ExportError
 from tests.export.hub import use_cache
 from tests.tiny import WIDTH, write_encoder
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from export.conditioning import SEED, check_concepts, check_shapes, make_conditioning, read_given
-from export.sounds import (
+from clavilux.export.conditioning import SEED, check_concepts, check_shapes, make_conditioning, read_given
+from clavilux.export.sounds import (
     KINDS,
     NOISE_AMPLITUDE,
     NOISE_SEED,
@@ -17,7 +17,7 @@ from export.sounds import (
     usual_sounds,
     white_noise,
 )
-from runtime.errors import ExportError
+from clavilux.runtime.errors import ExportError
 
 SAMPLES = 4000
 BOS = np.arange(3, dtype=np.float32)

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from export import convert
-from export.components import Axis, Component, Gate, Port
-from export.prove import Case, Proof, Workshop
-from runtime.errors import ExportError
-from runtime.provider import open_session
+from clavilux.export import convert
+from clavilux.export.components import Axis, Component, Gate, Port
+from clavilux.export.prove import Case, Proof, Workshop
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.provider import open_session
 
 ROWS = Component(
     name="rows",

@@ -8,9 +8,9 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.image_processor import VaeImageProcessor
 
-from export.checkpoints import load_vae
-from export.decoder import DecoderGraph, check_vae, reference_pictures, scale_and_shift, upscaling
-from runtime.errors import ExportError
+from clavilux.export.checkpoints import load_vae
+from clavilux.export.decoder import DecoderGraph, check_vae, reference_pictures, scale_and_shift, upscaling
+from clavilux.runtime.errors import ExportError
 
 
 @pytest.fixture(scope="module")

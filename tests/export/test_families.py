@@ -8,10 +8,10 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from export.audio import most_frames, token_count
-from export.build import export_bundle
-from export.checkpoints import Sources, read_config
-from runtime.bundle import Bundle
+from clavilux.export.audio import most_frames, token_count
+from clavilux.export.build import export_bundle
+from clavilux.export.checkpoints import Sources, read_config
+from clavilux.runtime.bundle import Bundle
 from tests.runtime.playing import instrument
 from tests.tiny import tiny_options, write_encoder, write_scheduler, write_text_encoder, write_unet
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from export.build import export_bundle
-from export.components import DENOISER_GRAPH, Component, Gate, Port
-from export.denoiser import DenoiserGraph
-from export.parity import psnr
-from export.prove import Case, Proof, Workshop
-from runtime.bundle import Bundle
-from runtime.errors import ExportError
-from runtime.provider import open_session
+from clavilux.export.build import export_bundle
+from clavilux.export.components import DENOISER_GRAPH, Component, Gate, Port
+from clavilux.export.denoiser import DenoiserGraph
+from clavilux.export.parity import psnr
+from clavilux.export.prove import Case, Proof, Workshop
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.provider import open_session
 from tests.runtime.playing import instrument
 from tests.tiny import WIDTH, tiny_options, tiny_sources
 
@@ -140,7 +140,7 @@ def test_where_nothing_overflows_only_our_own_processing_stays(tmp_path: Path):
 
 
 def test_without_the_measurement_the_rounded_proof_would_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("export.prove.measure_peaks", lambda *_: {})
+    monkeypatch.setattr("clavilux.export.prove.measure_peaks", lambda *_: {})
     monkeypatch.setattr(torch.Tensor, "tanh", lambda x: x)
     with pytest.raises(ExportError, match="rows, float16: the exported graph gives NaN or infinity"):
         made(tmp_path, Wrapper(1000.0), X)

@@ -9,19 +9,19 @@ import onnx
 import pytest
 import torch
 
-from export.build import export_bundle, room_needed
-from export.checkpoints import Lora, Sources
-from export.denoiser import DenoiserGraph
-from export.foreign import OnnxUnet, check_onnx_unet, find_onnx_unet
-from export.journal import Arrays
-from export.layout import FOLDER
-from export.plan import Options, Plan, make_plan
-from export.prove import Proof, Workshop
-from export.stages import Parts, Stages
-from runtime.bundle import Bundle
-from runtime.errors import ExportError
-from runtime.manifest import GuidanceSpec
-from runtime.provider import open_session
+from clavilux.export.build import export_bundle, room_needed
+from clavilux.export.checkpoints import Lora, Sources
+from clavilux.export.denoiser import DenoiserGraph
+from clavilux.export.foreign import OnnxUnet, check_onnx_unet, find_onnx_unet
+from clavilux.export.journal import Arrays
+from clavilux.export.layout import FOLDER
+from clavilux.export.plan import Options, Plan, make_plan
+from clavilux.export.prove import Proof, Workshop
+from clavilux.export.stages import Parts, Stages
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.manifest import GuidanceSpec
+from clavilux.runtime.provider import open_session
 from tests.export.given_unet import SCALE, export_unet, small_graph, write_graph
 from tests.tiny import WIDTH, tiny_options, tiny_sources, write_unet
 

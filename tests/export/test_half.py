@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from export.convert import save
-from export.half import HALF, Rules, keep, rounded, to_half
-from export.peaks import measure_peaks
-from runtime.provider import open_session
+from clavilux.export.convert import save
+from clavilux.export.half import HALF, Rules, keep, rounded, to_half
+from clavilux.export.peaks import measure_peaks
+from clavilux.runtime.provider import open_session
 from tests.export.onnx_graphs import WIDTH, loaded, node, types, write_graph
 
 FLOAT = ir.DataType.FLOAT

@@ -10,11 +10,11 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from export import convert, int8, prove
-from export.components import Component, Gate, Port
-from export.prove import Case, Proof, Traced, Workshop
-from runtime.manifest import Choice
-from runtime.provider import open_session
+from clavilux.export import convert, int8, prove
+from clavilux.export.components import Component, Gate, Port
+from clavilux.export.prove import Case, Proof, Traced, Workshop
+from clavilux.runtime.manifest import Choice
+from clavilux.runtime.provider import open_session
 from tests.export.onnx_graphs import WIDTH, node, write_graph
 
 ROWS = Component(

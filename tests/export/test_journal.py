@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.journal import Arrays, Journal, fingerprint, peak_memory, state_of
-from export.prove import Proof
-from runtime.manifest import Choice, KeptOperators, ParityFigure
+from clavilux.export.journal import Arrays, Journal, fingerprint, peak_memory, state_of
+from clavilux.export.prove import Proof
+from clavilux.runtime.manifest import Choice, KeptOperators, ParityFigure
 
 PROOF = Proof(
     [ParityFigure("unet", "cosine", 0.999, 0.99)],

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from export.checkpoints import load_text_encoder, load_unet, load_vae
-from export.journal import Journal
-from export.layout import FOLDER, copy_tokenizer, write_layout
-from export.plan import make_plan
-from export.prove import Proof, Workshop
-from export.stages import Parts
-from runtime.errors import ExportError
-from runtime.provider import open_session
+from clavilux.export.checkpoints import load_text_encoder, load_unet, load_vae
+from clavilux.export.journal import Journal
+from clavilux.export.layout import FOLDER, copy_tokenizer, write_layout
+from clavilux.export.plan import make_plan
+from clavilux.export.prove import Proof, Workshop
+from clavilux.export.stages import Parts
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.provider import open_session
 from tests.tiny import WIDTH, tiny_options, tiny_sources, vocabulary
 
 PARTS = ("unet", "vae_decoder", "vae_encoder", "text_encoder")

@@ -12,9 +12,9 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from export.checkpoints import Lora, load_unet
-from export.lora import fuse_loras
-from runtime.errors import ExportError
+from clavilux.export.checkpoints import Lora, load_unet
+from clavilux.export.lora import fuse_loras
+from clavilux.runtime.errors import ExportError
 from tests.export.hub import use_cache, write_cache
 from tests.tiny import WIDTH, write_unet
 
@@ -310,7 +310,7 @@ def test_a_pickle_is_read_when_it_is_allowed(unet: UNet2DConditionModel, changes
 def test_without_peft_one_line_says_how_to_get_it(
     unet: UNet2DConditionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("export.lora.find_spec", lambda _: None)
+    monkeypatch.setattr("clavilux.export.lora.find_spec", lambda _: None)
     assert "peft is not installed" in refusal(unet, tmp_path)
 
 

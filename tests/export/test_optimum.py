@@ -20,14 +20,14 @@ import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 
-from export.build import export_bundle
-from export.chain import Run, bundle_latents, noise
-from export.checkpoints import load_text_encoder, load_tokenizer, load_vae
-from export.layout import FOLDER
-from export.parity import psnr
-from runtime.bundle import Bundle
-from runtime.provider import open_session
-from runtime.schedule import Schedule
+from clavilux.export.build import export_bundle
+from clavilux.export.chain import Run, bundle_latents, noise
+from clavilux.export.checkpoints import load_text_encoder, load_tokenizer, load_vae
+from clavilux.export.layout import FOLDER
+from clavilux.export.parity import psnr
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.provider import open_session
+from clavilux.runtime.schedule import Schedule
 from tests.tiny import tiny_options, tiny_sources
 
 PEER = "CLAVILUX_OPTIMUM_PYTHON"

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from export.components import COMPONENTS, Gate
-from export.parity import BEST_PSNR, FIGURES, compare, ssim, table
-from export.picture import usual_pictures
-from runtime.errors import ExportError
-from runtime.manifest import ParityFigure
+from clavilux.export.components import COMPONENTS, Gate
+from clavilux.export.parity import BEST_PSNR, FIGURES, compare, ssim, table
+from clavilux.export.picture import usual_pictures
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.manifest import ParityFigure
 
 ONES = np.ones((2, 3), np.float32)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.peaks import measure_peaks
-from runtime.provider import open_session
+from clavilux.export.peaks import measure_peaks
+from clavilux.runtime.provider import open_session
 from tests.export.onnx_graphs import WIDTH, node, write_graph
 
 

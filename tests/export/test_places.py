@@ -8,7 +8,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from export.checkpoints import (
+from clavilux.export.checkpoints import (
     Sources,
     load_encoder,
     load_text_encoder,
@@ -19,10 +19,10 @@ from export.checkpoints import (
     revision,
     weights_bytes,
 )
-from export.places import UnreachableError
-from export.plan import SCHEDULER_CONFIG
-from export.schedule import read_schedule
-from runtime.errors import ExportError
+from clavilux.export.places import UnreachableError
+from clavilux.export.plan import SCHEDULER_CONFIG
+from clavilux.export.schedule import read_schedule
+from clavilux.runtime.errors import ExportError
 from tests.export.hub import COMMIT, FakeHub, serving, use_cache, write_cache
 
 ENCODER, PIPELINE = "youzarsif/wav2vec2bert_2_diffusion", "stabilityai/sd-turbo"
@@ -194,7 +194,7 @@ def test_an_error_without_words_is_named_by_its_type(monkeypatch: pytest.MonkeyP
     def download(*_: object, **__: object) -> str:
         raise TimeoutError
 
-    monkeypatch.setattr("export.places.hf_hub_download", download)
+    monkeypatch.setattr("clavilux.export.places.hf_hub_download", download)
     assert refusal(read_config, "me/encoder", "encoder") == "encoder me/encoder cannot be loaded: TimeoutError"
 
 
@@ -202,5 +202,5 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch):
     def download(*_: object, **__: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("export.places.hf_hub_download", download)
+    monkeypatch.setattr("clavilux.export.places.hf_hub_download", download)
     assert "No space left on device" in refusal(load_encoder, "me/encoder")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from export import build
-from export.build import export_bundle, unpacked
-from export.checkpoints import Sources
-from export.plan import Options
-from export.staging import WorkFolder
-from runtime.bundle import Bundle
+from clavilux.export import build
+from clavilux.export.build import export_bundle, unpacked
+from clavilux.export.checkpoints import Sources
+from clavilux.export.plan import Options
+from clavilux.export.staging import WorkFolder
+from clavilux.runtime.bundle import Bundle
 from tests.tiny import WIDTH, tiny_options, tiny_sources
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,7 +28,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 from export import build
-from export.build import export_bundle, unpacked
+from clavilux.export.build import export_bundle, unpacked
 from tests.export.test_resume import KILLED_IN, options, sources
 
 def report(line):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
-from export.schedule import CLASSES, LEAST_STEP_COUNTS, ScheduleChoice, read_schedule
-from runtime.errors import ExportError
+from clavilux.export.schedule import CLASSES, LEAST_STEP_COUNTS, ScheduleChoice, read_schedule
+from clavilux.runtime.errors import ExportError
 
 TURBO = {
     "_class_name": "EulerDiscreteScheduler",

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from export.checkpoints import Sources, load_text_encoder, load_unet, load_vae
-from export.single_file import open_single_file, unpack_single_file, unpack_single_files
-from runtime.errors import ExportError
+from clavilux.export.checkpoints import Sources, load_text_encoder, load_unet, load_vae
+from clavilux.export.single_file import open_single_file, unpack_single_file, unpack_single_files
+from clavilux.runtime.errors import ExportError
 from tests.export.hub import use_cache, write_cache
 from tests.export.originals import original_clip, original_open_clip, original_unet, original_vae, prefixed
 from tests.tiny import write_unet
@@ -310,5 +310,5 @@ def test_a_spoiled_configuration_is_one_line(file: Path, tmp_path: Path):
 def test_without_accelerate_one_line_says_how_to_get_it(
     pipeline: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("export.single_file.find_spec", lambda _: None)
+    monkeypatch.setattr("clavilux.export.single_file.find_spec", lambda _: None)
     assert "pip install 'clavilux[export]'" in refusal(unpack, file, tmp_path / "out", pipeline)

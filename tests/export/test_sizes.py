@@ -10,15 +10,15 @@ from diffusers import AutoencoderKL
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 
-from export.chain import noise
-from export.checkpoints import load_unet, load_vae
-from export.decoder import reference_pictures
-from export.denoiser import DenoiserGraph
-from export.picture import ImageEncoderGraph, reference_latents, usual_pictures
-from runtime.bundle import Bundle
-from runtime.manifest import GuidanceSpec, SizeSpec
-from runtime.provider import open_session
-from runtime.schedule import Guidance, Schedule
+from clavilux.export.chain import noise
+from clavilux.export.checkpoints import load_unet, load_vae
+from clavilux.export.decoder import reference_pictures
+from clavilux.export.denoiser import DenoiserGraph
+from clavilux.export.picture import ImageEncoderGraph, reference_latents, usual_pictures
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.manifest import GuidanceSpec, SizeSpec
+from clavilux.runtime.provider import open_session
+from clavilux.runtime.schedule import Guidance, Schedule
 from tests.tiny import WIDTH
 
 SIZES = [(16, 16), (16, 48), (32, 32), (32, 128), (128, 32), (48, 112), (128, 128)]  # pixels

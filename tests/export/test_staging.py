@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from export.staging import WorkFolder, check_room, staged, work_folder
-from runtime.errors import ExportError
+from clavilux.export.staging import WorkFolder, check_room, staged, work_folder
+from clavilux.runtime.errors import ExportError
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -164,7 +164,7 @@ def test_the_same_place_is_refused_while_it_is_being_exported(tmp_path: Path):
 
 def test_another_process_is_refused_and_leaves_the_first_ones_work_alone(tmp_path: Path):
     out = tmp_path / "bundle"
-    code = "import sys; from pathlib import Path; from export.staging import staged; "
+    code = "import sys; from pathlib import Path; from clavilux.export.staging import staged; "
     code += "staged(Path(sys.argv[1]), overwrite=False).__enter__()"
     with staged(out, overwrite=False) as work:
         (work.scratch / "half").touch()

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from export.checkpoints import load_text_encoder, load_tokenizer, read_config
-from export.text import (
+from clavilux.export.checkpoints import load_text_encoder, load_tokenizer, read_config
+from clavilux.export.text import (
     TextEncoderGraph,
     bos_embedding,
     bos_token,
@@ -19,7 +19,7 @@ from export.text import (
     reference_text,
     write_tokenizer,
 )
-from runtime.errors import ExportError
+from clavilux.runtime.errors import ExportError
 from tests.tiny import WIDTH, vocabulary
 
 COUNT = 12

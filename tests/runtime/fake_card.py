@@ -113,7 +113,7 @@ class Card(Driver):
         return self._failure("cuMemcpyAsync")
 
     def cuLaunchKernel(self, function: Any, *arguments: Any) -> int:  # noqa: N802
-        """Do what the assembler of `runtime.cuda_stream.MIX` says; threads beyond the count do nothing there."""
+        """Do what the assembler of `clavilux.runtime.cuda_stream.MIX` says; threads beyond the count do nothing there."""
         blocks, _, _, threads, *_, stream, values, _ = arguments
         kinds = ctypes.c_uint64, ctypes.c_float, ctypes.c_uint64, ctypes.c_float, ctypes.c_uint64, ctypes.c_uint32
         target, a, x, b, y, count = (

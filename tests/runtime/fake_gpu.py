@@ -16,8 +16,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from runtime import cuda, tensorrt, tensorrt_rtx
-from runtime.cuda_stream import CudaStream
+from clavilux.runtime import cuda, tensorrt, tensorrt_rtx
+from clavilux.runtime.cuda_stream import CudaStream
 from tests.runtime.fake_card import OPTION_GRAPH, OPTION_NO_WAIT, Card, DeviceBinding, Runner
 from tests.runtime.fake_gpu_driver import Driver
 

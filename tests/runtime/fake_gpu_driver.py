@@ -1,4 +1,4 @@
-"""NVIDIA's driver library as far as `runtime.nvidia` asks it."""
+"""NVIDIA's driver library as far as `clavilux.runtime.nvidia` asks it."""
 
 from dataclasses import dataclass
 from typing import Any

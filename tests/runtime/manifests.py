@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from runtime.bundle import Conditioning, describe_file, write_conditioning, write_manifest
-from runtime.manifest import parse_manifest
+from clavilux.runtime.bundle import Conditioning, describe_file, write_conditioning, write_manifest
+from clavilux.runtime.manifest import parse_manifest
 
 COUNT, WIDTH = 3, 4  # of the prompt's tokens
 

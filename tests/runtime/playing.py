@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.clock import ManualClock
-from runtime.engine import Engine
-from runtime.frame import Frame
-from runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.clock import ManualClock
+from clavilux.runtime.engine import Engine
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument, open_instrument
 
 RATE = 16_000
 DEADLINE = 30.0  # s, after which a test that waits has failed

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import auto
-from runtime.auto import ROUNDS, SECONDS, choose, difference, measure, open_graphs, race, remembered
-from runtime.bundle import Bundle
-from runtime.choices import PARTS, choice_file
-from runtime.cpu import open_cpu
-from runtime.errors import ProviderError
-from runtime.instrument import DEFAULT_BUNDLE, open_instrument
-from runtime.provider import Array, Device, GraphFile, Session
+from clavilux.runtime import auto
+from clavilux.runtime.auto import ROUNDS, SECONDS, choose, difference, measure, open_graphs, race, remembered
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.choices import PARTS, choice_file
+from clavilux.runtime.cpu import open_cpu
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.provider import Array, Device, GraphFile, Session
 
 
 @dataclass

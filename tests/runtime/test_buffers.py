@@ -7,9 +7,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from runtime.buffers import BoundSession
-from runtime.cuda_stream import CudaStream
-from runtime.errors import ProviderError
+from clavilux.runtime.buffers import BoundSession
+from clavilux.runtime.cuda_stream import CudaStream
+from clavilux.runtime.errors import ProviderError
 from tests.runtime.fake_card import Card
 from tests.runtime.fake_gpu import FakeRuntime, GpuSession, inputs, install, write_graph
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from runtime.bundle import Bundle, describe_file, write_conditioning, write_manifest
-from runtime.errors import BundleError
-from runtime.manifest import parse_manifest
+from clavilux.runtime.bundle import Bundle, describe_file, write_conditioning, write_manifest
+from clavilux.runtime.errors import BundleError
+from clavilux.runtime.manifest import parse_manifest
 from tests.runtime.manifests import COUNT, WIDTH, conditioning, document, write_bundle
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_read_is_reported(folder: Path, monkeypatch: pytes
     def refuse(_: Path) -> object:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("runtime.bundle.describe_file", refuse)
+    monkeypatch.setattr("clavilux.runtime.bundle.describe_file", refuse)
     with pytest.raises(BundleError, match="cannot be read: Input/output error"):
         Bundle.open(folder)
 

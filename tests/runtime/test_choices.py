@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime import choices
-from runtime.bundle import Bundle
-from runtime.choices import Choice, Circumstances, choice_file, circumstances, recall, remember
-from runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime import choices
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.choices import Choice, Circumstances, choice_file, circumstances, recall, remember
+from clavilux.runtime.instrument import DEFAULT_BUNDLE
 
 NOW = Circumstances("a" * 64, {"onnxruntime": "1.32.0"}, "a processor, 2 cores", 0)
 TIMES = {"cpu": 2.0, "openvino:CPU": 1.0}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.clip import read_clip
-from runtime.errors import SoundError
+from clavilux.runtime.clip import read_clip
+from clavilux.runtime.errors import SoundError
 from tests.runtime.sounds import noise
 
 

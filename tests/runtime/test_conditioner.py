@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from runtime.conditioner import NEAR, QUIETEST, TAIL, Conditioner, EnergyGate, decibels, is_near, slerp
+from clavilux.runtime.conditioner import NEAR, QUIETEST, TAIL, Conditioner, EnergyGate, decibels, is_near, slerp
 
 TOKENS, WIDTH = 4, 8
 finite = st.floats(-100, 100, width=32)

@@ -6,10 +6,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from runtime import cuda, nvidia
-from runtime.cuda import refuse_host_nodes
-from runtime.errors import ProviderError
-from runtime.provider import GraphFile, open_session
+from clavilux.runtime import cuda, nvidia
+from clavilux.runtime.cuda import refuse_host_nodes
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.provider import GraphFile, open_session
 from tests.runtime.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
 
 GPU = ("CUDAExecutionProvider", "CPUExecutionProvider")

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from runtime.cuda_stream import CudaStream
-from runtime.errors import ProviderError
+from clavilux.runtime.cuda_stream import CudaStream
+from clavilux.runtime.errors import ProviderError
 from tests.runtime.fake_card import Card, DeviceValue
 from tests.runtime.fake_gpu import load_only
 

@@ -12,15 +12,15 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
-from runtime.buffers import BoundSession
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Guide
-from runtime.device_painter import KEPT, DevicePainter
-from runtime.errors import ProviderError
-from runtime.manifest import GuidanceSpec
-from runtime.noise import draw
-from runtime.painter import Asked, HostPainter
-from runtime.provider import open_session
+from clavilux.runtime.buffers import BoundSession
+from clavilux.runtime.decoder import Decoder
+from clavilux.runtime.denoiser import Denoiser, Guide
+from clavilux.runtime.device_painter import KEPT, DevicePainter
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.manifest import GuidanceSpec
+from clavilux.runtime.noise import draw
+from clavilux.runtime.painter import Asked, HostPainter
+from clavilux.runtime.provider import open_session
 from tests.runtime.fake_card import Card
 from tests.runtime.fake_gpu import FakeRuntime, GpuSession, install
 from tests.runtime.toy_graphs import TOKENS, WIDTH, schedule, write_decoder, write_denoiser
@@ -42,7 +42,7 @@ def on_card(
     folder: Path, lead: str | None = None, *, latents: int = TensorProto.FLOAT, gives: int = TensorProto.UINT8
 ) -> tuple[BoundSession, BoundSession]:
     """Return denoiser and decoder on the installed fake's card."""
-    from runtime.cuda import shared_stream  # the installed fake's
+    from clavilux.runtime.cuda import shared_stream  # the installed fake's
 
     stream = shared_stream()
     sessions = []

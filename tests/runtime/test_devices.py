@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.devices import DEVICES, find_device, runnable
-from runtime.errors import ProviderError
-from runtime.provider import check_device, open_session
+from clavilux.runtime.devices import DEVICES, find_device, runnable
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.provider import check_device, open_session
 from tests.runtime.fake_gpu import FakeRuntime, install
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from runtime.clip import Clip
-from runtime.clock import ManualClock, MonotonicClock
-from runtime.engine import QUEUE_SECONDS, UNWATCHED_RATE, Engine, open_engine
-from runtime.errors import ParameterError, SoundError
-from runtime.frame import Frame
-from runtime.instrument import Instrument
-from runtime.manifest import FRAME_STEP
-from runtime.pacing import FASTEST, FramePacer, HopPacer
-from runtime.render import render_frames
+from clavilux.runtime.clip import Clip
+from clavilux.runtime.clock import ManualClock, MonotonicClock
+from clavilux.runtime.engine import QUEUE_SECONDS, UNWATCHED_RATE, Engine, open_engine
+from clavilux.runtime.errors import ParameterError, SoundError
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.manifest import FRAME_STEP
+from clavilux.runtime.pacing import FASTEST, FramePacer, HopPacer
+from clavilux.runtime.render import render_frames
 from tests.runtime.playing import DEADLINE, RATE, conducted, instrument, pixels
 from tests.runtime.sounds import cuts, noise
 

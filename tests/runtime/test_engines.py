@@ -11,16 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.engines import (
-    PART,
-    RECORD,
-    EngineKey,
-    describe_shapes,
-    engine_folder,
-    engine_places,
-    user_folder,
-)
-from runtime.provider import GraphFile, ShapeRange
+from clavilux.runtime.engines import PART, RECORD, EngineKey, describe_shapes, engine_folder, engine_places, user_folder
+from clavilux.runtime.provider import GraphFile, ShapeRange
 
 KEY = EngineKey(
     graph="denoiser.onnx",

@@ -7,10 +7,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from runtime.bundle import Bundle, FileEntry, GuidanceSpec
-from runtime.errors import BundleError
-from runtime.graphs import graph_file
-from runtime.provider import ShapeRange
+from clavilux.runtime.bundle import Bundle, FileEntry, GuidanceSpec
+from clavilux.runtime.errors import BundleError
+from clavilux.runtime.graphs import graph_file
+from clavilux.runtime.provider import ShapeRange
 
 PARTS = ("audio_encoder.onnx", "denoiser.onnx", "decoder.onnx")
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from transformers import SeamlessM4TFeatureExtractor
 
-from runtime.errors import SoundError
-from runtime.logmel import SILENCE, LogMel, frame_count
-from runtime.manifest import MEL_BINS
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.logmel import SILENCE, LogMel, frame_count
+from clavilux.runtime.manifest import MEL_BINS
 from tests.runtime.sounds import cuts, noise
 
 TOLERANCE = 1e-3

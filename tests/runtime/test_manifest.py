@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.errors import BundleError
-from runtime.manifest import GuidanceSpec, check_file_name, format_manifest, parse_manifest
+from clavilux.runtime.errors import BundleError
+from clavilux.runtime.manifest import GuidanceSpec, check_file_name, format_manifest, parse_manifest
 from tests.runtime.manifests import DOCUMENT, document
 
 

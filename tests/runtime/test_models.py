@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Feedback, Guide, Latents
-from runtime.encoder import AudioEncoder
-from runtime.manifest import GuidanceSpec
-from runtime.noise import draw
-from runtime.provider import open_session
-from runtime.schedule import Schedule
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.decoder import Decoder
+from clavilux.runtime.denoiser import Denoiser, Feedback, Guide, Latents
+from clavilux.runtime.encoder import AudioEncoder
+from clavilux.runtime.manifest import GuidanceSpec
+from clavilux.runtime.noise import draw
+from clavilux.runtime.provider import open_session
+from clavilux.runtime.schedule import Schedule
 
 FRAMES, BINS = 198, 80
 LATENTS = (1, 4, 8, 8)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.noise import draw, walk
+from clavilux.runtime.noise import draw, walk
 
 SHAPE = (1, 4, 16, 16)
 

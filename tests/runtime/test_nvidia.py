@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from runtime import nvidia
-from runtime.errors import ProviderError
-from runtime.nvidia import Card, find_card, load_tensorrt, tensorrt_libraries
+from clavilux.runtime import nvidia
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.nvidia import Card, find_card, load_tensorrt, tensorrt_libraries
 from tests.runtime.fake_gpu import Driver, load_only
 
 NAMES = ["libnvinfer.so.10", "libnvonnxparser.so.10"]

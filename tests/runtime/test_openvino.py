@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import openvino
-from runtime.bundle import Bundle
-from runtime.choices import PARTS
-from runtime.clip import read_clip
-from runtime.errors import ProviderError
-from runtime.graphs import graph_file
-from runtime.instrument import DEFAULT_BUNDLE, open_instrument
-from runtime.openvino import BLOB, reason, require_openvino, settings_for
-from runtime.provider import GraphFile, check_device, open_session
-from runtime.render import render_picture
+from clavilux.runtime import openvino
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.choices import PARTS
+from clavilux.runtime.clip import read_clip
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.graphs import graph_file
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.openvino import BLOB, reason, require_openvino, settings_for
+from clavilux.runtime.provider import GraphFile, check_device, open_session
+from clavilux.runtime.render import render_picture
 from tests.runtime.fake_gpu import inputs, write_graph
 
 SOUNDS = Path(__file__).parent.parent / "sounds"
@@ -247,9 +247,7 @@ def test_a_graph_of_unknown_hash_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_openvino_s_telemetry_is_never_loaded(tmp_path: Path) -> None:
-    code = (
-        "import sys, runtime.openvino as o; o.parts(); print(sys.modules['openvino_telemetry'], 'torch' in sys.modules)"
-    )
+    code = "import sys, clavilux.runtime.openvino as o; o.parts(); print(sys.modules['openvino_telemetry'], 'torch' in sys.modules)"
     home = tmp_path / "home"
     home.mkdir()
     environment = os.environ | {"HOME": str(home)}

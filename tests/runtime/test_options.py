@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from runtime.errors import ParameterError, ProviderError
-from runtime.options import parameters_from, threads
-from runtime.parameters import Parameters
+from clavilux.runtime.errors import ParameterError, ProviderError
+from clavilux.runtime.options import parameters_from, threads
+from clavilux.runtime.parameters import Parameters
 
 
 def test_words_become_values_of_the_parameters_kind() -> None:

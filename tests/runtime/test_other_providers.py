@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from runtime import other_providers
-from runtime.errors import ProviderError
-from runtime.other_providers import find_provider, short_name, tell_host_nodes
-from runtime.provider import check_device, open_session
+from clavilux.runtime import other_providers
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.other_providers import find_provider, short_name, tell_host_nodes
+from clavilux.runtime.provider import check_device, open_session
 from tests.runtime.fake_gpu import FakeRuntime, inputs, install, write_graph
 
 PROVIDERS = ("CoreMLExecutionProvider", "AzureExecutionProvider", "CPUExecutionProvider")

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.manifest import FRAME_STEP, SAMPLE_RATE
-from runtime.pacing import FASTEST, LONGEST, LONGEST_PAUSE, PICTURES_SHARE, REMEMBERED, SHARE, FramePacer, HopPacer
+from clavilux.runtime.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.pacing import (
+    FASTEST,
+    LONGEST,
+    LONGEST_PAUSE,
+    PICTURES_SHARE,
+    REMEMBERED,
+    SHARE,
+    FramePacer,
+    HopPacer,
+)
 
 
 def paced(*costs: float) -> int:

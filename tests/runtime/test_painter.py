@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Feedback
-from runtime.device_painter import DevicePainter
-from runtime.noise import draw
-from runtime.painter import Asked, HostPainter, open_painter
-from runtime.provider import Session, open_session
+from clavilux.runtime.decoder import Decoder
+from clavilux.runtime.denoiser import Denoiser, Feedback
+from clavilux.runtime.device_painter import DevicePainter
+from clavilux.runtime.noise import draw
+from clavilux.runtime.painter import Asked, HostPainter, open_painter
+from clavilux.runtime.provider import Session, open_session
 from tests.runtime.fake_gpu import FakeRuntime, install
 from tests.runtime.test_device_painter import GPU, SHAPE, asked, on_card
 from tests.runtime.toy_graphs import schedule, write_decoder, write_denoiser

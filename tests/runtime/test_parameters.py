@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.errors import ParameterError
-from runtime.parameters import RANGES, Parameters, describe
+from clavilux.runtime.errors import ParameterError
+from clavilux.runtime.parameters import RANGES, Parameters, describe
 
 
 def test_merging_takes_the_new_values_and_keeps_the_rest() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime import provider
-from runtime.devices import DEVICES
-from runtime.errors import ProviderError
-from runtime.provider import GraphFile, ShapeRange, first_line, open_onnxruntime, open_session
+from clavilux.runtime import provider
+from clavilux.runtime.devices import DEVICES
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.provider import GraphFile, ShapeRange, first_line, open_onnxruntime, open_session
 from tests.runtime.fake_gpu import FakeRuntime, install, write_graph
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.clip import Clip
-from runtime.render import frames_in, render_frames, render_picture
+from clavilux.runtime.clip import Clip
+from clavilux.runtime.render import frames_in, render_frames, render_picture
 from tests.runtime.playing import RATE, instrument
 from tests.runtime.sounds import noise
 
@@ -87,7 +87,7 @@ def test_the_picture_equals_the_reference_path_step_by_step(tiny_bundle: Path) -
     features = raw["input_features"].reshape(-1, 80)[:198].astype(np.float32)
     tokens = models.encoder.encode(features)
     prompt = np.concatenate([bundle.conditioning.bos[None], tokens])[None]
-    from runtime.noise import draw
+    from clavilux.runtime.noise import draw
 
     latents = models.denoiser.denoise(prompt, lambda step: draw((1, 4, 8, 8), player.parameters.seed, 0, step))
     difference = render_picture(player, sound).astype(int) - models.decoder.decode(latents).astype(int)

@@ -8,8 +8,8 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.manifest import SAMPLE_RATE
-from runtime.resample import Resampler, filter_bank
+from clavilux.runtime.manifest import SAMPLE_RATE
+from clavilux.runtime.resample import Resampler, filter_bank
 from tests.runtime.sounds import cuts, noise
 
 RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 47_999, 48_000, 96_000, 192_000]

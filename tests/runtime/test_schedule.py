@@ -7,8 +7,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
-from runtime.manifest import ScheduleSpec
-from runtime.schedule import Guidance, Schedule
+from clavilux.runtime.manifest import ScheduleSpec
+from clavilux.runtime.schedule import Guidance, Schedule
 
 STEPS = (1, 2, 3, 4)
 STABLE_DIFFUSION = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.bundle import Bundle
-from runtime.clip import Clip
-from runtime.clock import ManualClock
-from runtime.engine import Engine
-from runtime.errors import ParameterError
-from runtime.instrument import open_instrument
-from runtime.parameters import RANGES, defaults_for, describe, ranges_for
-from runtime.render import render_picture
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.clip import Clip
+from clavilux.runtime.clock import ManualClock
+from clavilux.runtime.engine import Engine
+from clavilux.runtime.errors import ParameterError
+from clavilux.runtime.instrument import open_instrument
+from clavilux.runtime.parameters import RANGES, defaults_for, describe, ranges_for
+from clavilux.runtime.render import render_picture
 from tests.runtime.playing import RATE, instrument
 from tests.runtime.sounds import noise
 

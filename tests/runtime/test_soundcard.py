@@ -5,9 +5,9 @@ import threading
 import numpy as np
 import pytest
 
-from runtime import soundcard
-from runtime.errors import DeviceError
-from runtime.soundcard import Hear, Input, SoundCard, find_input
+from clavilux.runtime import soundcard
+from clavilux.runtime.errors import DeviceError
+from clavilux.runtime.soundcard import Hear, Input, SoundCard, find_input
 
 MICROPHONE = Input(index=0, name="Built-in Microphone", channels=1, rate=44_100, is_default=True)
 INTERFACE = Input(index=3, name="Scarlett 2i2 USB", channels=2, rate=48_000, is_default=False)

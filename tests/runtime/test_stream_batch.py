@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime import cuda
-from runtime.bundle import DECODER, DENOISER, Bundle
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Guide
-from runtime.errors import ParameterError, ProviderError
-from runtime.graphs import graph_file
-from runtime.instrument import Instrument
-from runtime.manifest import GuidanceSpec
-from runtime.noise import draw
-from runtime.painter import Asked, HostPainter
-from runtime.parameters import RANGES, Parameters, ranges_for
-from runtime.provider import Array, open_session
-from runtime.schedule import Schedule
-from runtime.stream_batch import StreamPainter
+from clavilux.runtime import cuda
+from clavilux.runtime.bundle import DECODER, DENOISER, Bundle
+from clavilux.runtime.decoder import Decoder
+from clavilux.runtime.denoiser import Denoiser, Guide
+from clavilux.runtime.errors import ParameterError, ProviderError
+from clavilux.runtime.graphs import graph_file
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.manifest import GuidanceSpec
+from clavilux.runtime.noise import draw
+from clavilux.runtime.painter import Asked, HostPainter
+from clavilux.runtime.parameters import RANGES, Parameters, ranges_for
+from clavilux.runtime.provider import Array, open_session
+from clavilux.runtime.schedule import Schedule
+from clavilux.runtime.stream_batch import StreamPainter
 from tests.runtime.fake_gpu import FakeRuntime, install
 from tests.runtime.playing import RATE, instrument
 from tests.runtime.sounds import noise
@@ -307,7 +307,7 @@ def test_on_a_card_latents_go_through_the_host_and_the_log_says_so(
     expected = streaming(flexible_bundle, noise="fresh")
     install(monkeypatch, FakeRuntime(("CUDAExecutionProvider", "CPUExecutionProvider")))
     monkeypatch.setattr(cuda, "find_card", lambda: None)
-    from runtime.instrument import open_instrument
+    from clavilux.runtime.instrument import open_instrument
 
     player = open_instrument(flexible_bundle, device="cuda")
     player.parameters = expected.parameters

@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from runtime import engines, nvidia, tensorrt
-from runtime.errors import ProviderError
-from runtime.provider import GraphFile, ShapeRange, open_session
-from runtime.tensorrt import Target, open_engine
+from clavilux.runtime import engines, nvidia, tensorrt
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.provider import GraphFile, ShapeRange, open_session
+from clavilux.runtime.tensorrt import Target, open_engine
 from tests.runtime.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
 
 GPU = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")

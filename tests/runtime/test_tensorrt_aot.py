@@ -16,10 +16,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle, GuidanceSpec
-from runtime.graphs import graph_file
-from runtime.tensorrt import profile_settings
-from runtime.tensorrt_rtx import PLUGIN
+from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle, GuidanceSpec
+from clavilux.runtime.graphs import graph_file
+from clavilux.runtime.tensorrt import profile_settings
+from clavilux.runtime.tensorrt_rtx import PLUGIN
 
 ROOT = Path(__file__).parent.parent.parent
 GRAPHS = (AUDIO_ENCODER, DENOISER, DECODER)
@@ -39,8 +39,8 @@ pytestmark = [
 COMPILE = """
 import sys
 from pathlib import Path
-from runtime.provider import GraphFile
-from runtime.tensorrt_rtx import compile_graph, find_device, target_of
+from clavilux.runtime.provider import GraphFile
+from clavilux.runtime.tensorrt_rtx import compile_graph, find_device, target_of
 device = find_device()
 compile_graph(GraphFile(Path(sys.argv[1])), Path(sys.argv[2]), device)
 print(target_of(device).architecture)
@@ -77,7 +77,7 @@ def compiled(bundle: Path, name: str, architecture: str, folder: Path) -> list[s
 @pytest.fixture(scope="module")
 def half_bundle(tiny_checkpoints: Path) -> Path:
     """Float16 arithmetic, as a GPU wants it, with what it cannot hold in float32."""
-    from export.build import export_bundle
+    from clavilux.export.build import export_bundle
     from tests.tiny import tiny_options, tiny_sources
 
     options = replace(tiny_options("half"), arithmetic="float16", guidance=GuidanceSpec("once", 2.0))

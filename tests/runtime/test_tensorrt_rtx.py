@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from runtime import engines, nvidia, tensorrt_rtx
-from runtime.errors import ProviderError
-from runtime.provider import GraphFile, ShapeRange, open_session
+from clavilux.runtime import engines, nvidia, tensorrt_rtx
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.provider import GraphFile, ShapeRange, open_session
 from tests.runtime.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
 
 HASH = "a" * 64

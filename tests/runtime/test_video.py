@@ -9,10 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from runtime.clip import Clip
-from runtime.errors import ClaviluxError
-from runtime.frame import Frame
-from runtime.video import VideoError, write_video
+from clavilux.runtime.clip import Clip
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.video import VideoError, write_video
 from tests.runtime.sounds import noise
 
 RATE = 16_000

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import SoundError
-from runtime.manifest import SAMPLE_RATE
-from runtime.window import MAX_CHANNELS, SlidingWindow, as_sound
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.manifest import SAMPLE_RATE
+from clavilux.runtime.window import MAX_CHANNELS, SlidingWindow, as_sound
 from tests.runtime.sounds import cuts, noise
 
 

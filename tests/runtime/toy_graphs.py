@@ -5,8 +5,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from runtime.manifest import ScheduleSpec
-from runtime.schedule import Schedule
+from clavilux.runtime.manifest import ScheduleSpec
+from clavilux.runtime.schedule import Schedule
 
 TOKENS, WIDTH, CHANNELS = 3, 5, 4
 LATENTS = [1, CHANNELS, "h", "w"]

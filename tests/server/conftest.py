@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from server.run import Listening
-from server.settings import Settings
+from clavilux.server.run import Listening
+from clavilux.server.settings import Settings
 from tests.server.fakes import FakeEngine, serving
 
 

@@ -12,13 +12,13 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from server import app as module
-from server.app import SECURITY_HEADERS, WebSocketChannel, host_name
-from server.connection import GoneError
-from server.messages import HARD_LIMIT_BYTES, SUBPROTOCOL, Hello, Start, Started
-from server.protocol import encode, parse_event
-from server.run import Listening
-from server.settings import PAGE, Settings
+from clavilux.server import app as module
+from clavilux.server.app import SECURITY_HEADERS, WebSocketChannel, host_name
+from clavilux.server.connection import GoneError
+from clavilux.server.messages import HARD_LIMIT_BYTES, SUBPROTOCOL, Hello, Start, Started
+from clavilux.server.protocol import encode, parse_event
+from clavilux.server.run import Listening
+from clavilux.server.settings import PAGE, Settings
 from tests.server.fakes import FakeEngine, serving
 
 pytestmark = pytest.mark.anyio

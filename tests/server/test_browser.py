@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
-from runtime.engine import Engine, open_engine
-from runtime.parameters import Parameters
-from server.settings import Settings
+from clavilux.runtime.engine import Engine, open_engine
+from clavilux.runtime.parameters import Parameters
+from clavilux.server.settings import Settings
 from tests.server.browser import (
     MICROPHONE,
     SOUNDS,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
-from runtime.engine import Engine, open_engine
-from server.settings import Settings
+from clavilux.runtime.engine import Engine, open_engine
+from clavilux.server.settings import Settings
 from tests.server.browser import (
     MICROPHONE,
     OTHER_NAME,

@@ -16,11 +16,11 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from runtime.errors import ProtocolError, SoundError
-from server import client_stage
-from server.client import LONGEST_WAIT, SHORTEST_WAIT, Disconnected, backoff, connect
-from server.media import unpack_frame
-from server.messages import (
+from clavilux.runtime.errors import ProtocolError, SoundError
+from clavilux.server import client_stage
+from clavilux.server.client import LONGEST_WAIT, SHORTEST_WAIT, Disconnected, backoff, connect
+from clavilux.server.media import unpack_frame
+from clavilux.server.messages import (
     SUBPROTOCOL,
     Acknowledge,
     Hello,
@@ -32,8 +32,8 @@ from server.messages import (
     Started,
     Status,
 )
-from server.protocol import encode, parse_text
-from server.settings import Settings
+from clavilux.server.protocol import encode, parse_text
+from clavilux.server.settings import Settings
 from tests.server.fakes import DEADLINE, FakeEngine, serving
 
 pytestmark = pytest.mark.anyio

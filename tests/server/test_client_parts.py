@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.errors import ProtocolError
-from server.client_clock import ClockOffset
-from server.client_frame import ReceivedFrame
-from server.media import PackedFrame
-from server.messages import PictureFormat
-from server.pictures import compress
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.client_clock import ClockOffset
+from clavilux.server.client_frame import ReceivedFrame
+from clavilux.server.media import PackedFrame
+from clavilux.server.messages import PictureFormat
+from clavilux.server.pictures import compress
 
 PIXELS = np.full((4, 6, 3), 120, np.uint8)
 seconds = st.floats(0, 10, allow_nan=False)

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from server.connection import run_session
-from server.media import PackedFrame, Sound, pack_sound, unpack_frame
-from server.messages import (
+from clavilux.server.connection import run_session
+from clavilux.server.media import PackedFrame, Sound, pack_sound, unpack_frame
+from clavilux.server.messages import (
     Acknowledge,
     Bye,
     ErrorEvent,
@@ -25,10 +25,10 @@ from server.messages import (
     Start,
     Started,
 )
-from server.outbox import REPLIES
-from server.protocol import encode, parse_event
-from server.settings import Settings
-from server.stage import Stage
+from clavilux.server.outbox import REPLIES
+from clavilux.server.protocol import encode, parse_event
+from clavilux.server.settings import Settings
+from clavilux.server.stage import Stage
 from tests.server.fakes import FakeChannel, FakeEngine
 
 pytestmark = pytest.mark.anyio

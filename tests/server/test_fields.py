@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.errors import ProtocolError
-from server.fields import MOST_BRACKETS, SHOWN_CHARACTERS, Fields, brief, read_object
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.fields import MOST_BRACKETS, SHOWN_CHARACTERS, Fields, brief, read_object
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from runtime.errors import ProtocolError
-from server.media import PackedFrame, Sound, pack_frame, pack_sound, parse_sound, unpack_frame
-from server.messages import PACKET_BYTES, PICTURE_ENCODINGS, SoundFormat
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.media import PackedFrame, Sound, pack_frame, pack_sound, parse_sound, unpack_frame
+from clavilux.server.messages import PACKET_BYTES, PICTURE_ENCODINGS, SoundFormat
 
 MONO = SoundFormat("float32", 48_000, 1)
 STEREO16 = SoundFormat("pcm16", 48_000, 2)

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.metrics import REMEMBERED, Latencies, Metrics
+from clavilux.server.metrics import REMEMBERED, Latencies, Metrics
 from tests.server.fakes import FakeEngine
 
 

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from runtime.errors import ProtocolError
-from runtime.frame import Frame
-from server.media import PackedFrame
-from server.messages import Bye, ParameterValues, Pong, Status
-from server.outbox import MARKERS, REPLIES, Farewell, Outbox, PendingMarker
+from clavilux.runtime.errors import ProtocolError
+from clavilux.runtime.frame import Frame
+from clavilux.server.media import PackedFrame
+from clavilux.server.messages import Bye, ParameterValues, Pong, Status
+from clavilux.server.outbox import MARKERS, REPLIES, Farewell, Outbox, PendingMarker
 from tests.server.fakes import make_frame
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.settings import PAGE
+from clavilux.server.settings import PAGE
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtime.frame import Frame
-from server import pictures as module
-from server.messages import PictureFormat
-from server.pictures import KEPT_PICTURES, Pictures, compress
+from clavilux.runtime.frame import Frame
+from clavilux.server import pictures as module
+from clavilux.server.messages import PictureFormat
+from clavilux.server.pictures import KEPT_PICTURES, Pictures, compress
 from tests.server.fakes import make_frame
 
 pytestmark = pytest.mark.anyio

@@ -10,11 +10,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from runtime.errors import ClaviluxError, DeviceError
-from runtime.instrument import Instrument
-from runtime.soundcard import Hear, Input
-from server import live, play, serve
-from server.run import Listening
+from clavilux.runtime.errors import ClaviluxError, DeviceError
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.soundcard import Hear, Input
+from clavilux.server import live, play, serve
+from clavilux.server.run import Listening
 
 DEADLINE = 30.0  # s
 INTERFACE = Input(index=3, name="Scarlett 2i2 USB", channels=2, rate=48_000, is_default=True)

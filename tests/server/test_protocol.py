@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.errors import ProtocolError
-from server.messages import (
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.messages import (
     ERROR_CHARACTERS,
     HIGHEST_SEQUENCE,
     HIGHEST_TIME,
@@ -35,7 +35,7 @@ from server.messages import (
     Started,
     Status,
 )
-from server.protocol import encode, error_event, parse_event, parse_text
+from clavilux.server.protocol import encode, error_event, parse_event, parse_text
 
 words = st.text(max_size=20)
 finite = st.floats(-1e9, 1e9)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from runtime.parameters import describe
-from server import app, messages, outbox, protocol
-from server.client import LONGEST_WAIT, SHORTEST_WAIT
-from server.media import FRAME_HEADER, SOUND_HEADER
-from server.metrics import REMEMBERED
-from server.session import hello
-from server.settings import Settings
-from server.slots import IN_FLIGHT
-from server.stage import EARLIEST_CAPTURE, LATEST_CAPTURE
+from clavilux.runtime.parameters import describe
+from clavilux.server import app, messages, outbox, protocol
+from clavilux.server.client import LONGEST_WAIT, SHORTEST_WAIT
+from clavilux.server.media import FRAME_HEADER, SOUND_HEADER
+from clavilux.server.metrics import REMEMBERED
+from clavilux.server.session import hello
+from clavilux.server.settings import Settings
+from clavilux.server.slots import IN_FLIGHT
+from clavilux.server.stage import EARLIEST_CAPTURE, LATEST_CAPTURE
 from tests.server.fakes import DEADLINE, FakeEngine, serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()

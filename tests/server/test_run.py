@@ -12,13 +12,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as open_socket
 from websockets.typing import Subprotocol
 
-from runtime.errors import ClaviluxError, DeviceError
-from server import run
-from server.messages import SUBPROTOCOL, Bye, Hello, Start, Started
-from server.outbox import Outbox
-from server.protocol import encode, parse_event
-from server.run import Listening, bind, serve
-from server.settings import Settings
+from clavilux.runtime.errors import ClaviluxError, DeviceError
+from clavilux.server import run
+from clavilux.server.messages import SUBPROTOCOL, Bye, Hello, Start, Started
+from clavilux.server.outbox import Outbox
+from clavilux.server.protocol import encode, parse_event
+from clavilux.server.run import Listening, bind, serve
+from clavilux.server.settings import Settings
 from tests.server.fakes import DEADLINE, FakeEngine, serving
 
 V1 = [Subprotocol(SUBPROTOCOL)]
@@ -37,8 +37,8 @@ PINGS = (bytes([0x81, 0x80 | len(PING), 0, 0, 0, 0]) + PING) * 1000  # masked wi
 MOST_BACKLOG = 256 * 2**20  # bytes; the kernel's buffers of a connection end far below
 SCRIPT = """
 from pathlib import Path
-from server.run import serve
-from server.settings import Settings
+from clavilux.server.run import serve
+from clavilux.server.settings import Settings
 from tests.server.fakes import FakeEngine
 engine = FakeEngine()
 serve(engine, Settings(port=0, page=Path(".")), on_listening=lambda here: print(here.port, flush=True))

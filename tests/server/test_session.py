@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.parameters import RANGES, Parameters
-from server import session as module
-from server.media import Sound, pack_sound
-from server.messages import (
+from clavilux import __version__
+from clavilux.runtime.parameters import RANGES, Parameters
+from clavilux.server import session as module
+from clavilux.server.media import Sound, pack_sound
+from clavilux.server.messages import (
     Acknowledge,
     Bye,
     ErrorEvent,
@@ -24,11 +25,11 @@ from server.messages import (
     Start,
     Started,
 )
-from server.outbox import Farewell
-from server.protocol import encode
-from server.session import Session, server_name
-from server.settings import Settings
-from server.stage import Stage
+from clavilux.server.outbox import Farewell
+from clavilux.server.protocol import encode
+from clavilux.server.session import Session
+from clavilux.server.settings import Settings
+from clavilux.server.stage import Stage
 from tests.server.fakes import FakeEngine, make_frame
 
 pytestmark = pytest.mark.anyio
@@ -114,19 +115,9 @@ async def test_hello_is_valid_json_with_the_documented_fields(stage: Stage) -> N
         *("parameters", "stages", "token_required"),
     }
     assert hello["sound"]["rate"] == [8000, 192_000]
+    assert hello["server"] == f"clavilux/{__version__}"
 
 
-def test_a_checkout_that_is_not_installed_has_a_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> str:
-        raise module.PackageNotFoundError(name)
-
-    monkeypatch.setattr(module, "version", missing)
-    assert server_name() == "clavilux/source"
-
-
-def test_an_installed_server_tells_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "version", lambda name: "1.2.3")
-    assert server_name() == "clavilux/1.2.3"
 
 
 async def test_start_gives_the_role_and_the_parameters(stage: Stage) -> None:

@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.slots import IN_FLIGHT, InFlight, NewestSlot
+from clavilux.server.slots import IN_FLIGHT, InFlight, NewestSlot
 
 
 def test_an_empty_slot_gives_none() -> None:

@@ -7,15 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from runtime.clock import ManualClock
-from runtime.errors import ParameterError, ProtocolError
-from runtime.frame import Frame, Heard
-from server.media import Sound
-from server.messages import WIRE_STAGES, Acknowledge, Bye, ParameterValues, PictureFormat, SoundFormat, Start, Status
-from server.outbox import Farewell, Outbox
-from server.pictures import Picture
-from server.settings import Settings
-from server.stage import STALE, Stage
+from clavilux.runtime.clock import ManualClock
+from clavilux.runtime.errors import ParameterError, ProtocolError
+from clavilux.runtime.frame import Frame, Heard
+from clavilux.server.media import Sound
+from clavilux.server.messages import (
+    WIRE_STAGES,
+    Acknowledge,
+    Bye,
+    ParameterValues,
+    PictureFormat,
+    SoundFormat,
+    Start,
+    Status,
+)
+from clavilux.server.outbox import Farewell, Outbox
+from clavilux.server.pictures import Picture
+from clavilux.server.settings import Settings
+from clavilux.server.stage import STALE, Stage
 from tests.server.fakes import NOW, FakeEngine, make_frame
 
 pytestmark = pytest.mark.anyio

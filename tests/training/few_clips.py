@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-import clavilux
+from clavilux import command
 
 RATE = 16_000
 CLIPS = 12
@@ -59,7 +59,7 @@ def run(*arguments: str | Path) -> Done:
     """Run a command in this process."""
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         try:
-            code = clavilux.main([str(word) for word in arguments])
+            code = command.main([str(word) for word in arguments])
         except SystemExit as end:
             code = int(end.code or 0)
     return Done(code, out.getvalue(), err.getvalue())

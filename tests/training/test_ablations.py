@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from clavilux.training.ablations import VARIATIONS, base_options, parser
+from clavilux.training.ablations import main as run_main
+from clavilux.training.standalone import command
 from tests.training.few_clips import write_clips, write_manifest
-from training.ablations import VARIATIONS, base_options, parser
-from training.ablations import main as run_main
-from training.standalone import command
 
 
 def words(folder: Path, checkpoints: Path, *more: str) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.alignment_metrics import alignment, audio_ranks, rows_of, shares, similarities, text_ranks
+from clavilux.training.alignment_metrics import alignment, audio_ranks, rows_of, shares, similarities, text_ranks
 
 
 def drawn(count: int, seed: int, places: int = 3, width: int = 8) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_a_token_without_length_has_no_likeness() -> None:
 def test_large_sets_are_compared_in_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, table = drawn(7, 1), drawn(3, 2)
     whole = similarities(tokens, table)
-    monkeypatch.setattr("training.alignment_metrics.ROUND", 2)
+    monkeypatch.setattr("clavilux.training.alignment_metrics.ROUND", 2)
     np.testing.assert_allclose(similarities(tokens, table), whole, rtol=1e-6)
 
 

@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from runtime.errors import ClaviluxError
-from training import assets, kokoro
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import assets, kokoro
 
 
 def test_an_installed_file_is_found_in_the_first_folder_that_has_it(tmp_path, monkeypatch):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from clavilux.training import bad_data
+from clavilux.training.bad_data import Fault, Policy, check, count_faults, find_fault, note_skipped, read_skipped
+from clavilux.training.captioned import DataError, DataOptions, Example, read_folder
 from tests.training.few_clips import RATE, tone, write_clips, write_manifest
-from training import bad_data
-from training.bad_data import Fault, Policy, check, count_faults, find_fault, note_skipped, read_skipped
-from training.captioned import DataError, DataOptions, Example, read_folder
 
 SKIP = Policy()
 

@@ -9,13 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import SoundError
-from tests.training.few_clips import CLIPS, write_clips
-from tests.training.test_captioned import of_set, saved_set
-from tests.training.test_text_cache import Counting
-from training import batches
-from training.bad_data import Policy, read_skipped
-from training.batches import (
+from clavilux.runtime.errors import SoundError
+from clavilux.training import batches
+from clavilux.training.bad_data import Policy, read_skipped
+from clavilux.training.batches import (
     Collator,
     Listening,
     Order,
@@ -28,10 +25,13 @@ from training.batches import (
     split_examples,
     stream_test,
 )
-from training.captioned import DataError, DataOptions, Example, read_folder
-from training.excerpts import Placing, heard_whole
-from training.pretrained import Adapter, window_for
-from training.text_cache import TextCache, caption_key
+from clavilux.training.captioned import DataError, DataOptions, Example, read_folder
+from clavilux.training.excerpts import Placing, heard_whole
+from clavilux.training.pretrained import Adapter, window_for
+from clavilux.training.text_cache import TextCache, caption_key
+from tests.training.few_clips import CLIPS, write_clips
+from tests.training.test_captioned import of_set, saved_set
+from tests.training.test_text_cache import Counting
 
 WINDOW = window_for(8, Adapter())
 LOOSE = Listening(WINDOW, Placing(shift=0.5, partial=0.5), ("{}", "a sound of {}", "hear {}"), seed=3)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training import build_data, sounds, speech
-from training.clips import Clip, Origin, read_clips
-from training.concepts import CONCEPTS, OTHER_PHRASES
-from training.speech import Counts, Take
+from clavilux.training import build_data, sounds, speech
+from clavilux.training.clips import Clip, Origin, read_clips
+from clavilux.training.concepts import CONCEPTS, OTHER_PHRASES
+from clavilux.training.speech import Counts, Take
 
 COUNTS = {"espeak": Counts(name=2, synonym=1, other=3), "flite": Counts(name=1, synonym=0, other=0)}
 FEW = CONCEPTS[:4]

@@ -11,8 +11,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.few_clips import RATE, tone, write_clips, write_manifest
-from training.captioned import (
+from clavilux.training.captioned import (
     DataError,
     DataOptions,
     Example,
@@ -24,6 +23,7 @@ from training.captioned import (
     read_folder,
     stream_dataset,
 )
+from tests.training.few_clips import RATE, tone, write_clips, write_manifest
 
 PLAIN = DataOptions()
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from runtime.errors import ClaviluxError
-from training import encoder
-from training.chunked import Caches, Chunks, StreamingEncoder, attending, running, streamed
-from training.features import MEL_BINS, STRIDE, normalised
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import encoder
+from clavilux.training.chunked import Caches, Chunks, StreamingEncoder, attending, running, streamed
+from clavilux.training.features import MEL_BINS, STRIDE, normalised
 
 KEPT = 12  # stacked frames in the window
 WINDOW = KEPT * STRIDE

@@ -7,14 +7,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from runtime.errors import ClaviluxError
-from training import chunked_retrieval, encoder, lumia
-from training.chunked import Chunks, StreamingEncoder
-from training.chunked_retrieval import Row
-from training.clips import SAMPLE_RATE, Clip, Origin, join_parts, write_clips
-from training.concepts import NAMES
-from training.features import PADDED_FRAMES, WINDOW_FRAMES, windows
-from training.targets import token_table
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import chunked_retrieval, encoder, lumia
+from clavilux.training.chunked import Chunks, StreamingEncoder
+from clavilux.training.chunked_retrieval import Row
+from clavilux.training.clips import SAMPLE_RATE, Clip, Origin, join_parts, write_clips
+from clavilux.training.concepts import NAMES
+from clavilux.training.features import PADDED_FRAMES, WINDOW_FRAMES, windows
+from clavilux.training.targets import token_table
 
 TOKENS = encoder.token_count()
 
@@ -101,7 +101,7 @@ def test_the_table_says_what_changed() -> None:
 
 @pytest.fixture
 def work(tmp_path, monkeypatch, model):
-    """A folder as training.lumia leaves it, in miniature."""
+    """A folder as clavilux.training.lumia leaves it, in miniature."""
     monkeypatch.setattr(lumia, "EAR_WIDTH", 16)
     monkeypatch.setattr(lumia, "WIDTH", 8)
     write_clips(tmp_path, "test", "test", clips(3))
@@ -141,7 +141,7 @@ def test_a_streaming_pupil_is_given_a_whole_window_that_knows_nothing_of_the_fut
 
 def test_fine_tuning_goes_on_from_the_checkpoint_and_is_kept(work, monkeypatch, capsys) -> None:
     def few(folder, ramp=1):
-        from training.dataset import Group, Windows
+        from clavilux.training.dataset import Group, Windows
 
         return Windows([Group(clips(3), 1.0)], NAMES, 0, phonemes=[[1]] * 3), 2
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.errors import ClaviluxError
-from training.clips import (
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.clips import (
     MANIFEST,
     MARGIN,
     PEAK,
@@ -127,7 +127,9 @@ def test_no_partial_file_stays(tmp_path):
 def test_a_folder_without_a_manifest_is_refused_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(ClaviluxError) as error:
         read_clips(tmp_path, "train")
-    assert f"{tmp_path} has no {MANIFEST}; make it with `python -m training.build_data {tmp_path}`" == str(error.value)
+    assert f"{tmp_path} has no {MANIFEST}; make it with `python -m clavilux.training.build_data {tmp_path}`" == str(
+        error.value
+    )
 
 
 def test_the_engine_is_the_first_part_of_the_voice():

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from training.concepts import CONCEPTS, NAMES, OTHER_PHRASES, SOUNDS, Concept, Sound, with_article
-from training.vocabulary import CATEGORIES
+from clavilux.training.concepts import CONCEPTS, NAMES, OTHER_PHRASES, SOUNDS, Concept, Sound, with_article
+from clavilux.training.vocabulary import CATEGORIES
 
 WORDS = [word for concept in CONCEPTS for word in concept.words]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from training import dataset
-from training.clips import Clip, Origin
-from training.dataset import Augmentation, Batch, Group, Windows, _formants, _masked, frames_of
-from training.features import MEL_BINS, SILENCE, WINDOW_FRAMES
+from clavilux.training import dataset
+from clavilux.training.clips import Clip, Origin
+from clavilux.training.dataset import Augmentation, Batch, Group, Windows, _formants, _masked, frames_of
+from clavilux.training.features import MEL_BINS, SILENCE, WINDOW_FRAMES
 
 NAMES = ("low", "high")
 PITCHES = {"low": 200.0, "high": 3000.0, "": 900.0}  # Hz

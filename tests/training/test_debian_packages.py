@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import ClaviluxError
-from training import assets, debian_packages
-from training.debian_packages import Package, debian_package
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import assets, debian_packages
+from clavilux.training.debian_packages import Package, debian_package
 
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 

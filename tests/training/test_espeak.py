@@ -6,9 +6,9 @@ import ctypes.util
 import numpy as np
 import pytest
 
-from runtime.errors import ClaviluxError
-from training.espeak import Espeak
-from training.speech import ESPEAK_HELD_OUT, ESPEAK_TRAINED
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.espeak import Espeak
+from clavilux.training.speech import ESPEAK_HELD_OUT, ESPEAK_TRAINED
 
 
 @pytest.fixture(scope="module")

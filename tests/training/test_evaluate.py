@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.errors import ClaviluxError
-from training import evaluate
-from training.clips import SAMPLE_RATE, Clip, Origin
-from training.concepts import NAMES
-from training.evaluate import Listener, Moment, Report, Score, longest_run
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import evaluate
+from clavilux.training.clips import SAMPLE_RATE, Clip, Origin
+from clavilux.training.concepts import NAMES
+from clavilux.training.evaluate import Listener, Moment, Report, Score, longest_run
 
 ORIGIN = Origin("espeak/en-us", "Debian espeak-ng", "none")
 TABLE = torch.eye(len(NAMES))[:, None, :]  # a token for each concept, at right angles to all others

@@ -10,10 +10,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.audio import Features, frames_in
-from runtime.errors import SoundError
-from tests.training.few_clips import RATE, tone
-from training.excerpts import (
+from clavilux.export.audio import Features, frames_in
+from clavilux.runtime.errors import SoundError
+from clavilux.training.excerpts import (
     LEAST_HEARD,
     Placing,
     bytes_missing,
@@ -26,8 +25,9 @@ from training.excerpts import (
     sliding_ends,
     stretch,
 )
-from training.features import log_mel
-from training.pretrained import Adapter, window_for
+from clavilux.training.features import log_mel
+from clavilux.training.pretrained import Adapter, window_for
+from tests.training.few_clips import RATE, tone
 
 WINDOW = window_for(8, Adapter())  # 0.63 s
 REFERENCE = window_for(47, Adapter())
@@ -135,7 +135,7 @@ def test_every_partial_window_hears_something(seed: int, seconds: float, lead_in
 def test_shifted_windows_differ_from_draw_to_draw_and_lie_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     ends: list[int] = []
     monkeypatch.setattr(
-        "training.excerpts.heard_at", lambda sound, window, end, lead_in: ends.append(end) or np.zeros((1, 1))
+        "clavilux.training.excerpts.heard_at", lambda sound, window, end, lead_in: ends.append(end) or np.zeros((1, 1))
     )
     sound = wav(tone(2.0))
     for seed in range(40):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from runtime.clip import Clip as Sound
-from runtime.instrument import DEFAULT_BUNDLE
-from training import films, sheets
-from training.clips import SAMPLE_RATE, Clip, Origin
-from training.concepts import NAMES
-from training.sheets import COLUMNS, LABEL, TILE
+from clavilux.runtime.clip import Clip as Sound
+from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.training import films, sheets
+from clavilux.training.clips import SAMPLE_RATE, Clip, Origin
+from clavilux.training.concepts import NAMES
+from clavilux.training.sheets import COLUMNS, LABEL, TILE
 
 ORIGIN = Origin("hibari/heart", "PyPI hibari-tts", "Apache-2.0")
 

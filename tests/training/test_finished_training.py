@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from safetensors.torch import load_file, save_file
 
-from export.command import REFERENCE_WINDOW, trained_to_hear
+from clavilux.export.command import REFERENCE_WINDOW, trained_to_hear
 from tests.training.few_clips import RATE, mistake, run, tone, words, write_clips
 from tests.training.test_train_command import logged, run_until
 

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from training import judge
-from training.judge import SIDE, Verdict
-from training.stages import Recipe
+from clavilux.training import judge
+from clavilux.training.judge import SIDE, Verdict
+from clavilux.training.stages import Recipe
 
 
 class Guesser(nn.Module):

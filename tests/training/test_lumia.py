@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file
 from transformers import Wav2Vec2BertModel
 
-from runtime.bundle import Bundle
-from runtime.clip import Clip as Sound
-from runtime.instrument import open_instrument
-from runtime.render import render_frames
-from training import encoder, evaluate, lumia, measuring_sets, phonemes, publish, sounds, speech
-from training.clips import SAMPLE_RATE, Clip, Origin, read_clips
-from training.concepts import CONCEPTS, NAMES
-from training.speech import Counts, Take
-from training.stages import Recipe, Times
+from clavilux.runtime.bundle import Bundle
+from clavilux.runtime.clip import Clip as Sound
+from clavilux.runtime.instrument import open_instrument
+from clavilux.runtime.render import render_frames
+from clavilux.training import encoder, evaluate, lumia, measuring_sets, phonemes, publish, sounds, speech
+from clavilux.training.clips import SAMPLE_RATE, Clip, Origin, read_clips
+from clavilux.training.concepts import CONCEPTS, NAMES
+from clavilux.training.speech import Counts, Take
+from clavilux.training.stages import Recipe, Times
 
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = lumia.Plan(

@@ -9,13 +9,13 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from runtime.errors import ClaviluxError, SoundError
+from clavilux.runtime.errors import ClaviluxError, SoundError
+from clavilux.training import assets, measuring_sets
+from clavilux.training.clips import PEAK, SAMPLE_RATE
+from clavilux.training.concepts import CONCEPTS, NAMES
+from clavilux.training.measuring_sets import concept_in, human_words, loudest_piece, never_trained, real_sounds, trained
+from clavilux.training.standalone import command
 from tests.training.test_qt_resources import resource_file
-from training import assets, measuring_sets
-from training.clips import PEAK, SAMPLE_RATE
-from training.concepts import CONCEPTS, NAMES
-from training.measuring_sets import concept_in, human_words, loudest_piece, never_trained, real_sounds, trained
-from training.standalone import command
 
 ONE = SAMPLE_RATE  # samples of a second
 

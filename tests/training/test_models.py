@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn.functional import ctc_loss, interpolate, layer_norm, log_softmax
 
-from training import autoencoder, encoder, targets, unet
-from training.clips import Clip, Origin
-from training.dataset import Augmentation, Batch, Group, Windows
-from training.features import MEL_BINS, WINDOW_FRAMES
-from training.pictures import LATENT_SIZE, SIZE
-from training.stages import Recipe
+from clavilux.training import autoencoder, encoder, targets, unet
+from clavilux.training.clips import Clip, Origin
+from clavilux.training.dataset import Augmentation, Batch, Group, Windows
+from clavilux.training.features import MEL_BINS, WINDOW_FRAMES
+from clavilux.training.pictures import LATENT_SIZE, SIZE
+from clavilux.training.stages import Recipe
 
 WIDTH = 16
 CHANNELS = (16, 16, 32)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from training import phonemes
-from training.clips import Clip, Origin
-from training.phonemes import BLANK, numbered, phonemes_of
+from clavilux.training import phonemes
+from clavilux.training.clips import Clip, Origin
+from clavilux.training.phonemes import BLANK, numbered, phonemes_of
 
 STRESS = "\u02c8"  # MODIFIER LETTER VERTICAL LINE
 SAID = {"A dog.": ["ɐ", " ", f"d{STRESS}ɔg", "."], "A cat.": ["ɐ", " ", f"k{STRESS}æt", "."]}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from training.pictures import BEND, COVER, LATENT_SIZE, SIZE, Emoji, fields, gradients, load_emoji, paint
+from clavilux.training.pictures import BEND, COVER, LATENT_SIZE, SIZE, Emoji, fields, gradients, load_emoji, paint
 
 
 def noise(count: int, seed: int = 0) -> torch.Tensor:

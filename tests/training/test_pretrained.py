@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import SeamlessM4TFeatureExtractor
 
-from export.audio import check_encoder, token_count
-from export.checkpoints import load_encoder, read_config
-from runtime.errors import ClaviluxError
-from tests import tiny
-from training.pretrained import (
+from clavilux.export.audio import check_encoder, token_count
+from clavilux.export.checkpoints import load_encoder, read_config
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.pretrained import (
     Adapter,
     Scratch,
     describe,
@@ -23,6 +22,7 @@ from training.pretrained import (
     save_encoder,
     window_for,
 )
+from tests import tiny
 
 SMALL = Adapter()
 

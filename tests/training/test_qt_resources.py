@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import ClaviluxError
-from training.qt_resources import FOLDER, ZLIB, ZSTD, read_resources
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.qt_resources import FOLDER, ZLIB, ZSTD, read_resources
 
 
 def packed(content: bytes) -> bytes:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from runtime.errors import ClaviluxError
-from training import assets, sounds
-from training.clips import SAMPLE_RATE, Clip, Origin, Split
-from training.concepts import CONCEPTS, Concept, Sound
-from training.sounds import (
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training import assets, sounds
+from clavilux.training.clips import SAMPLE_RATE, Clip, Origin, Split
+from clavilux.training.concepts import CONCEPTS, Concept, Sound
+from clavilux.training.sounds import (
     CUT_SECONDS,
     LONGEST_RECORDING,
     RENDERED,

@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from training import speech
-from training.clips import PEAK, SAMPLE_RATE, Clip
-from training.concepts import CONCEPTS, NAMES, OTHER_PHRASES
-from training.speech import LONGEST, SOURCES, Counts, Take, held_out_takes, synthesize, training_takes
+from clavilux.training import speech
+from clavilux.training.clips import PEAK, SAMPLE_RATE, Clip
+from clavilux.training.concepts import CONCEPTS, NAMES, OTHER_PHRASES
+from clavilux.training.speech import LONGEST, SOURCES, Counts, Take, held_out_takes, synthesize, training_takes
 
 COUNTS = Counts(name=3, synonym=2, other=4)
 TRAINED_ENGINES = ("espeak", "flite", "kokoro")

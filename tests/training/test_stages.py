@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.stages import Recipe, Times, Workshop, train, trained
+from clavilux.training.stages import Recipe, Times, Workshop, train, trained
 
 
 def test_a_stage_is_done_once(tmp_path):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import ClaviluxError
-from runtime.instrument import DEFAULT_BUNDLE
-from training import build_data, chunked_retrieval, evaluate, films, lumia, sheets
-from training.standalone import command
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.training import build_data, chunked_retrieval, evaluate, films, lumia, sheets
+from clavilux.training.standalone import command
 
 MAINS = {"evaluate": evaluate.main, "sheets": sheets.main, "films": films.main, "lumia": lumia.main}
 MAINS |= {"build_data": build_data.main, "chunked_retrieval": chunked_retrieval.main}
@@ -54,8 +54,8 @@ def test_a_missing_bundle_is_named_first(mistake: Callable[..., str], tmp_path: 
 @pytest.mark.parametrize(
     ("found", "complaint"),
     [
-        ({}, "line 1 has no 'split'; expected a set that training.build_data made"),
-        ({"split": "train"}, "has no voices to test with; expected a set that training.build_data made"),
+        ({}, "line 1 has no 'split'; expected a set that clavilux.training.build_data made"),
+        ({"split": "train"}, "has no voices to test with; expected a set that clavilux.training.build_data made"),
         ({"split": "test"}, "line 1 cannot be used ("),
     ],
 )

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.targets import (
+from clavilux.training.targets import (
     REGRESSION,
     TEMPERATURE,
     alignment_loss,

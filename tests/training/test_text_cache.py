@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import AutoTokenizer, CLIPTextModel
 
-from runtime.errors import ClaviluxError
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.text_cache import ClipText, TextCache, TextPlaces, caption_key
 from tests import tiny
-from training.text_cache import ClipText, TextCache, TextPlaces, caption_key
 
 
 class Counting:
@@ -77,7 +77,7 @@ def test_every_caption_gets_its_own_tokens_back(tmp_path_factory: pytest.TempPat
 
 
 def test_more_captions_than_a_round_are_all_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.text_cache.ROUND", 3)
+    monkeypatch.setattr("clavilux.training.text_cache.ROUND", 3)
     captions = ["x" * n for n in range(1, 9)]
     assert TextCache(tmp_path, Counting()).tokens(captions)[:, 0, 0].tolist() == list(map(float, range(1, 9)))
 

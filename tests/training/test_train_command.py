@@ -15,14 +15,14 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import clavilux
-from export.checkpoints import Sources, load_encoder
-from export.plan import Options, make_plan
+from clavilux import command
+from clavilux.export.checkpoints import Sources, load_encoder
+from clavilux.export.plan import Options, make_plan
+from clavilux.training.train_command import EXAMPLES, add_arguments
+from clavilux.training.two_stream_run import claimed
+from clavilux.training.two_stream_trainer import TwoStreamTrainer
 from tests.training.few_clips import CLIPS, RATE, mistake, run, tone, words, write_clips, write_manifest
 from tests.training.test_captioned import saved_set
-from training.train_command import EXAMPLES, add_arguments
-from training.two_stream_run import claimed
-from training.two_stream_trainer import TwoStreamTrainer
 
 ROOT = Path(__file__).parent.parent.parent
 DEADLINE = 120.0  # s
@@ -94,7 +94,7 @@ def test_the_examples_are_what_the_parser_takes() -> None:
     lines = [line.split() for line in joined.splitlines() if line.startswith("  clavilux train")]
     assert len(lines) == 4
     for line in lines:
-        parser = clavilux.Parser(prog="clavilux train")
+        parser = command.Parser(prog="clavilux train")
         add_arguments(parser)
         parser.parse_args(line[2:])
 
@@ -427,7 +427,7 @@ def test_without_test_clips_there_are_no_figures(tmp_path: Path, tiny_checkpoint
 def test_a_missing_extra_is_named(
     tmp_path: Path, tiny_checkpoints: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "training.two_stream_run", None)
+    monkeypatch.setitem(sys.modules, "clavilux.training.two_stream_run", None)
     line = mistake(*words(tiny_checkpoints, tmp_path / "out", "--data", data))
     assert line.endswith("is not installed; run: pip install 'clavilux[train]'")
 
@@ -438,13 +438,13 @@ def test_an_interrupted_training_says_how_to_go_on(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("training.two_stream_run.run_training", interrupt)
+    monkeypatch.setattr("clavilux.training.two_stream_run.run_training", interrupt)
     done = run(*words(tiny_checkpoints, tmp_path / "out", "--data", data))
     assert (done.code, "the same command goes on from the last checkpoint" in done.err) == (130, True)
 
 
 def launched(processes: int, *more: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `accelerate launch -m training.train_command` on so many processes of this machine's CPU.
+    """Run `accelerate launch -m clavilux.training.train_command` on so many processes of this machine's CPU.
 
     `--multi_gpu` because `accelerate launch --cpu` begins several processes through MPI only.
     """
@@ -458,7 +458,7 @@ def launched(processes: int, *more: str | Path) -> subprocess.CompletedProcess[s
         "1",
     ]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [sys.executable, *launch, "-m", "training.train_command", *(str(word) for word in more)]
+    command = [sys.executable, *launch, "-m", "clavilux.training.train_command", *(str(word) for word in more)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False

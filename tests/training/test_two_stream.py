@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from training import two_stream
-from training.two_stream import Memory, Objective, TwoStream, norm_term, sequence_contrast
+from clavilux.training import two_stream
+from clavilux.training.two_stream import Memory, Objective, TwoStream, norm_term, sequence_contrast
 
 LENGTH, WIDTH = 5, 6
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from training.captioned import DataOptions, Example
-from training.two_stream import Objective
-from training.two_stream_data import without_contrast
-from training.two_stream_options import TrainOptions
-from training.two_stream_trainer import Schedule
+from clavilux.training.captioned import DataOptions, Example
+from clavilux.training.two_stream import Objective
+from clavilux.training.two_stream_data import without_contrast
+from clavilux.training.two_stream_options import TrainOptions
+from clavilux.training.two_stream_trainer import Schedule
 
 PLAIN = TrainOptions(out=Path("out"), text="text", data=DataOptions(folder=Path("data")))
 ALONE = replace(PLAIN, schedule=Schedule(batch=1))

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import ClaviluxError
-from training.captioned import DataOptions
-from training.pretrained import Adapter, Scratch
-from training.two_stream import Objective
-from training.two_stream_options import Start, TrainOptions, check_options
-from training.two_stream_trainer import Schedule
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.captioned import DataOptions
+from clavilux.training.pretrained import Adapter, Scratch
+from clavilux.training.two_stream import Objective
+from clavilux.training.two_stream_options import Start, TrainOptions, check_options
+from clavilux.training.two_stream_trainer import Schedule
 
 PLAIN = TrainOptions(out=Path("out"), text="text", data=DataOptions(folder=Path("data")))
 NAN, INFINITE = float("nan"), float("inf")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from runtime.errors import ClaviluxError
-from training.batches import Order
-from training.two_stream_trainer import (
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.batches import Order
+from clavilux.training.two_stream_trainer import (
     Logbook,
     Schedule,
     SeededSteps,

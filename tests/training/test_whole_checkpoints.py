@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training.whole_checkpoints import all_checkpoints, is_whole, seal, whole_checkpoints
+from clavilux.training.whole_checkpoints import all_checkpoints, is_whole, seal, whole_checkpoints
 
 
 def checkpoint(folder: Path, step: int, *, sealed: bool = True) -> Path:

@@ -8,9 +8,9 @@ import torch
 from torch.nn.functional import mse_loss, normalize
 from transformers import AutoTokenizer, CLIPTextModel, CLIPTokenizer
 
-from training import words
-from training.concepts import CONCEPTS, NAMES
-from training.stages import Recipe
+from clavilux.training import words
+from clavilux.training.concepts import CONCEPTS, NAMES
+from clavilux.training.stages import Recipe
 
 WIDTH, LENGTH = 16, 6
 ROWS = len(NAMES) + 1  # idle is the last

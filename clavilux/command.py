@@ -1,7 +1,7 @@
 """The command: `clavilux live | serve | render | export | train | bench | doctor`. Each has `--help` with examples.
 
 A command's module is imported when it is asked for, so that the instrument starts fast and without torch. A mistake of
-the user's is one line on standard error and exit code 2. `clavilux.connect` is the Python client.
+the user's is one line on standard error and exit code 2.
 """
 
 import argparse
@@ -11,13 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from runtime.errors import ClaviluxError
-
-if TYPE_CHECKING:
-    from server.client import connect as connect
+from clavilux import __version__
+from clavilux.runtime.errors import ClaviluxError
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130  # what shells use for Ctrl-C
@@ -25,13 +22,16 @@ SIGNALLED = 128  # and what they add to the number of another signal
 ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 COMMANDS = {
-    "live": ("server.live", "play: a page opens, and the picture follows the sound"),
-    "serve": ("server.serve", "the same without opening a browser, for clients of your own"),
-    "render": ("runtime.render_command", "a sound file becomes a picture or a film"),
-    "export": ("export.command", "checkpoints in Hugging Face format become a bundle"),
-    "train": ("training.train_command", "an audio encoder of your own, from sounds with captions"),
-    "bench": ("benchmarks.bench_command", "latency, rhythm and memory here, beside the ceiling and other stacks"),
-    "doctor": ("runtime.doctor", "what is installed, what really runs here, and how fast"),
+    "live": ("clavilux.server.live", "play: a page opens, and the picture follows the sound"),
+    "serve": ("clavilux.server.serve", "the same without opening a browser, for clients of your own"),
+    "render": ("clavilux.runtime.render_command", "a sound file becomes a picture or a film"),
+    "export": ("clavilux.export.command", "checkpoints in Hugging Face format become a bundle"),
+    "train": ("clavilux.training.train_command", "an audio encoder of your own, from sounds with captions"),
+    "bench": (
+        "clavilux.benchmarks.bench_command",
+        "latency, rhythm and memory here, beside the ceiling and other stacks",
+    ),
+    "doctor": ("clavilux.runtime.doctor", "what is installed, what really runs here, and how fast"),
 }
 """Modules with `add_arguments(parser)` and `run(arguments) -> exit code`, and a line for people."""
 
@@ -93,16 +93,6 @@ def overview() -> argparse.ArgumentParser:
         description="An instrument that plays pictures: sound in, diffusion pictures out, live.",
         epilog=f"commands:\n{lines}\n\n`clavilux COMMAND --help` says more. To begin: clavilux live",
     )
-    parser.add_argument("--version", action="version", version=f"clavilux {version('clavilux')}")
+    parser.add_argument("--version", action="version", version=f"clavilux {__version__}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
     return parser
-
-
-def __getattr__(name: str) -> Any:
-    if name == "connect":
-        return importlib.import_module("server.client").connect
-    raise AttributeError(f"module 'clavilux' has no attribute {name!r}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
