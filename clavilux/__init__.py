@@ -1,4 +1,4 @@
-"""The one importable name: `connect` watches and plays a server, `open_engine` plays in this process. Nothing else stands here.
+"""The one importable name: `connect` watches and plays a server, `open_engine` plays in this process.
 
     from clavilux import connect, open_engine
 
@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clavilux.runtime.engine import open_engine as open_engine
-    from clavilux.server.client import connect as connect
+    from clavilux.runtime.playing.engine import open_engine as open_engine
+    from clavilux.server.client.connect import connect as connect
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "connect", "open_engine"]
 
-_DOORS = {"connect": "clavilux.server.client", "open_engine": "clavilux.runtime.engine"}
+_DOORS = {"connect": "clavilux.server.client.connect", "open_engine": "clavilux.runtime.playing.engine"}
 
 
 def __getattr__(name: str) -> Any:

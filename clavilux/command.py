@@ -22,16 +22,16 @@ SIGNALLED = 128  # and what they add to the number of another signal
 ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 COMMANDS = {
-    "live": ("clavilux.server.live", "play: a page opens, and the picture follows the sound"),
-    "serve": ("clavilux.server.serve", "the same without opening a browser, for clients of your own"),
-    "render": ("clavilux.runtime.render_command", "a sound file becomes a picture or a film"),
+    "live": ("clavilux.server.commands.live", "play: a page opens, and the picture follows the sound"),
+    "serve": ("clavilux.server.commands.serve", "the same without opening a browser, for clients of your own"),
+    "render": ("clavilux.runtime.commands.render", "a sound file becomes a picture or a film"),
     "export": ("clavilux.export.command", "checkpoints in Hugging Face format become a bundle"),
-    "train": ("clavilux.training.train_command", "an audio encoder of your own, from sounds with captions"),
+    "train": ("clavilux.training.alignment.command", "an audio encoder of your own, from sounds with captions"),
     "bench": (
-        "clavilux.benchmarks.bench_command",
+        "clavilux.benchmarks.bench.command",
         "latency, rhythm and memory here, beside the ceiling and other stacks",
     ),
-    "doctor": ("clavilux.runtime.doctor", "what is installed, what really runs here, and how fast"),
+    "doctor": ("clavilux.runtime.commands.doctor", "what is installed, what really runs here, and how fast"),
 }
 """Modules with `add_arguments(parser)` and `run(arguments) -> exit code`, and a line for people."""
 

@@ -11,9 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clavilux.runtime.devices import DEVICES
-from clavilux.runtime.errors import ExportError, ProviderError
-from clavilux.runtime.manifest import (
+from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     GUIDANCES,
     LEAD_INS,
@@ -23,11 +21,13 @@ from clavilux.runtime.manifest import (
     STORAGES,
     GuidanceSpec,
 )
-from clavilux.runtime.provider import check_device
+from clavilux.runtime.errors import ExportError, ProviderError
+from clavilux.runtime.placement.devices import DEVICES
+from clavilux.runtime.providers.session import check_device
 
 if TYPE_CHECKING:
     from clavilux.export.build import Options, Sources
-    from clavilux.export.checkpoints import Lora
+    from clavilux.export.checkpoints.load import Lora
 
 SPACINGS = ("trailing", "leading")
 PARTS = ("unet", "scheduler", "vae")
@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
         from clavilux.export.summary import summary
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed; run: pip install 'clavilux[export]'") from error
-    from clavilux.export.staging import work_folder
+    from clavilux.export.work.staging import work_folder
 
     check_device(arguments.device)
     began = time.monotonic()
@@ -178,7 +178,7 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
 
     Raises ExportError when a part is named by neither.
     """
-    from clavilux.export.checkpoints import Sources
+    from clavilux.export.checkpoints.load import Sources
 
     named = {key: getattr(arguments, key) for key in (*PARTS, "text_encoder", "tokenizer")}
     named = {key: where for key, where in named.items() if where is not None}
@@ -266,7 +266,7 @@ def _count(text: str) -> int:
 
 
 def _lora(text: str) -> "Lora":
-    from clavilux.export.checkpoints import Lora
+    from clavilux.export.checkpoints.load import Lora
 
     where, _, scale = text.rpartition(":")
     try:

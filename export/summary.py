@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from clavilux.export.build import Report
-from clavilux.export.parity import columns, table
-from clavilux.runtime.bundle import Bundle
+from clavilux.export.parity.figures import columns, table
+from clavilux.runtime.bundle.bundle import Bundle
 
 MEGABYTE = 1e6
 GIGABYTE = 1e9

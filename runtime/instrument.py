@@ -17,23 +17,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.auto import open_graphs
-from clavilux.runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from clavilux.runtime.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
-from clavilux.runtime.decoder import Decoder
-from clavilux.runtime.denoiser import Denoiser, Guide, Latents
-from clavilux.runtime.encoder import AudioEncoder
+from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.conditioning.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
+from clavilux.runtime.control.parameters import RANGES, Parameters, defaults_for, ranges_for
+from clavilux.runtime.diffusion.decoder import Decoder
+from clavilux.runtime.diffusion.denoiser import Denoiser, Guide, Latents
+from clavilux.runtime.diffusion.noise import draw, walk
+from clavilux.runtime.diffusion.pipeline import Asked, Painter, open_painter
+from clavilux.runtime.diffusion.schedule import Schedule
+from clavilux.runtime.diffusion.stream_batch import StreamPainter
 from clavilux.runtime.frame import Frame, Heard
-from clavilux.runtime.graphs import FEWEST_FRAMES
-from clavilux.runtime.logmel import LogMel, frame_count
-from clavilux.runtime.manifest import FRAME_STEP, SAMPLE_RATE
-from clavilux.runtime.noise import draw, walk
-from clavilux.runtime.pacing import STEP_SECONDS
-from clavilux.runtime.painter import Asked, Painter, open_painter
-from clavilux.runtime.parameters import RANGES, Parameters, defaults_for, ranges_for
-from clavilux.runtime.schedule import Schedule
-from clavilux.runtime.stream_batch import StreamPainter
-from clavilux.runtime.window import SlidingWindow, as_sound
+from clavilux.runtime.hearing.audio_encoder import AudioEncoder
+from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.placement.autotune import open_graphs
+from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
+from clavilux.runtime.playing.pacing import STEP_SECONDS
+from clavilux.runtime.sound.window import SlidingWindow, as_sound
 
 log = logging.getLogger("clavilux.instrument")
 
@@ -145,7 +145,7 @@ class Instrument:
     def hear(self, samples: NDArray[np.generic], rate: int, captured_at: float) -> None:
         """Take a chunk, [n] or [n, channels] at `rate` Hz, whose first sample was captured at `captured_at` seconds.
 
-        Raises SoundError as `clavilux.runtime.window.as_sound` does; then nothing is taken.
+        Raises SoundError as `clavilux.runtime.sound.window.as_sound` does; then nothing is taken.
         """
         since = time.perf_counter()
         sound = as_sound(samples, rate)

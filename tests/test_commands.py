@@ -16,9 +16,10 @@ import pytest
 import soundfile
 from PIL import Image
 
+import clavilux
 from clavilux import command
+from tests.paths import SOUNDS
 
-SOUNDS = Path(__file__).parent / "sounds"
 PENGUIN = SOUNDS / "penguin.wav"
 DEADLINE = 120.0  # s
 
@@ -26,7 +27,7 @@ DEADLINE = 120.0  # s
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let doctor measure for a moment only."""
-    monkeypatch.setattr("clavilux.runtime.doctor.MEASURED_SECONDS", 0.2)
+    monkeypatch.setattr("clavilux.runtime.commands.doctor.MEASURED_SECONDS", 0.2)
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(_path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clavilux.runtime.render_command.read_clip", interrupt)
+    monkeypatch.setattr("clavilux.runtime.commands.render.read_clip", interrupt)
     assert run("render", PENGUIN, "o.png") == Done(130, "", "")
 
 
@@ -247,7 +248,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_another_missing_module_is_a_fault_and_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "clavilux.runtime.doctor", None)
+    monkeypatch.setitem(sys.modules, "clavilux.runtime.commands.doctor", None)
     with pytest.raises(ModuleNotFoundError, match=r"runtime\.doctor"):
         run("doctor")
 
@@ -267,16 +268,18 @@ def test_doctor_tells_a_provider_that_does_not_load(tiny_bundle: Path, monkeypat
     assert report["providers"]["CUDAExecutionProvider"] == line
 
 
+LIGHT = ("server.commands.live", "server.commands.serve", "runtime.commands.render", "runtime.commands.doctor")
+
+
 def test_starting_the_instrument_never_loads_torch() -> None:
-    modules = "clavilux, clavilux.server.live, clavilux.server.serve, clavilux.runtime.render_command, clavilux.runtime.doctor"
+    modules = ", ".join(f"clavilux.{name}" for name in LIGHT)
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_the_python_client_is_at_hand() -> None:
-    from clavilux.server.client import connect
-
     import clavilux
+    from clavilux.server.client.connect import connect
 
     assert clavilux.connect is connect
 

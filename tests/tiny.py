@@ -15,8 +15,8 @@ from diffusers import AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionMo
 from transformers import CLIPTextConfig, CLIPTextModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from clavilux.export.build import Options, Sources, export_bundle
-from clavilux.runtime.bundle import Bundle
-from clavilux.runtime.manifest import GuidanceSpec
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.manifest import GuidanceSpec
 
 WIDTH = 32  # of a token
 WINDOW_SAMPLES = 32_000  # 2 s: 198 frames, 100 stacked, 25 tokens

@@ -10,11 +10,11 @@ import pytest
 
 from clavilux.export import command
 from clavilux.export.build import Report
-from clavilux.export.checkpoints import Lora
-from clavilux.export.journal import Made
+from clavilux.export.checkpoints.load import Lora
+from clavilux.export.parity.prove import Proof
 from clavilux.export.plan import Options
-from clavilux.export.prove import Proof
-from clavilux.runtime.bundle import Bundle, FileEntry, GuidanceSpec, KeptOperators
+from clavilux.export.work.resume import Made
+from clavilux.runtime.bundle.bundle import Bundle, FileEntry, GuidanceSpec, KeptOperators
 from clavilux.runtime.errors import ExportError, ProviderError
 
 ALONE = ["out", "--encoder", "e/e", "--unet", "u/u", "--scheduler", "s/s", "--vae", "v/v"]

@@ -20,13 +20,13 @@ from transformers import CLIPTextModel, SeamlessM4TFeatureExtractor, Wav2Vec2Ber
 
 from clavilux import command
 from clavilux.export.build import export_bundle
-from clavilux.export.parity import psnr
+from clavilux.export.models.usual_sounds import reference_hiss, voice
+from clavilux.export.parity.figures import psnr
 from clavilux.export.plan import Options
-from clavilux.export.sounds import reference_hiss, voice
+from clavilux.runtime.bundle.manifest import GuidanceSpec
+from clavilux.runtime.control.parameters import Parameters
+from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.instrument import open_instrument
-from clavilux.runtime.manifest import GuidanceSpec
-from clavilux.runtime.noise import draw
-from clavilux.runtime.parameters import Parameters
 from tests.tiny import tiny_sources, vocabulary, write_scheduler, write_unet
 
 RATE = 16_000  # Hz

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from clavilux.runtime import cuda
-from clavilux.runtime.conditioner import QUIETEST
-from clavilux.runtime.device_painter import DevicePainter
+from clavilux.runtime.conditioning.conditioner import QUIETEST
+from clavilux.runtime.diffusion.device_pipeline import DevicePainter
 from clavilux.runtime.errors import BundleError, ProviderError, SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
 from clavilux.runtime.instrument import ConceptIndex, Instrument, open_instrument
-from tests.runtime.fake_gpu import FakeRuntime, install
-from tests.runtime.playing import RATE, instrument, pixels
-from tests.runtime.sounds import cuts, noise
+from clavilux.runtime.providers.nvidia import cuda
+from tests.runtime.instruments import RATE, instrument, pixels
+from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
+from tests.runtime.sound.sounds import cuts, noise
 
 HOP = 1600  # samples, the tiny bundle's
 

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.clock import Clock, ManualClock
+from clavilux.runtime.control.parameters import RANGES, Parameters, Range
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
-from clavilux.runtime.parameters import RANGES, Parameters, Range
-from clavilux.server.connection import GoneError
-from clavilux.server.contract import EngineLike
-from clavilux.server.run import Listening, serve
 from clavilux.server.settings import Settings
+from clavilux.server.stage.connection import GoneError
+from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.web.run import Listening, serve
 
 NOW = 100.0  # s, where a fake engine's clock stands
 USUAL_RANGES = {
