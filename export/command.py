@@ -22,8 +22,7 @@ from clavilux.runtime.bundle.manifest import (
     GuidanceSpec,
 )
 from clavilux.runtime.errors import ExportError, ProviderError
-from clavilux.runtime.placement.devices import DEVICES
-from clavilux.runtime.providers.session import check_device
+from clavilux.runtime.placement.devices import DEVICES, check_device
 
 if TYPE_CHECKING:
     from clavilux.export.build import Options, Sources

@@ -34,6 +34,7 @@ from clavilux.runtime.placement.autotune import open_graphs
 from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
 from clavilux.runtime.playing.pacing import STEP_SECONDS
 from clavilux.runtime.sound.window import SlidingWindow, as_sound
+from clavilux.runtime.workloads import workloads
 
 log = logging.getLogger("clavilux.instrument")
 
@@ -298,7 +299,7 @@ def open_instrument(bundle: Path | str | None = None, *, device: str = "cpu", th
     Raises BundleError or ProviderError.
     """
     opened = Bundle.open(bundle or DEFAULT_BUNDLE)
-    sessions = open_graphs(opened, device, threads)
+    sessions = open_graphs(opened, device, threads, workloads)
     encoder, denoiser, decoder = (sessions[name] for name in (AUDIO_ENCODER, DENOISER, DECODER))
     guide = None if opened.guidance.kind == "none" else Guide(opened.guidance, opened.conditioning.negative)
     models = Models(AudioEncoder(encoder), Denoiser(denoiser, Schedule(opened.schedule), guide), Decoder(decoder))

@@ -17,6 +17,7 @@ from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.hearing.log_mel import LogMel, frame_count
 from clavilux.runtime.placement.autotune import open_graphs
+from clavilux.runtime.workloads import workloads
 
 
 class Clavilux:
@@ -29,7 +30,7 @@ class Clavilux:
     def load(self, job: Job) -> None:
         """Open the bundle's graphs on the device."""
         self._bundle = bundle = Bundle.open(job.bundle)
-        sessions = open_graphs(bundle, job.device, job.threads)
+        sessions = open_graphs(bundle, job.device, job.threads, workloads)
         guide = None if bundle.guidance.kind == "none" else Guide(bundle.guidance, bundle.conditioning.negative)
         self._encoder = AudioEncoder(sessions[AUDIO_ENCODER])
         denoiser = Denoiser(sessions[DENOISER], Schedule(bundle.schedule), guide)

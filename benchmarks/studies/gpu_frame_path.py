@@ -31,7 +31,7 @@ from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
-from clavilux.runtime.providers.session import check_device
+from clavilux.runtime.placement.devices import check_device
 
 GOAL_RATE = 200.0  # pictures per second
 GOAL_OUTSIDE = 2.0  # ms of the median picture

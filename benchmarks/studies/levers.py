@@ -39,10 +39,11 @@ from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.playing.engine import Engine, open_engine
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
-from clavilux.runtime.providers.session import Session, open_session
+from clavilux.runtime.providers.session import Session
 
 BATCHES = (1, 2, 4, 8)
 WORTH = 1.1  # times as fast: for less, no picture should come later

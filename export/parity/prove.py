@@ -27,7 +27,8 @@ from clavilux.export.parity.figures import compare
 from clavilux.export.spec import Component, Gate
 from clavilux.runtime.bundle.manifest import Choice, KeptOperators, ParityFigure
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import Session, open_session
+from clavilux.runtime.placement.devices import open_session
+from clavilux.runtime.providers.session import Session
 
 Array = NDArray[np.generic]
 

@@ -20,10 +20,10 @@ from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
 from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.autotune import remembered
-from clavilux.runtime.placement.devices import AUTO
+from clavilux.runtime.placement.devices import AUTO, open_session
 from clavilux.runtime.providers import openvino
+from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, open_onnxruntime
 from clavilux.runtime.providers.other import REMOTE
-from clavilux.runtime.providers.session import import_onnxruntime, open_onnxruntime, open_session
 from clavilux.runtime.sound.sound_card import PortAudio
 
 MEASURED_SECONDS = 3.0

@@ -12,7 +12,7 @@ from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback, Guide, Laten
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 
 FRAMES, BINS = 198, 80
 LATENTS = (1, 4, 8, 8)

@@ -15,17 +15,15 @@ from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers.nvidia.driver import find_card
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from clavilux.runtime.providers.nvidia.stream import CudaStream, shared_stream
-from clavilux.runtime.providers.session import (
+from clavilux.runtime.providers.onnx_runtime import (
     CPU,
     RECORD_NODES,
-    Device,
-    GraphFile,
-    Session,
     import_onnxruntime,
     load_onnxruntime,
     placed_nodes,
     session_options,
 )
+from clavilux.runtime.providers.session import Device, GraphFile, Session
 
 log = logging.getLogger("clavilux.provider")
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers.nvidia.stream import CudaStream
-from clavilux.runtime.providers.session import Array, check_inputs, first_line, import_onnxruntime, runtime_errors
+from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, runtime_errors
+from clavilux.runtime.providers.session import Array, check_inputs, first_line
 
 GRAPH_IDS = ("gpu_graph_id", "cuda_graph_annotation_id")  # run option: which CUDA graph; TensorRT for RTX has its own
 NO_WAIT = "disable_synchronize_execution_providers"  # run option

@@ -29,15 +29,8 @@ from clavilux.runtime.providers.nvidia.cuda import cuda_major, import_gpu_runtim
 from clavilux.runtime.providers.nvidia.driver import find_card, load_tensorrt, tensorrt_libraries
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from clavilux.runtime.providers.nvidia.stream import shared_stream
-from clavilux.runtime.providers.session import (
-    Device,
-    GraphFile,
-    Session,
-    ShapeRange,
-    import_onnxruntime,
-    load_onnxruntime,
-    session_options,
-)
+from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, load_onnxruntime, session_options
+from clavilux.runtime.providers.session import Device, GraphFile, Session, ShapeRange
 
 TENSORRT = "TensorrtExecutionProvider"
 NO_FALLBACK = "session.disable_cpu_ep_fallback"

@@ -25,16 +25,13 @@ from clavilux.runtime.providers.nvidia.tensorrt import (
     profile_settings,
     refuse_open_axes,
 )
-from clavilux.runtime.providers.session import (
-    Device,
-    GraphFile,
-    Session,
-    first_line,
+from clavilux.runtime.providers.onnx_runtime import (
     import_onnxruntime,
     load_onnxruntime,
     runtime_errors,
     session_options,
 )
+from clavilux.runtime.providers.session import Device, GraphFile, Session, first_line
 
 RTX = "NvTensorRTRTXExecutionProvider"
 PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"  # module

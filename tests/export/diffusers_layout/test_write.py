@@ -20,7 +20,7 @@ from clavilux.export.plan import make_plan
 from clavilux.export.stages import Parts
 from clavilux.export.work.resume import Journal
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.tiny import WIDTH, tiny_options, tiny_sources, vocabulary
 
 PARTS = ("unet", "vae_decoder", "vae_encoder", "text_encoder")

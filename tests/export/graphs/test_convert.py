@@ -15,7 +15,7 @@ from clavilux.export.graphs import convert
 from clavilux.export.parity.prove import Case, Proof, Workshop
 from clavilux.export.spec import Axis, Component, Gate, Port
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 
 ROWS = Component(
     name="rows",

@@ -15,7 +15,7 @@ from clavilux.export.parity import prove
 from clavilux.export.parity.prove import Case, Proof, Traced, Workshop
 from clavilux.export.spec import Component, Gate, Port
 from clavilux.runtime.bundle.manifest import Choice
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, node, write_graph
 
 ROWS = Component(

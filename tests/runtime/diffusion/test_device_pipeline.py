@@ -19,8 +19,8 @@ from clavilux.runtime.diffusion.device_pipeline import KEPT, DevicePainter
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
 from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
-from clavilux.runtime.providers.session import open_session
 from tests.runtime.diffusion.toy_graphs import TOKENS, WIDTH, schedule, write_decoder, write_denoiser
 from tests.runtime.providers.nvidia.fake_card import Card
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, GpuSession, install

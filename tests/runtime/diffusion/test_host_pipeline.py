@@ -12,7 +12,8 @@ from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback
 from clavilux.runtime.diffusion.device_pipeline import DevicePainter
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.diffusion.pipeline import Asked, HostPainter, open_painter
-from clavilux.runtime.providers.session import Session, open_session
+from clavilux.runtime.placement.devices import open_session
+from clavilux.runtime.providers.session import Session
 from tests.runtime.diffusion.test_device_pipeline import GPU, SHAPE, asked, on_card
 from tests.runtime.diffusion.toy_graphs import schedule, write_decoder, write_denoiser
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install

@@ -20,9 +20,10 @@ from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.diffusion.stream_batch import StreamPainter
 from clavilux.runtime.errors import ParameterError, ProviderError
 from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.nvidia import cuda
-from clavilux.runtime.providers.session import Array, open_session
+from clavilux.runtime.providers.session import Array
 from tests.runtime.instruments import RATE, instrument
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 from tests.runtime.sound.sounds import noise
