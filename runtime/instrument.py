@@ -21,12 +21,14 @@ from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bun
 from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
 from clavilux.runtime.conditioning.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
 from clavilux.runtime.control.parameters import RANGES, Parameters, defaults_for, ranges_for
+from clavilux.runtime.diffusion.choose import open_pipeline
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide, Latents
+from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
+from clavilux.runtime.diffusion.guider import guider_for
 from clavilux.runtime.diffusion.noise import draw, walk
-from clavilux.runtime.diffusion.pipeline import Asked, Painter, open_painter
+from clavilux.runtime.diffusion.pipeline import PictureRequest, Pipeline
 from clavilux.runtime.diffusion.schedule import Schedule
-from clavilux.runtime.diffusion.stream_batch import StreamPainter
+from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
 from clavilux.runtime.frame import Frame, Heard
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.hearing.log_mel import LogMel, frame_count
@@ -124,8 +126,8 @@ class Instrument:
         self._frames = 0
         self._time: float | None = None  # of the last frame
         self._walked = 0.0  # draws passed on the walk through noise
-        self._whole = open_painter(models.denoiser, models.decoder)
-        self.painter: Painter = self._whole  # or with `stream_batch` another one
+        self._whole = open_pipeline(models.denoiser, models.decoder)
+        self.painter: Pipeline = self._whole  # or with `stream_batch` another one
         self._painted: tuple[_Painted, ...] = ()  # what the last picture was made of, then those on their way
         self._picture = np.zeros((bundle.picture.height, bundle.picture.width, 3), np.uint8)
 
@@ -236,8 +238,7 @@ class Instrument:
         knobs, watch = self.parameters, Stopwatch()
         if self._painted and (knobs.freeze or knobs.blackout):
             self._painted = self._up_to_date(self._painted[:1])
-            if isinstance(self.painter, StreamPainter):
-                self.painter.flush()
+            self.painter.flush()
             return {"condition": 0.0, "denoise": 0.0, "decode": 0.0}
         self._walked += seconds * knobs.walk
         prompt = self._conditioner.advance(seconds, knobs.glide, knobs.drift)
@@ -254,7 +255,7 @@ class Instrument:
 
         stays = self._choose_painter(streams=knobs.stream_batch and knobs.steps > 1)
         feedback = knobs.feedback if stays else 0.0  # latents that another painter kept may be minutes old
-        self._picture = self.painter.paint(Asked(prompt, noise, shape, knobs.steps, feedback, knobs.guidance))
+        self._picture = self.painter.run(PictureRequest(prompt, noise, shape, knobs.steps, feedback, knobs.guidance))
         self._painted = (*self._painted, asked)[-1 - self.painter.delay :]
         return watch.stages | self.painter.stages
 
@@ -264,9 +265,9 @@ class Instrument:
 
     def _choose_painter(self, *, streams: bool) -> bool:
         """Take the painter for this way; return whether it made the last picture, too."""
-        if streams == isinstance(self.painter, StreamPainter):
+        if streams == (self.painter is not self._whole):
             return True
-        self.painter = StreamPainter(self.models.denoiser, self.models.decoder) if streams else self._whole
+        self.painter = StreamBatchPipeline(self.models.denoiser, self.models.decoder) if streams else self._whole
         return False
 
     def _noise(self, shape: tuple[int, ...], step: int) -> Latents:
@@ -301,8 +302,8 @@ def open_instrument(bundle: Path | str | None = None, *, device: str = "cpu", th
     opened = Bundle.open(bundle or DEFAULT_BUNDLE)
     sessions = open_graphs(opened, device, threads, workloads)
     encoder, denoiser, decoder = (sessions[name] for name in (AUDIO_ENCODER, DENOISER, DECODER))
-    guide = None if opened.guidance.kind == "none" else Guide(opened.guidance, opened.conditioning.negative)
-    models = Models(AudioEncoder(encoder), Denoiser(denoiser, Schedule(opened.schedule), guide), Decoder(decoder))
+    guider = guider_for(opened.guidance, opened.conditioning.negative)
+    models = Models(AudioEncoder(encoder), Denoiser(denoiser, Schedule(opened.schedule), guider), Decoder(decoder))
     return Instrument(opened, models)
 
 

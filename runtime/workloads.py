@@ -8,7 +8,8 @@ import numpy as np
 from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
 from clavilux.runtime.bundle.manifest import MEL_BINS
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
+from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.guider import guider_for
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.hearing.log_mel import frame_count
@@ -23,10 +24,10 @@ def workloads(bundle: Bundle) -> dict[str, Work]:
     audio, latents, conditioning = bundle.audio, bundle.latents, bundle.conditioning
     features = random.normal(size=(frame_count(audio.window_samples), MEL_BINS)).astype(np.float32)
     noise = random.normal(size=(1, latents.channels, latents.height, latents.width)).astype(np.float32)
-    guide = None if bundle.guidance.kind == "none" else Guide(bundle.guidance, conditioning.negative)
+    guider = guider_for(bundle.guidance, conditioning.negative)
     schedule, prompt = Schedule(bundle.schedule), conditioning.idle[None]
     return {
         AUDIO_ENCODER: lambda session: AudioEncoder(session).encode(features),
-        DENOISER: lambda session: Denoiser(session, schedule, guide).denoise(prompt, lambda _: noise),
+        DENOISER: lambda session: Denoiser(session, schedule, guider).denoise(prompt, lambda _: noise),
         DECODER: lambda session: Decoder(session).decode(noise),
     }

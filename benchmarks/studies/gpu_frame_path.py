@@ -26,9 +26,10 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.percentiles import Summary, summary
 from clavilux.runtime.bundle.manifest import SAMPLE_RATE
-from clavilux.runtime.diffusion.device_pipeline import DevicePainter
+from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
+from clavilux.runtime.diffusion.host_pipeline import HostPipeline
 from clavilux.runtime.diffusion.noise import draw
-from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
+from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
 from clavilux.runtime.placement.devices import check_device
@@ -82,7 +83,7 @@ class FramePath:
 def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = time.perf_counter) -> FramePath:
     """Play for so many seconds, as fast as it goes. Raises BenchError when pictures are not painted on the card."""
     painter = instrument.painter
-    if not isinstance(painter, DevicePainter):
+    if not isinstance(painter, DevicePipeline):
         raise BenchError(f"{name}: its latents go through the host; the log above says why")
     player = _Player(instrument, painter, clock)
     player.settle()
@@ -116,7 +117,7 @@ def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = ti
 class _Player:
     """Plays sound and takes pictures without a pause, and notes what each one took."""
 
-    def __init__(self, instrument: Instrument, painter: DevicePainter, clock: Clock) -> None:
+    def __init__(self, instrument: Instrument, painter: DevicePipeline, clock: Clock) -> None:
         values = {"noise": "walk", "feedback": FEEDBACK}
         instrument.parameters = instrument.parameters.merge(values, instrument.ranges)
         self.times: list[tuple[float, float]] = []  # s: of the whole picture, in models
@@ -152,14 +153,15 @@ class _Player:
         self._now += samples / SAMPLE_RATE
 
 
-def difference(instrument: Instrument, painter: DevicePainter) -> int:
+def difference(instrument: Instrument, painter: DevicePipeline) -> int:
     """Return by how many levels pictures of a sequence differ from those that go through the host, at most."""
-    host = HostPainter(instrument.models.denoiser, instrument.models.decoder)
+    host = HostPipeline(instrument.models.denoiser, instrument.models.decoder)
     shape, prompt = instrument.latent_shape, instrument.bundle.conditioning.idle[None]
     worst = 0
     for index in range(COMPARED):
-        asked = Asked(prompt, _noise(shape, index), shape, instrument.parameters.steps, FEEDBACK if index else 0.0)
-        found, expected = (one.paint(asked).astype(int) for one in (painter, host))
+        feedback = FEEDBACK if index else 0.0
+        asked = PictureRequest(prompt, _noise(shape, index), shape, instrument.parameters.steps, feedback)
+        found, expected = (one.run(asked).astype(int) for one in (painter, host))
         worst = max(worst, int(np.abs(found - expected).max()))
     return worst
 

@@ -35,7 +35,8 @@ from clavilux.benchmarks.peers.weights import ARCHITECTURES, Progress, Wanted, m
 from clavilux.benchmarks.studies.skipping import DEFEATED, PLAYING, SKIPPING, UNWATCHED, Spent, middle, take_turns
 from clavilux.runtime.bundle.bundle import DECODER, DENOISER, Bundle
 from clavilux.runtime.commands.options import threads
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
+from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.guider import guider_for
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
@@ -148,8 +149,8 @@ def measure_rows(bundle: Bundle, device: str, count: int, rounds: int) -> tuple[
             "or name an --architecture"
         )
     first, decoder = (open_session(graph_file(bundle, name), device, count) for name in (DENOISER, DECODER))
-    guide = None if bundle.guidance.kind == "none" else Guide(bundle.guidance, bundle.conditioning.negative)
-    denoiser = Denoiser(first, Schedule(bundle.schedule), guide)
+    guider = guider_for(bundle.guidance, bundle.conditioning.negative)
+    denoiser = Denoiser(first, Schedule(bundle.schedule), guider)
     runs = {
         **{f"{DENOISE} {batch}": partial(_denoise, denoiser, bundle, batch) for batch in batches},
         **{f"{DECODE} {batch}": partial(_decode, decoder, bundle, batch) for batch in batches},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from clavilux.runtime.conditioning.conditioner import QUIETEST
-from clavilux.runtime.diffusion.device_pipeline import DevicePainter
+from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.errors import BundleError, ProviderError, SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
 from clavilux.runtime.instrument import ConceptIndex, Instrument, open_instrument
@@ -352,7 +352,7 @@ def test_on_a_card_the_frames_are_those_of_the_cpu(
     player = open_instrument(tiny_bundle, device="cuda")
     player.parameters = player.parameters.merge(parameters, player.ranges)
     frames = play(player, noise(8000), [])
-    assert isinstance(player.painter, DevicePainter)
+    assert isinstance(player.painter, DevicePipeline)
     np.testing.assert_array_equal(pixels(frames), pixels(plain))
     assert tuple(frames[-1].stages) == STAGES
 

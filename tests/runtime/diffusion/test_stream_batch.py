@@ -13,11 +13,13 @@ from clavilux.runtime.bundle.bundle import DECODER, DENOISER, Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.control.parameters import RANGES, Parameters, ranges_for
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
+from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.guider import Guider
+from clavilux.runtime.diffusion.host_pipeline import HostPipeline
 from clavilux.runtime.diffusion.noise import draw
-from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
+from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.diffusion.schedule import Schedule
-from clavilux.runtime.diffusion.stream_batch import StreamPainter
+from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
 from clavilux.runtime.errors import ParameterError, ProviderError
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.placement.devices import open_session
@@ -51,22 +53,22 @@ class Both:
 
     def __init__(self, bundle: Bundle, change: Callable[[Schedule], Schedule] = lambda same: same) -> None:
         self.session = Counting(bundle, DENOISER)
-        guide = Guide(bundle.guidance, bundle.conditioning.negative)
-        self.denoiser = Denoiser(self.session, change(Schedule(bundle.schedule)), guide)
+        guider = Guider(bundle.guidance, bundle.conditioning.negative)
+        self.denoiser = Denoiser(self.session, change(Schedule(bundle.schedule)), guider)
         self.decoder = Decoder(open_session(graph_file(bundle, DECODER), threads=1))
-        self.stream = StreamPainter(self.denoiser, self.decoder)
+        self.stream = StreamBatchPipeline(self.denoiser, self.decoder)
         self._prompt = bundle.conditioning.idle[None]
 
-    def asked(self, index: int, steps: int = 3, side: int = 8, feedback: float = 0.0) -> Asked:
+    def asked(self, index: int, steps: int = 3, side: int = 8, feedback: float = 0.0) -> PictureRequest:
         """Return what picture `index` is made of: each has a prompt and noise of its own."""
         shape = (1, 4, side, side)
         prompt = self._prompt * np.float32(1 + index / 4)
-        return Asked(prompt, lambda step: draw(shape, 3, index, step), shape, steps, feedback, 2.0)
+        return PictureRequest(prompt, lambda step: draw(shape, 3, index, step), shape, steps, feedback, 2.0)
 
-    def expect(self, picture: np.ndarray, asked: Asked) -> None:
+    def expect(self, picture: np.ndarray, asked: PictureRequest) -> None:
         """Compare the stream's last picture with the one that single calls make of `asked`."""
-        single = HostPainter(self.denoiser, self.decoder)
-        expected = single.paint(asked)
+        single = HostPipeline(self.denoiser, self.decoder)
+        expected = single.run(asked)
         np.testing.assert_allclose(self.stream.latents(), single.latents(), atol=TOLERANCE, rtol=TOLERANCE)
         assert np.abs(picture.astype(int) - expected.astype(int)).max() <= LEVELS
         assert expected.std() > 0
@@ -88,38 +90,38 @@ def test_each_picture_is_the_one_that_single_calls_make_and_comes_steps_less_one
 ) -> None:
     asked = [both.asked(index, steps) for index in range(2 * steps)]
     for index, one in enumerate(asked):
-        picture = both.stream.paint(one)
+        picture = both.stream.run(one)
         assert both.stream.delay == min(index, steps - 1)
         both.expect(picture, asked[index - both.stream.delay])
 
 
 def test_what_stays_the_same_gives_the_same_picture_at_every_call(both: Both) -> None:
     for _ in range(5):
-        both.expect(both.stream.paint(both.asked(0)), both.asked(0))
+        both.expect(both.stream.run(both.asked(0)), both.asked(0))
 
 
 def test_a_picture_takes_one_call_of_as_many_rows_as_there_are_steps(both: Both) -> None:
     for index in range(4):
-        both.stream.paint(both.asked(index, steps=3))
+        both.stream.run(both.asked(index, steps=3))
     assert both.session.rows == [1, 1, 1, 3, 3, 3]  # the first one alone is made step by step
 
 
 def test_noise_that_steps_add_is_that_of_the_picture(flexible: Bundle) -> None:
     both = Both(flexible, lambda schedule: Schedule(replace(schedule.spec, kind="lcm")))
     asked = [both.asked(index) for index in range(4)]
-    pictures = [both.stream.paint(one) for one in asked]
+    pictures = [both.stream.run(one) for one in asked]
     both.expect(pictures[3], asked[1])
 
 
 def test_the_first_step_of_feedback_keeps_some_of_the_last_finished_picture(both: Both) -> None:
     asked = [both.asked(index, feedback=0.6) for index in range(4)]
-    both.stream.paint(asked[0])
+    both.stream.run(asked[0])
     first = both.stream.latents()
     for one in asked[1:]:
-        both.stream.paint(one)
-    single = HostPainter(both.denoiser, both.decoder)
+        both.stream.run(one)
+    single = HostPipeline(both.denoiser, both.decoder)
     single._latents = first
-    single.paint(asked[1])
+    single.run(asked[1])
     np.testing.assert_allclose(both.stream.latents(), single.latents(), atol=TOLERANCE, rtol=TOLERANCE)
 
 
@@ -134,20 +136,20 @@ def test_whatever_changes_each_picture_is_one_that_was_asked_for(
     since = 0  # the call that the pictures on their way began with
     for index, one in enumerate(asked):
         since = since if wanted[index][1:] == wanted[since][1:] else index
-        picture = both.stream.paint(one)
+        picture = both.stream.run(one)
         assert both.stream.delay == min(index - since, one.steps - 1)
         both.expect(picture, asked[index - both.stream.delay])
 
 
 def test_after_a_flush_the_newest_picture_is_there_at_once(both: Both) -> None:
     for index in range(3):
-        both.stream.paint(both.asked(index))
+        both.stream.run(both.asked(index))
     both.stream.flush()
-    both.expect(both.stream.paint(both.asked(7)), both.asked(7))
+    both.expect(both.stream.run(both.asked(7)), both.asked(7))
 
 
 def test_both_stages_are_timed(both: Both) -> None:
-    both.stream.paint(both.asked(0))
+    both.stream.run(both.asked(0))
     assert tuple(both.stream.stages) == ("denoise", "decode")
     assert all(seconds > 0 for seconds in both.stream.stages.values())
 
@@ -157,22 +159,22 @@ def test_before_the_first_picture_there_are_no_latents(both: Both) -> None:
 
 
 def test_after_a_failure_nothing_of_it_is_on_its_way(both: Both) -> None:
-    both.stream.paint(both.asked(0))
+    both.stream.run(both.asked(0))
     broken = replace(both.asked(1), prompt=np.zeros((1, 1, 1), np.float32))
     with pytest.raises((ProviderError, ValueError)):
-        both.stream.paint(broken)
-    both.expect(both.stream.paint(both.asked(2)), both.asked(2))
+        both.stream.run(broken)
+    both.expect(both.stream.run(both.asked(2)), both.asked(2))
 
 
 def test_a_graph_that_takes_one_picture_at_a_time_is_named(tiny_bundle: Path) -> None:
     bundle = Bundle.open(tiny_bundle)
     denoiser = Denoiser(Counting(bundle, DENOISER), Schedule(bundle.schedule))
-    painter = StreamPainter(denoiser, Decoder(open_session(graph_file(bundle, DECODER), threads=1)))
+    pipeline = StreamBatchPipeline(denoiser, Decoder(open_session(graph_file(bundle, DECODER), threads=1)))
     shape = (1, 4, 8, 8)
-    asked = Asked(bundle.conditioning.idle[None], lambda step: draw(shape, 0, 0, step), shape, 2)
-    painter.paint(asked)
+    asked = PictureRequest(bundle.conditioning.idle[None], lambda step: draw(shape, 0, 0, step), shape, 2)
+    pipeline.run(asked)
     with pytest.raises(ProviderError, match=r"denoiser\.onnx does not run"):
-        painter.paint(asked)
+        pipeline.run(asked)
 
 
 def test_each_row_is_led_away_from_what_its_picture_began_with(flexible: Bundle) -> None:
@@ -186,14 +188,14 @@ def test_each_row_is_led_away_from_what_its_picture_began_with(flexible: Bundle)
             seen.append(inputs)
             return [inputs["sample"], inputs["sample"] / 2]
 
-    guide = Guide(GuidanceSpec("self", 2.0), flexible.conditioning.negative)
-    denoiser = Denoiser(Echo(), Schedule(flexible.schedule), guide)
-    painter = StreamPainter(denoiser, Decoder(open_session(graph_file(flexible, DECODER), threads=1)))
+    guider = Guider(GuidanceSpec("self", 2.0), flexible.conditioning.negative)
+    denoiser = Denoiser(Echo(), Schedule(flexible.schedule), guider)
+    pipeline = StreamBatchPipeline(denoiser, Decoder(open_session(graph_file(flexible, DECODER), threads=1)))
     shape = (1, 4, 2, 2)
     for index, amount in enumerate((0.0, 0.5)):
-        before = painter.latents()
+        before = pipeline.latents()
         prompt = flexible.conditioning.idle[None]
-        painter.paint(Asked(prompt, lambda step, index=index: draw(shape, 0, index, step), shape, 2, amount))
+        pipeline.run(PictureRequest(prompt, lambda step, index=index: draw(shape, 0, index, step), shape, 2, amount))
     np.testing.assert_array_equal(seen[-1]["anchor"], np.concatenate([before, np.zeros(shape)]))
 
 
@@ -284,7 +286,7 @@ def test_it_may_be_switched_on_and_off_while_it_plays(flexible_bundle: Path) -> 
         player.parameters = player.parameters.merge({"stream_batch": on}, player.ranges)
         player.step(index / 10)
         painters.append(type(player.painter))
-    assert painters == [StreamPainter, HostPainter, StreamPainter]
+    assert painters == [StreamBatchPipeline, HostPipeline, StreamBatchPipeline]
 
 
 def test_latents_from_before_it_was_switched_on_do_not_come_back(flexible_bundle: Path) -> None:
@@ -299,7 +301,7 @@ def test_latents_from_before_it_was_switched_on_do_not_come_back(flexible_bundle
 def test_one_step_has_nothing_to_stream(flexible_bundle: Path) -> None:
     player = streaming(flexible_bundle, steps=1)
     player.step(0.0)
-    assert isinstance(player.painter, HostPainter)
+    assert isinstance(player.painter, HostPipeline)
 
 
 def test_on_a_card_latents_go_through_the_host_and_the_log_says_so(
