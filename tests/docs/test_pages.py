@@ -1,6 +1,5 @@
 """The pages lead somewhere, say what the code says, and build to a site."""
 
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from clavilux.runtime.control.parameters import RANGES, Parameters
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 SITE_SECONDS = 300
@@ -34,13 +33,13 @@ def test_every_parameter_has_its_row_with_where_it_begins() -> None:
         for name in re.findall(r"`(\w+)`", row.split("|")[1])
     }
     assert said.keys() == RANGES.keys()
-    of_the_bundle = {name: "the bundle's" for name in ("steps", "guidance", "height", "width")}
+    of_the_bundle = dict.fromkeys(("steps", "guidance", "height", "width"), "the bundle's")
     for name, value in (Parameters().values() | of_the_bundle).items():
         told = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value).removesuffix(".0")
-        assert said[name].replace("−", "-") == told, name
+        assert said[name].replace("\N{MINUS SIGN}", "-") == told, name
 
 
-def test_every_message_and_wish_of_perform_names_a_parameter() -> None:
+def test_what_perform_sets_are_parameters() -> None:
     turned = re.findall(r"`(\w+)=", (DOCS / "perform.md").read_text(encoding="utf-8"))
     assert {name for name in turned if name.islower()} <= RANGES.keys()
 
@@ -66,7 +65,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for module in ("zensical", "mkdocstrings_handlers"):
         pytest.importorskip(module, reason="needs the extra docs: pip install '.[docs]'")
     root = tmp_path_factory.mktemp("house")
-    for name in ("zensical.toml", "docs", "clavilux", "runtime", "server", "export", "training", "benchmarks"):
+    shutil.copy(ROOT / "zensical.toml", root)
+    shutil.copytree(DOCS, root / "docs")
+    for name in ("clavilux", "runtime", "server", "export", "training", "benchmarks"):
         (root / name).symlink_to(ROOT / name)
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=SITE_SECONDS, check=False)
