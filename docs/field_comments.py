@@ -24,6 +24,13 @@ def comments(source: str) -> dict[int, str]:
     return found
 
 
+def drop_arguments(cls: Class) -> None:
+    """Forget the attributes that only keep an argument of the constructor, which its signature shows already."""
+    for name, attribute in list(cls.attributes.items()):
+        if attribute.docstring is None and str(attribute.value) == name:
+            cls.del_member(name)
+
+
 def describe(owner: Class | Module, source: str, first: int) -> None:
     """Give each attribute of `owner` that has no docstring the comment behind it; `source` begins on line `first`."""
     behind = comments("\n".join(line.strip() for line in source.splitlines()) + "\n")
@@ -37,9 +44,10 @@ class FieldComments(Extension):
     """Describes the attributes of classes and modules, as soon as griffe has gathered them from the source."""
 
     def on_class_members(self, *, node: Any, cls: Class, **kwargs: Any) -> None:
-        """Describe the fields of a class."""
+        """Describe the fields of a class, but for those that say nothing."""
         if isinstance(node, ast.ClassDef):
             describe(cls, cls.source, cls.lineno or 1)
+            drop_arguments(cls)
 
     def on_module_members(self, *, node: Any, mod: Module, **kwargs: Any) -> None:
         """Describe the constants of a module."""
