@@ -17,6 +17,6 @@ class Models:
 
     @property
     def provider(self) -> str:
-        """What really runs them, in the words of its libraries, for example "CPUExecutionProvider"."""
+        """Providers that really run them, in the words of its libraries, for example "CPUExecutionProvider"."""
         sessions = (self.encoder.session, self.denoiser.session, self.decoder.session)
         return ", ".join(dict.fromkeys(session.provider for session in sessions))

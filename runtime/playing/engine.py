@@ -70,12 +70,12 @@ class Engine:
 
     @property
     def ranges(self) -> Mapping[str, Range]:
-        """What the bundle's parameters may be."""
+        """Ranges of the bundle's parameters, by name."""
         return self.instrument.ranges
 
     @property
     def defaults(self) -> Parameters:
-        """What the bundle begins with."""
+        """Parameters that the bundle begins with."""
         return self.instrument.defaults
 
     @property

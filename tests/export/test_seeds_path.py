@@ -162,8 +162,8 @@ def test_a_longer_clips_picture_is_the_references_of_its_first_window(
 
 
 def test_the_bundle_begins_with_the_references_settings(bundle: Path):
-    knobs = open_instrument(bundle).defaults
-    assert (knobs.steps, knobs.guidance) == (STEPS, SCALE)
+    parameters = open_instrument(bundle).defaults
+    assert (parameters.steps, parameters.guidance) == (STEPS, SCALE)
 
 
 @pytest.mark.parametrize("setting", ["guidance=7", "steps=45", "seed=8"])

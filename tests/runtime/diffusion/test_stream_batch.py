@@ -253,10 +253,10 @@ def test_while_it_rests_it_has_heard_what_changed_nothing(flexible_bundle: Path)
 def test_what_frames_have_heard_never_goes_back(flexible_bundle: Path, events: list[str]) -> None:
     player, heard = streaming(flexible_bundle), -1.0
     for index, event in enumerate(events):
-        knobs = player.parameters
-        changes = {"steps": {"steps": 5 - knobs.steps}, "size": {"height": 80 - knobs.height}}
-        changes |= {"freeze": {"freeze": not knobs.freeze}, "on": {"stream_batch": not knobs.stream_batch}}
-        player.parameters = knobs.merge(changes.get(event, {}), player.ranges)
+        parameters = player.parameters
+        changes = {"steps": {"steps": 5 - parameters.steps}, "size": {"height": 80 - parameters.height}}
+        changes |= {"freeze": {"freeze": not parameters.freeze}, "on": {"stream_batch": not parameters.stream_batch}}
+        player.parameters = parameters.merge(changes.get(event, {}), player.ranges)
         sound = noise(HOP, seed=index) if event != "silence" else np.zeros(HOP, np.float32)
         player.hear(sound, RATE, captured_at=index * HOP / RATE)
         until = player.step(index / 10).heard_until

@@ -153,8 +153,8 @@ def test_what_a_bundle_begins_with_lies_in_its_ranges(which: str, request: pytes
 
 
 def test_an_instrument_begins_as_its_bundle_says(flexible_bundle: Path) -> None:
-    knobs = open_instrument(flexible_bundle).defaults
-    assert (knobs.steps, knobs.guidance, knobs.height, knobs.width) == (6, 2.5, 64, 64)
+    parameters = open_instrument(flexible_bundle).defaults
+    assert (parameters.steps, parameters.guidance, parameters.height, parameters.width) == (6, 2.5, 64, 64)
 
 
 def test_more_guidance_is_another_picture(flexible_bundle: Path) -> None:
