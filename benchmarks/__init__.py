@@ -1,1 +1,1 @@
-"""Latency and throughput measurements."""
+"""Benchmarks: latency, throughput and memory, beside the machine's ceiling and other stacks."""

@@ -1,6 +1,6 @@
 """What a benchmark says when it cannot measure."""
 
-from runtime.errors import ClaviluxError
+from clavilux.runtime.errors import ClaviluxError
 
 
 class BenchError(ClaviluxError):

@@ -1,1 +1,1 @@
-"""Checkpoints in Hugging Face format become a bundle that is proved equal to them."""
+"""The export: checkpoints in Hugging Face format become a bundle that is proved equal to them."""

@@ -3,8 +3,8 @@
     sources = Sources.from_pipeline("my/encoder", "stabilityai/sd-turbo")
     export_bundle(sources, "my/bundle", Options(name="mine", licence="Apache-2.0"))
 
-One component is in memory at a time, and what is finished is not made again after a stop (`export.journal`). The proof
-compares each graph with torch, and whole pictures with diffusers' pipeline.
+One component is in memory at a time, and what is finished is not made again after a stop
+(`clavilux.export.work.resume`). The proof compares each graph with torch, and whole pictures with diffusers' pipeline.
 """
 
 import json
@@ -15,25 +15,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from export.checkpoints import Sources, load_tokenizer, revision, weights_bytes
-from export.components import (
+from clavilux.export.checkpoints.load import Sources, load_tokenizer, revision, weights_bytes
+from clavilux.export.checkpoints.lora import check_loras
+from clavilux.export.checkpoints.single_file import unpack_single_files
+from clavilux.export.checkpoints.weights import find_weights
+from clavilux.export.diffusers_layout.write import FOLDER, write_layout
+from clavilux.export.given_unet import check_onnx_unet, find_onnx_unet
+from clavilux.export.parity.prove import Proof, Workshop, free_memory
+from clavilux.export.plan import Options, Plan, make_plan, sources_for_manifest
+from clavilux.export.spec import (
     AUDIO_ENCODER_GRAPH,
     DECODER_GRAPH,
     DENOISER_GRAPH,
     IMAGE_ENCODER_GRAPH,
     TEXT_ENCODER_GRAPH,
 )
-from export.foreign import check_onnx_unet, find_onnx_unet
-from export.journal import Arrays, Journal, Made, fingerprint, state_of
-from export.layout import FOLDER, write_layout
-from export.lora import check_loras
-from export.plan import Options, Plan, make_plan, sources_for_manifest
-from export.prove import Proof, Workshop, free_memory
-from export.single_file import unpack_single_files
-from export.stages import Parts, Stages
-from export.staging import WorkFolder, check_room, staged
-from export.weights import find_weights
-from runtime.bundle import (
+from clavilux.export.stages import Parts, Stages
+from clavilux.export.work.resume import Arrays, Journal, Made, fingerprint, state_of
+from clavilux.export.work.staging import WorkFolder, check_room, staged
+from clavilux.runtime.bundle.bundle import (
     CONDITIONING,
     TOKENIZER,
     AudioSpec,
@@ -44,7 +44,7 @@ from runtime.bundle import (
     TokenSpec,
     write_manifest,
 )
-from runtime.manifest import MEL_BINS, SAMPLE_RATE, Choice
+from clavilux.runtime.bundle.manifest import MEL_BINS, SAMPLE_RATE, Choice
 
 __all__ = ["Options", "Report", "Sources", "export_bundle"]
 

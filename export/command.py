@@ -11,9 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.devices import DEVICES
-from runtime.errors import ExportError, ProviderError
-from runtime.manifest import (
+from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     GUIDANCES,
     LEAD_INS,
@@ -23,11 +21,13 @@ from runtime.manifest import (
     STORAGES,
     GuidanceSpec,
 )
-from runtime.provider import check_device
+from clavilux.runtime.errors import ExportError, ProviderError
+from clavilux.runtime.placement.devices import DEVICES
+from clavilux.runtime.providers.session import check_device
 
 if TYPE_CHECKING:
-    from export.build import Options, Sources
-    from export.checkpoints import Lora
+    from clavilux.export.build import Options, Sources
+    from clavilux.export.checkpoints.load import Lora
 
 SPACINGS = ("trailing", "leading")
 PARTS = ("unet", "scheduler", "vae")
@@ -137,11 +137,11 @@ def _add_arithmetic(group: argparse._ArgumentGroup) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Export, print the proof and say where the bundle lies."""
     try:
-        from export.build import run_export
-        from export.summary import summary
+        from clavilux.export.build import run_export
+        from clavilux.export.summary import summary
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed; run: pip install 'clavilux[export]'") from error
-    from export.staging import work_folder
+    from clavilux.export.work.staging import work_folder
 
     check_device(arguments.device)
     began = time.monotonic()
@@ -164,7 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _compile(bundle: Path, device: str, progress: Callable[[str], None]) -> None:
     """Let the device build its engines now, so that the first performance need not wait for them."""
     if device != NOTHING_TO_COMPILE:
-        from runtime.instrument import open_instrument
+        from clavilux.runtime.instrument import open_instrument
 
         progress(f"compiling for {device}")
         try:
@@ -178,7 +178,7 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
 
     Raises ExportError when a part is named by neither.
     """
-    from export.checkpoints import Sources
+    from clavilux.export.checkpoints.load import Sources
 
     named = {key: getattr(arguments, key) for key in (*PARTS, "text_encoder", "tokenizer")}
     named = {key: where for key, where in named.items() if where is not None}
@@ -201,7 +201,7 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
 
 def options_from(arguments: argparse.Namespace) -> "Options":
     """Return the options that the arguments choose."""
-    from export.plan import Options
+    from clavilux.export.plan import Options
 
     window, lead_in = trained_to_hear(arguments.encoder)
     return Options(
@@ -266,7 +266,7 @@ def _count(text: str) -> int:
 
 
 def _lora(text: str) -> "Lora":
-    from export.checkpoints import Lora
+    from clavilux.export.checkpoints.load import Lora
 
     where, _, scale = text.rpartition(":")
     try:

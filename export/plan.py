@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from export.audio import check_encoder, most_frames, token_count, token_width
-from export.checkpoints import Config, Sources, origin, read_config, revision
-from export.conditioning import Embedding, check_concepts, check_shapes, read_given
-from export.decoder import check_vae, upscaling
-from export.denoiser import check_unet, downscaling
-from export.schedule import ScheduleChoice, read_schedule
-from export.text import check_length, check_text_encoder
-from runtime.errors import ExportError
-from runtime.manifest import (
+from clavilux.export.checkpoints.load import Config, Sources, origin, read_config, revision
+from clavilux.export.models.audio_encoder import check_encoder, most_frames, token_count, token_width
+from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
+from clavilux.export.models.decoder import check_vae, upscaling
+from clavilux.export.models.denoiser import check_unet, downscaling
+from clavilux.export.models.schedule import ScheduleChoice, read_schedule
+from clavilux.export.models.text_encoder import check_length, check_text_encoder
+from clavilux.runtime.bundle.json_fields import LONGEST_TEXT
+from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     FRAME_LENGTH,
     FRAME_STEP,
@@ -26,7 +26,7 @@ from runtime.manifest import (
     SizeSpec,
     Source,
 )
-from runtime.table import LONGEST_TEXT
+from clavilux.runtime.errors import ExportError
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 SHORTEST_WINDOW = FRAME_LENGTH + FRAME_STEP  # samples: two frames, the least that has a variance

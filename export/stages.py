@@ -14,10 +14,26 @@ from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from numpy.typing import NDArray
 from transformers import CLIPTextModel
 
-from export.audio import AudioEncoderGraph, Features, reference_tokens
-from export.chain import Latents, Run, bundle_latents, diffusers_latents, noise
-from export.checkpoints import load_encoder, load_text_encoder, load_tokenizer, load_unet, load_vae
-from export.components import (
+from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_tokenizer, load_unet, load_vae
+from clavilux.export.checkpoints.lora import fuse_loras
+from clavilux.export.given_unet import find_onnx_unet, trace_around
+from clavilux.export.models.audio_encoder import AudioEncoderGraph, Features, reference_tokens
+from clavilux.export.models.conditioning import Embedding, make_conditioning
+from clavilux.export.models.decoder import DecoderGraph, reference_pictures
+from clavilux.export.models.denoiser import DenoiserGraph
+from clavilux.export.models.image_encoder import ImageEncoderGraph, reference_latents, usual_pictures
+from clavilux.export.models.text_encoder import (
+    TextEncoderGraph,
+    bos_embedding,
+    example_ids,
+    reference_text,
+    write_tokenizer,
+)
+from clavilux.export.models.usual_sounds import Samples, reference_hiss, usual_sounds
+from clavilux.export.parity.prove import Case, Traced, Workshop
+from clavilux.export.parity.reference_runs import Latents, Run, bundle_latents, diffusers_latents, noise
+from clavilux.export.plan import Options, Plan
+from clavilux.export.spec import (
     AUDIO_ENCODER_GRAPH,
     CHAIN,
     DECODER_GRAPH,
@@ -28,21 +44,11 @@ from export.components import (
     Component,
     guided_denoiser,
 )
-from export.conditioning import Embedding, make_conditioning
-from export.decoder import DecoderGraph, reference_pictures
-from export.denoiser import DenoiserGraph
-from export.foreign import find_onnx_unet, trace_around
-from export.journal import Arrays
-from export.lora import fuse_loras
-from export.picture import ImageEncoderGraph, reference_latents, usual_pictures
-from export.plan import Options, Plan
-from export.prove import Case, Traced, Workshop
-from export.sounds import Samples, reference_hiss, usual_sounds
-from export.text import TextEncoderGraph, bos_embedding, example_ids, reference_text, write_tokenizer
-from runtime.bundle import TOKENIZER, write_conditioning
-from runtime.graphs import FEWEST_FRAMES
-from runtime.provider import Session
-from runtime.schedule import Guidance, Schedule
+from clavilux.export.work.resume import Arrays
+from clavilux.runtime.bundle.bundle import TOKENIZER, write_conditioning
+from clavilux.runtime.diffusion.schedule import Guidance, Schedule
+from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
+from clavilux.runtime.providers.session import Session
 
 SOUNDS_COMPARED = 3
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from export.build import Report
-from export.parity import columns, table
-from runtime.bundle import Bundle
+from clavilux.export.build import Report
+from clavilux.export.parity.figures import columns, table
+from clavilux.runtime.bundle.bundle import Bundle
 
 MEGABYTE = 1e6
 GIGABYTE = 1e9

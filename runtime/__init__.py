@@ -1,1 +1,1 @@
-"""The instrument itself: sound in, pictures out. Pure cores, thin adapters; never imports torch."""
+"""The instrument: sound in, pictures out. Pure cores, thin adapters; numpy and what providers need, never torch."""

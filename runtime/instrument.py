@@ -17,23 +17,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.auto import open_graphs
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Guide, Latents
-from runtime.encoder import AudioEncoder
-from runtime.frame import Frame, Heard
-from runtime.graphs import FEWEST_FRAMES
-from runtime.logmel import LogMel, frame_count
-from runtime.manifest import FRAME_STEP, SAMPLE_RATE
-from runtime.noise import draw, walk
-from runtime.pacing import STEP_SECONDS
-from runtime.painter import Asked, Painter, open_painter
-from runtime.parameters import RANGES, Parameters, defaults_for, ranges_for
-from runtime.schedule import Schedule
-from runtime.stream_batch import StreamPainter
-from runtime.window import SlidingWindow, as_sound
+from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.conditioning.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
+from clavilux.runtime.control.parameters import RANGES, Parameters, defaults_for, ranges_for
+from clavilux.runtime.diffusion.decoder import Decoder
+from clavilux.runtime.diffusion.denoiser import Denoiser, Guide, Latents
+from clavilux.runtime.diffusion.noise import draw, walk
+from clavilux.runtime.diffusion.pipeline import Asked, Painter, open_painter
+from clavilux.runtime.diffusion.schedule import Schedule
+from clavilux.runtime.diffusion.stream_batch import StreamPainter
+from clavilux.runtime.frame import Frame, Heard
+from clavilux.runtime.hearing.audio_encoder import AudioEncoder
+from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.placement.autotune import open_graphs
+from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
+from clavilux.runtime.playing.pacing import STEP_SECONDS
+from clavilux.runtime.sound.window import SlidingWindow, as_sound
 
 log = logging.getLogger("clavilux.instrument")
 
@@ -145,7 +145,7 @@ class Instrument:
     def hear(self, samples: NDArray[np.generic], rate: int, captured_at: float) -> None:
         """Take a chunk, [n] or [n, channels] at `rate` Hz, whose first sample was captured at `captured_at` seconds.
 
-        Raises SoundError as `runtime.window.as_sound` does; then nothing is taken.
+        Raises SoundError as `clavilux.runtime.sound.window.as_sound` does; then nothing is taken.
         """
         since = time.perf_counter()
         sound = as_sound(samples, rate)

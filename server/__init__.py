@@ -1,1 +1,1 @@
-"""The websocket protocol, the stage and its viewers, the web instrument, and a Python client; never imports torch."""
+"""The websocket server: protocol, stages and their viewers, the web instrument, a Python client; never torch."""

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from benchmarks.architectures import ARCHITECTURES
+from clavilux.benchmarks.peers.architectures import ARCHITECTURES
 from tests.tiny import write_tokenizer
 
 WIDTH = 1024  # of a token, in SD 2.x

@@ -17,8 +17,9 @@ import soundfile
 from PIL import Image
 
 import clavilux
+from clavilux import command
+from tests.paths import SOUNDS
 
-SOUNDS = Path(__file__).parent / "sounds"
 PENGUIN = SOUNDS / "penguin.wav"
 DEADLINE = 120.0  # s
 
@@ -26,7 +27,7 @@ DEADLINE = 120.0  # s
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let doctor measure for a moment only."""
-    monkeypatch.setattr("runtime.doctor.MEASURED_SECONDS", 0.2)
+    monkeypatch.setattr("clavilux.runtime.commands.doctor.MEASURED_SECONDS", 0.2)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def run(*words: str | Path) -> Done:
     """Run a command in this process, as the console script does."""
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         try:
-            code = clavilux.main([str(word) for word in words])
+            code = command.main([str(word) for word in words])
         except SystemExit as end:  # argparse's way to end --help and --version
             code = int(end.code or 0)
     return Done(code, out.getvalue(), err.getvalue())
@@ -60,10 +61,10 @@ def mistake(*words: str | Path) -> str:
 def test_without_a_command_there_is_help() -> None:
     done = run()
     assert done.code == 0
-    assert all(name in done.out for name in clavilux.COMMANDS)
+    assert all(name in done.out for name in command.COMMANDS)
 
 
-@pytest.mark.parametrize("name", clavilux.COMMANDS)
+@pytest.mark.parametrize("name", command.COMMANDS)
 def test_every_command_has_help_with_examples(name: str) -> None:
     done = run(name, "--help")
     assert done.code == 0
@@ -230,7 +231,7 @@ def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(_path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runtime.render_command.read_clip", interrupt)
+    monkeypatch.setattr("clavilux.runtime.commands.render.read_clip", interrupt)
     assert run("render", PENGUIN, "o.png") == Done(130, "", "")
 
 
@@ -241,13 +242,13 @@ def test_a_film_without_pyav_is_one_line(tiny_bundle: Path, tmp_path: Path, monk
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "export.build", None)
+    monkeypatch.setitem(sys.modules, "clavilux.export.build", None)
     line = mistake("export", tmp_path / "out", "--encoder", tmp_path, "--diffusion", tmp_path)
     assert line.endswith("is not installed; run: pip install 'clavilux[export]'")
 
 
 def test_another_missing_module_is_a_fault_and_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "runtime.doctor", None)
+    monkeypatch.setitem(sys.modules, "clavilux.runtime.commands.doctor", None)
     with pytest.raises(ModuleNotFoundError, match=r"runtime\.doctor"):
         run("doctor")
 
@@ -267,14 +268,18 @@ def test_doctor_tells_a_provider_that_does_not_load(tiny_bundle: Path, monkeypat
     assert report["providers"]["CUDAExecutionProvider"] == line
 
 
+LIGHT = ("server.commands.live", "server.commands.serve", "runtime.commands.render", "runtime.commands.doctor")
+
+
 def test_starting_the_instrument_never_loads_torch() -> None:
-    modules = "clavilux, server.live, server.serve, runtime.render_command, runtime.doctor"
+    modules = ", ".join(f"clavilux.{name}" for name in LIGHT)
     code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_the_python_client_is_at_hand() -> None:
-    from server.client import connect
+    import clavilux
+    from clavilux.server.client.connect import connect
 
     assert clavilux.connect is connect
 

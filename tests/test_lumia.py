@@ -1,17 +1,15 @@
 """The default bundle as a newcomer meets it: it opens, hears words in voices it never heard, and paints them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from runtime.bundle import Bundle
-from runtime.clip import read_clip
-from runtime.frame import Frame
-from runtime.instrument import DEFAULT_BUNDLE, open_instrument
-from runtime.render import render_frames, render_picture
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.playing.render import render_frames, render_picture
+from clavilux.runtime.sound.sound_file import read_clip
+from tests.paths import SOUNDS
 
-SOUNDS = Path(__file__).parent / "sounds"
 WORDS = ("penguin", "train", "elephant", "piano")
 LARGEST = 48_000_000  # bytes
 FRAME_RATE = 10.0

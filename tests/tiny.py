@@ -14,9 +14,9 @@ import torch
 from diffusers import AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from export.build import Options, Sources, export_bundle
-from runtime.bundle import Bundle
-from runtime.manifest import GuidanceSpec
+from clavilux.export.build import Options, Sources, export_bundle
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.manifest import GuidanceSpec
 
 WIDTH = 32  # of a token
 WINDOW_SAMPLES = 32_000  # 2 s: 198 frames, 100 stacked, 25 tokens

@@ -1,1 +1,1 @@
-"""Data and training for encoders and for the default bundle."""
+"""Training: encoders of one's own, and the default bundle. Never imported by what plays."""

@@ -11,7 +11,7 @@ import torch
 from onnx import parser
 from torch import nn
 
-from export.checkpoints import load_unet
+from clavilux.export.checkpoints.load import load_unet
 from tests.tiny import WIDTH
 
 OPEN = {

@@ -13,18 +13,18 @@ from diffusers import AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, Stab
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from export import stages
-from export.audio import Features, reference_tokens
-from export.build import export_bundle, room_needed
-from export.chain import Run, bundle_latents, noise
-from export.checkpoints import load_encoder, load_text_encoder, load_unet, load_vae
-from export.components import AUDIO_ENCODER_GRAPH, Gate
-from export.parity import psnr
-from export.sounds import Samples, usual_sounds
-from runtime.bundle import Bundle
-from runtime.errors import ExportError
-from runtime.provider import open_session
-from runtime.schedule import Schedule
+from clavilux.export import stages
+from clavilux.export.build import export_bundle, room_needed
+from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_unet, load_vae
+from clavilux.export.models.audio_encoder import Features, reference_tokens
+from clavilux.export.models.usual_sounds import Samples, usual_sounds
+from clavilux.export.parity.figures import psnr
+from clavilux.export.parity.reference_runs import Run, bundle_latents, noise
+from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Gate
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.diffusion.schedule import Schedule
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.providers.session import open_session
 from tests.tiny import WIDTH, WINDOW_SAMPLES, tiny_options, tiny_sources, write_scheduler
 
 SHAPE = (1, 4, 8, 8)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from export import command
-from export.build import Report
-from export.checkpoints import Lora
-from export.journal import Made
-from export.plan import Options
-from export.prove import Proof
-from runtime.bundle import Bundle, FileEntry, GuidanceSpec, KeptOperators
-from runtime.errors import ExportError, ProviderError
+from clavilux.export import command
+from clavilux.export.build import Report
+from clavilux.export.checkpoints.load import Lora
+from clavilux.export.parity.prove import Proof
+from clavilux.export.plan import Options
+from clavilux.export.work.resume import Made
+from clavilux.runtime.bundle.bundle import Bundle, FileEntry, GuidanceSpec, KeptOperators
+from clavilux.runtime.errors import ExportError, ProviderError
 
 ALONE = ["out", "--encoder", "e/e", "--unet", "u/u", "--scheduler", "s/s", "--vae", "v/v"]
 PIPELINE = ["out", "--encoder", "e/e", "--diffusion", "stabilityai/sd-turbo"]
@@ -107,7 +107,7 @@ def test_running_prints_the_proof_and_the_place(
         precise = replace(bundle, precision=replace(bundle.precision, kept=(kept,)))
         return Report(precise, {"denoiser": Made(entries, {}, Proof(), 61.0, 3_000_000_000)})
 
-    monkeypatch.setattr("export.build.run_export", export)
+    monkeypatch.setattr("clavilux.export.build.run_export", export)
     assert command.run(parse(*PIPELINE)) == 0
     printed = capsys.readouterr()
     assert "denoiser: tracing" in printed.err
@@ -121,7 +121,7 @@ def test_a_stopped_export_says_where_it_goes_on(monkeypatch: pytest.MonkeyPatch,
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("export.build.run_export", stop)
+    monkeypatch.setattr("clavilux.export.build.run_export", stop)
     with pytest.raises(KeyboardInterrupt):
         command.run(parse(*PIPELINE))
     assert ".out.export keeps what is finished, and the same command goes on from there" in capsys.readouterr().err
@@ -131,8 +131,10 @@ def test_a_device_builds_its_engines_at_once(tiny_bundle: Path, monkeypatch: pyt
     opened: list[tuple[Path, str]] = []
     made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
     monkeypatch.setattr(command, "check_device", lambda _: None)
-    monkeypatch.setattr("export.build.run_export", lambda *_: made)
-    monkeypatch.setattr("runtime.instrument.open_instrument", lambda path, device: opened.append((path, device)))
+    monkeypatch.setattr("clavilux.export.build.run_export", lambda *_: made)
+    monkeypatch.setattr(
+        "clavilux.runtime.instrument.open_instrument", lambda path, device: opened.append((path, device))
+    )
     command.run(parse(*PIPELINE))
     command.run(parse(*PIPELINE, "--device", "tensorrt-rtx"))
     assert opened == [(tiny_bundle, "tensorrt-rtx")]
@@ -172,7 +174,7 @@ def test_a_lora_may_come_with_its_scale(word: str, lora: Lora):
 
 
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "export.build", None)
+    monkeypatch.setitem(sys.modules, "clavilux.export.build", None)
     with pytest.raises(ExportError, match=r"is not installed; run: pip install 'clavilux\[export\]'"):
         command.run(parse(*PIPELINE))
 
@@ -188,7 +190,7 @@ def test_a_device_that_cannot_run_is_refused_before_anything_is_loaded(monkeypat
         raise ProviderError(f"no card for {device}")
 
     monkeypatch.setattr(command, "check_device", refuse)
-    monkeypatch.setattr("export.build.run_export", None)
+    monkeypatch.setattr("clavilux.export.build.run_export", None)
     with pytest.raises(ProviderError, match="no card for cuda"):
         command.run(parse(*PIPELINE, "--device", "cuda"))
 
@@ -199,8 +201,8 @@ def test_a_device_that_fails_at_last_leaves_a_whole_bundle(tiny_bundle: Path, mo
 
     made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
     monkeypatch.setattr(command, "check_device", lambda _: None)
-    monkeypatch.setattr("export.build.run_export", lambda *_: made)
-    monkeypatch.setattr("runtime.instrument.open_instrument", fail)
+    monkeypatch.setattr("clavilux.export.build.run_export", lambda *_: made)
+    monkeypatch.setattr("clavilux.runtime.instrument.open_instrument", fail)
     with pytest.raises(ProviderError, match=r"does not take the graph; the bundle .* is whole, without engines"):
         command.run(parse(*PIPELINE, "--device", "tensorrt"))
 

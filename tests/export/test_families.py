@@ -8,11 +8,11 @@ import torch
 from diffusers import DDIMScheduler
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from export.audio import most_frames, token_count
-from export.build import export_bundle
-from export.checkpoints import Sources, read_config
-from runtime.bundle import Bundle
-from tests.runtime.playing import instrument
+from clavilux.export.build import export_bundle
+from clavilux.export.checkpoints.load import Sources, read_config
+from clavilux.export.models.audio_encoder import most_frames, token_count
+from clavilux.runtime.bundle.bundle import Bundle
+from tests.runtime.instruments import instrument
 from tests.tiny import tiny_options, write_encoder, write_scheduler, write_text_encoder, write_unet
 
 OTHER_WIDTH = 48  # as SD 1.x's 768 stands beside SD 2.x's 1024

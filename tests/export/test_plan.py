@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from export.checkpoints import Sources
-from export.components import guided_denoiser
-from export.plan import Options, make_plan, sources_for_manifest
-from export.stages import latent_shapes, opened
-from runtime.errors import ExportError
-from runtime.manifest import GuidanceSpec, LatentSpec, SizeSpec, Source
+from clavilux.export.checkpoints.load import Sources
+from clavilux.export.plan import Options, make_plan, sources_for_manifest
+from clavilux.export.spec import guided_denoiser
+from clavilux.export.stages import latent_shapes, opened
+from clavilux.runtime.bundle.manifest import GuidanceSpec, LatentSpec, SizeSpec, Source
+from clavilux.runtime.errors import ExportError
 from tests.tiny import WIDTH, tiny_options, tiny_sources
 
 

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import CLIPTextModel, SeamlessM4TFeatureExtractor, Wav2Vec2BertModel
 
-import clavilux
-from export.build import export_bundle
-from export.parity import psnr
-from export.plan import Options
-from export.sounds import reference_hiss, voice
-from runtime.instrument import open_instrument
-from runtime.manifest import GuidanceSpec
-from runtime.noise import draw
-from runtime.parameters import Parameters
+from clavilux import command
+from clavilux.export.build import export_bundle
+from clavilux.export.models.usual_sounds import reference_hiss, voice
+from clavilux.export.parity.figures import psnr
+from clavilux.export.plan import Options
+from clavilux.runtime.bundle.manifest import GuidanceSpec
+from clavilux.runtime.control.parameters import Parameters
+from clavilux.runtime.diffusion.noise import draw
+from clavilux.runtime.instrument import open_instrument
 from tests.tiny import tiny_sources, vocabulary, write_scheduler, write_unet
 
 RATE = 16_000  # Hz
@@ -126,7 +126,7 @@ def rendered(clip: Path, bundle: Path, *more: str) -> NDArray[np.uint8]:
     """Return the picture that the command writes."""
     out = clip.with_suffix(".png")
     words = ["render", str(clip), str(out), "--bundle", str(bundle), "--threads", "1", *more]
-    assert clavilux.main(words) == 0
+    assert command.main(words) == 0
     with Image.open(out) as picture:
         return np.asarray(picture)
 

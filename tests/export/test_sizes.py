@@ -10,15 +10,15 @@ from diffusers import AutoencoderKL
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 
-from export.chain import noise
-from export.checkpoints import load_unet, load_vae
-from export.decoder import reference_pictures
-from export.denoiser import DenoiserGraph
-from export.picture import ImageEncoderGraph, reference_latents, usual_pictures
-from runtime.bundle import Bundle
-from runtime.manifest import GuidanceSpec, SizeSpec
-from runtime.provider import open_session
-from runtime.schedule import Guidance, Schedule
+from clavilux.export.checkpoints.load import load_unet, load_vae
+from clavilux.export.models.decoder import reference_pictures
+from clavilux.export.models.denoiser import DenoiserGraph
+from clavilux.export.models.image_encoder import ImageEncoderGraph, reference_latents, usual_pictures
+from clavilux.export.parity.reference_runs import noise
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.manifest import GuidanceSpec, SizeSpec
+from clavilux.runtime.diffusion.schedule import Guidance, Schedule
+from clavilux.runtime.providers.session import open_session
 from tests.tiny import WIDTH
 
 SIZES = [(16, 16), (16, 48), (32, 32), (32, 128), (128, 32), (48, 112), (128, 128)]  # pixels

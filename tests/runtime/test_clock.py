@@ -3,7 +3,7 @@
 import threading
 import time
 
-from runtime.clock import ManualClock, MonotonicClock
+from clavilux.runtime.clock import ManualClock, MonotonicClock
 
 
 def test_the_monotonic_clock_is_the_machines() -> None:

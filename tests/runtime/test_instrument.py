@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from runtime import cuda
-from runtime.conditioner import QUIETEST
-from runtime.device_painter import DevicePainter
-from runtime.errors import BundleError, ProviderError, SoundError
-from runtime.frame import STAGES, Frame, Heard
-from runtime.instrument import ConceptIndex, Instrument, open_instrument
-from tests.runtime.fake_gpu import FakeRuntime, install
-from tests.runtime.playing import RATE, instrument, pixels
-from tests.runtime.sounds import cuts, noise
+from clavilux.runtime.conditioning.conditioner import QUIETEST
+from clavilux.runtime.diffusion.device_pipeline import DevicePainter
+from clavilux.runtime.errors import BundleError, ProviderError, SoundError
+from clavilux.runtime.frame import STAGES, Frame, Heard
+from clavilux.runtime.instrument import ConceptIndex, Instrument, open_instrument
+from clavilux.runtime.providers.nvidia import cuda
+from tests.runtime.instruments import RATE, instrument, pixels
+from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
+from tests.runtime.sound.sounds import cuts, noise
 
 HOP = 1600  # samples, the tiny bundle's
 
@@ -296,7 +296,7 @@ def test_listening_to_silence_is_not_booked_on_the_next_sound(
     player = instrument(tiny_bundle)
     with monkeypatch.context() as patch:
         seconds = count()
-        patch.setattr("runtime.instrument.time.perf_counter", lambda: float(next(seconds)))
+        patch.setattr("clavilux.runtime.instrument.time.perf_counter", lambda: float(next(seconds)))
         for index in range(21):
             player.hear(noise(HOP) if index in (0, 20) else np.zeros(HOP, np.float32), RATE, captured_at=index / 10)
             stages = player.step(index / 10).stages

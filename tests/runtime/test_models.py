@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from runtime.decoder import Decoder
-from runtime.denoiser import Denoiser, Feedback, Guide, Latents
-from runtime.encoder import AudioEncoder
-from runtime.manifest import GuidanceSpec
-from runtime.noise import draw
-from runtime.provider import open_session
-from runtime.schedule import Schedule
+from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.manifest import GuidanceSpec
+from clavilux.runtime.diffusion.decoder import Decoder
+from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback, Guide, Latents
+from clavilux.runtime.diffusion.noise import draw
+from clavilux.runtime.diffusion.schedule import Schedule
+from clavilux.runtime.hearing.audio_encoder import AudioEncoder
+from clavilux.runtime.providers.session import open_session
 
 FRAMES, BINS = 198, 80
 LATENTS = (1, 4, 8, 8)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from server.run import Listening
-from server.settings import Settings
+from clavilux.server.settings import Settings
+from clavilux.server.web.run import Listening
 from tests.server.fakes import FakeEngine, serving
 
 

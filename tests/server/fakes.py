@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.clock import Clock, ManualClock
-from runtime.errors import SoundError
-from runtime.frame import STAGES, Frame, Heard
-from runtime.parameters import RANGES, Parameters, Range
-from server.connection import GoneError
-from server.contract import EngineLike
-from server.run import Listening, serve
-from server.settings import Settings
+from clavilux.runtime.clock import Clock, ManualClock
+from clavilux.runtime.control.parameters import RANGES, Parameters, Range
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.frame import STAGES, Frame, Heard
+from clavilux.server.settings import Settings
+from clavilux.server.stage.connection import GoneError
+from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.web.run import Listening, serve
 
 NOW = 100.0  # s, where a fake engine's clock stands
 USUAL_RANGES = {

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runtime.engine import open_engine
-from server.client import PictureFormat, SoundFormat, connect
-from server.run import Listening
-from server.settings import Settings
+from clavilux.runtime.playing.engine import open_engine
+from clavilux.server.client.connect import PictureFormat, SoundFormat, connect
+from clavilux.server.settings import Settings
+from clavilux.server.web.run import Listening
 from tests.server.fakes import DEADLINE, serving
 
 pytestmark = pytest.mark.anyio

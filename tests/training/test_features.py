@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import SeamlessM4TFeatureExtractor
 
-from training import features
-from training.features import MEL_BINS, PADDED_FRAMES, SILENCE, WINDOW_FRAMES, WINDOW_SAMPLES, log_mel
+from clavilux.training import features
+from clavilux.training.features import MEL_BINS, PADDED_FRAMES, SILENCE, WINDOW_FRAMES, WINDOW_SAMPLES, log_mel
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,177 @@
+"""`clavilux bench`: how fast and how evenly it plays here, what is left of the machine, and how other stacks do."""
+
+import argparse
+import importlib.util
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from clavilux.benchmarks.errors import BenchError
+from clavilux.runtime.commands.options import add_model_options
+
+PEERS = ("torch", "torch-compile", "optimum", "openvino", "streamdiffusion")
+PARTS = ("startup", "ceiling", "socket")
+ARCHITECTURES = ("lumia", "sd-turbo", "tiny")
+NEEDED = ("onnx",)  # modules of the extra `bench`
+PLOTTING = "matplotlib"
+REPORT = "report.json"
+LONGEST = 600.0  # s of measuring one setting
+MOST_ROUNDS = 1000
+
+EXAMPLES = """\
+examples:
+  clavilux bench                                       the default bundle on this machine, in about a minute
+  clavilux bench --bundle my-bundle --device cuda --steps 1,4 --sizes 256,512,768
+  clavilux bench --compare torch                       the same weights in PyTorch, by turns: ratios
+  clavilux bench --compare all --checkpoints my/checkpoints --bundle my-bundle \\
+      --peer-python optimum=PEER/bin/python            peers in environments of their own: docs/bench.md
+  clavilux bench --architecture sd-turbo --compare torch,torch-compile --steps 1
+  clavilux bench --browser --sound bark.wav            in a real browser too
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = EXAMPLES
+    add_model_options(parser)
+    parser.add_argument(
+        "--sizes", type=parse_sizes, default=(), metavar="H[xW],...", help="of the pictures (the bundle's own)"
+    )
+    parser.add_argument("--steps", type=parse_counts, default=(), metavar="N,...", help="denoising steps (1,2,4)")
+    parser.add_argument("--seconds", type=parse_seconds, default=5.0, metavar="S", help="to measure each setting (5)")
+    parser.add_argument("--sound", type=Path, metavar="FILE", help="what is played through the socket (seeded noise)")
+    parser.add_argument("--browser", action="store_true", help="measure in Chromium too; needs playwright and --sound")
+    parser.add_argument("--without", type=_parts, default=(), metavar="PART,...", help=f"leave out: {', '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, default=Path("clavilux-bench"), metavar="FOLDER", help="for JSON and plots")
+    parser.add_argument("--no-plots", action="store_true", help="write the JSON alone")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    group = parser.add_argument_group("other stacks on the same weights")
+    group.add_argument("--compare", type=_peers, default=(), metavar="PEER,...", help=f"{', '.join(PEERS)}, or all")
+    group.add_argument(
+        "--peer-python",
+        type=_python,
+        action="append",
+        default=[],
+        metavar="PEER=PATH",
+        help="the interpreter of a peer's own environment; again for more",
+    )
+    group.add_argument("--rounds", type=_rounds, default=15, metavar="N", help="turns that each takes (15)")
+    group.add_argument(
+        "--checkpoints", type=Path, metavar="FOLDER", help="encoder/, unet/, vae/, scheduler/ that a bundle comes from"
+    )
+    group.add_argument(
+        "--architecture", choices=ARCHITECTURES, help="seeded random weights of this architecture (lumia, to compare)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print the table, and write report.json and the plots."""
+    require([*NEEDED, *(() if arguments.no_plots else (PLOTTING,))])
+    from clavilux.benchmarks.bench.run import Asked, measure, stopwatch
+
+    progress = stopwatch()
+    asked = Asked(
+        bundle=Path(arguments.bundle) if arguments.bundle else None,
+        device=arguments.device,
+        threads=arguments.threads,
+        values=tuple(arguments.set),
+        sizes=arguments.sizes,
+        steps=arguments.steps,
+        seconds=arguments.seconds,
+        without=arguments.without,
+        sound=arguments.sound,
+        browser=arguments.browser,
+        peers=arguments.compare,
+        pythons=dict(arguments.peer_python),
+        rounds=arguments.rounds,
+        checkpoints=arguments.checkpoints,
+        architecture=arguments.architecture,
+        out=arguments.out,
+    )
+    make_folder(arguments.out)
+    report = measure(asked, progress)
+    if not arguments.no_plots:
+        from clavilux.benchmarks.bench.plots import draw_all
+
+        report = replace(report, files=draw_all(report, arguments.out))
+    report.write(arguments.out / REPORT)
+    if arguments.json:
+        print(report.json())
+    else:
+        print(report.table())
+        print(f"\n{arguments.out}: {', '.join((REPORT, *report.files))}")
+    return 0
+
+
+def require(modules: list[str]) -> None:
+    """Raise BenchError when one of these is not installed."""
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise BenchError(f"{name} is not installed; run: pip install 'clavilux[bench,cpu]'")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder for results. Raises BenchError when that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BenchError(f"--out {folder} cannot be a folder ({error.strerror}); name another one") from error
+
+
+def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
+    """Return (height, width) of each H[xW]. Raises ArgumentTypeError."""
+    return tuple(_size(one) for one in text.split(","))
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
+    if not found or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected for example 512, or 384x640 (height x width)")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def parse_counts(text: str) -> tuple[int, ...]:
+    """Return numbers of steps. Raises ArgumentTypeError."""
+    if not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3})*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} are no steps; expected for example 1,2,4")
+    return tuple(map(int, text.split(",")))
+
+
+def parse_seconds(text: str) -> float:
+    """Return seconds, above 0 and up to LONGEST. Raises ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected seconds, up to {LONGEST:.0f}")
+    return seconds
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_ROUNDS:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 1 to {MOST_ROUNDS}")
+    return int(text)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return _chosen(text, PARTS)
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    return PEERS if text == "all" else _chosen(text, PEERS)
+
+
+def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    wrong = [name for name in names if name not in known]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r}; expected some of {', '.join(known)}, with commas between")
+    return tuple(dict.fromkeys(names))
+
+
+def _python(text: str) -> tuple[str, Path]:
+    name, sign, path = text.partition("=")
+    if name not in PEERS or not sign or not path:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected PEER=PATH, with a PEER of {', '.join(PEERS)}")
+    return name, Path(path).absolute()  # not resolved: a virtual environment's python is a link

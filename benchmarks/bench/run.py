@@ -1,0 +1,227 @@
+"""A whole benchmark, one part after the other; `clavilux.benchmarks.bench.command` says what is asked for.
+
+Whatever may build engines comes first, so that the starts that are timed later find them built.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clavilux.benchmarks.bench.report import Report
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.measurements import ceiling, machine, stages, startup, through_the_socket
+from clavilux.benchmarks.measurements.serving import serving
+from clavilux.benchmarks.measurements.stages import Setting, StageTimes
+from clavilux.benchmarks.peers.compare import Comparison, Plan, compare
+from clavilux.benchmarks.peers.process import PEERS
+from clavilux.benchmarks.peers.weights import Wanted, Weights, given, make
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.commands.options import parameters_from
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
+from clavilux.runtime.placement.devices import AUTO
+from clavilux.runtime.playing.pacing import FASTEST
+
+STEPS = (1, 2, 4)  # measured where nothing else is asked for
+SLOWEST_START = 1800.0  # s: a server may build engines first
+PARTS = ("startup", "ceiling", "socket")  # what can be left out
+
+Progress = Callable[[str], None]
+Size = tuple[int, int]  # height, width
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a benchmark is asked for."""
+
+    bundle: Path | None = None
+    device: str = "cpu"
+    threads: int = 0  # 0: one per core
+    values: tuple[str, ...] = ()  # NAME=VALUE
+    sizes: tuple[Size, ...] = ()  # (): the bundle's own
+    steps: tuple[int, ...] = ()  # (): STEPS, as far as the bundle goes
+    seconds: float = 5.0  # of measuring each setting, and through the socket
+    without: tuple[str, ...] = ()  # of PARTS
+    sound: Path | None = None
+    browser: bool = False
+    peers: tuple[str, ...] = ()  # names
+    pythons: Mapping[str, Path] = field(default_factory=dict)
+    rounds: int = 15
+    checkpoints: Path | None = None
+    architecture: str | None = None
+    out: Path = Path("clavilux-bench")
+
+
+def stopwatch() -> Progress:
+    """Return what prints a line to stderr with the seconds since now before it."""
+    began = time.monotonic()
+
+    def progress(line: str) -> None:
+        print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr)
+
+    return progress
+
+
+def describe_host(progress: Progress) -> machine.Machine:
+    """Return what is known of this machine, after a loud line if others use it."""
+    host = machine.describe()
+    if loud := machine.warning(host):
+        progress(loud)
+    return host
+
+
+def open_asked(asked: Asked, weights: Weights | None) -> tuple[Path, Instrument]:
+    """Return the folder of the asked bundle, and its instrument with the asked parameters.
+
+    Raises BundleError, ProviderError, ParameterError.
+    """
+    folder = weights.bundle if weights else asked.bundle or DEFAULT_BUNDLE
+    instrument = open_instrument(folder, device=asked.device, threads=asked.threads)
+    instrument.parameters = instrument.parameters.merge(parameters_from(list(asked.values)), instrument.ranges)
+    return folder, instrument
+
+
+def measure(asked: Asked, progress: Progress) -> Report:
+    """Measure everything that is asked for. Raises ClaviluxError for what cannot be measured here."""
+    host = describe_host(progress)
+    weights = find_weights(asked, progress)
+    bundle, instrument = open_asked(asked, weights)
+    settings = settings_for(instrument.bundle, asked)
+    measured = _stages(instrument, settings, asked.seconds, progress)
+    limits, reached = _ceiling(instrument.bundle, measured[0], asked, progress)
+    opened, provider = instrument.bundle, instrument.models.provider
+    rate = instrument.parameters.frame_rate or FASTEST
+    del instrument  # and what it holds on the card
+    words = serve_words(bundle, settings[0], opened, asked)
+    started, shown, browser = _served(words, asked, progress)
+    return Report(
+        machine=host,
+        bundle=opened.name,
+        provider=provider,
+        threads=asked.threads,
+        stages=measured,
+        ceiling=limits,
+        reached=reached,
+        start_up=started,
+        socket=shown,
+        frame_rate=rate,
+        browser=browser,
+        comparison=_compared(weights, settings, host.cores, asked, progress) if weights and asked.peers else None,
+    )
+
+
+def find_weights(asked: Asked, progress: Progress) -> Weights | None:
+    """Return the checkpoints and their bundle, made if need be; None where a bundle alone is measured.
+
+    Raises BenchError for what contradicts itself or is missing.
+    """
+    wanted = Wanted(
+        sizes=asked.sizes,
+        steps=max(asked.steps, default=1),
+        layout=any(PEERS[name].needs_layout and name in asked.pythons for name in asked.peers),
+    )
+    work = asked.out / "work"
+    if asked.checkpoints is not None:
+        if asked.architecture is not None:
+            raise BenchError("--checkpoints and --architecture are both given; expected one of them")
+        return given(asked.checkpoints, asked.bundle, wanted, work, progress)
+    if asked.bundle is not None:
+        if asked.architecture is not None or asked.peers:
+            raise BenchError("--bundle alone holds no weights for peers; give the --checkpoints it was exported from")
+        return None
+    if asked.architecture is None and not asked.peers:
+        return None
+    return make(asked.architecture or "lumia", wanted, work, progress)
+
+
+def settings_for(bundle: Bundle, asked: Asked) -> tuple[Setting, ...]:
+    """Return all sizes with all steps. Raises BenchError for a size or steps that the bundle cannot have."""
+    usual = (bundle.picture.height, bundle.picture.width)
+    if bundle.sizes is None and any(size != usual for size in asked.sizes):
+        told = f"{usual[1]}x{usual[0]}"
+        raise BenchError(f"bundle {bundle.name} paints {told} alone; export one with --sizes, or use --architecture")
+    most = max(bundle.schedule.timesteps)
+    wrong = [count for count in asked.steps if count not in bundle.schedule.timesteps]
+    if wrong:
+        raise BenchError(f"bundle {bundle.name} has no {wrong[0]} steps; expected 1 to {most}")
+    counts = asked.steps or tuple(count for count in STEPS if count <= most)
+    return tuple(Setting(*size, count) for size in asked.sizes or (usual,) for count in counts)
+
+
+def serve_words(folder: Path, setting: Setting, bundle: Bundle, asked: Asked) -> list[str]:
+    """Return the options of `clavilux serve` for this setting."""
+    words = ["--bundle", str(folder), "--device", asked.device, "--threads", str(asked.threads)]
+    values = [*asked.values, f"steps={setting.steps}"]
+    if bundle.sizes is not None:
+        values += [f"height={setting.height}", f"width={setting.width}"]
+    return words + [word for value in values for word in ("--set", value)]
+
+
+def _stages(
+    instrument: Instrument, settings: Sequence[Setting], seconds: float, progress: Progress
+) -> tuple[StageTimes, ...]:
+    measured = []
+    for setting in settings:
+        progress(f"stages: {setting}")
+        measured.append(stages.measure(instrument, setting, seconds))
+    return tuple(measured)
+
+
+def _ceiling(
+    bundle: Bundle, first: StageTimes, asked: Asked, progress: Progress
+) -> tuple[ceiling.Ceiling | None, tuple[ceiling.Reached, ...]]:
+    if "ceiling" in asked.without:
+        return None, ()
+    progress("ceiling: bare products")
+    device = "cpu" if asked.device.lower().partition(":")[0] == AUTO else asked.device
+    limits = ceiling.measure_ceiling(device, asked.threads, bundle.precision.arithmetic)
+    setting = first.setting
+    works = ceiling.works(bundle, setting.height, setting.width, setting.steps)
+    return limits, tuple(ceiling.reached(name, work, first.stages[name].p50, limits) for name, work in works.items())
+
+
+def _served(
+    words: list[str], asked: Asked, progress: Progress
+) -> tuple[startup.StartUp | None, through_the_socket.Shown | None, dict[str, float] | None]:
+    started, shown, browser = None, None, None
+    if "startup" not in asked.without:
+        progress("start-up")
+        started = startup.measure(words)
+    if "socket" not in asked.without:
+        progress("through the socket")
+        with serving(words, SLOWEST_START) as server:
+            shown = through_the_socket.measure(server, asked.seconds, asked.sound)
+    if asked.browser:
+        progress("in Chromium")
+        browser = _in_a_browser(words, asked)
+    return started, shown, browser
+
+
+def _in_a_browser(words: list[str], asked: Asked) -> dict[str, float]:
+    if asked.sound is None:
+        raise BenchError("--browser needs --sound FILE.wav, which its microphone plays")
+    try:
+        from clavilux.benchmarks.measurements import browser as heard_to_shown
+    except ModuleNotFoundError as error:
+        raise BenchError(f"{error.name} is not installed; run: pip install playwright, and install Chromium") from error
+    told: dict[str, Any] = vars(heard_to_shown.measure(asked.sound, asked.seconds, words))
+    return {"frame_rate": told["frames_per_second"], "p50": told["p50_ms"], "p95": told["p95_ms"]}
+
+
+def _compared(
+    weights: Weights, settings: tuple[Setting, ...], cores: int, asked: Asked, progress: Progress
+) -> Comparison:
+    plan = Plan(
+        weights=weights,
+        peers=asked.peers,
+        pythons=asked.pythons,
+        python=Path(sys.executable),
+        settings=settings,
+        rounds=asked.rounds,
+        device=asked.device,
+        threads=asked.threads or cores,
+        work=asked.out / "work" / "compare",
+    )
+    return compare(plan, progress)

@@ -1,0 +1,1 @@
+"""Measurements, one thing each: a machine, a stage, a rhythm, a start, a browser. They know no report."""

@@ -1,0 +1,111 @@
+"""What each stage takes, in this process: the instrument hears one hop of sound and makes one picture, again and again.
+
+Every pass runs every stage, so that they share caches as they do live; JPEG as the server makes it comes last. On a
+GPU a stage ends when its result is in the host's memory, so nothing is still under way when its time is taken.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from clavilux.benchmarks.measurements.percentiles import Clock, Summary, WarmUp, summary, warm_up
+from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.playing.pacing import STEP_SECONDS, HopPacer
+from clavilux.server.protocol.messages import PictureFormat
+from clavilux.server.stage.compression import compress
+
+WORK = ("features", "encode", "condition", "denoise", "decode", "compress")  # the stages, in order
+PER_HOP = ("features", "encode")  # the others are done per picture
+LOUDNESS = 0.1  # deviation of the noise that is heard: -20 dBFS, which no gate keeps out
+SHARE_OF_WARM_UP = 0.5  # of the measuring time, at most
+LEAST = 3  # pictures measured, however long they take
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One size and one number of steps."""
+
+    height: int
+    width: int
+    steps: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}, {self.steps} step{'s' if self.steps > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """What one setting took."""
+
+    setting: Setting
+    stages: dict[str, Summary]
+    picture: Summary  # condition, denoise, decode and compress together
+    frames_per_second: float  # that one picture after the other would give, with the hops between them
+    warm_up: WarmUp
+
+
+def noise() -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+    """Yield seeded noise without end, a second at a time."""
+    random = np.random.default_rng(0)
+    while True:
+        yield random.normal(0, LOUDNESS, SAMPLE_RATE).astype(np.float32)
+
+
+def measure(instrument: Instrument, setting: Setting, seconds: float, clock: Clock = time.perf_counter) -> StageTimes:
+    """Play for `seconds` after a warm-up. Raises ParameterError when the bundle cannot have this setting."""
+    sizes = {"height": setting.height, "width": setting.width} if "height" in instrument.ranges else {}
+    knobs = {"steps": setting.steps, **sizes}
+    instrument.parameters = instrument.parameters.merge(knobs, instrument.ranges)
+    play = _player(instrument, clock)
+    warmed = warm_up(play, seconds * SHARE_OF_WARM_UP, clock)
+    taken: list[dict[str, float]] = []
+    began = clock()
+    while len(taken) < LEAST or clock() - began < seconds:
+        taken.append(play())
+    return summed_up(setting, taken, _live_hop(instrument, taken), warmed)
+
+
+def summed_up(setting: Setting, taken: list[dict[str, float]], hop: float, warmed: WarmUp) -> StageTimes:
+    """Sum up passes, each with the seconds of every stage; `hop` is how much sound the encoder waits for, seconds.
+
+    The instrument looks at the sound once per hop, and at most once per picture.
+    """
+    stages = {name: summary([one[name] for one in taken]) for name in WORK}
+    pictures = [sum(one[name] for name in WORK if name not in PER_HOP) for one in taken]
+    hops = [sum(one[name] for name in PER_HOP) for one in taken]
+    picture, look = float(np.median(pictures)), float(np.median(hops))
+    rate = max((1 - look / hop) / picture, 1 / (picture + look))
+    return StageTimes(setting, stages, summary(pictures), round(rate, 2), warmed)
+
+
+def _asked_hop(instrument: Instrument) -> int:
+    """Return the hop that the parameters ask for, in samples; 0 is what fits."""
+    return round(instrument.parameters.hop / STEP_SECONDS) * FRAME_STEP
+
+
+def _live_hop(instrument: Instrument, taken: list[dict[str, float]]) -> float:
+    """Return the seconds between two hops, as the engine would pace them after these passes."""
+    pacer = HopPacer(instrument.hop_samples)
+    for one in taken:
+        pacer.note(sum(one[name] for name in PER_HOP))
+    return (_asked_hop(instrument) or pacer.hop_samples) / SAMPLE_RATE
+
+
+def _player(instrument: Instrument, clock: Clock) -> Callable[[], dict[str, float]]:
+    """Return what hears one more hop, makes its picture, and returns the seconds of every stage."""
+    hop = _asked_hop(instrument) or instrument.hop_samples
+    sound, layout, passed = noise(), PictureFormat(), 0
+
+    def play() -> dict[str, float]:
+        nonlocal passed
+        instrument.hear(np.resize(next(sound), hop), SAMPLE_RATE, captured_at=passed / SAMPLE_RATE)
+        passed += hop
+        frame = instrument.step(passed / SAMPLE_RATE)
+        since = clock()
+        compress(frame.pixels, layout)
+        return {**frame.stages, "compress": clock() - since}
+
+    return play

@@ -1,0 +1,89 @@
+"""The same weights for everyone: a folder of PyTorch checkpoints, and the bundle that was exported from it.
+
+Checkpoints are given (`--checkpoints`), or made of seeded random weights (`--architecture`). The bundle is made by our
+own export, proof included, and kept beside the results, so that the next run finds it.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from clavilux.benchmarks.errors import BenchError
+
+PARTS = ("encoder", "unet", "vae", "scheduler")
+OPTIONAL = ("text_encoder", "conditioning.safetensors")  # one of them tells the BOS embedding
+ARCHITECTURES = ("lumia", "sd-turbo", "tiny")  # of `clavilux.benchmarks.peers.architectures`, which takes torch to ask
+PIPELINE = "pipeline"  # folder that may hold all but the encoder
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One set of weights, twice."""
+
+    checkpoints: Path  # with PARTS in it
+    bundle: Path
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the bundle must be able to do."""
+
+    sizes: tuple[tuple[int, int], ...] = ()  # height, width; (): the usual one
+    steps: int = 1  # at most
+    layout: bool = False  # the parts as plain graphs as well
+    batch: int = 1  # pictures that one run of the graphs can make, at most
+
+
+def make(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> Weights:
+    """Return seeded random weights and their bundle, found in `work` or made there. Raises ExportError, BenchError."""
+    weights: Weights = _exporter().random_weights(architecture, wanted, work, progress)
+    return weights
+
+
+def given(checkpoints: Path, bundle: Path | None, wanted: Wanted, work: Path, progress: Progress) -> Weights:
+    """Return the checkpoints in a folder and their bundle: `bundle`, or one that is exported into `work`.
+
+    Raises BenchError when a part is missing, ExportError when they do not become a bundle.
+    """
+    folder = gathered(checkpoints, work / "given" / "parts")
+    if bundle is not None:
+        return Weights(folder, bundle)
+    name = checkpoints.resolve().name
+    return Weights(folder, _exporter().given_weights(folder, name, wanted, work / "given" / "bundles", progress))
+
+
+def gathered(checkpoints: Path, links: Path) -> Path:
+    """Return a folder with PARTS in it: `checkpoints` itself, or `links`, made to lead to what lies in its `pipeline/`.
+
+    Raises BenchError, naming the part that is missing.
+    """
+    places = {name: _place(checkpoints, name) for name in (*PARTS, *OPTIONAL)}
+    if all(place is None or place.parent == checkpoints for place in places.values()):
+        return checkpoints
+    links.mkdir(parents=True, exist_ok=True)
+    for name, place in places.items():
+        (links / name).unlink(missing_ok=True)
+        if place is not None:
+            (links / name).symlink_to(place.resolve(), target_is_directory=place.is_dir())
+    return links
+
+
+def _place(checkpoints: Path, name: str) -> Path | None:
+    for place in (checkpoints / name, checkpoints / PIPELINE / name):
+        if place.exists():
+            return place
+    if name in OPTIONAL:
+        return None
+    raise BenchError(f"checkpoints {checkpoints} hold no {name}/; expected {', '.join(f'{part}/' for part in PARTS)}")
+
+
+def _exporter() -> ModuleType:
+    """Return what makes bundles. Raises BenchError when torch and the like are not installed."""
+    try:
+        return importlib.import_module("clavilux.benchmarks.peers.exported")
+    except ModuleNotFoundError as error:
+        raise BenchError(f"{error.name} is not installed; run: pip install 'clavilux[bench,cpu,export]'") from error

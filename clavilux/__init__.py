@@ -1,0 +1,25 @@
+"""The one importable name: `connect` watches and plays a server, `open_engine` plays in this process.
+
+    from clavilux import connect, open_engine
+
+Both load what they need when they are first asked for, so that the command starts fast. In a checkout the folders
+beside this file are links to the five real ones; an installed package holds them itself.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clavilux.runtime.playing.engine import open_engine as open_engine
+    from clavilux.server.client.connect import connect as connect
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "connect", "open_engine"]
+
+_DOORS = {"connect": "clavilux.server.client.connect", "open_engine": "clavilux.runtime.playing.engine"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DOORS:
+        return getattr(importlib.import_module(_DOORS[name]), name)
+    raise AttributeError(f"module 'clavilux' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""diffusers' layout: a pipeline's parts as plain graphs, in the folders that optimum expects."""

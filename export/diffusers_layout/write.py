@@ -1,0 +1,123 @@
+"""The plain parts of a pipeline beside the bundle's own graphs, as optimum loads them: `--layout diffusers`.
+
+    ORTStableDiffusionPipeline.from_pretrained("my-bundle/diffusers")
+
+Weights are float32, as optimum writes them: whoever asks for this layout has other programs to feed, which convert by
+themselves.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import diffusers
+import onnx_ir as ir
+import torch
+
+from clavilux.export.checkpoints.load import TOKENIZER_PARTS, TOKENIZER_SETTINGS, WHOLE_TOKENIZER, Where, load_tokenizer
+from clavilux.export.checkpoints.locate import search
+from clavilux.export.diffusers_layout.graphs import Part, decoder_part, encoder_part, text_part, unet_part
+from clavilux.export.given_unet import OnnxUnet, find_onnx_unet
+from clavilux.export.graphs.convert import empty, release, save, to_onnx
+from clavilux.export.parity.prove import Traced, Workshop, free_memory
+from clavilux.export.spec import Component
+from clavilux.export.stages import Parts
+from clavilux.export.work.resume import Arrays
+
+FOLDER = "diffusers"
+WEIGHTS_SUFFIX = "_data"  # model.onnx_data, the only name that optimum fetches from the hub
+PRIVATE = "_name_or_path"  # in configurations: a path of this machine
+ABSENT = ("feature_extractor", "image_encoder", "safety_checker", "text_encoder", "tokenizer")
+"""What a pipeline may lack; diffusers wants it named all the same."""
+
+
+def write_layout(parts: Parts, shop: Workshop) -> Arrays:
+    """Write FOLDER into the bundle and prove every graph in it; there are no arrays to return.
+
+    A UNet that is a graph already is copied. Raises ExportError when a gate is missed.
+    """
+    plan, folder = parts.plan, shop.folder / FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    words = plan.sources.tokenizer if plan.text is not None else None
+    given = find_onnx_unet(plan.sources.unet)
+    if given:
+        _copy_unet(given, folder / "unet")
+    for make in (*(() if given else (unet_part,)), decoder_part, encoder_part, *((text_part,) if words else ())):
+        shop.prove_exact(_traced(make(parts), shop, folder))
+        free_memory()
+    if words:
+        copy_tokenizer(words, folder / "tokenizer")
+    plan.scheduler.save_pretrained(folder / "scheduler")
+    _write_index(parts, folder / "model_index.json", words=bool(words))
+    return {}
+
+
+def copy_tokenizer(where: Where, folder: Path) -> None:
+    """Copy a tokenizer; a vocabulary that lies in tokenizer.json alone is written apart too, for older readers."""
+    folder.mkdir()
+    for path in search(where, "tokenizer", (*WHOLE_TOKENIZER, *TOKENIZER_PARTS, *TOKENIZER_SETTINGS)):
+        shutil.copyfile(path, folder / path.name)
+    if not all((folder / name).is_file() for name in TOKENIZER_PARTS):
+        load_tokenizer(where).tokenizer.model.save(str(folder))
+
+
+def _traced(part: Part, shop: Workshop, folder: Path) -> Traced:
+    """Write one graph where it stays, beside its configuration."""
+    component, cases = part.component, part.cases()
+    shop.report(f"{component.name}: tracing")
+    example = {name: torch.from_numpy(array) for name, array in cases[0].inputs.items()}
+    model = _named(to_onnx(part.module, component, example), component)
+    path = folder / component.file
+    _write_config(json.loads(part.config), path.parent)
+    save(model, path, WEIGHTS_SUFFIX)
+    release(model)
+    empty(part.module)
+    return Traced(component, path, cases)
+
+
+def _named(model: ir.Model, component: Component) -> ir.Model:
+    """Name open axes as they are declared.
+
+    The tracer's own names would contradict that inside, where its `height` counts multiples; so they go.
+    """
+    values = (*model.graph.inputs, *model.graph.outputs)
+    shapes = [value.shape or ir.Shape([]) for value in values]
+    for node in model.graph:
+        for value in node.outputs:
+            value.shape = None
+    for value, shape, port in zip(values, shapes, (*component.inputs, *component.outputs), strict=True):
+        dims = [dim if isinstance(dim, int) else axis for dim, axis in zip(shape, port.axes, strict=True)]
+        value.shape = ir.Shape(dims)
+    return model
+
+
+def _copy_unet(given: OnnxUnet, folder: Path) -> None:
+    _write_config(given.config, folder)
+    for path in given.files:
+        shutil.copyfile(path, folder / path.name)
+
+
+def _write_config(config: Mapping[str, object], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    _write_json({key: value for key, value in config.items() if key != PRIVATE}, folder / "config.json")
+
+
+def _write_json(content: Mapping[str, object], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_index(parts: Parts, path: Path, *, words: bool) -> None:
+    plan = parts.plan
+    text = {"text_encoder": ("transformers", "CLIPTextModel"), "tokenizer": ("transformers", "CLIPTokenizer")}
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": diffusers.__version__,
+        "requires_safety_checker": False,
+        **dict.fromkeys(ABSENT, (None, None)),
+        "scheduler": ("diffusers", type(plan.scheduler).__name__),
+        "unet": ("diffusers", "UNet2DConditionModel"),
+        "vae": ("diffusers", plan.vae_class),
+        **(text if words else {}),
+    }
+    _write_json(index, path)

@@ -1,0 +1,108 @@
+"""A diffusers scheduler becomes plain numbers for the manifest, so that the runtime needs no scheduler."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
+
+from clavilux.runtime.bundle.manifest import PREDICTIONS, ScheduleSpec
+from clavilux.runtime.errors import ExportError
+
+KINDS = {"EulerDiscreteScheduler": "euler", "DDIMScheduler": "ddim", "LCMScheduler": "lcm"}
+CLASSES = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "lcm": LCMScheduler}
+LEAST_STEP_COUNTS = 4
+"""The manifest has timesteps for 1 to this many steps, and on to what the bundle begins with."""
+
+SPACINGS = ("trailing", "leading")
+"""How timesteps may lie. With diffusers' `linspace` one step would start, and end, at timestep 0."""
+
+SPACED = ("euler", "ddim")  # kinds that obey timestep_spacing
+
+_PLAIN = {
+    "use_karras_sigmas": (False, None),
+    "use_exponential_sigmas": (False, None),
+    "use_beta_sigmas": (False, None),
+    "interpolation_type": ("linear", None),
+    "final_sigmas_type": ("zero", None),
+    "timestep_type": ("discrete", None),
+    "clip_sample": (False, None),
+    "thresholding": (False, None),
+}
+"""Settings that the runtime's rows of numbers can express, by name; None stands for a setting that is absent."""
+
+
+@dataclass(frozen=True)
+class ScheduleChoice:
+    """What is chosen instead of the configuration's own."""
+
+    kind: str | None = None  # one of CLASSES
+    spacing: str | None = None  # one of SPACINGS
+    steps: int = 1  # the bundle shall have timesteps for this many
+
+
+def read_schedule(
+    config: Mapping[str, Any], where: object, choice: ScheduleChoice = ScheduleChoice()
+) -> tuple[Any, ScheduleSpec]:
+    """Return the diffusers scheduler of this configuration, and its numbers.
+
+    Raises ExportError for a scheduler, a setting or a number of steps that the runtime or the scheduler cannot express.
+    """
+    kind = choice.kind or _kind(config, where)
+    spacing = {"timestep_spacing": choice.spacing} if choice.spacing else {}
+    # a configuration that does not tell means False: StableDiffusionPipeline writes that into every scheduler
+    scheduler = CLASSES[kind].from_config({"clip_sample": False} | dict(config) | spacing)
+    _check_settings(scheduler, kind, where)
+    prediction = scheduler.config.prediction_type
+    if prediction not in PREDICTIONS:
+        raise ExportError(f"scheduler {where} predicts {prediction!r}; expected one of {', '.join(PREDICTIONS)}")
+    most = max(LEAST_STEP_COUNTS, choice.steps)
+    timesteps = {count: _timesteps(scheduler, count, where) for count in range(1, most + 1)}
+    return scheduler, ScheduleSpec(
+        kind=kind,
+        prediction=prediction,
+        alphas_cumprod=tuple(float(alpha) for alpha in scheduler.alphas_cumprod),
+        timesteps=timesteps,
+        initial_noise=_initial_noise(scheduler, kind),
+        final_alpha=float(scheduler.final_alpha_cumprod) if kind == "ddim" else 1.0,
+    )
+
+
+def _kind(config: Mapping[str, Any], where: object) -> str:
+    name = config.get("_class_name")
+    if name not in KINDS:
+        raise ExportError(
+            f"scheduler {where} is a {name!r}; expected one of {', '.join(KINDS)}: "
+            f"choose one with --schedule {'|'.join(CLASSES)}"
+        )
+    return KINDS[name]
+
+
+def _check_settings(scheduler: Any, kind: str, where: object) -> None:
+    for key, plain in _PLAIN.items():
+        if scheduler.config.get(key) not in plain:
+            raise ExportError(f"scheduler {where} has {key} {scheduler.config[key]!r}; expected {plain[0]!r}")
+    found = scheduler.config.get("timestep_spacing")
+    if kind in SPACED and found not in SPACINGS:
+        expected = " or ".join(SPACINGS)
+        raise ExportError(
+            f"scheduler {where} has timestep_spacing {found!r}; expected {expected}: choose one with --spacing"
+        )
+
+
+def _timesteps(scheduler: Any, count: int, where: object) -> tuple[float, ...]:
+    try:
+        scheduler.set_timesteps(count)
+    except ValueError as error:
+        line = str(error).strip().splitlines()[0]
+        raise ExportError(f"scheduler {where} cannot do {count} steps: {line}") from error
+    return tuple(float(timestep) for timestep in scheduler.timesteps)
+
+
+def _initial_noise(scheduler: Any, kind: str) -> float:
+    """Return what multiplies N(0, 1) noise, in variance-preserving scale: Euler starts at its largest sigma."""
+    if kind != "euler" or scheduler.config.timestep_spacing == "leading":
+        return 1.0
+    scheduler.set_timesteps(1)
+    sigma = float(scheduler.sigmas.max())
+    return float(sigma / (sigma**2 + 1) ** 0.5)

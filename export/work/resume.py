@@ -1,0 +1,162 @@
+"""What an export has finished so far: a stopped one goes on where it was, if nothing that it depends on has changed.
+
+Every stage leaves its files, its arrays and its figures in the work folder, and last a record with their hashes.
+"""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from clavilux.export.parity.prove import Proof
+from clavilux.runtime.bundle.bundle import describe_file
+from clavilux.runtime.bundle.manifest import Choice, FileEntry, KeptOperators, ParityFigure
+
+Arrays = dict[str, NDArray[np.float32]]
+
+KILOBYTE = 1024  # ru_maxrss counts in these on Linux, in bytes on macOS
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one stage has made."""
+
+    files: Mapping[str, FileEntry]  # by path in the bundle's folder
+    arrays: Arrays  # for later stages
+    proof: Proof
+    seconds: float
+    peak: int  # bytes: the most memory the process has held so far
+
+
+@dataclass
+class Journal:
+    """The stages of one export, in `folder`; `key` stands for all that they depend on."""
+
+    folder: Path
+    bundle: Path  # where the stages' files lie
+    key: str
+    report: Callable[[str], None]
+    stages: dict[str, Made] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Throw away what no record with this key knows: half-made files, and those of other options."""
+        known = {self.bundle / file for record in self.folder.glob("*.json") for file in self._files(record.stem)}
+        for path in sorted(self.bundle.rglob("*"), reverse=True):  # what is in a folder before the folder
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+            elif path.is_file() and path not in known:
+                path.unlink()
+
+    def stage(self, name: str, make: Callable[[Proof], Arrays], files: Sequence[str]) -> Arrays:
+        """Return the arrays of a stage: from its record if there is a sound one, else by making it.
+
+        `make` writes `files` (those that it does write, with their weights beside them; whole folders too) and fills
+        the proof.
+        """
+        made = self._read(name)
+        if made is not None:
+            self.report(f"{name}: finished earlier, in {made.seconds:.0f} s")
+        else:
+            made = self._make(name, make, files)
+        self.stages[name] = made
+        return made.arrays
+
+    def _make(self, name: str, make: Callable[[Proof], Arrays], files: Sequence[str]) -> Made:
+        began, proof = time.monotonic(), Proof()
+        arrays = make(proof)
+        entries = {path.relative_to(self.bundle).as_posix(): describe_file(path) for path in self._written(files)}
+        made = Made(entries, arrays, proof, time.monotonic() - began, peak_memory())
+        self._write(name, made)
+        return made
+
+    def _written(self, files: Sequence[str]) -> Iterator[Path]:
+        for path in (path for file in files for path in sorted(self.bundle.glob(f"{file}*"))):
+            yield from (one for one in sorted(path.rglob("*")) if one.is_file()) if path.is_dir() else (path,)
+
+    def _write(self, name: str, made: Made) -> None:
+        save_file({key: np.ascontiguousarray(array) for key, array in made.arrays.items()}, self._arrays(name))
+        record = {
+            "key": self.key,
+            "seconds": made.seconds,
+            "peak": made.peak,
+            "files": {file: asdict(entry) for file, entry in made.files.items()},
+            "arrays": describe_file(self._arrays(name)).sha256,
+            "proof": asdict(made.proof),
+        }
+        part = self._record(name).with_suffix(".part")
+        part.write_text(json.dumps(record))
+        part.replace(self._record(name))
+
+    def _read(self, name: str) -> Made | None:
+        """Return what a stage made under this key, or None when that is not there as it was recorded."""
+        try:
+            record = json.loads(self._record(name).read_text())
+            files = {file: FileEntry(**entry) for file, entry in record["files"].items()}
+            if record["key"] != self.key or not self._sound(name, files, record["arrays"]):
+                return None
+            arrays = load_file(self._arrays(name))
+            return Made(files, arrays, _proof(record["proof"]), record["seconds"], record["peak"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no record, a damaged one, or an older kind
+            return None
+
+    def _files(self, name: str) -> Mapping[str, FileEntry]:
+        made = self._read(name)
+        return made.files if made else {}
+
+    def _sound(self, name: str, files: Mapping[str, FileEntry], arrays: str) -> bool:
+        whole = all((self.bundle / file).is_file() for file in files) and self._arrays(name).is_file()
+        return (
+            whole
+            and all(describe_file(self.bundle / file) == entry for file, entry in files.items())
+            and describe_file(self._arrays(name)).sha256 == arrays
+        )
+
+    def _record(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    def _arrays(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+
+def _proof(found: Mapping[str, Any]) -> Proof:
+    return Proof(
+        [ParityFigure(**one) for one in found["figures"]],
+        [KeptOperators(**one) for one in found["kept"]],
+        [Choice(**one) for one in found["choices"]],
+    )
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held in memory since it started, mapped files included.
+
+    0 where the system does not tell.
+    """
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * KILOBYTE
+
+
+def fingerprint(facts: Mapping[str, Any]) -> str:
+    """Return a hash that changes with anything in `facts`."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def state_of(where: str | Path) -> list[tuple[str, int, int]]:
+    """Return name, size and time of change of each file at `where`; nothing for a hub name, which says it itself."""
+    path = Path(where)
+    if path.is_file():
+        files = [path]
+    else:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]

@@ -1,0 +1,198 @@
+"""`clavilux doctor`: what is installed, which execution providers really load, and how fast the bundle plays here."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from clavilux.runtime.bundle.bundle import DECODER, Bundle
+from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.commands.options import add_model_options, parameters_from
+from clavilux.runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
+from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.placement.autotune import remembered
+from clavilux.runtime.placement.devices import AUTO
+from clavilux.runtime.providers import openvino
+from clavilux.runtime.providers.other import REMOTE
+from clavilux.runtime.providers.session import import_onnxruntime, open_onnxruntime, open_session
+from clavilux.runtime.sound.sound_card import PortAudio
+
+MEASURED_SECONDS = 3.0
+WARM_UP_FRAMES = 3
+PACKAGES = (
+    "clavilux",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+    "openvino",
+    "av",
+    "torch",
+    "transformers",
+    "diffusers",
+)
+
+EXAMPLES = """\
+examples:
+  clavilux doctor
+  clavilux doctor --json
+  clavilux doctor --device auto
+  clavilux doctor --bundle ~/bundles/mine
+"""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How a bundle plays on this machine, sounding all the time."""
+
+    bundle: str
+    provider: str
+    picture: str  # width x height, pixels
+    frames_per_second: float
+    frame_ms: float  # median of condition, denoise and decode together
+    encode_ms: float  # median per hop
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report. Raises BundleError, ProviderError or ParameterError, after it, when nothing can play here."""
+    report: dict[str, object] = {
+        "machine": machine(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "providers": providers(Path(arguments.bundle or DEFAULT_BUNDLE)),
+        "inputs": inputs(),
+    }
+    try:
+        report["plays"] = asdict(measure(arguments))
+    except ClaviluxError as error:
+        report["plays"] = f"no: {error}"
+        raise
+    finally:
+        report["auto"] = _auto(Path(arguments.bundle or DEFAULT_BUNDLE), arguments.threads)
+        print(json.dumps(report) if arguments.json else _table(report))
+    return 0
+
+
+def machine() -> dict[str, str]:
+    """Return what this program runs on."""
+    return {
+        "system": platform.platform(terse=True),
+        "processor": f"{platform.machine()}, {os.cpu_count()} cores",
+        "python": sys.version.split()[0],
+    }
+
+
+def providers(bundle: Path) -> dict[str, str]:
+    """Return whether ONNX Runtime's providers and OpenVINO's devices really load the bundle's decoder, by name."""
+    graph = bundle / DECODER
+    tries = _onnxruntime_tries(graph) | _openvino_tries(graph)
+    missing = f"not tried: {graph} is missing"
+    return {
+        name: how if isinstance(how, str) else _try(how) if graph.is_file() else missing for name, how in tries.items()
+    }
+
+
+def inputs() -> list[str] | str:
+    """Return the names of the sound inputs, or why there are none."""
+    try:
+        return [source.name for source in PortAudio().inputs()]
+    except DeviceError as error:
+        return str(error)
+
+
+def measure(arguments: argparse.Namespace) -> Speed:
+    """Play seeded noise for a few seconds as fast as the machine can. Raises BundleError or ProviderError."""
+    instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
+    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set), instrument.ranges)
+    noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
+    frames: list[float] = []
+    encodes: list[float] = []
+    hops = 0
+    begin = now = time.perf_counter()
+    fed = 0
+    while now - begin < MEASURED_SECONDS or len(frames) <= WARM_UP_FRAMES:
+        due = int((now - begin) * SAMPLE_RATE)
+        instrument.hear(np.resize(noise, due - fed), SAMPLE_RATE, captured_at=fed / SAMPLE_RATE)
+        fed = due
+        stages = instrument.step(now).stages
+        if instrument.hops > hops:
+            encodes.append(stages["encode"])
+            hops = instrument.hops
+        frames.append(stages["condition"] + stages["denoise"] + stages["decode"])
+        now = time.perf_counter()
+    bundle = instrument.bundle
+    return Speed(
+        bundle=bundle.name,
+        provider=instrument.models.provider,
+        picture=f"{bundle.picture.width}x{bundle.picture.height}",
+        frames_per_second=round(len(frames) / (now - begin), 1),
+        frame_ms=round(1000 * float(np.median(frames[WARM_UP_FRAMES:])), 1),
+        encode_ms=round(1000 * float(np.median(encodes)), 1),
+    )
+
+
+def _onnxruntime_tries(graph: Path) -> dict[str, str | Callable[[], object]]:
+    """Return how to try each provider of ONNX Runtime; or, in words, why there is none."""
+    try:
+        onnxruntime = import_onnxruntime()
+    except ProviderError as error:
+        return {"onnxruntime": str(error)}
+    names = [name for name in onnxruntime.get_available_providers() if name != REMOTE]
+    return {name: partial(open_onnxruntime, graph, name, onnxruntime.SessionOptions()) for name in names}
+
+
+def _openvino_tries(graph: Path) -> dict[str, str | Callable[[], object]]:
+    """Return how to try each device of OpenVINO; or, in words, why there is none."""
+    try:
+        return {f"OpenVINO {part}": partial(open_session, graph, f"openvino:{part}") for part in openvino.parts()}
+    except ProviderError as error:
+        return {"OpenVINO": str(error)}
+
+
+def _try(load: Callable[[], object]) -> str:
+    try:
+        load()
+    except ProviderError as error:
+        return str(error)
+    return "loads"
+
+
+def _auto(bundle: Path, threads: int) -> str:
+    """Return what `--device auto` would take."""
+    try:
+        return remembered(Bundle.open(bundle), threads)
+    except BundleError:
+        return f"not measured yet; run: clavilux doctor --device {AUTO}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _table(report: dict[str, object]) -> str:
+    lines = []
+    for title, part in report.items():
+        entries = (
+            part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else [("", part)]
+        )
+        lines.append(title)
+        lines += [f"  {key!s:24} {value}" for key, value in entries] or ["  none"]
+    return "\n".join(lines)

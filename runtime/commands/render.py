@@ -1,0 +1,86 @@
+"""`clavilux render CLIP OUT`: one picture of a clip (the reference's own job), or the film that playing it gives."""
+
+import argparse
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from clavilux.runtime.commands.options import add_model_options, parameters_from
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.output.video import write_video
+from clavilux.runtime.playing.render import frames_in, render_frames, render_picture
+from clavilux.runtime.sound.sound_file import Clip, read_clip
+
+PICTURES = (".png",)
+FILMS = (".mp4",)
+FRAME_RATES = (1, 120)  # 1/s
+
+EXAMPLES = """\
+examples:
+  clavilux render bark.wav bark.png                  the picture of the clip
+  clavilux render song.mp3 song.mp4                  the clip with its pictures and its sound
+  clavilux render song.flac song.mp4 --frame-rate 60 --set glide=1.5 --set seed=3
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("clip", type=Path, metavar="CLIP", help="a sound file: WAV, FLAC, OGG, MP3")
+    parser.add_argument("out", type=Path, metavar="OUT", help="a .png picture or a .mp4 film")
+    parser.add_argument("--frame-rate", type=frame_rate, default=Fraction(30), metavar="N", help="of a film, 1/s (30)")
+    add_model_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Render, and say where the result lies."""
+    suffix = arguments.out.suffix.lower()
+    _check_target(arguments.out, suffix)
+    clip = read_clip(arguments.clip)
+    instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
+    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set), instrument.ranges)
+    if suffix in FILMS:
+        _film(instrument, clip, arguments.out, arguments.frame_rate)
+    else:
+        picture = Image.fromarray(render_picture(instrument, clip))
+        with written_whole(arguments.out) as part:
+            picture.save(part, "PNG")
+    print(arguments.out)
+    return 0
+
+
+def frame_rate(text: str) -> Fraction:
+    """Return the frame rate in `text`, a number or a ratio such as 30000/1001. Raises ClaviluxError."""
+    low, high = FRAME_RATES
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not low <= rate <= high:
+        raise ClaviluxError(f"the frame rate is {text}; expected {low} to {high} per second")
+    return rate
+
+
+def _check_target(out: Path, suffix: str) -> None:
+    if suffix not in PICTURES + FILMS:
+        raise ClaviluxError(f"{out} ends in {suffix or 'nothing'!r}; expected {', '.join(PICTURES + FILMS)}")
+    if not out.parent.is_dir():
+        raise ClaviluxError(f"the folder {out.parent} is missing; expected one that {out.name} can go into")
+    if out.is_dir():
+        raise ClaviluxError(f"{out} is a folder; expected the name of a file")
+
+
+def _film(instrument: Instrument, clip: Clip, out: Path, rate: Fraction) -> None:
+    frames = render_frames(instrument, clip, float(rate))
+    write_video(out, _with_progress(frames, frames_in(clip, float(rate)), out.name), clip, rate)
+
+
+def _with_progress(frames: Iterator[Frame], total: int, name: str) -> Iterator[Frame]:
+    """Yield `frames` under a bar that appears with the first one, so that an error before it stands alone."""
+    yield from tqdm(frames, total=total, unit="frame", desc=name)

@@ -1,0 +1,1 @@
+"""What can be turned while it plays: parameters, declared once."""

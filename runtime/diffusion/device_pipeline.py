@@ -1,0 +1,233 @@
+"""Pictures whose latents never leave the card: tokens and noise go up, one uint8 picture comes down.
+
+All work of a picture is queued on one stream, and the host waits once, for the picture. Nothing is allocated once a
+size has played twice. What goes up lies in pinned memory, in a place of its own for each step, as the card reads it
+later than it is written.
+
+Noise is drawn on the host: the same seed gives the same picture on every machine, and 64 KB for 512x512 take some five
+microseconds to go up. Reading back is not spread over two pictures: 786 KB take some thirty microseconds, and to begin
+the next picture before this one is there would give it older sound.
+"""
+
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clavilux.runtime.diffusion.denoiser import NEXT_FROM_NOISE, Denoiser, Guide, Latents, unguided
+from clavilux.runtime.diffusion.pipeline import Asked, Picture
+from clavilux.runtime.diffusion.schedule import Start
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.placement.graph_shapes import COEFFICIENTS, GUIDED_COEFFICIENTS
+from clavilux.runtime.providers.nvidia.io_binding import BoundSession, Launch, Value
+from clavilux.runtime.providers.nvidia.stream import CudaStream, Pinned
+from clavilux.runtime.providers.session import Array
+
+X0, NEXT = 0, 1  # results of the denoiser
+BEGUN, DENOISED, DECODED = 0, 1, 2  # marks in the stream
+UNGUIDED_STEP, NEGATIVE, ZEROS = -1, -2, -3  # places in pinned memory beside those of the steps, which count from 0
+KEPT = 8  # pictures in pinned memory that viewers may hold at once: further ones are copied out of it
+
+
+@dataclass
+class _Canvas:
+    """The buffers for one size."""
+
+    shape: tuple[int, ...]  # of the latents
+    prompt: tuple[int, ...]
+    denoise: Launch
+    decode: Launch | None = None  # once the denoiser has run, and its latents have a place
+    painted: bool = False  # whether its latents are those of a whole picture
+
+    @property
+    def latents(self) -> Value:
+        """The last step's sample, which the decoder reads where it is."""
+        return self.denoise.results[NEXT]
+
+
+class DevicePainter:
+    """Paints on a card, with two sessions that share its stream."""
+
+    def __init__(self, denoiser: Denoiser, first: BoundSession, decoder: BoundSession) -> None:
+        """`first` is the denoiser's session. Raises ProviderError when the sessions do not share a stream."""
+        if first.stream is None or first.stream is not decoder.stream:
+            raise ProviderError(f"{first.name} and {decoder.name} do not share a stream")
+        self.stages: dict[str, float] = {}
+        self.delay = 0
+        self.in_models = 0.0  # s of the last picture, from the first step's begin to the decoder's end, on the card
+        self.canvases = 0  # sizes that buffers were made for, a size counted again when it comes back
+        self.stream: CudaStream = first.stream
+        self._denoiser = denoiser
+        self._sessions = first, decoder
+        self._pictures = _Pictures(self.stream)
+        self._staged: dict[tuple[str, int], Pinned] = {}
+        self._canvas: _Canvas | None = None
+
+    def paint(self, asked: Asked) -> Picture:
+        """Return a read-only RGB picture, uint8 [H, W, 3]. Raises ProviderError, KeyError."""
+        since = time.perf_counter()
+        canvas = self._canvas_for(asked)
+        has_last = canvas.painted
+        start, rows = self._denoiser.plan(asked.steps, asked.feedback if has_last else 0.0, asked.scale)
+        canvas.painted = False
+        self._begin(canvas, asked, start)
+        self.stream.mark(BEGUN)
+        self._lead(canvas, rows[0], has_last=has_last and start.signal > 0)
+        self._upload(canvas, "tokens", 0, asked.prompt)
+        for step, row in enumerate(rows, start=1):
+            if step > 1:
+                self._move(canvas.denoise.inputs["sample"], canvas.latents, asked.shape)
+            if row[NEXT_FROM_NOISE]:
+                self._upload(canvas, "noise", step, asked.noise(step))
+            self._upload(canvas, "coefficients", step, row[None])
+            canvas.denoise.queue()
+        self.stream.mark(DENOISED)
+        picture = self._decode(canvas)
+        canvas.painted = True
+        self._note(time.perf_counter() - since)
+        return picture
+
+    def latents(self) -> Latents | None:
+        """Return the last latents as a host array, float32 [1, C, h, w]; None before the first picture.
+
+        The host waits for that. Raises ProviderError.
+        """
+        if self._canvas is None or not self._canvas.painted:
+            return None
+        found = self._place("latents", 0, self._canvas.shape, np.float32)
+        self.stream.copy(found.address, self._canvas.latents.data_ptr(), found.array.nbytes)
+        self.stream.wait()
+        latents: Latents = found.array.copy()
+        return latents
+
+    def _canvas_for(self, asked: Asked) -> _Canvas:
+        """Return the buffers for this size, made anew when the last picture had another one, or failed."""
+        canvas = self._canvas
+        sizes = asked.shape, asked.prompt.shape
+        if canvas is not None and canvas.painted and (canvas.shape, canvas.prompt) == sizes:
+            return canvas
+        self._canvas = None
+        if canvas is not None:
+            if not canvas.painted:
+                self.stream.wait()  # what the failed picture left in the queue reads and writes these buffers
+            for launch in filter(None, (canvas.denoise, canvas.decode)):
+                launch.release()
+        self._staged.clear()
+        denoise = self._sessions[0].bind(_shapes(asked, self._denoiser.guide))
+        self._canvas = _Canvas(*sizes, denoise)
+        self.canvases += 1
+        return self._canvas
+
+    def _begin(self, canvas: _Canvas, asked: Asked, start: Start) -> None:
+        """Queue the first sample: noise, and what stays of the last latents."""
+        self._upload(canvas, "noise", 0, asked.noise(0))
+        noise, sample = (canvas.denoise.inputs[name].data_ptr() for name in ("noise", "sample"))
+        last = canvas.latents.data_ptr() if start.signal else noise  # what nothing stays of must still be finite
+        self.stream.mix(sample, (start.noise, noise), (start.signal, last), int(np.prod(asked.shape)))
+
+    def _lead(self, canvas: _Canvas, row: NDArray[np.float32], *, has_last: bool) -> None:
+        """Queue what the run is led away from, as `Denoiser.denoise` does it on the host."""
+        guide = self._denoiser.guide
+        if guide is None:
+            return
+        if guide.spec.kind == "classic":
+            self._upload(canvas, "negative", NEGATIVE, guide.negative)
+            return
+        anchor = canvas.denoise.inputs["anchor"]
+        if has_last:
+            self._move(anchor, canvas.latents, canvas.shape)
+        else:
+            self._upload(canvas, "anchor", ZEROS, np.zeros((), np.float32), canvas.shape)
+        if guide.spec.kind == "once":
+            self._upload(canvas, "tokens", NEGATIVE, guide.negative)
+            self._upload(canvas, "coefficients", UNGUIDED_STEP, unguided(row)[None])
+            canvas.denoise.queue()
+            self._move(anchor, canvas.denoise.results[X0], canvas.shape)
+
+    def _decode(self, canvas: _Canvas) -> Picture:
+        """Queue the decoder, and wait for its picture."""
+        if canvas.decode is None:
+            (name,) = self._sessions[1].inputs
+            canvas.decode = self._sessions[1].bind({name: canvas.shape}, {name: canvas.latents})
+        canvas.decode.queue()
+        self.stream.mark(DECODED)
+        (pictures,) = canvas.decode.results
+        return self._pictures.fetch(pictures)
+
+    def _note(self, seconds: float) -> None:
+        """Book what the card says of the decoder there, and all else of the picture on the denoiser."""
+        self.in_models = self.stream.seconds(BEGUN, DECODED)
+        decode = min(self.stream.seconds(DENOISED, DECODED), seconds)
+        self.stages = {"denoise": seconds - decode, "decode": decode}
+
+    def _upload(
+        self, canvas: _Canvas, name: str, place: int, array: Array, shape: tuple[int, ...] | None = None
+    ) -> None:
+        """Queue `array`, spread over `shape`, as the denoiser's input `name`."""
+        staged = self._place(name, place, array.shape if shape is None else shape, np.float32)
+        staged.array[...] = array
+        self.stream.copy(canvas.denoise.inputs[name].data_ptr(), staged.address, staged.array.nbytes)
+
+    def _move(self, target: Value, source: Value, shape: tuple[int, ...]) -> None:
+        self.stream.copy(target.data_ptr(), source.data_ptr(), int(np.prod(shape)) * np.dtype(np.float32).itemsize)
+
+    def _place(self, name: str, place: int, shape: tuple[int, ...], dtype: type[np.generic]) -> Pinned:
+        """Return pinned memory that nothing else of this picture is staged in."""
+        if (name, place) not in self._staged:
+            self._staged[name, place] = self.stream.pinned(shape, dtype)
+        return self._staged[name, place]
+
+
+class _Pictures:
+    """Pinned memory for pictures: it belongs to whoever holds the picture, and comes back when nobody does."""
+
+    def __init__(self, stream: CudaStream) -> None:
+        self._stream = stream
+        self._free: list[Pinned] = []
+        self._returned: deque[Pinned] = deque()  # by whichever thread let a picture go
+        self._out = 0  # in hands that had not let go when it was last looked at
+
+    def fetch(self, pictures: Value) -> Picture:
+        """Queue the reading of pictures [1, H, W, 3], wait, and return the first one, read-only."""
+        shape = tuple(pictures.shape())
+        memory = self._take(int(np.prod(shape)))
+        self._stream.copy(memory.address, pictures.data_ptr(), memory.array.nbytes)
+        self._stream.wait()
+        whole = self._give_out(memory) if self._out < KEPT else self._copy_out(memory)
+        picture: Picture = whole.reshape(shape)[0]
+        picture.flags.writeable = False
+        return picture
+
+    def _take(self, count: int) -> Pinned:
+        while self._returned:
+            self._free.append(self._returned.popleft())
+            self._out -= 1
+        self._free = [memory for memory in self._free if memory.array.nbytes == count]
+        return self._free.pop() if self._free else self._stream.pinned((count,), np.uint8)
+
+    def _give_out(self, memory: Pinned) -> Picture:
+        """Return an array over this memory, which every view of it keeps alive."""
+        whole = np.frombuffer(memory.memory, np.uint8)
+        weakref.finalize(whole, self._returned.append, memory).atexit = False
+        self._out += 1
+        return whole
+
+    def _copy_out(self, memory: Pinned) -> Picture:
+        whole: Picture = memory.array.copy()
+        self._free.append(memory)
+        return whole
+
+
+def _shapes(asked: Asked, guide: Guide | None) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes of the denoiser's inputs."""
+    columns = COEFFICIENTS if guide is None else GUIDED_COEFFICIENTS
+    plain = {"sample": asked.shape, "noise": asked.shape, "tokens": asked.prompt.shape, "coefficients": (1, columns)}
+    if guide is None:
+        return plain
+    if guide.spec.kind == "classic":
+        return plain | {"negative": guide.negative.shape}
+    return plain | {"anchor": asked.shape}

@@ -1,0 +1,72 @@
+"""Log-mel frames of a stream, each computed once, on the grid that the sliding window moves on.
+
+Equal to SeamlessM4TFeatureExtractor before its normalisation (Kaldi's filter bank: povey window, pre-emphasis 0.97,
+DC removed per frame, 20-8000 Hz, natural log), because a Kaldi frame depends on its own 400 samples alone.
+"""
+
+import kaldi_native_fbank as knf
+import numpy as np
+from numpy.typing import NDArray
+
+from clavilux.runtime.bundle.manifest import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound.window import Samples
+
+INT16_SCALE = 2.0**15  # Kaldi works on the scale of 16-bit integers
+LEAD_FRAMES = -(-FRAME_LENGTH // FRAME_STEP) - 1  # frames before sample 0 that reach into the stream
+SILENCE = float(np.log(np.finfo(np.float32).eps))  # a frame of zeros, in every bin
+
+
+def frame_count(samples: int) -> int:
+    """Return how many whole frames lie in `samples` samples at 16 kHz."""
+    return max(0, 1 + (samples - FRAME_LENGTH) // FRAME_STEP)
+
+
+class LogMel:
+    """The newest `length` frames of the stream, [length, 80] float32, natural log, not normalised.
+
+    Frame k covers samples 160 k to 160 k + 400; frames before the stream began are those of silence.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length  # frames that can be read back
+        self.frames = 0  # frames since the stream began
+        self._ring = np.full((length, MEL_BINS), SILENCE, np.float32)
+        self._bank = knf.OnlineFbank(_options())
+        self._bank.accept_waveform(SAMPLE_RATE, np.zeros(LEAD_FRAMES * FRAME_STEP, np.float32))
+        self._taken = 0  # frames taken from the bank, which began LEAD_FRAMES early
+
+    def push(self, samples: Samples) -> int:
+        """Take float32 [n] at 16 kHz in -1 to 1; return how many frames became ready."""
+        self._bank.accept_waveform(SAMPLE_RATE, samples * np.float32(INT16_SCALE))
+        ready: int = self._bank.num_frames_ready
+        for index in range(self._taken, ready):
+            self._ring[(index - LEAD_FRAMES) % self.length] = self._bank.get_frame(index)
+        self._bank.pop(ready - self._taken)
+        before, self._taken = self.frames, ready
+        self.frames = max(0, ready - LEAD_FRAMES)
+        return self.frames - before
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return frames `start` to `stop` (absolute, stop excluded), float32 [stop - start, 80].
+
+        Raises SoundError when a part is no longer in the ring or not yet heard.
+        """
+        if start < self.frames - self.length or stop > self.frames:
+            raise SoundError(
+                f"frames {start} to {stop} are asked for; {self.frames - self.length} to {self.frames} are here"
+            )
+        window: NDArray[np.float32] = self._ring[np.arange(start, stop) % self.length]
+        return window
+
+
+def _options() -> knf.FbankOptions:
+    options = knf.FbankOptions()
+    options.frame_opts.samp_freq = SAMPLE_RATE
+    options.frame_opts.dither = 0.0
+    options.frame_opts.window_type = "povey"
+    options.frame_opts.snip_edges = True
+    options.mel_opts.num_bins = MEL_BINS
+    options.mel_opts.low_freq = 20.0
+    options.mel_opts.high_freq = SAMPLE_RATE / 2
+    return options

@@ -1,0 +1,46 @@
+"""What `--device` may name.
+
+To add a device, declare it in a file as `clavilux.runtime.providers.cpu` does, and list it in `DEVICES`.
+"""
+
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.providers import cpu, openvino
+from clavilux.runtime.providers.nvidia import cuda, tensorrt, tensorrt_rtx
+from clavilux.runtime.providers.other import available, find_provider, short_name
+from clavilux.runtime.providers.session import Device
+
+AUTO = "auto"
+DECLARED = (cpu.DEVICE, openvino.DEVICE, cuda.DEVICE, tensorrt.DEVICE, tensorrt_rtx.DEVICE)
+DEVICES = {device.name: device for device in DECLARED}
+
+
+def find_device(name: str) -> Device:
+    """Return the device `name`: one of DEVICES, a part of one ("openvino:GPU"), or a provider of ONNX Runtime.
+
+    Raises ProviderError when there is no such device, or it cannot be had from what is installed.
+    """
+    family, colon, part = name.partition(":")
+    device = DEVICES.get(short_name(family)) or find_provider(family)
+    if device is None:
+        raise ProviderError(
+            f"no device {name!r}; there are {', '.join(DEVICES)}, {AUTO} for a whole bundle, "
+            "and what else ONNX Runtime has: clavilux doctor"
+        )
+    if not colon:
+        return device
+    if device.part is None or not part:
+        raise ProviderError(f"no device {name!r}; expected --device {device.name}{':PART' if device.part else ''}")
+    return device.part(part)
+
+
+def runnable() -> dict[str, Device]:
+    """Return what could run here, by its name, each part of a device on its own; the first ones are the plainest."""
+    found: dict[str, Device] = {}
+    for device in (*DECLARED, *(other for short, other in available().items() if short not in DEVICES)):
+        try:
+            device.check()
+            several = [device.part(name) for name in device.parts()] if device.part else [device]
+        except ProviderError:
+            continue
+        found |= {one.name: one for one in several}
+    return found

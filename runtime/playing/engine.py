@@ -1,0 +1,226 @@
+"""The instrument in a thread of its own, at two rates: hops of the sound, frames of the picture.
+
+    with open_engine() as engine:
+        engine.subscribe(lambda frame: show(frame.pixels))
+        engine.hear(samples, 48_000)
+
+On the machine's clock hop and frame rate follow what the models cost (`clavilux.runtime.playing.pacing`), unless
+parameters say otherwise; on any other the hop is the bundle's. When nobody watches, a few pictures a second are enough.
+Sound waits in a bounded queue that drops its oldest and counts it; parameters are merged per key, newest wins, and take
+effect at a frame boundary. Listeners are called on the engine's thread and must not block.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clavilux.runtime.clock import Clock, MonotonicClock
+from clavilux.runtime.control.parameters import Parameters, Range
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.playing.pacing import FASTEST, FramePacer, HopPacer
+from clavilux.runtime.sound.window import Samples, as_sound
+
+QUEUE_SECONDS = 2.0  # of sound that may wait for the engine
+UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
+
+Listener = Callable[[Frame], None]
+
+
+@dataclass(frozen=True)
+class Counters:
+    """What the engine has done since its start."""
+
+    frames: int  # pictures given out
+    hops: int  # windows of sound looked at
+    heard_seconds: float  # sound taken in
+    dropped_seconds: float  # sound lost because the engine was behind
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    sound: Samples  # [n, channels]
+    rate: int  # Hz
+    captured_at: float  # s, of the first sample
+
+    @property
+    def seconds(self) -> float:
+        return len(self.sound) / self.rate
+
+
+class OldestDroppedQueue:
+    """Chunks of sound between two threads, at most `QUEUE_SECONDS` of them: the oldest go first, and are counted."""
+
+    def __init__(self) -> None:
+        self.dropped = 0.0  # s
+        self._chunks: deque[_Chunk] = deque()
+        self._seconds = 0.0
+        self._lock = threading.Lock()
+
+    def put(self, chunk: _Chunk) -> None:
+        """Add a chunk; never blocks. The newest chunk stays, however long it is."""
+        with self._lock:
+            self._chunks.append(chunk)
+            self._seconds += chunk.seconds
+            while self._seconds > QUEUE_SECONDS and len(self._chunks) > 1:
+                lost = self._chunks.popleft().seconds
+                self._seconds -= lost
+                self.dropped += lost
+
+    def take_all(self) -> list[_Chunk]:
+        """Remove and return everything that waits, oldest first."""
+        with self._lock:
+            chunks = list(self._chunks)
+            self._chunks.clear()
+            self._seconds = 0.0
+            return chunks
+
+
+class Engine:
+    """Runs an Instrument live. `hear`, `set` and `subscribe` may be called from any thread."""
+
+    def __init__(self, instrument: Instrument, *, clock: Clock | None = None) -> None:
+        self.instrument = instrument
+        self.clock: Clock = clock or MonotonicClock()
+        self.ready = threading.Event()  # set once a first picture has been made
+        self.failure: BaseException | None = None  # what ended the thread, if something did
+        self._queue = OldestDroppedQueue()
+        self._parameters = instrument.parameters
+        self._listeners: tuple[Listener, ...] = ()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._frames = 0
+        self._hop_pacer = HopPacer(instrument.hop_samples)
+        self._frame_pacer = FramePacer()
+        self._paced = instrument.follows = clock is None
+        self.audience: int | None = None  # how many watch; None: nobody counts them
+        self._thread = threading.Thread(target=self._run, name="clavilux-engine", daemon=True)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The values that hold from the next frame on."""
+        return self._parameters
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """What the bundle's parameters may be."""
+        return self.instrument.ranges
+
+    @property
+    def defaults(self) -> Parameters:
+        """What the bundle begins with."""
+        return self.instrument.defaults
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Height and width of the frames, in pixels; a bundle of many sizes may change it."""
+        size, knobs = self.instrument.bundle.picture, self._parameters
+        return knobs.height or size.height, knobs.width or size.width
+
+    def start(self) -> None:
+        """Start the thread. An engine starts once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and wait for it; a frame in the making is finished first."""
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def hear(self, samples: NDArray[np.generic], rate: int, captured_at: float | None = None) -> None:
+        """Take a chunk of sound, [n] or [n, channels] at `rate` Hz; never blocks.
+
+        `captured_at` is when its first sample was captured, in seconds of `clock`; None: the last sample is from now.
+        Raises SoundError as `clavilux.runtime.sound.window.as_sound` does; then nothing is taken.
+        """
+        sound = as_sound(samples, rate)
+        when = self.clock.now() - len(sound) / rate if captured_at is None else captured_at
+        self._queue.put(_Chunk(sound, rate, when))
+
+    def set(self, values: Mapping[str, Any]) -> Parameters:
+        """Merge `values` into the parameters; return all that hold from the next frame on.
+
+        Raises ParameterError for the first wrong value; then none is taken.
+        """
+        with self._lock:
+            self._parameters = self._parameters.merge(values, self.ranges)
+            return self._parameters
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every frame, on the engine's thread; return what ends that."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return unsubscribe
+
+    def counters(self) -> Counters:
+        """Return what has been done so far."""
+        instrument = self.instrument
+        return Counters(self._frames, instrument.hops, instrument.heard_seconds, self._queue.dropped)
+
+    def _run(self) -> None:
+        try:
+            self._play()
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def _play(self) -> None:
+        while not self._stopping.is_set():
+            now = self.clock.now()
+            for chunk in self._queue.take_all():
+                self.instrument.hear(chunk.sound, chunk.rate, chunk.captured_at)
+            self.instrument.parameters = self._parameters
+            hops = self.instrument.hops
+            frame = self.instrument.step(now)
+            self._frames += 1
+            for listener in self._listeners:
+                listener(frame)
+            self.ready.set()
+            ready = self.clock.now()
+            if self._paced:
+                self._pace(frame, ready - now, looked=self.instrument.hops > hops)
+            self.clock.wait_until(self._due(frame, now, ready), self._stopping)
+
+    def _pace(self, frame: Frame, seconds: float, *, looked: bool) -> None:
+        """Learn from a frame that took so long, in seconds."""
+        look = frame.stages["features"] + frame.stages["encode"] if looked else 0.0
+        if looked:
+            self._hop_pacer.note(look)
+            self.instrument.hop_samples = self._hop_pacer.hop_samples
+        if frame.stages["denoise"] > 0:
+            self._frame_pacer.note(seconds - look, look)
+
+    def _due(self, frame: Frame, began: float, ready: float) -> float:
+        """Return when the frame after this one is due, in seconds of the clock."""
+        due = began + 1 / (self._parameters.frame_rate or FASTEST)
+        if not self._parameters.frame_rate and frame.stages["denoise"] > 0:  # what is not painted costs nothing
+            due = self._frame_pacer.until(began, ready)
+        return max(due, began + 1 / UNWATCHED_RATE) if self.audience == 0 else due
+
+
+def open_engine(
+    bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0, clock: Clock | None = None
+) -> Engine:
+    """Return an engine for a bundle (None: the default one), not yet started. Raises BundleError or ProviderError."""
+    return Engine(open_instrument(bundle, device=device, threads=threads), clock=clock)

@@ -1,0 +1,56 @@
+"""How often to look at the sound and to paint: as often as their cost allows, so that frames stay even and soon seen.
+
+A machine that is full makes everything wait, the browser that shows the pictures most of all; so both leave room. Pure:
+they are told what looks and pictures cost and answer with the next hop and interval. Assumes costs that change slowly.
+"""
+
+import math
+from collections import deque
+from statistics import median
+
+from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
+
+SHARE = 0.25  # of the time that listening may take; the rest is for pictures
+PICTURES_SHARE = 0.75  # of the time that the engine may work, pictures and looks together
+LONGEST_PAUSE = 0.1  # s between two pictures, however slow they are: sound waits in a queue meanwhile
+FASTEST = 30.0  # pictures per second, however fast the machine is: more are to be asked for
+REMEMBERED = 9  # looks or pictures whose median counts: one slow one among them changes nothing
+LONGEST = 1.0  # s between two looks, however slow the encoder is
+STEP_SECONDS = FRAME_STEP / SAMPLE_RATE  # hops are whole log-mel frames
+
+
+class HopPacer:
+    """Turns the cost of looks into a hop, in samples at 16 kHz."""
+
+    def __init__(self, hop_samples: int) -> None:
+        self.hop_samples = hop_samples  # the bundle's, until looks have been seen
+        self._costs: deque[float] = deque(maxlen=REMEMBERED)
+
+    def note(self, seconds: float) -> None:
+        """Take what one look cost; digital silence, which costs nothing, says nothing."""
+        if seconds <= 0:
+            return
+        self._costs.append(seconds)
+        wanted = min(median(self._costs) / SHARE, LONGEST)
+        self.hop_samples = max(1, math.ceil(wanted / STEP_SECONDS)) * FRAME_STEP
+
+
+class FramePacer:
+    """Turns the cost of pictures into the time from one to the next, in seconds."""
+
+    def __init__(self) -> None:
+        self.interval = 1 / FASTEST  # from the beginning of one to that of the next; `until` keeps the pause short
+        self._costs: deque[float] = deque(maxlen=REMEMBERED)
+        self._looks: deque[float] = deque(maxlen=REMEMBERED)
+
+    def note(self, picture: float, look: float) -> None:
+        """Take the seconds of one picture and of the look at the sound before it, 0 where there was none."""
+        self._costs.append(picture)
+        self._looks.append(look)
+        looks = [one for one in self._looks if one > 0]
+        cost = median(self._costs) + (median(looks) * len(looks) / len(self._looks) if looks else 0.0)
+        self.interval = max(1 / FASTEST, cost / PICTURES_SHARE)
+
+    def until(self, began: float, now: float) -> float:
+        """Return when the picture after the one that `began` then, and is ready `now`, is due."""
+        return min(began + self.interval, max(now + LONGEST_PAUSE, began + 1 / FASTEST))

@@ -1,0 +1,73 @@
+"""The instrument without a stage: a clip becomes one picture, or the frames that playing it live would have given."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clavilux.runtime.bundle.manifest import SAMPLE_RATE, AudioSpec
+from clavilux.runtime.diffusion.noise import draw
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
+from clavilux.runtime.sound.sound_file import Clip
+from clavilux.runtime.sound.window import Samples, SlidingWindow
+
+
+def frames_in(clip: Clip, frame_rate: float) -> int:
+    """Return how many frames a clip lasts; a part of one counts."""
+    return math.ceil(clip.seconds * frame_rate)
+
+
+def render_frames(instrument: Instrument, clip: Clip, frame_rate: float) -> Iterator[Frame]:
+    """Play `clip` on an instrument that nothing has been played on; yield frame k of time k / frame_rate.
+
+    A frame knows the sound before its time and no more, as live; `heard_until` counts from the clip's first sample.
+    """
+    fed = 0
+    for index in range(frames_in(clip, frame_rate)):
+        due = min(round(index / frame_rate * clip.rate), len(clip.samples))
+        if due > fed:
+            instrument.hear(clip.samples[fed:due], clip.rate, captured_at=fed / clip.rate)
+            fed = due
+        yield instrument.step(index / frame_rate)
+
+
+def render_picture(instrument: Instrument, clip: Clip) -> NDArray[np.uint8]:
+    """Return the picture of a clip, uint8 [H, W, 3], as the reference makes it of one no longer than the window.
+
+    The clip's first window goes in at once, normalised over itself. (Of a longer clip the reference also takes the
+    first window, but normalises it over the whole clip, which a stream cannot know.) A shorter clip is normalised over
+    what there is and padded after that, or comes after silence, as the bundle's encoder was trained (`lead_in`). Noise,
+    steps, guidance and seed come from the instrument's parameters.
+    """
+    knobs, shape = instrument.parameters, instrument.latent_shape
+    features = _features(clip, instrument.bundle.audio)
+    tokens = instrument.models.encoder.encode(features)
+    prompt = np.concatenate([instrument.bundle.conditioning.bos[None], tokens])[None]
+
+    def noise(step: int) -> NDArray[np.float32]:
+        return draw(shape, knobs.seed, 0, step)
+
+    painted = instrument.models.denoiser.denoise(prompt, noise, knobs.steps, scale=knobs.guidance)
+    return instrument.models.decoder.decode(painted)
+
+
+def _features(clip: Clip, audio: AudioSpec) -> NDArray[np.float32]:
+    """Return the log-mel frames of the clip's first window, float32 [frames, 80]."""
+    samples = _resampled(clip, audio.window_samples)
+    if audio.lead_in == "silence" or frame_count(len(samples)) < FEWEST_FRAMES:
+        samples = np.pad(samples, (audio.window_samples - len(samples), 0))
+    log_mel = LogMel(frame_count(audio.window_samples))
+    log_mel.push(samples)
+    return log_mel.read(0, log_mel.frames)
+
+
+def _resampled(clip: Clip, window_samples: int) -> Samples:
+    longest = math.ceil(window_samples * clip.rate / SAMPLE_RATE)
+    window = SlidingWindow(window_samples + SAMPLE_RATE)
+    window.push(clip.samples[:longest], clip.rate, captured_at=0.0)
+    window.finish()
+    return window.read(0, min(window.heard, window_samples))

@@ -1,0 +1,19 @@
+"""ONNX Runtime's own CPU provider: the default device, for every machine; others are measured against it."""
+
+from clavilux.runtime.providers.session import (
+    CPU,
+    Device,
+    GraphFile,
+    Session,
+    import_onnxruntime,
+    open_onnxruntime,
+    session_options,
+)
+
+
+def open_cpu(graph: GraphFile, threads: int) -> Session:
+    """Load `graph` on `threads` threads (0: one per core). Raises ProviderError."""
+    return open_onnxruntime(graph.path, CPU, session_options(import_onnxruntime(), threads))
+
+
+DEVICE = Device("cpu", ("onnxruntime",), import_onnxruntime, open_cpu)

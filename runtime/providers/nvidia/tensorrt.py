@@ -1,0 +1,176 @@
+"""ONNX Runtime's own TensorRT provider: the whole graph as one engine, on data-centre cards too (H100, A100, L40S).
+
+    clavilux live --device tensorrt
+
+The provider writes its engine, and its timings of kernels, into a folder; `clavilux.runtime.providers.engine_cache`
+keeps the engines, and the timings lie in the user's cache, where they speed up the next build of any bundle.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.providers.engine_cache import (
+    EngineKey,
+    describe_shapes,
+    engine_folder,
+    engine_places,
+    is_kept,
+    user_folder,
+)
+from clavilux.runtime.providers.nvidia.cuda import cuda_major, import_gpu_runtime, preload_cuda, stream_settings
+from clavilux.runtime.providers.nvidia.driver import find_card, load_tensorrt, tensorrt_libraries
+from clavilux.runtime.providers.nvidia.io_binding import BoundSession
+from clavilux.runtime.providers.nvidia.stream import shared_stream
+from clavilux.runtime.providers.session import (
+    Device,
+    GraphFile,
+    Session,
+    ShapeRange,
+    import_onnxruntime,
+    load_onnxruntime,
+    session_options,
+)
+
+TENSORRT = "TensorrtExecutionProvider"
+NO_FALLBACK = "session.disable_cpu_ep_fallback"
+PROVIDER_FILE = (
+    "onnxruntime_providers_tensorrt.dll" if sys.platform == "win32" else "libonnxruntime_providers_tensorrt.so"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an engine is built for and by."""
+
+    device: str  # as `--device` calls it
+    architecture: str  # of the card
+    version: str  # of TensorRT
+
+
+def open_tensorrt(graph: GraphFile, threads: int) -> Session:
+    """Load `graph` as an engine, which is built first where none is kept: minutes for a large one.
+
+    Raises ProviderError: onnxruntime-gpu, a card, CUDA's or TensorRT's libraries are missing, or TensorRT does not
+    take the whole graph.
+    """
+    return open_engine(graph, threads, find_target())
+
+
+def find_target() -> Target:
+    """Return what engines are built for and by here.
+
+    Raises ProviderError: onnxruntime-gpu, a card, CUDA's or TensorRT's libraries are missing.
+    """
+    onnxruntime = import_gpu_runtime(TENSORRT)
+    card = find_card()
+    preload_cuda(onnxruntime)
+    provider_file = Path(onnxruntime.__file__).parent / "capi" / PROVIDER_FILE
+    version = load_tensorrt(tensorrt_libraries(provider_file), cuda_major(onnxruntime))
+    return Target("tensorrt", card.architecture, version)
+
+
+def open_engine(graph: GraphFile, threads: int, target: Target) -> Session:
+    """Load the kept engine of `graph` for `target`, or build it. Raises ProviderError when TensorRT cannot."""
+    timings = user_folder(os.environ, sys.platform) / f"timings-{target.architecture}-{target.version}"
+
+    def build(folder: Path) -> None:
+        _copy(timings, folder)
+        _load(graph, threads, engine_settings(graph, folder) | timing_settings(folder))
+        _copy(folder, timings)
+        for path in folder.glob("*.timing"):
+            path.unlink()
+        if not any(folder.glob("*.engine")):
+            raise ProviderError(f"TensorRT {target.version} wrote no engine for {graph.path.name}")
+
+    with engine_folder(engine_key(graph, target), engine_places(graph), build) as engine:
+        stream = shared_stream()
+        session = _load(graph, threads, engine_settings(graph, engine.folder) | stream_settings(stream))
+    refuse_open_axes(session, graph)
+    return BoundSession(session, graph.path.name, "cuda", captures=True, stream=stream)
+
+
+def engine_key(graph: GraphFile, target: Target) -> EngineKey:
+    """Return what the engine of `graph` for `target` depends on."""
+    return EngineKey(
+        graph=graph.path.name,
+        provider=target.device,
+        sha256=graph.sha256,
+        precision=graph.precision,
+        shapes=describe_shapes(graph.shapes),
+        architecture=target.architecture,
+        version=target.version,
+    )
+
+
+def engine_settings(graph: GraphFile, folder: Path) -> dict[str, str]:
+    """Return the provider's options for an engine in `folder`.
+
+    `trt_fp16_enable` stays off, for float16 graphs too: without it the provider builds a strongly typed network, which
+    keeps the graph's own types. With it TensorRT may run in float16 what the export left in float32, and overflow.
+    """
+    return {
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(folder),
+        "trt_engine_cache_prefix": graph.path.stem,
+        "trt_cuda_graph_enable": "1",
+        **profile_settings("trt", graph.shapes),
+    }
+
+
+def timing_settings(folder: Path) -> dict[str, str]:
+    """Return the provider's options for reading and writing timings of kernels in `folder`."""
+    return {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(folder)}
+
+
+def profile_settings(prefix: str, shapes: Mapping[str, ShapeRange]) -> dict[str, str]:
+    """Return the options for inputs with open axes, {} when there are none; `prefix` is the provider's: "trt", "nv"."""
+    if not shapes:
+        return {}
+
+    def line(which: str) -> str:
+        return ",".join(f"{name}:{'x'.join(map(str, getattr(span, which)))}" for name, span in sorted(shapes.items()))
+
+    ends = {"min": "smallest", "opt": "usual", "max": "largest"}
+    return {f"{prefix}_profile_{end}_shapes": line(which) for end, which in ends.items()}
+
+
+def refuse_open_axes(session: Any, graph: GraphFile) -> None:
+    """Raise ProviderError when the graph has open axes whose range nobody gave, as the engine is not made for them."""
+    free = [node.name for node in session.get_inputs() if any(not isinstance(length, int) for length in node.shape)]
+    missing = sorted(set(free) - set(graph.shapes))
+    if missing:
+        raise ProviderError(
+            f"{graph.path.name} has open axes in {', '.join(missing)} without a range of sizes; "
+            "export the bundle with fixed sizes, or give their range"
+        )
+
+
+def _load(graph: GraphFile, threads: int, settings: Mapping[str, str]) -> Any:
+    options = session_options(import_onnxruntime(), threads)
+    options.add_session_config_entry(NO_FALLBACK, "1")
+    return load_onnxruntime(graph.path, TENSORRT, options, settings)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy timings, each under a temporary name first. They only save time: where they cannot lie, nothing is lost."""
+    with suppress(OSError):
+        target.mkdir(parents=True, exist_ok=True)
+        for path in source.glob("*.timing"):
+            part = target / f"{path.name}.{uuid4().hex}"
+            shutil.copyfile(path, part)
+            part.replace(target / path.name)
+
+
+def _ready(graph: GraphFile) -> bool:
+    return is_kept(engine_key(graph, find_target()), engine_places(graph))
+
+
+DEVICE = Device("tensorrt", ("onnxruntime-gpu",), find_target, open_tensorrt, _ready)

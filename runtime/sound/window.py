@@ -1,0 +1,119 @@
+"""Sound of any rate and channel count becomes the last seconds of 16 kHz mono, in a ring.
+
+Indices are absolute: sample k is the k-th of the stream at 16 kHz, and whatever lies before sample 0 reads as silence.
+The same sound in other chunks gives the same samples, bit for bit: the resampler is always fed whole blocks.
+"""
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound.resample import Resampler
+
+Samples = NDArray[np.float32]
+
+RATES = (8_000, 192_000)  # Hz, what a source may have
+MAX_CHANNELS = 32
+LOUDEST = 64.0  # 36 dB over full scale: beyond that it is no sound, but integers or noise in the wrong format
+
+
+def as_sound(samples: ArrayLike, rate: int) -> Samples:
+    """Return a copy of `samples` as float32 [n, channels] in -1 to 1.
+
+    Takes [n] or [n, channels], float or signed 16-bit or 32-bit. Raises SoundError for any other shape or type, for a
+    rate outside `RATES`, for more than `MAX_CHANNELS` channels and for values that are not finite or beyond `LOUDEST`.
+    """
+    low, high = RATES
+    if not low <= rate <= high:
+        raise SoundError(f"the sample rate is {rate} Hz; expected {low} to {high} Hz")
+    samples = np.asarray(samples)
+    sound = samples[:, None] if samples.ndim == 1 else samples
+    if sound.ndim != 2 or not 1 <= sound.shape[1] <= MAX_CHANNELS:
+        raise SoundError(f"the sound has shape {samples.shape}; expected [n] or [n, 1 to {MAX_CHANNELS} channels]")
+    if np.issubdtype(sound.dtype, np.signedinteger):
+        full_scale = 2.0 ** (8 * sound.dtype.itemsize - 1)
+        return np.array(sound.astype(np.float64) / full_scale, np.float32)
+    if not np.issubdtype(sound.dtype, np.floating):
+        raise SoundError(f"the sound has type {samples.dtype}; expected float or signed integer samples")
+    result = np.array(sound, np.float32)
+    if not np.isfinite(result).all():
+        raise SoundError("the sound holds values that are not finite; expected -1 to 1")
+    if result.size and np.abs(result).max() > LOUDEST:
+        raise SoundError(f"the sound reaches {np.abs(result).max():.3g}; expected -1 to 1, and at most {LOUDEST:g}")
+    return result
+
+
+class SlidingWindow:
+    """The newest `length` samples of the stream, and when each was captured."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length  # samples at 16 kHz that can be read back
+        self.heard = 0  # samples at 16 kHz since the stream began
+        self._ring = np.zeros(length, np.float32)
+        self._anchors: deque[tuple[float, float]] = deque()  # (index, capture time of that index), oldest first
+        self._resampler: Resampler | None = None
+        self._origin = 0  # index at which the present source began
+        self._channels = 0
+
+    def push(self, samples: NDArray[np.generic], rate: int, captured_at: float) -> int:
+        """Take a chunk whose first sample was captured at `captured_at` seconds; return how many samples became ready.
+
+        A change of rate or channel count starts a new source: the old one is finished first. Raises SoundError as
+        `as_sound` does.
+        """
+        sound = as_sound(samples, rate)
+        before = self.heard
+        if self._resampler is None or (self._resampler.rate, self._channels) != (rate, sound.shape[1]):
+            self.finish()
+            self._resampler, self._channels, self._origin = Resampler(rate), sound.shape[1], self.heard
+        pending = self._resampler.waiting
+        self._write(self._resampler.push(sound))
+        self._anchor(self._resampler, captured_at - pending / rate, pending + len(sound))
+        return self.heard - before
+
+    def finish(self) -> int:
+        """End the present source: what the resampler holds back comes out; return how many samples that were."""
+        if self._resampler is None:
+            return 0
+        tail = self._resampler.finish()
+        self._write(tail)
+        self._resampler = None
+        return len(tail)
+
+    def read(self, start: int, stop: int) -> Samples:
+        """Return samples `start` to `stop` (absolute, stop excluded), float32; zeros before the stream began.
+
+        Raises SoundError when a part is no longer in the ring or not yet heard.
+        """
+        if start < self.heard - self.length or stop > self.heard:
+            raise SoundError(
+                f"samples {start} to {stop} are asked for; {self.heard - self.length} to {self.heard} are here"
+            )
+        indices = np.arange(start, stop)
+        return np.where(indices < 0, np.float32(0), self._ring[indices % self.length])
+
+    def captured_at(self, index: int) -> float | None:
+        """Return when sample `index` was captured, in seconds of the clock of `push`; None before any sound."""
+        time = None
+        for anchor, when in reversed(self._anchors):
+            if time is not None and anchor < index:
+                break
+            time = when - (anchor - index) / SAMPLE_RATE
+        return time
+
+    def _write(self, samples: Samples) -> None:
+        kept = samples[-self.length :]
+        first = self.heard + len(samples) - len(kept)
+        self._ring[np.arange(first, first + len(kept)) % self.length] = kept
+        self.heard += len(samples)
+
+    def _anchor(self, source: Resampler, captured_at: float, fed: int) -> None:
+        """Note when the end of what the resampler has taken was captured."""
+        taken_now = fed - source.waiting
+        index = self._origin + source.taken * SAMPLE_RATE / source.rate
+        self._anchors.append((index, captured_at + taken_now / source.rate))
+        while len(self._anchors) > 1 and self._anchors[1][0] < self.heard - self.length:
+            self._anchors.popleft()

@@ -1,0 +1,166 @@
+"""A Python client: watch a stage, or play it.
+
+    async for frame in connect("ws://127.0.0.1:7860/ws"):           # watches, and reconnects for ever
+        show(frame.pixels)
+
+    async with connect(url, role="performer", sound=SoundFormat(rate=48_000)) as stage:
+        await stage.send(samples)
+        async for frame in stage: ...
+
+Who is slow skips frames and never lags.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from types import TracebackType
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
+
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.client.frame import ReceivedFrame
+from clavilux.server.client.stage import ClientStage, Disconnected, ended
+from clavilux.server.protocol.messages import (
+    ENGINE_FAILED,
+    SUBPROTOCOL,
+    ErrorEvent,
+    Hello,
+    PictureFormat,
+    SoundFormat,
+    Start,
+    Started,
+)
+from clavilux.server.protocol.text import encode, parse_event
+
+__all__ = [
+    "ClientStage",
+    "Connect",
+    "Disconnected",
+    "PictureFormat",
+    "ReceivedFrame",
+    "SoundFormat",
+    "backoff",
+    "connect",
+]
+
+LARGEST_FRAME = 64 * 2**20  # bytes; raw RGB of a 4096 x 4096 picture fits
+SHORTEST_WAIT, LONGEST_WAIT = 0.5, 15.0  # s, between attempts to reconnect
+
+
+def backoff() -> Iterator[float]:
+    """Yield waits in seconds, doubling up to LONGEST_WAIT, each cut by up to a half at random."""
+    whole = SHORTEST_WAIT
+    while True:
+        yield whole * random.uniform(0.5, 1.0)  # noqa: S311
+        whole = min(LONGEST_WAIT, 2 * whole)
+
+
+def connect(
+    url: str,
+    *,
+    role: str = "viewer",
+    sound: SoundFormat | None = None,
+    picture: PictureFormat | None = None,
+    token: str | None = None,
+    delays: Callable[[], Iterator[float]] = backoff,
+) -> "Connect":
+    """Return a connection to be opened with `async with`, or read with `async for`.
+
+    `url` is the socket's, such as ws://127.0.0.1:7860/ws. `delays` gives the waits between attempts of `async for`,
+    in seconds; when it ends, so do the attempts.
+    """
+    return Connect(url, Start(role, sound, picture or PictureFormat(), token), delays)
+
+
+class Connect:
+    """What `connect` returns: a stage for `async with`, frames without end for `async for`."""
+
+    def __init__(self, url: str, start: Start, delays: Callable[[], Iterator[float]]) -> None:
+        self.url = url
+        self.start = start
+        self._delays = delays
+        self._stage: ClientStage | None = None
+
+    async def __aenter__(self) -> ClientStage:
+        """Connect, start, and learn the server's clock.
+
+        Raises ProtocolError when the server refuses what was asked for, Disconnected when there is no talking to it.
+        """
+        self._stage = await _open(self.url, self.start)
+        return self._stage
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stage, self._stage = self._stage, None
+        if stage is not None:
+            await stage.close()
+
+    async def __aiter__(self) -> AsyncIterator[ReceivedFrame]:
+        """Yield frames, reconnecting with back-off whenever the connection is lost.
+
+        Raises ProtocolError and Disconnected where another attempt would end the same: a wrong token, a refused origin.
+        """
+        delays = self._delays()
+        while True:
+            try:
+                async with self as stage:
+                    async for frame in stage:
+                        delays = self._delays()
+                        yield frame
+                    return
+            except Disconnected as lost:
+                delay = next(delays, None)
+                if lost.final or delay is None:
+                    raise
+            await asyncio.sleep(delay)
+
+
+async def _open(url: str, start: Start) -> ClientStage:
+    try:
+        socket = await open_socket(
+            url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, max_size=LARGEST_FRAME
+        )
+    except InvalidStatus as error:
+        status, body = error.response.status_code, error.response.body or b""
+        line = f"{url} answers {status}: {body.decode(errors='replace').strip()}"
+        raise Disconnected(line, status, final=status < 500) from error
+    except InvalidURI as error:
+        raise Disconnected(f"{url} is no websocket address; expected ws://HOST:PORT/ws", 0, final=True) from error
+    except (OSError, InvalidHandshake) as error:
+        raise Disconnected(f"cannot reach {url}: {error}", 0) from error
+    try:
+        return await _begin(socket, start)
+    except ConnectionClosed as error:
+        raise ended(socket) from error
+    except BaseException:
+        await socket.close()
+        raise
+
+
+async def _begin(socket: ClientConnection, start: Start) -> ClientStage:
+    greeting = parse_event(await _text(socket))
+    if not isinstance(greeting, Hello):
+        raise ProtocolError("bad_message", f"the server opened with {greeting}; expected hello")
+    # A server with nothing to join says so and closes; what it said can still be read.
+    with suppress(ConnectionClosed):
+        await socket.send(encode(start))
+    while not isinstance(event := parse_event(await _text(socket)), Started):
+        if isinstance(event, ErrorEvent) and event.code == "engine_failed":
+            raise Disconnected(event.message, ENGINE_FAILED)
+        if isinstance(event, ErrorEvent):
+            raise ProtocolError(event.code, event.message)
+    stage = ClientStage(socket, greeting, event, start.sound)
+    await stage.learn_clock()
+    return stage
+
+
+async def _text(socket: ClientConnection) -> str:
+    message = await socket.recv()
+    if isinstance(message, bytes):
+        raise ProtocolError("bad_message", f"{len(message)} bytes before started; expected text")
+    return message

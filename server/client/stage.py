@@ -1,0 +1,242 @@
+"""The Python client once it is connected: frames out, sound and parameters in.
+
+`clavilux.server.client.connect.connect` makes it. One task reads the socket, one keeps the clock; both end with the
+connection. Local times are seconds of `time.monotonic`, server times whole microseconds.
+"""
+
+import asyncio
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from clavilux.runtime.errors import ClaviluxError, ProtocolError, SoundError
+from clavilux.server.client.clock import ClockOffset
+from clavilux.server.client.frame import ReceivedFrame
+from clavilux.server.protocol.binary import SAMPLE_TYPES, SOUND_HEADER, Sound, pack_sound, unpack_frame
+from clavilux.server.protocol.messages import (
+    ENGINE_FAILED,
+    HIGHEST_SEQUENCE,
+    NORMAL,
+    PACKET_BYTES,
+    POLICY,
+    Acknowledge,
+    Bye,
+    ClientMessage,
+    ErrorEvent,
+    Hello,
+    Marker,
+    MarkerReached,
+    ParameterValues,
+    Ping,
+    Pong,
+    ServerMessage,
+    SoundFormat,
+    Started,
+    Status,
+)
+from clavilux.server.protocol.text import encode, parse_event
+from clavilux.server.stage.in_flight import NewestSlot
+
+FIRST_PINGS = 3  # before the stage is handed over
+PING_SECONDS = 10.0
+KEPT_ERRORS = 16  # error events that nobody has looked at; the oldest go first
+NO_CODE = 1006  # the connection broke without a close frame
+
+
+class Disconnected(ClaviluxError):  # noqa: N818
+    """The connection ended or could not be made; `code` is the close code, an HTTP status, or 0 for no answer."""
+
+    def __init__(self, message: str, code: int, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.final = final  # another attempt would end the same
+
+
+def ended(socket: ClientConnection) -> Disconnected:
+    """Return the error for a socket that is closed."""
+    code = NO_CODE if socket.close_code is None else socket.close_code
+    return Disconnected(f"the connection ended ({code} {socket.close_reason or ''})", code, final=code == POLICY)
+
+
+class ClientStage:
+    """A started connection. Iterate over it for frames; what the server complained about is raised there, too."""
+
+    def __init__(self, socket: ClientConnection, hello: Hello, started: Started, sound: SoundFormat | None) -> None:
+        self.hello = hello  # what the server said first
+        self.parameters: dict[str, Any] = started.parameters  # the newest the server told
+        self.status: Status | None = None  # the newest
+        self.clock = ClockOffset(hello.server_time, time.monotonic())
+        self._socket = socket
+        self._sound = sound
+        self._packets = 0
+        self._frame: NewestSlot[ReceivedFrame] = NewestSlot()
+        self._errors: deque[ProtocolError] = deque(maxlen=KEPT_ERRORS)
+        self._markers: dict[str, asyncio.Future[MarkerReached]] = {}
+        self._end: ClaviluxError | None = None
+        self._wake = asyncio.Event()
+        self._pong = asyncio.Event()
+        self._answered = 0.0  # local time of the last ping that came back
+        self._tasks = [asyncio.create_task(self._read())]
+
+    @property
+    def skipped(self) -> int:
+        """Frames that arrived here and that nobody took in time."""
+        return self._frame.replaced
+
+    def server_time(self) -> int:
+        """Return the server's time now, µs, as well as this client knows it."""
+        return self.clock.server_time(time.monotonic())
+
+    async def send(self, samples: NDArray[np.floating[Any]], captured_at: float | None = None) -> None:
+        """Send sound, float [n] or [n, channels], -1 to 1, in as many packets as it takes.
+
+        `captured_at` is the local time of the first sample; None: the last one is from now. Raises SoundError for
+        another number of channels, or where no sound was announced.
+        """
+        if self._sound is None:
+            raise SoundError("this connection announced no sound; connect with sound=SoundFormat(...)")
+        rate, channels = self._sound.rate, self._sound.channels
+        block = np.asarray(samples, np.float32)
+        if block.size % channels or block.ndim > 2 or (block.ndim == 2 and block.shape[1] != channels):
+            raise SoundError(f"samples have shape {block.shape}; expected [n, {channels}]")
+        block = block.reshape(-1, channels)
+        first = time.monotonic() - len(block) / rate if captured_at is None else captured_at
+        room = (PACKET_BYTES - SOUND_HEADER.size) // (SAMPLE_TYPES[self._sound.encoding].itemsize * channels)
+        for start in range(0, len(block), room):
+            when = self.clock.server_time(first + start / rate)
+            packet = Sound(self._packets, when, block[start : start + room])
+            self._packets = (self._packets + 1) % (HIGHEST_SEQUENCE + 1)
+            await self._transmit(pack_sound(packet, self._sound.encoding))
+
+    async def set(self, **parameters: Any) -> None:
+        """Set parameters, all or none; a refusal is raised by the iteration, as ProtocolError "bad_parameter"."""
+        await self._say(ParameterValues(parameters))
+
+    async def mark(self, name: str) -> asyncio.Future[MarkerReached]:
+        """Send a marker; the future is done when all sound sent before it has shaped a frame that was sent here.
+
+        Keep iterating meanwhile: frames come only as earlier ones are taken. The connection's end cancels the future.
+        """
+        future = asyncio.get_running_loop().create_future()
+        self._markers[name] = future
+        await self._say(Marker(name))
+        return future
+
+    async def ping(self) -> float:
+        """Wait until the server has taken everything sent so far; return the round trip in seconds.
+
+        Raises Disconnected when the connection ends meanwhile.
+        """
+        sent_at = time.monotonic()
+        await self._say(Ping(sent_at))
+        while self._answered < sent_at:
+            if self._end is not None:
+                raise self._end
+            self._pong.clear()
+            await self._pong.wait()
+        return time.monotonic() - sent_at
+
+    async def learn_clock(self) -> None:
+        """Ping FIRST_PINGS times, then go on every PING_SECONDS in the background."""
+        for _ in range(FIRST_PINGS):
+            await self.ping()
+        self._tasks.append(asyncio.create_task(self._keep_clock()))
+
+    async def close(self) -> None:
+        """Say bye and end the connection."""
+        with suppress(Disconnected):
+            await self._say(Bye("client closed"))
+        await self._socket.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def __aiter__(self) -> "ClientStage":
+        return self
+
+    async def __anext__(self) -> ReceivedFrame:
+        """Return the newest frame that was not returned yet, and acknowledge it.
+
+        Raises ProtocolError for what the server complained about (iterate again to go on), Disconnected when the
+        connection has ended any other way than by bye.
+        """
+        self._complain()
+        while (frame := self._frame.take()) is None:
+            if self._end is not None:
+                self._stop(self._end)
+            self._wake.clear()
+            await self._wake.wait()
+            self._complain()
+        with suppress(Disconnected):
+            await self._say(Acknowledge(frame.sequence, self.server_time()))
+        return frame
+
+    def _complain(self) -> None:
+        if self._errors:
+            raise self._errors.popleft()
+
+    def _stop(self, end: ClaviluxError) -> None:
+        if isinstance(end, Disconnected) and end.code == NORMAL:
+            raise StopAsyncIteration
+        raise end
+
+    async def _say(self, message: ClientMessage) -> None:
+        await self._transmit(encode(message))
+
+    async def _transmit(self, message: str | bytes) -> None:
+        try:
+            await self._socket.send(message)
+        except ConnectionClosed as error:
+            raise ended(self._socket) from error
+
+    async def _keep_clock(self) -> None:
+        with suppress(Disconnected):
+            while True:
+                await asyncio.sleep(PING_SECONDS)
+                await self._say(Ping(time.monotonic()))
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._take(await self._socket.recv())
+        except ConnectionClosed:
+            self._end = self._end or ended(self._socket)
+        except ProtocolError as error:
+            self._end = error
+        finally:
+            for future in self._markers.values():
+                future.cancel()
+            self._pong.set()
+            self._wake.set()
+
+    def _take(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            self._hear_of(parse_event(message))
+        else:
+            self._frame.put(ReceivedFrame(unpack_frame(message), self.server_time(), self.hello.stages))
+        self._wake.set()
+
+    def _hear_of(self, event: ServerMessage | None) -> None:
+        match event:
+            case ParameterValues():
+                self.parameters = event.values
+            case Status():
+                self.status = event
+            case Pong():
+                self.clock.take(event.client_time, event.server_time, time.monotonic())
+                self._answered = event.client_time
+                self._pong.set()
+            case MarkerReached() if event.id in self._markers:
+                future = self._markers.pop(event.id)
+                if not future.done():
+                    future.set_result(event)
+            case ErrorEvent(fatal=True):
+                self._end = Disconnected(event.message, ENGINE_FAILED)
+            case ErrorEvent():
+                self._errors.append(ProtocolError(event.code, event.message))

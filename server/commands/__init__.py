@@ -1,0 +1,1 @@
+"""Commands of the server: `clavilux live` and `clavilux serve`, and what both share."""

@@ -1,0 +1,115 @@
+"""What `clavilux live` and `clavilux serve` share: an engine, a sound card if one is named, and a server."""
+
+import argparse
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from clavilux.runtime.commands.options import add_model_options, parameters_from
+from clavilux.runtime.errors import DeviceError
+from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.runtime.sound.sound_card import PortAudio, SoundCard
+from clavilux.server.protocol.messages import TOKEN_CHARACTERS
+from clavilux.server.settings import Settings
+from clavilux.server.web.run import Listening, serve
+
+TOKEN_VARIABLE = "CLAVILUX_TOKEN"  # noqa: S105  (a name, kept off the command line where others could read it)
+PORTS = (0, 65_535)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments that both commands have."""
+    defaults = Settings()
+    parser.add_argument(
+        "--host", default=defaults.host, help=f"address to listen on ({defaults.host}: this machine only)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=defaults.port, help=f"port to listen on, 0 for any ({defaults.port})"
+    )
+    parser.add_argument("--name", action="append", default=[], help="a host name it answers to; again for more")
+    parser.add_argument(
+        "--input", metavar="NAME|INDEX", help="play a sound card of this machine, not the browser's microphone"
+    )
+    parser.add_argument("--list-inputs", action="store_true", help="show the sound cards' inputs and end")
+    parser.add_argument("--verbose", action="store_true", help="say more")
+    add_model_options(parser)
+    parser.epilog = (
+        parser.epilog or ""
+    ) + f"\nClients must show the token in {TOKEN_VARIABLE} when that variable is set.\n"
+
+
+def play(arguments: argparse.Namespace, on_listening: Callable[[Listening], None]) -> int:
+    """Play until interrupted. Raises ClaviluxError for whatever cannot be opened."""
+    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="clavilux: %(message)s")
+    if arguments.list_inputs:
+        return list_inputs()
+    engine = open_engine(arguments.bundle, device=arguments.device, threads=arguments.threads)
+    settings = settings_from(arguments, engine.instrument.bundle.name)
+    engine.set(parameters_from(arguments.set))
+    with _sound_card(engine, arguments.input):
+        serve(engine, settings, on_listening=lambda here: _announce(engine, here, on_listening))
+    if engine.failure is not None:
+        raise DeviceError(f"the engine stopped: {engine.failure}")
+    return 0
+
+
+def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
+    """Return the server's settings. Raises DeviceError for a port that cannot be one."""
+    low, high = PORTS
+    if not low <= arguments.port <= high:
+        raise DeviceError(f"port {arguments.port} cannot be; expected {low} to {high}")
+    return Settings(
+        host=arguments.host,
+        port=arguments.port,
+        token=_token(),
+        names=tuple(arguments.name),
+        bundle=bundle,
+        own_sound=arguments.input is not None,
+    )
+
+
+def _token() -> str | None:
+    """Return the token that the environment sets. Raises DeviceError for one that nobody could show."""
+    token = os.environ.get(TOKEN_VARIABLE)
+    if token is not None and not 1 <= len(token) <= TOKEN_CHARACTERS:
+        raise DeviceError(
+            f"{TOKEN_VARIABLE} has {len(token)} characters; expected 1 to {TOKEN_CHARACTERS}, or unset it"
+        )
+    return token
+
+
+def list_inputs() -> int:
+    """Print the inputs of this machine, the default one with a star."""
+    inputs = PortAudio().inputs()
+    for source in inputs:
+        star = "*" if source.is_default else " "
+        print(f"{star} {source.index:3}  {source.name}  ({source.channels} channels, {source.rate} Hz)")
+    if not inputs:
+        print("no inputs; plug in a microphone or an interface")
+    return 0
+
+
+@contextmanager
+def _sound_card(engine: Engine, wanted: str | None) -> Iterator[None]:
+    """Let a sound card play the engine while the block runs; none if none is wanted."""
+    if wanted is None:
+        yield
+        return
+    card = SoundCard(PortAudio(engine.clock), wanted, engine.hear)
+    source = card.start()
+    print(f"listening to {source.name}, {source.rate} Hz")
+    try:
+        yield
+    finally:
+        card.stop()
+
+
+def _announce(engine: Engine, here: Listening, on_listening: Callable[[Listening], None]) -> None:
+    instrument = engine.instrument
+    height, width = engine.picture
+    provider = instrument.models.provider
+    line = f"Clavilux plays {instrument.bundle.name} at {width}x{height} on {provider}: {here.url}  (Ctrl-C ends)"
+    with suppress(OSError):  # whoever reads along may have gone; the music goes on
+        print(line, flush=True)
+    on_listening(here)

@@ -1,0 +1,104 @@
+"""Runs one session over one channel: a task that reads, a task that writes, and their end.
+
+A channel is whatever carries messages; the websocket one is in `clavilux.server.web.app`, a fake in
+tests/server/fakes.py.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Protocol
+
+from clavilux.runtime.frame import Frame
+from clavilux.server.protocol.binary import pack_frame
+from clavilux.server.protocol.messages import POLICY, ServerMessage
+from clavilux.server.protocol.text import encode
+from clavilux.server.stage.outbox import Farewell
+from clavilux.server.stage.session import Session
+from clavilux.server.stage.stage import Stage
+
+
+class GoneError(Exception):
+    """The peer is no longer there; not an error to report to anyone."""
+
+
+class Channel(Protocol):
+    """Carries messages to and from one client."""
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message, None once the client is gone."""
+
+    async def send(self, message: str | bytes) -> None:
+        """Send, waiting while the network is full. Raises GoneError."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close from this side. Raises GoneError."""
+
+
+async def run_session(channel: Channel, stage: Stage) -> None:
+    """Talk to one client until either side ends it, and leave the stage whatever happens."""
+    connection = _Connection(channel, stage)
+    try:
+        await connection.session.greet()
+        # Whichever ends first ends the other: the reader ends with the client, the writer with the farewell.
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(connection.read())
+            writer = group.create_task(connection.write())
+            reader.add_done_callback(lambda _: writer.cancel())
+            writer.add_done_callback(lambda _: reader.cancel())
+    finally:
+        connection.session.leave()
+
+
+class _Connection:
+    def __init__(self, channel: Channel, stage: Stage) -> None:
+        self.session = Session(stage)
+        self._channel = channel
+        self._stage = stage
+
+    async def read(self) -> None:
+        """Take messages until the client is gone; give it `start_seconds` to start."""
+        limit = self._stage.settings.start_seconds
+        try:
+            async with asyncio.timeout(limit) as timer:
+                await self._take_all(timer)
+        except TimeoutError:
+            self.session.outbox.finish(Farewell(POLICY, f"no start within {limit:g} s"))
+            await self._take_all(timer=None)
+
+    async def _take_all(self, timer: asyncio.Timeout | None) -> None:
+        while (message := await self._channel.receive()) is not None:
+            await self.session.take(message)
+            if timer is not None and self.session.role:
+                timer.reschedule(None)
+
+    async def write(self) -> None:
+        """Send what the outbox gives until its farewell, or until the client is gone or reads nothing."""
+        with suppress(GoneError, TimeoutError):
+            while not isinstance(item := await self.session.outbox.next(), Farewell):
+                if isinstance(item, Frame):
+                    await self._send_frame(item)
+                else:
+                    await self._send(encode(item))
+            await self._part(item)
+
+    async def _part(self, farewell: Farewell) -> None:
+        for message in farewell.messages:
+            await self._send(encode(message))
+        async with asyncio.timeout(self._stage.settings.send_seconds):
+            await self._channel.close(farewell.code, farewell.reason)
+
+    async def _send_frame(self, frame: Frame) -> None:
+        stage, outbox, layout = self._stage, self.session.outbox, self.session.picture
+        picture = await stage.pictures.get(frame, layout)
+        packed = stage.pack(frame, picture, layout)
+        outbox.in_flight.add(packed.sequence, stage.timed(frame))
+        await self._send(pack_frame(packed))
+        stage.metrics.frames_sent.inc()
+        reached: list[ServerMessage] = [*outbox.sent(frame, packed)]
+        for message in reached:
+            await self._send(encode(message))
+
+    async def _send(self, message: str | bytes) -> None:
+        async with asyncio.timeout(self._stage.settings.send_seconds):
+            await self._channel.send(message)
+        self._stage.metrics.bytes_sent.inc(len(message))

@@ -1,0 +1,132 @@
+"""What waits to go out on one connection, all of it bounded, each part with its policy.
+
+Replies: up to REPLIES, then `reply` waits, and with it the reading of that connection: who asks without listening waits
+for himself only. Parameters, status and frames: one slot each, newest wins; frames only while the in-flight window is
+open. Markers: up to MARKERS, then refused. Runs on one event loop; knows no socket.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clavilux.runtime.errors import ProtocolError
+from clavilux.runtime.frame import Frame
+from clavilux.server.protocol.binary import PackedFrame
+from clavilux.server.protocol.messages import MarkerReached, ParameterValues, ServerMessage, Status
+from clavilux.server.stage.in_flight import InFlight, NewestSlot
+
+REPLIES = 32
+MARKERS = 64
+MARKER_SLACK = 0.002  # s; capture times are whole microseconds, resamplers shift them by less than this
+
+
+@dataclass(frozen=True)
+class Farewell:
+    """The last thing on a connection: messages, then a close code with its reason."""
+
+    code: int
+    reason: str
+    messages: tuple[ServerMessage, ...] = ()
+
+
+@dataclass(frozen=True)
+class PendingMarker:
+    """A marker that waits for the sound before it to be seen."""
+
+    id: str
+    heard: float | None  # capture time of the last sample before it, s; None = no sound before it
+
+
+class Outbox:
+    """The outgoing side of one connection."""
+
+    def __init__(self) -> None:
+        self.in_flight = InFlight()
+        self.farewell: Farewell | None = None  # set once, by `finish`
+        self._replies: deque[ServerMessage] = deque()
+        self._parameters: NewestSlot[ParameterValues] = NewestSlot()
+        self._status: NewestSlot[Status] = NewestSlot()
+        self._frame: NewestSlot[Frame] = NewestSlot()
+        self._markers: deque[PendingMarker] = deque()
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+
+    @property
+    def skipped(self) -> int:
+        """Frames this connection was too slow for."""
+        return self._frame.replaced
+
+    async def reply(self, message: ServerMessage) -> None:
+        """Queue `message`, waiting while REPLIES are queued already."""
+        while len(self._replies) >= REPLIES and self.farewell is None:
+            self._room.clear()
+            await self._room.wait()
+        self._replies.append(message)
+        self._wake.set()
+
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        """Offer the parameters that hold now; the newest set wins."""
+        self._parameters.put(ParameterValues(dict(values)))
+        self._wake.set()
+
+    def status(self, status: Status) -> None:
+        """Offer a status; the newest wins."""
+        self._status.put(status)
+        self._wake.set()
+
+    def frame(self, frame: Frame) -> None:
+        """Offer a frame; the newest wins."""
+        self._frame.put(frame)
+        self._wake.set()
+
+    def marker(self, marker: PendingMarker) -> None:
+        """Keep a marker until its sound is seen. Raises ProtocolError "bad_message" when MARKERS wait."""
+        if len(self._markers) >= MARKERS:
+            raise ProtocolError("bad_message", f"{MARKERS} markers wait already; send sound and acknowledge frames")
+        self._markers.append(marker)
+
+    def sent(self, frame: Frame, packed: PackedFrame) -> list[MarkerReached]:
+        """Return the markers that the frame just sent, which travelled as `packed`, has reached."""
+        reached = []
+        while self._markers and _shows(frame, self._markers[0]):
+            marker = self._markers.popleft()
+            reached.append(MarkerReached(marker.id, packed.sequence, packed.heard_until))
+        return reached
+
+    def acknowledge(self, sequence: int) -> float | None:
+        """Release frames up to `sequence`; return its heard_until, s, as `InFlight.acknowledge` does."""
+        heard_until = self.in_flight.acknowledge(sequence)
+        self._wake.set()
+        return heard_until
+
+    def finish(self, farewell: Farewell) -> None:
+        """Say goodbye after the replies that wait; only the first farewell counts."""
+        self.farewell = self.farewell or farewell
+        self._wake.set()
+        self._room.set()
+
+    async def next(self) -> ServerMessage | Frame | Farewell:
+        """Wait for what goes out next: replies, then the farewell or else parameters, status, a frame."""
+        while (item := self._take()) is None:
+            self._wake.clear()
+            await self._wake.wait()
+        return item
+
+    def _take(self) -> ServerMessage | Frame | Farewell | None:
+        if self._replies:
+            self._room.set()
+            return self._replies.popleft()
+        if self.farewell is not None:
+            return self.farewell
+        item = self._parameters.take() or self._status.take()
+        if item is None and self.in_flight.open:
+            return self._frame.take()
+        return item
+
+
+def _shows(frame: Frame, marker: PendingMarker) -> bool:
+    if marker.heard is None:
+        return True
+    return frame.heard_until is not None and frame.heard_until >= marker.heard - MARKER_SLACK

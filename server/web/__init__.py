@@ -1,0 +1,1 @@
+"""Starlette on uvicorn: routes, headers, the websocket channel, running it. All the server's sockets."""

@@ -1,0 +1,80 @@
+"""Parameters: declared once, checked on the way in, described for whoever shows knobs."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clavilux.runtime.control.parameters import RANGES, Parameters, describe
+from clavilux.runtime.errors import ParameterError
+
+
+def test_merging_takes_the_new_values_and_keeps_the_rest() -> None:
+    merged = Parameters().merge({"glide": 2, "noise": "fresh", "freeze": True, "steps": 4})
+    assert (merged.glide, merged.noise, merged.freeze, merged.steps) == (2.0, "fresh", True, 4)
+    assert merged.seed == Parameters().seed
+
+
+def test_merging_leaves_the_original_alone() -> None:
+    original = Parameters()
+    original.merge({"glide": 2.0})
+    assert original == Parameters()
+
+
+def test_whole_floats_are_whole_numbers() -> None:
+    assert Parameters().merge({"steps": 2.0}).steps == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("glide", -1, "glide is -1; expected 0 to 30 s"),
+        ("glide", float("nan"), "glide is nan; expected 0 to 30 s"),
+        ("glide", "1", "glide is '1'; expected a number"),
+        ("glide", True, "glide is True; expected a number"),
+        ("steps", 2.5, "steps is 2.5; expected a whole number"),
+        ("steps", 1001, "steps is 1001; expected 1 to 1000"),
+        ("steps", float("inf"), "steps is inf; expected"),
+        ("frame_rate", 0.5, "frame_rate is 0.5; expected 0, or 1 to 120 per second"),
+        ("frame_rate", 121, "frame_rate is 121; expected 0, or 1 to 120 per second"),
+        ("freeze", 1, "freeze is 1; expected true or false"),
+        ("noise", "pink", "noise is 'pink'; expected one of fixed, fresh, walk"),
+        ("noise", [], r"noise is \[\]; expected one of"),
+        ("colour", 1, "no parameter 'colour'; there are glide, noise"),
+    ],
+)
+def test_a_wrong_value_is_named(key: str, value: Any, complaint: str) -> None:
+    with pytest.raises(ParameterError, match=complaint):
+        Parameters().merge({key: value})
+
+
+def test_every_default_lies_in_its_range() -> None:
+    assert Parameters().merge(Parameters().values()) == Parameters()
+
+
+@given(st.dictionaries(st.sampled_from([*RANGES, "other"]), st.none() | st.floats() | st.text() | st.booleans()))
+def test_whatever_comes_in_is_taken_or_named(values: dict[str, Any]) -> None:
+    try:
+        merged = Parameters().merge(values)
+    except ParameterError:
+        return
+    assert all(merged.values()[key] == value for key, value in values.items())
+
+
+def test_the_description_is_json_and_says_all_that_a_knob_needs() -> None:
+    described = json.loads(json.dumps(describe()))
+    assert described["glide"] == {
+        "kind": "float",
+        "about": "time constant of the glide between embeddings",
+        "low": 0.0,
+        "high": 30.0,
+        "unit": "s",
+        "default": 0.35,
+    }
+    assert described["noise"]["choices"] == ["fixed", "fresh", "walk"]
+    assert "low" not in described["freeze"]
+    assert described["frame_rate"]["or_zero"] is True
+    assert "or_zero" not in described["glide"]
+    assert list(described) == list(RANGES)

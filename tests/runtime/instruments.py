@@ -1,0 +1,62 @@
+"""Ways to play an instrument or an engine that several tests share."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from clavilux.runtime.clock import ManualClock
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.playing.engine import Engine
+
+RATE = 16_000
+DEADLINE = 30.0  # s, after which a test that waits has failed
+
+
+def instrument(bundle: Path, **parameters: float | str | bool) -> Instrument:
+    """Return an instrument that nothing has been played on."""
+    opened = open_instrument(bundle)
+    opened.parameters = opened.parameters.merge(parameters, opened.ranges)
+    return opened
+
+
+def pixels(frames: list[Frame]) -> np.ndarray:
+    """Return all pictures, uint8 [frames, H, W, 3]."""
+    return np.stack([frame.pixels for frame in frames])
+
+
+class Conductor:
+    """Moves an engine's clock and takes exactly one frame at each time."""
+
+    def __init__(self, engine: Engine, clock: ManualClock) -> None:
+        self.engine = engine
+        self.frames: list[Frame] = []
+        self._clock = clock
+        self._made = threading.Semaphore(0)
+        engine.subscribe(self._take)
+
+    def step(self, now: float) -> Frame:
+        """Return the frame of time `now`; the first one is that of time 0, whatever `now` is."""
+        self._clock.set(now)
+        assert self._made.acquire(timeout=DEADLINE), f"no frame at {now}: {self.engine.failure}"
+        return self.frames[-1]
+
+    def _take(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self._made.release()
+
+
+@contextmanager
+def conducted(bundle: Path, frame_rate: float) -> Iterator[Conductor]:
+    """Run an engine whose every frame the test asks for, at most `frame_rate` a second."""
+    clock = ManualClock()
+    engine = Engine(open_instrument(bundle), clock=clock)
+    # A hair faster than asked, so that a rounding error never makes a frame late for its own time.
+    engine.set({"frame_rate": frame_rate * 1.001})
+    conductor = Conductor(engine, clock)
+    with engine:
+        conductor.step(0.0)
+        yield conductor

@@ -1,0 +1,259 @@
+"""The engine: two rates in one thread, bounded queues, and the same frames live as offline."""
+
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from clavilux.runtime.bundle.manifest import FRAME_STEP
+from clavilux.runtime.clock import ManualClock, MonotonicClock
+from clavilux.runtime.errors import ParameterError, SoundError
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.playing.engine import QUEUE_SECONDS, UNWATCHED_RATE, Engine, open_engine
+from clavilux.runtime.playing.pacing import FASTEST, FramePacer, HopPacer
+from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.sound.sound_file import Clip
+from tests.runtime.instruments import DEADLINE, RATE, conducted, instrument, pixels
+from tests.runtime.sound.sounds import cuts, noise
+
+FRAME_RATE = 25
+
+
+@given(places=cuts(48_000, most=5))
+@settings(max_examples=5)
+def test_live_and_offline_give_the_same_frames(tiny_bundle: Path, places: list[int]) -> None:
+    clip = Clip(noise(48_000)[:, None], 48_000)
+    offline = list(render_frames(instrument(tiny_bundle), clip, FRAME_RATE))
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        for frame in range(1, len(offline)):
+            start, stop = (round(index / FRAME_RATE * clip.rate) for index in (frame - 1, frame))
+            edges = [start, *(place for place in places if start < place < stop), stop]
+            for edge, end in pairwise(edges):
+                conductor.engine.hear(clip.samples[edge:end], clip.rate, edge / clip.rate)
+            conductor.step(frame / FRAME_RATE)
+    np.testing.assert_array_equal(pixels(offline), pixels(conductor.frames))
+    assert [f.heard_until for f in offline] == pytest.approx([f.heard_until for f in conductor.frames])
+
+
+def test_parameters_take_effect_at_the_next_frame(tiny_bundle: Path) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.engine.set({"blackout": True})
+        assert not conductor.step(0.1).pixels.any()
+
+
+def test_parameters_are_merged_and_the_newest_wins(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.set({"glide": 1.0, "steps": 2})
+    merged = engine.set({"glide": 2.0})
+    assert (merged.glide, merged.steps) == (2.0, 2)
+    assert engine.parameters == merged
+
+
+def test_a_wrong_parameter_changes_nothing(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    before = engine.parameters
+    with pytest.raises(ParameterError):
+        engine.set({"glide": 1.0, "steps": 9})
+    assert engine.parameters == before
+
+
+def test_sound_that_waits_too_long_is_dropped_oldest_first_and_counted(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    for second in range(5):
+        engine.hear(noise(RATE), RATE, captured_at=float(second))
+    assert engine.counters().dropped_seconds == 5 - QUEUE_SECONDS
+    assert [chunk.captured_at for chunk in engine._queue.take_all()] == [3.0, 4.0]
+
+
+def test_one_chunk_stays_however_long_it_is(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.hear(noise(10 * RATE), RATE)
+    assert engine.counters().dropped_seconds == 0
+
+
+def test_sound_without_a_time_ended_just_now(tiny_bundle: Path) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.step(3.0)
+        conductor.engine.hear(noise(RATE), RATE)
+        assert conductor.step(3.1).heard_until == pytest.approx(3.0, abs=1e-3)
+
+
+def test_unusable_sound_is_refused_at_the_door(tiny_bundle: Path) -> None:
+    with pytest.raises(SoundError, match="sample rate is 100 Hz"):
+        open_engine(tiny_bundle).hear(noise(RATE), 100)
+
+
+def test_the_engine_counts_what_it_did(tiny_bundle: Path) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.engine.hear(noise(RATE), RATE)
+        conductor.step(1.0)
+        counters = conductor.engine.counters()
+    assert (counters.frames, counters.hops, counters.heard_seconds, counters.dropped_seconds) == (2, 1, 1.0, 0.0)
+
+
+def test_the_engine_knows_its_picture_size(tiny_bundle: Path) -> None:
+    assert open_engine(tiny_bundle).picture == (64, 64)
+
+
+def test_ready_is_set_after_the_first_picture(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    assert not engine.ready.is_set()
+    with engine:
+        assert engine.ready.wait(DEADLINE)
+    assert isinstance(engine.clock, MonotonicClock)
+
+
+def test_on_the_machines_clock_frames_keep_coming(tiny_bundle: Path) -> None:
+    frames: list[Frame] = []
+    enough = threading.Event()
+
+    def take(frame: Frame) -> None:
+        frames.append(frame)
+        if len(frames) == 5:
+            enough.set()
+
+    with open_engine(tiny_bundle) as engine:
+        engine.subscribe(take)
+        assert enough.wait(DEADLINE)
+    assert [frame.sequence for frame in frames] == list(range(frames[0].sequence, frames[0].sequence + len(frames)))
+
+
+def test_a_listener_that_left_hears_no_more(tiny_bundle: Path) -> None:
+    frames: list[Frame] = []
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        leave = conductor.engine.subscribe(frames.append)
+        conductor.step(1.0)
+        conductor.step(2.0)
+        leave()
+        seen = len(frames)
+        conductor.step(3.0)
+    assert len(frames) == seen
+
+
+def test_stopping_an_engine_that_never_started_is_allowed(tiny_bundle: Path) -> None:
+    open_engine(tiny_bundle).stop()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_ends_the_thread_is_kept(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_self: Instrument, _now: float) -> Frame:
+        raise MemoryError("no room for a picture")
+
+    monkeypatch.setattr(Instrument, "step", fail)
+    engine = open_engine(tiny_bundle)
+    engine.start()
+    engine.stop()
+    assert isinstance(engine.failure, MemoryError)
+
+
+def test_on_the_machines_clock_the_hop_follows_what_looks_cost(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Event()
+
+    def note(pacer: HopPacer, seconds: float) -> None:
+        assert seconds > 0
+        pacer.hop_samples = 3 * FRAME_STEP
+        looked.set()
+
+    monkeypatch.setattr(HopPacer, "note", note)
+    with open_engine(tiny_bundle) as engine:
+        assert engine.ready.wait(DEADLINE)
+        engine.hear(noise(RATE), RATE)
+        assert looked.wait(DEADLINE)
+    assert engine.instrument.hop_samples == 3 * FRAME_STEP
+
+
+def test_on_another_clock_the_hop_stays_the_bundles(tiny_bundle: Path) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.engine.hear(noise(RATE), RATE)
+        conductor.step(1.0)
+    assert conductor.engine.instrument.hop_samples == conductor.engine.instrument.bundle.audio.hop_samples
+
+
+def test_on_the_machines_clock_pictures_leave_time_to_everything_else(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painted = threading.Event()
+
+    def note(pacer: FramePacer, picture: float, look: float) -> None:
+        assert picture > 0
+        assert look == 0.0
+        pacer.interval = 0.125
+        painted.set()
+
+    monkeypatch.setattr(FramePacer, "note", note)
+    with open_engine(tiny_bundle) as engine:
+        assert painted.wait(DEADLINE)
+    assert due(engine) == 0.125
+    engine.set({"frame_rate": 20.0})
+    assert due(engine) == 0.05
+
+
+def due(engine: Engine, *, painted: bool = True) -> float:
+    """Return how long after its beginning a frame that took 0.03 s is followed by the next, in seconds."""
+    stages = {"denoise": 0.02 if painted else 0.0}
+    frame = Frame(0, np.zeros((1, 1, 3), np.uint8), 0.0, None, 0.0, None, stages)
+    return engine._due(frame, 0.0, 0.03)
+
+
+def test_pictures_that_are_not_painted_say_nothing_about_their_cost(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[float] = []
+    monkeypatch.setattr(FramePacer, "note", lambda _pacer, picture, _look: noted.append(picture))
+    engine = open_engine(tiny_bundle)
+    engine.set({"noise": "fixed", "glide": 0.0, "drift": 0.0})
+    engine.instrument.parameters = engine.parameters
+    for now in (0.0, 1.0):
+        engine.instrument.step(now)
+    frames: list[Frame] = []
+    engine.subscribe(frames.append)
+    with engine:
+        assert engine.ready.wait(DEADLINE)
+    assert {frame.stages["denoise"] for frame in frames} == {0.0}
+    assert not noted
+
+
+def test_what_is_not_painted_waits_for_nothing(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    engine._frame_pacer.interval = 0.12
+    assert due(engine) == 0.12
+    assert due(engine, painted=False) == 1 / FASTEST
+
+
+def test_on_another_clock_pictures_come_thirty_times_a_second(tiny_bundle: Path) -> None:
+    assert due(open_engine(tiny_bundle, clock=ManualClock())) == 1 / FASTEST
+
+
+@pytest.mark.parametrize(("asked", "interval"), [(0.0, 1 / FASTEST), (10.0, 0.1), (1.0, 1.0), (100.0, 0.01)])
+def test_a_frame_rate_that_is_asked_for_is_obeyed(tiny_bundle: Path, asked: float, interval: float) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.set({"frame_rate": asked})
+    assert due(engine) == interval
+
+
+@pytest.mark.parametrize(("audience", "interval"), [(None, 1 / FASTEST), (3, 1 / FASTEST), (0, 1 / UNWATCHED_RATE)])
+def test_when_nobody_watches_few_pictures_are_made(tiny_bundle: Path, audience: int | None, interval: float) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.audience = audience
+    assert due(engine) == interval
+
+
+def test_an_unwatched_stage_is_not_slowed_below_what_was_asked(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    engine.audience = 0
+    engine.set({"frame_rate": 1.0})
+    assert due(engine) == 1.0
+
+
+def test_a_picture_of_seconds_loses_no_sound(tiny_bundle: Path) -> None:
+    engine = open_engine(tiny_bundle)
+    for _ in range(3):
+        engine._frame_pacer.note(1.6, 0.0)
+    frame = Frame(0, np.zeros((1, 1, 3), np.uint8), 0.0, None, 0.0, None, {"denoise": 1.6})
+    assert engine._due(frame, 0.0, 1.6) < QUEUE_SECONDS

@@ -1,0 +1,121 @@
+"""Execution providers: the one that was asked for runs, or an error says why not."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.placement.devices import DEVICES
+from clavilux.runtime.providers import session as provider
+from clavilux.runtime.providers.session import GraphFile, ShapeRange, first_line, open_onnxruntime, open_session
+from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install, write_graph
+
+
+def test_a_session_names_what_really_runs(tiny_bundle: Path) -> None:
+    assert open_session(tiny_bundle / "decoder.onnx").provider == "CPUExecutionProvider"
+
+
+def test_a_session_runs_the_graph_on_host_arrays(tiny_bundle: Path) -> None:
+    (pictures,) = open_session(tiny_bundle / "decoder.onnx", threads=1).run(
+        {"latents": np.zeros((1, 4, 8, 8), np.float32)}
+    )
+    assert (pictures.shape, pictures.dtype) == ((1, 64, 64, 3), np.uint8)
+
+
+def test_the_number_of_threads_does_not_change_the_picture_much(tiny_bundle: Path) -> None:
+    latents = {"latents": np.random.default_rng(0).normal(size=(1, 4, 8, 8)).astype(np.float32)}
+    one, two = (open_session(tiny_bundle / "decoder.onnx", threads=threads).run(latents)[0] for threads in (1, 2))
+    assert np.abs(one.astype(int) - two.astype(int)).max() <= 1
+
+
+def test_without_onnx_runtime_the_error_says_how_to_get_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ProviderError, match=r"pip install 'clavilux\[cpu\]'"):
+        open_session(tiny_bundle / "decoder.onnx")
+
+
+def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+    graph = tmp_path / "decoder.onnx"
+    graph.write_text("not a graph")
+    with pytest.raises(ProviderError, match=r"decoder\.onnx does not load on CPUExecutionProvider: "):
+        open_session(graph)
+
+
+def test_arrays_that_the_graph_does_not_take_are_named(tiny_bundle: Path) -> None:
+    session = open_session(tiny_bundle / "decoder.onnx")
+    with pytest.raises(ProviderError, match=r"decoder\.onnx does not run: .*; export the bundle again"):
+        session.run({"latents": np.zeros((1, 3, 8, 8), np.float32)})
+
+
+def test_a_graph_with_its_hash_runs_like_a_plain_path(tmp_path: Path) -> None:
+    session = open_session(GraphFile(write_graph(tmp_path), "a" * 64))
+    (result,) = session.run({"sample": np.ones((1, 4), np.float32), "bias": np.zeros(4, np.float32)})
+    np.testing.assert_array_equal(result, [[2, 2, 2, 2]])
+
+
+def test_a_device_that_does_not_exist_is_answered_with_those_that_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        ProviderError, match=r"no device 'abacus'; there are cpu, openvino, cuda, tensorrt, tensorrt-rtx, auto for"
+    ):
+        open_session(tmp_path / "decoder.onnx", "abacus")
+
+
+@pytest.mark.parametrize("device", sorted(set(DEVICES) - {"openvino"}))
+def test_a_device_without_onnx_runtime_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ProviderError, match=r"ONNX Runtime is not installed; run: pip install 'clavilux\["):
+        open_session(tmp_path / "decoder.onnx", device)
+
+
+def test_a_provider_that_would_take_over_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = install(monkeypatch, FakeRuntime())
+    graph = write_graph(tmp_path)
+    monkeypatch.setattr(
+        "tests.runtime.providers.nvidia.fake_gpu.GpuSession.get_providers", lambda session: ["CPUExecutionProvider"]
+    )
+    with pytest.raises(ProviderError, match=r"CUDAExecutionProvider does not run here, CPUExecutionProvider would"):
+        open_onnxruntime(graph, "CUDAExecutionProvider", runtime.SessionOptions())
+
+
+def test_a_provider_is_opened_by_its_own_name_with_the_caller_s_options(tmp_path: Path) -> None:
+    import onnxruntime
+
+    session = open_onnxruntime(write_graph(tmp_path), "CPUExecutionProvider", onnxruntime.SessionOptions())
+    assert session.provider == "CPUExecutionProvider"
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((1, 4), (1, 4), (4,)),
+        ((2, 4), (1, 4), (3, 4)),
+        ((1, 4), (4, 4), (3, 4)),
+        ((0, 4), (1, 4), (3, 4)),
+    ],
+)
+def test_shapes_that_do_not_rise_are_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(ProviderError, match=r"expected smallest, usual, largest of one rank"):
+        ShapeRange(*shapes)
+
+
+def test_the_first_line_of_an_error_without_words_is_its_name() -> None:
+    assert first_line(RuntimeError("")) == "RuntimeError"
+    assert first_line(RuntimeError("\none\ntwo")) == "one"
+
+
+def test_every_device_but_the_cpu_is_missing_here_and_says_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "import_onnxruntime", _refuse)
+    for module in ("cuda", "tensorrt", "tensorrt_rtx"):
+        monkeypatch.setattr(f"clavilux.runtime.providers.nvidia.{module}.import_onnxruntime", _refuse)
+    for device in ("cuda", "tensorrt", "tensorrt-rtx"):
+        with pytest.raises(ProviderError, match="not installed for"):
+            provider.check_device(device)
+    provider.check_device("cpu")
+
+
+def _refuse(extra: str = "cpu") -> None:
+    raise ProviderError(f"not installed for {extra}")

@@ -1,0 +1,425 @@
+"""The Python client against a real server: watching, playing, losing the connection and finding it again."""
+
+import asyncio
+import itertools
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.asyncio.client import connect as open_socket
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
+
+from clavilux.runtime.errors import ProtocolError, SoundError
+from clavilux.server.client import stage as client_stage
+from clavilux.server.client.connect import LONGEST_WAIT, SHORTEST_WAIT, Disconnected, backoff, connect
+from clavilux.server.protocol.binary import unpack_frame
+from clavilux.server.protocol.messages import (
+    SUBPROTOCOL,
+    Acknowledge,
+    Hello,
+    PictureFormat,
+    Ping,
+    Pong,
+    SoundFormat,
+    Start,
+    Started,
+    Status,
+)
+from clavilux.server.protocol.text import encode, parse_text
+from clavilux.server.settings import Settings
+from tests.server.fakes import DEADLINE, FakeEngine, serving
+
+pytestmark = pytest.mark.anyio
+
+RAW = PictureFormat("rgb")
+MONO = SoundFormat("float32", 16_000, 1)
+HELLO = Hello(1, "strange/1", 5_000_000, "b", {}, {}, {}, {}, ("queue",), token_required=False)
+Behaviour = Callable[[ServerConnection], Awaitable[None]]
+
+
+@asynccontextmanager
+async def strange_server(behave: Behaviour) -> AsyncIterator[str]:
+    """A server that speaks the subprotocol as `behave` does; gives its address."""
+    async with serve(behave, "127.0.0.1", 0, subprotocols=[Subprotocol(SUBPROTOCOL)]) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws"
+
+
+async def begin(connection: ServerConnection, pings: int = 3) -> None:
+    """Go through hello, start and the first pings, as a good server does."""
+    await connection.send(encode(HELLO))
+    await connection.recv()
+    await connection.send(encode(Started("viewer", "main", {})))
+    for _ in range(pings):
+        ping = parse_text(str(await connection.recv()))
+        assert isinstance(ping, Ping)
+        await connection.send(encode(Pong(ping.client_time, 7_000_000)))
+
+
+async def test_a_watcher_gets_frames_with_their_pixels(engine: FakeEngine, url: str) -> None:
+    engine.emit(9, heard_until=99.5)
+    async with connect(url, picture=RAW) as stage:
+        frame = await anext(stage)
+    assert frame.sequence == 9
+    assert frame.heard_until == 99_500_000
+    assert frame.stages["compress"] >= 0
+    np.testing.assert_array_equal(frame.pixels, np.full((4, 6, 3), 9, np.uint8))
+
+
+async def test_frames_are_acknowledged_as_they_are_taken(engine: FakeEngine, url: str) -> None:
+    async with connect(url, picture=RAW) as stage:
+        for sequence in range(20):
+            engine.emit(sequence)
+            assert (await anext(stage)).sequence == sequence
+        assert stage.skipped == 0
+
+
+async def test_a_viewer_that_reads_nothing_holds_up_nobody_and_finds_the_newest_frame(
+    engine: FakeEngine, url: str
+) -> None:
+    async with (
+        open_socket(url, subprotocols=[Subprotocol(SUBPROTOCOL)]) as slow,
+        connect(url, picture=RAW) as fast,
+    ):
+        await slow.send(encode(Start(picture=RAW)))
+        await slow.send(encode(Ping(1)))
+        answers = [json.loads(await slow.recv())["type"] for _ in range(3)]
+        assert answers == ["hello", "started", "pong"]
+        for sequence in range(50):
+            engine.emit(sequence)
+            assert (await anext(fast)).sequence == sequence
+        late = [unpack_frame(await slow.recv(decode=False)).sequence for _ in range(2)]
+        await slow.send(encode(Acknowledge(late[-1])))
+        assert unpack_frame(await slow.recv(decode=False)).sequence == 49
+
+
+async def test_the_latency_is_measured_with_the_servers_clock(engine: FakeEngine, url: str) -> None:
+    engine.emit(0, heard_until=99.75)
+    async with connect(url) as stage:
+        frame = await anext(stage)
+        # The fake's clock stands still, so the estimate is as far off as the round trip was long.
+        assert frame.latency == pytest.approx(0.25, abs=DEADLINE)
+
+
+async def test_what_the_server_is_stands_in_hello(url: str) -> None:
+    async with connect(url) as stage:
+        assert stage.hello.picture["width"] == 6
+        assert stage.parameters["glide"] == 0.35
+
+
+async def test_sound_arrives_at_the_engine_unchanged(engine: FakeEngine, url: str) -> None:
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    engine.on_hear = lambda: loop.call_soon_threadsafe(heard.set) and None
+    samples = np.linspace(-1, 1, 1600, dtype=np.float32)
+    async with connect(url, role="performer", sound=MONO) as stage:
+        await stage.send(samples)
+        await heard.wait()
+    np.testing.assert_array_equal(engine.heard[0][0][:, 0], samples)
+    assert engine.heard[0][1] == 16_000
+
+
+async def test_a_long_sound_goes_in_several_packets(engine: FakeEngine, url: str) -> None:
+    stereo = SoundFormat("pcm16", 48_000, 2)
+    engine.emit(0)
+    async with connect(url, role="performer", sound=stereo, picture=RAW) as stage:
+        await stage.send(np.zeros((100_000, 2), np.float32))
+        marker = await stage.mark("all")
+        await anext(stage)
+        await stage.ping()
+        engine.emit(1, heard_until=1e6)
+        await anext(stage)
+        assert (await marker).sequence == 1
+    assert sum(len(samples) for samples, _, _ in engine.heard) == 100_000
+    assert len(engine.heard) == 2
+
+
+@pytest.mark.parametrize("shape", [(10, 2), (2, 5, 1)])
+async def test_samples_of_another_shape_are_refused(url: str, shape: tuple[int, ...]) -> None:
+    async with connect(url, role="performer", sound=MONO) as stage:
+        with pytest.raises(SoundError, match=r"expected \[n, 1\]"):
+            await stage.send(np.zeros(shape, np.float32))
+
+
+async def test_who_announced_no_sound_cannot_send_any(url: str) -> None:
+    async with connect(url, role="performer") as stage:
+        with pytest.raises(SoundError, match="announced no sound"):
+            await stage.send(np.zeros(10, np.float32))
+
+
+async def test_sound_captured_earlier_carries_its_time(engine: FakeEngine) -> None:
+    packets: list[bytes] = []
+    done = asyncio.Event()
+
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection)
+        packets.append(bytes(await connection.recv(decode=False)))
+        done.set()
+        await connection.wait_closed()
+
+    async with strange_server(behave) as url, connect(url, role="performer", sound=MONO) as stage:
+        await stage.send(np.zeros(1, np.float32), captured_at=12.5)
+        await done.wait()
+        assert struct.unpack_from("<Q", packets[0], 8)[0] == stage.clock.server_time(12.5)
+
+
+async def test_parameters_are_set_and_told(engine: FakeEngine, url: str) -> None:
+    async with connect(url, role="performer", picture=RAW) as stage:
+        await stage.set(glide=2.0, freeze=True)
+        marker = await stage.mark("after")
+        await stage.ping()
+        engine.emit(0)
+        await anext(stage)
+        await marker
+        assert stage.parameters["glide"] == 2.0
+    assert engine.parameters.freeze is True
+
+
+async def test_a_refused_parameter_is_raised_and_the_stage_goes_on(engine: FakeEngine, url: str) -> None:
+    async with connect(url, role="performer") as stage:
+        await stage.set(steps=99)
+        with pytest.raises(ProtocolError, match="steps is 99") as caught:
+            await anext(stage)
+        assert caught.value.code == "bad_parameter"
+        engine.emit(0)
+        assert (await anext(stage)).sequence == 0
+
+
+async def test_complaints_are_raised_before_the_next_frame(engine: FakeEngine, url: str) -> None:
+    engine.emit(0)
+    async with connect(url) as stage:
+        marker = await stage.mark("no")
+        await stage.ping()
+        with pytest.raises(ProtocolError, match="a viewer only watches"):
+            await anext(stage)
+        assert not marker.done()
+    assert marker.cancelled()
+
+
+async def test_the_newest_status_is_kept(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, status_seconds=0.01)) as here:
+        async with connect(f"ws://{here.host}:{here.port}/ws") as stage:
+            while stage.status is None:
+                await stage.ping()
+            assert isinstance(stage.status, Status)
+
+
+async def test_the_clock_is_learnt_anew_while_the_connection_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_stage, "PING_SECONDS", 0.0)
+    done = asyncio.Event()
+
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection, pings=6)
+        done.set()
+        await connection.wait_closed()
+
+    async with strange_server(behave) as url, connect(url):
+        await done.wait()
+
+
+async def test_a_ping_waits_for_its_own_answer(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_stage, "PING_SECONDS", 0.0)
+    async with connect(url) as stage:
+        for _ in range(3):
+            assert 0 <= await stage.ping() < DEADLINE
+
+
+async def test_a_connection_that_ends_while_the_clock_is_learnt_is_an_error() -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection, pings=1)
+        await connection.recv()
+        await connection.close(1013, "stage full")
+
+    async with strange_server(behave) as url:
+        with pytest.raises(Disconnected, match="stage full"):
+            await connect(url).__aenter__()
+
+
+async def test_a_taken_stage_is_an_error_with_its_code(url: str) -> None:
+    async with connect(url, role="performer", sound=MONO):
+        with pytest.raises(ProtocolError, match="another performer sounds") as caught:
+            await connect(url, role="performer", sound=MONO).__aenter__()
+    assert caught.value.code == "stage_taken"
+
+
+async def test_a_wrong_token_is_not_tried_again(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, token="secret")) as here:
+        url = f"ws://{here.host}:{here.port}/ws"
+        with pytest.raises(ProtocolError) as caught:
+            await anext(aiter(connect(url, token="wrong")))
+        assert caught.value.code == "unauthorized"
+        async with connect(url, token="secret") as stage:
+            assert stage.hello.token_required
+
+
+async def test_a_watcher_reconnects_when_the_server_comes_back(engine: FakeEngine, settings: Settings) -> None:
+    engine.emit(1)
+    with serving(engine, settings) as first:
+        frames = aiter(connect(f"ws://{first.host}:{first.port}/ws", delays=lambda: itertools.repeat(0.0)))
+        engine.emit(1)
+        assert (await anext(frames)).sequence == 1
+    with serving(engine, replace(settings, port=first.port)):
+        waiting = asyncio.create_task(anext(frames))
+        while not waiting.done():
+            engine.emit(2)
+            await asyncio.sleep(0)
+        assert waiting.result().sequence == 2
+        await frames.aclose()
+
+
+async def test_a_server_that_stays_away_ends_the_attempts_when_the_delays_do() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{unused.getsockname()[1]}/ws"
+        with pytest.raises(Disconnected, match="cannot reach") as caught:
+            await anext(aiter(connect(url, delays=lambda: itertools.repeat(0.0, 2))))
+    assert (caught.value.code, caught.value.final) == (0, False)
+
+
+async def test_an_address_that_is_none_is_not_tried_again() -> None:
+    with pytest.raises(Disconnected, match="no websocket address") as caught:
+        await anext(aiter(connect("http://127.0.0.1/")))
+    assert caught.value.final
+
+
+async def test_a_refused_request_is_not_tried_again_and_tells_the_answer(url: str) -> None:
+    with pytest.raises(Disconnected) as caught:
+        await anext(aiter(connect(url.replace("/ws", "/nowhere"))))
+    assert caught.value.final
+    assert 400 <= caught.value.code < 500
+
+
+async def test_a_dead_engine_is_worth_another_attempt(engine: FakeEngine, url: str) -> None:
+    engine.failure = RuntimeError("broken")
+    with pytest.raises(Disconnected, match="broken") as caught:
+        await connect(url).__aenter__()
+    assert (caught.value.code, caught.value.final) == (1011, False)
+
+
+async def test_an_engine_that_dies_later_ends_the_iteration(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, status_seconds=0.01)) as here:
+        async with connect(f"ws://{here.host}:{here.port}/ws") as stage:
+            engine.failure = RuntimeError("broken")
+            with pytest.raises(Disconnected, match="broken") as caught:
+                await anext(stage)
+    assert caught.value.code == 1011
+
+
+async def test_a_full_stage_is_worth_another_attempt(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, most_viewers=1)) as here:
+        url = f"ws://{here.host}:{here.port}/ws"
+        async with connect(url):
+            with pytest.raises(Disconnected, match="stage full") as caught:
+                await connect(url).__aenter__()
+    assert (caught.value.code, caught.value.final) == (1013, False)
+
+
+async def test_iterating_again_over_a_stage_that_was_left_ends() -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection)
+        await connection.close()
+
+    async with strange_server(behave) as url:
+        assert [frame async for frame in connect(url)] == []
+
+
+async def test_a_connection_that_breaks_is_an_error_with_its_code() -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection)
+        connection.transport.abort()
+
+    async with strange_server(behave) as url, connect(url) as stage:
+        with pytest.raises(Disconnected, match="the connection ended") as caught:
+            await anext(stage)
+        assert caught.value.code == 1006
+        with pytest.raises(Disconnected):
+            await stage.set(glide=1.0)
+
+
+@pytest.mark.parametrize("nonsense", [b"\x09", "not JSON"])
+async def test_a_server_that_talks_nonsense_is_an_error(nonsense: str | bytes) -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection)
+        await connection.send(nonsense)
+        await connection.wait_closed()
+
+    async with strange_server(behave) as url, connect(url) as stage:
+        with pytest.raises(ProtocolError):
+            await anext(stage)
+
+
+@pytest.mark.parametrize("greeting", [b"\x02", encode(Started("viewer", "main", {}))])
+async def test_a_server_that_does_not_say_hello_is_an_error(greeting: str | bytes) -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await connection.send(greeting)
+        await connection.wait_closed()
+
+    async with strange_server(behave) as url:
+        with pytest.raises(ProtocolError, match="expected"):
+            await connect(url).__aenter__()
+
+
+async def test_messages_of_types_to_come_are_ignored() -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await connection.send(encode(HELLO))
+        await connection.recv()
+        await connection.send('{"type": "news"}')
+        await connection.send(encode(Started("viewer", "main", {})))
+        for _ in range(3):
+            ping: Any = parse_text(str(await connection.recv()))
+            await connection.send('{"type": "news"}')
+            await connection.send('{"type": "marker", "id": "of another", "sequence": 1, "heard_until": 1}')
+            await connection.send(encode(Pong(ping.client_time, 7_000_000)))
+        await connection.wait_closed()
+
+    async with strange_server(behave) as url, connect(url) as stage:
+        assert stage.hello == HELLO
+
+
+async def test_a_marker_that_nobody_waits_for_any_more_is_let_go(engine: FakeEngine, url: str) -> None:
+    async with connect(url, role="performer", picture=RAW) as stage:
+        (await stage.mark("a")).cancel()
+        other = await stage.mark("b")
+        await stage.ping()
+        engine.emit(0)
+        await anext(stage)
+        assert (await other).sequence == 0
+
+
+async def test_the_acknowledgement_carries_the_servers_time() -> None:
+    told: list[Acknowledge] = []
+    done = asyncio.Event()
+
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection)
+        head = struct.pack("<BBHHHIIQQQI", 2, 3, 1, 1, 1, 4, 0, 0, 0, 0, 9)
+        await connection.send(head + b"abc")
+        message = parse_text(str(await connection.recv()))
+        assert isinstance(message, Acknowledge)
+        told.append(message)
+        done.set()
+        await connection.wait_closed()
+
+    async with strange_server(behave) as url, connect(url) as stage:
+        frame = await anext(stage)
+        await done.wait()
+        assert told[0].sequence == 4
+        assert told[0].shown_at >= 7_000_000
+        assert frame.latency is None
+
+
+def test_waits_double_up_to_a_limit_with_chance_in_them() -> None:
+    waits = list(itertools.islice(backoff(), 20))
+    for attempt, wait in enumerate(waits):
+        whole = min(LONGEST_WAIT, SHORTEST_WAIT * 2**attempt)
+        assert whole / 2 <= wait <= whole
+
+
+async def test_leaving_what_was_never_entered_does_nothing() -> None:
+    await connect("ws://127.0.0.1:1/ws").__aexit__(None, None, None)

@@ -1,0 +1,168 @@
+"""`clavilux live` and `serve`: what they share, from their words to a server that answers."""
+
+import argparse
+import threading
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from clavilux.runtime.errors import ClaviluxError, DeviceError
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.sound.sound_card import Hear, Input
+from clavilux.server.commands import live, play, serve
+from clavilux.server.web.run import Listening
+
+DEADLINE = 30.0  # s
+INTERFACE = Input(index=3, name="Scarlett 2i2 USB", channels=2, rate=48_000, is_default=True)
+MICROPHONE = Input(index=4, name="Microphone", channels=1, rate=44_100, is_default=False)
+
+
+class FakePortAudio:
+    """A sound library with two inputs and no sound."""
+
+    there = (INTERFACE, MICROPHONE)
+
+    def __init__(self, _clock: object = None) -> None:
+        pass
+
+    def inputs(self) -> list[Input]:
+        return list(self.there)
+
+    def open(self, source: Input, hear: Hear) -> "FakePortAudio":
+        hear(np.zeros((960, source.channels), np.float32), source.rate, 0.0)
+        return self
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(play, "PortAudio", FakePortAudio)
+
+
+def words(command: ModuleType, *line: str) -> argparse.Namespace:
+    """Parse a command line as the command does."""
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(line)
+
+
+def until(seen: Callable[[Listening], None]) -> Callable[[Listening], None]:
+    """Return what looks at a server in a thread and then stops it."""
+
+    def look(here: Listening) -> None:
+        def visit() -> None:
+            try:
+                seen(here)
+            finally:
+                here.stop()
+
+        threading.Thread(target=visit).start()
+
+    return look
+
+
+def test_inputs_are_listed_with_the_default_one_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert live.run(words(live, "--list-inputs")) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "*   3  Scarlett 2i2 USB  (2 channels, 48000 Hz)",
+        "    4  Microphone  (1 channels, 44100 Hz)",
+    ]
+
+
+def test_a_machine_without_inputs_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(FakePortAudio, "there", ())
+    serve.run(words(serve, "--list-inputs"))
+    assert capsys.readouterr().out == "no inputs; plug in a microphone or an interface\n"
+
+
+def test_the_words_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(play.TOKEN_VARIABLE, "secret")
+    line = words(serve, "--host", "0.0.0.0", "--port", "8000", "--name", "stage.example", "--input", "usb")
+    settings = play.settings_from(line, "mine")
+    assert (settings.host, settings.port, settings.names) == ("0.0.0.0", 8000, ("stage.example",))
+    assert (settings.token, settings.own_sound, settings.bundle) == ("secret", True, "mine")
+
+
+def test_without_a_token_the_stage_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(play.TOKEN_VARIABLE, raising=False)
+    assert play.settings_from(words(serve), "mine").token is None
+
+
+@pytest.mark.parametrize("token", ["", "x" * 1025])
+def test_a_token_that_nobody_could_show_is_named(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv(play.TOKEN_VARIABLE, token)
+    with pytest.raises(DeviceError, match=f"CLAVILUX_TOKEN has {len(token)} characters; expected 1 to 1024"):
+        play.settings_from(words(serve), "mine")
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_music(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_words: object, **_more: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("builtins.print", broken)
+    line = words(serve, "--port", "0", "--bundle", str(tiny_bundle))
+    assert play.play(line, until(lambda _here: None)) == 0
+
+
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_cannot_be_is_named(port: str) -> None:
+    with pytest.raises(DeviceError, match=f"port {port} cannot be; expected 0 to 65535"):
+        play.settings_from(words(serve, f"--port={port}"), "mine")
+
+
+def test_the_server_answers_and_says_where(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    health: list[bytes] = []
+    line = words(serve, "--port", "0", "--bundle", str(tiny_bundle))
+    code = play.play(line, until(lambda here: health.append(urllib.request.urlopen(here.url + "healthz").read())))
+    assert (code, health) == (0, [b"ok"])
+    assert "Clavilux plays tiny at 64x64 on CPUExecutionProvider: http://127.0.0.1:" in capsys.readouterr().out
+
+
+def test_a_sound_card_plays_while_the_server_runs(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = words(serve, "--port", "0", "--bundle", str(tiny_bundle), "--input", "usb")
+    play.play(line, until(lambda _here: None))
+    assert capsys.readouterr().out.startswith("listening to Scarlett 2i2 USB, 48000 Hz\n")
+
+
+def test_an_engine_that_fails_ends_the_command_with_its_reason(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_self: Instrument, _now: float) -> None:
+        raise ClaviluxError("the graph is broken")
+
+    monkeypatch.setattr(Instrument, "step", fail)
+    monkeypatch.setattr(threading, "excepthook", lambda _hook: None)
+    with pytest.raises(DeviceError, match="the engine stopped: the graph is broken"):
+        play.play(words(serve, "--port", "0", "--bundle", str(tiny_bundle)), until(lambda _here: None))
+
+
+@pytest.mark.parametrize(("more", "opened"), [((), 1), (("--no-browser",), 0)])
+def test_live_opens_the_page_unless_told_not_to(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...], opened: int
+) -> None:
+    pages: list[str] = []
+    looked = threading.Event()
+    monkeypatch.setattr("webbrowser.open", lambda url: (pages.append(url), looked.set()))
+    announced: list[Listening] = []
+
+    def serve_briefly(_engine: object, _settings: object, *, on_listening: Callable[[Listening], None]) -> None:
+        announced.append(Listening("127.0.0.1", 7860, lambda: None))
+        on_listening(announced[0])
+        assert looked.wait(DEADLINE if opened else 0) == bool(opened)
+
+    monkeypatch.setattr(play, "serve", serve_briefly)
+    live.run(words(live, "--bundle", str(tiny_bundle), *more))
+    assert pages == [announced[0].url] * opened
+
+
+def test_serve_opens_nothing(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(play, "serve", lambda *_words, on_listening: asked.append(on_listening))
+    assert serve.run(words(serve, "--bundle", str(tiny_bundle))) == 0
+    assert len(asked) == 1

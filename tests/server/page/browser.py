@@ -1,0 +1,161 @@
+"""Real Chromium for the tests of the page: Debian's browser, driven by Playwright, with a file for its microphone."""
+
+import shutil
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import soundfile
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect
+
+from tests.paths import SOUNDS
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+OTHER_NAME = "stage.test"  # leads here, and is not localhost: to a browser, a page from elsewhere
+PATIENCE = 20.0  # s, after which what a test waits for will not come
+POLL = 0.02  # s
+SCREEN = (1280, 720)  # pixels; few, for the processor draws them, but so wide that the controls stay
+
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    f"--host-resolver-rules=MAP {OTHER_NAME} 127.0.0.1",
+)
+WILLING = "--use-fake-ui-for-media-stream"  # every permission is granted
+MICROPHONE = "--use-fake-device-for-media-stream"
+
+# Keeps every stream that the page is given, so that a test can see whether it is still the same, and still live.
+REMEMBER_STREAMS = """
+window.streams = [];
+if (window.isSecureContext) {
+  const ask = MediaDevices.prototype.getUserMedia;
+  MediaDevices.prototype.getUserMedia = async function (wanted) {
+    const stream = await ask.call(this, wanted);
+    window.streams.push(stream);
+    return stream;
+  };
+}
+"""
+# A thumbnail of what is on the canvas: 16 x 16 pixels, RGBA.
+THUMBNAIL = """() => {
+  const small = new OffscreenCanvas(16, 16).getContext('2d');
+  small.drawImage(document.getElementById('picture'), 0, 0, 16, 16);
+  return Array.from(small.getImageData(0, 0, 16, 16).data);
+}"""
+
+
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+def launch(playwright: Playwright, *flags: str, spoken: Path | None = None) -> Browser:
+    """Start Chromium; `spoken` is what its microphone hears, over and over."""
+    assert CHROMIUM, "no Chromium here; `bash .ci/run` installs it"
+    capture = [f"--use-file-for-fake-audio-capture={spoken}"] if spoken else []
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *flags, *capture])
+
+
+def with_pauses(word: str, folder: Path, seconds: float = 3.0) -> Path:
+    """Write the spoken `word` and then silence, `seconds` in all; return the file."""
+    samples, rate = soundfile.read(SOUNDS / f"{word}.wav", dtype="float32")
+    padded = np.zeros(int(seconds * rate), np.float32)
+    padded[: len(samples)] = samples
+    soundfile.write(folder / f"{word}.wav", padded, rate, subtype="PCM_16")
+    return folder / f"{word}.wav"
+
+
+class Tab:
+    """One page in a profile of its own, and everything it complained about."""
+
+    def __init__(self, browser: Browser, url: str, *, calm: bool = False) -> None:
+        self.url = url
+        self.complaints: list[str] = []
+        width, height = SCREEN
+        self._context = browser.new_context(
+            viewport={"width": width, "height": height}, reduced_motion="reduce" if calm else "no-preference"
+        )
+        self._context.add_init_script(REMEMBER_STREAMS)
+        self.page: Page = self._context.new_page()
+        self.page.set_default_timeout(PATIENCE * 1000)
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self, path: str = "") -> Page:
+        """Go to the page and wait until it is connected or has said what is wrong."""
+        self.page.goto(self.url + path)
+        self.wait("document.body.dataset.phase !== 'loading'")
+        return self.page
+
+    def play(self, path: str = "") -> Page:
+        """Go to the page, press start, and wait for pictures."""
+        self.open(path).click("#start")
+        self.wait_for_sound()
+        return self.page
+
+    def wait_for_sound(self) -> None:
+        """Wait until pictures are shown that the sound of this page shaped."""
+        self.wait(
+            "document.body.dataset.phase === 'playing' &&"
+            "Number(document.getElementById('latency').dataset.milliseconds) > 0"
+        )
+
+    def wait(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true; the page's content policy forbids Playwright's own way to."""
+        until(lambda: self.page.evaluate(f"Boolean({condition})"), condition)
+
+    def wait_for_picture(self) -> None:
+        """Wait until a first picture is on the canvas."""
+        self.wait("'sequence' in document.getElementById('picture').dataset")
+
+    def told(self, words: str) -> None:
+        """Wait until the page says `words` to its performer."""
+        expect(self.page.locator("#notices")).to_contain_text(words)
+
+    def thumbnail(self) -> Any:
+        """Return what is on the canvas, [16, 16, 3], as whole numbers."""
+        return np.array(self.page.evaluate(THUMBNAIL)).reshape(16, 16, 4)[..., :3]
+
+    def close(self) -> None:
+        """Close the page and its profile."""
+        self._context.close()
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+
+@contextmanager
+def opened(browser: Browser, url: str, *, calm: bool = False) -> Iterator[Tab]:
+    """Open one more page, and see that it has not complained; `calm` is someone who asked for less motion."""
+    tab = Tab(browser, url, calm=calm)
+    try:
+        yield tab
+    finally:
+        tab.close()
+    assert not tab.complaints, tab.complaints
+
+
+def until(condition: Any, what: str) -> None:
+    """Wait until `condition()` is true. Raises TimeoutError that says `what` was waited for."""
+    deadline = monotonic() + PATIENCE
+    never = Event()
+    while not condition():
+        if monotonic() > deadline:
+            raise TimeoutError(f"waited {PATIENCE:g} s for {what}")
+        never.wait(POLL)
+
+
+def metric(url: str, name: str) -> float:
+    """Return one figure of the server's /metrics; what has not been counted yet is 0."""
+    with urllib.request.urlopen(url + "metrics", timeout=PATIENCE) as answer:
+        lines = answer.read().decode().splitlines()
+    return float(next((line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")), 0))

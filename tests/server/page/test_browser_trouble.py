@@ -1,0 +1,157 @@
+"""The page in real Chromium when something is wrong: it says so plainly, and goes on as soon as it can."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+
+from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.server.settings import Settings
+from tests.server.fakes import serving
+from tests.server.page.browser import MICROPHONE, OTHER_NAME, SOUNDS, WILLING, Tab, launch, metric, opened, until
+
+UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
+TOKEN = "open sesame"
+LOST_CONNECTION = "ERR_CONNECTION_REFUSED"  # what Chromium itself writes to the console
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    engine = open_engine()
+    engine.set(UNHURRIED)
+    with serving(engine, Settings(port=0, names=("127.0.0.1", OTHER_NAME))) as here:
+        assert engine.ready.wait(30)
+        yield here.url
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launch(playwright, WILLING, MICROPHONE, spoken=SOUNDS / "piano.wav") as running:
+        yield running
+
+
+@pytest.fixture
+def tab(browser: Browser, url: str) -> Iterator[Tab]:
+    until(lambda: metric(url, 'clavilux_viewers{role="performer"}') == 0, "a free stage")
+    with opened(browser, url) as opened_tab:
+        yield opened_tab
+
+
+def test_a_refused_microphone_is_explained_and_a_file_still_plays(playwright: Playwright, url: str):
+    with launch(playwright, MICROPHONE) as unwilling, opened(unwilling, url) as tab:
+        page = tab.open()
+        page.click("#start")
+        tab.told("The browser refused the microphone")
+        page.set_input_files("#file", SOUNDS / "penguin.wav")
+        tab.wait_for_sound()
+        expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_machine_without_a_microphone_is_told_so(tab: Tab):
+    _make_get_user_media_fail(tab, "NotFoundError")
+    tab.open().click("#start")
+    tab.told("No microphone was found")
+
+
+def test_a_microphone_that_does_not_answer_can_be_tried_again(tab: Tab):
+    _make_get_user_media_fail(tab, "NotReadableError")
+    page = tab.open()
+    page.click("#start")
+    tab.told("another program may hold it")
+    page.evaluate("void (MediaDevices.prototype.getUserMedia = willing)")
+    page.click("text=Try again")
+    tab.wait_for_sound()
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def _make_get_user_media_fail(tab: Tab, name: str) -> None:
+    tab.page.add_init_script(
+        "window.willing = MediaDevices.prototype.getUserMedia;"
+        f"MediaDevices.prototype.getUserMedia = async () => {{ throw new DOMException('', '{name}'); }};"
+    )
+
+
+def test_a_browser_that_processes_the_sound_is_told_on(tab: Tab):
+    tab.page.add_init_script(
+        "const settings = MediaStreamTrack.prototype.getSettings;"
+        "MediaStreamTrack.prototype.getSettings = function () {"
+        "  return { ...settings.call(this), echoCancellation: true };"
+        "};"
+    )
+    tab.open().click("#start")
+    tab.told("keeps echo cancellation on")
+
+
+def test_a_page_from_elsewhere_over_plain_http_says_why_there_is_no_microphone(browser: Browser, tab: Tab):
+    with opened(browser, tab.url.replace("127.0.0.1", OTHER_NAME)) as far:
+        page = far.open()
+        page.click("#start")
+        far.told("Browsers give the microphone only to safe pages")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        expect(page.locator("#panel")).to_be_visible()
+
+
+def test_a_pulled_cable_is_noticed_and_the_microphone_taken_again_when_it_is_back(tab: Tab):
+    page = tab.open()
+    page.click("#start")
+    tab.wait_for_sound()
+    page.evaluate("streams[0].getAudioTracks()[0].dispatchEvent(new Event('ended'))")
+    tab.told("is gone")
+    page.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
+    tab.wait("streams.length === 2")
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_restarted_server_finds_the_same_microphone_and_the_same_parameters(browser: Browser):
+    first = open_engine()
+    with serving(first, Settings(port=0)) as here:
+        tab = Tab(browser, here.url)
+        page = tab.open()
+        page.click("#start")
+        tab.wait_for_sound()
+        page.fill("#p-seed", "77")
+        page.keyboard.press("Enter")
+        until(lambda: first.parameters.seed == 77, "the seed")
+    tab.told("the microphone stays open")
+    second = open_engine()
+    with serving(second, Settings(port=here.port)):
+        until(lambda: second.parameters.seed == 77, "the seed to come back")
+        until(lambda: second.counters().heard_seconds > 0.5, "sound to come back")
+        expect(page.locator(".notice")).to_have_count(0)
+        assert page.evaluate("streams.map((stream) => stream.getAudioTracks()[0].readyState)") == ["live"]
+        tab.close()
+    assert [text for text in tab.complaints if LOST_CONNECTION not in text] == []
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[tuple[Engine, str]]:
+    """A stage that asks for a token."""
+    engine = open_engine()
+    with serving(engine, Settings(port=0, token=TOKEN)) as here:
+        yield engine, here.url
+
+
+def test_a_token_is_asked_for_until_it_is_right(browser: Browser, guarded: tuple[Engine, str]):
+    with opened(browser, guarded[1]) as tab:
+        page = tab.open()
+        page.fill("#token-text", "wrong")
+        page.click("#token button")
+        tab.told("does not accept this token")
+        page.fill("#token-text", TOKEN)
+        page.click("#token button")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_token_in_the_fragment_opens_the_stage_and_leaves_the_address(browser: Browser, guarded: tuple[Engine, str]):
+    with opened(browser, guarded[1]) as tab:
+        page = tab.open(f"?view#token={TOKEN.replace(' ', '%20')}")
+        tab.wait_for_picture()
+        assert "token" not in page.url
+        expect(page.locator("#token")).to_be_hidden()

@@ -1,0 +1,109 @@
+"""docs/protocol.md tells the truth: its example plays, its names and numbers are those of the code."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clavilux.runtime.control.parameters import describe
+from clavilux.server.client.connect import LONGEST_WAIT, SHORTEST_WAIT
+from clavilux.server.protocol import messages
+from clavilux.server.protocol import text as protocol
+from clavilux.server.protocol.binary import FRAME_HEADER, SOUND_HEADER
+from clavilux.server.settings import Settings
+from clavilux.server.stage import outbox
+from clavilux.server.stage.in_flight import IN_FLIGHT
+from clavilux.server.stage.metrics import REMEMBERED
+from clavilux.server.stage.session import hello
+from clavilux.server.stage.stage import EARLIEST_CAPTURE, LATEST_CAPTURE
+from clavilux.server.web import app
+from tests.paths import ROOT
+from tests.server.fakes import DEADLINE, FakeEngine, serving
+
+PAGE = (ROOT / "docs" / "protocol.md").read_text()
+CODES = (
+    *("unknown_type", "bad_message", "bad_parameter", "bad_sound", "not_started", "not_performer", "stage_taken"),
+    *("too_large", "unauthorized", "engine_failed"),
+)
+
+
+def block(language: str, number: int = 0) -> str:
+    """Return the nth fenced block in `language`."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[number]
+
+
+def test_the_python_example_plays_and_keeps_a_picture(engine: FakeEngine, settings: Settings, tmp_path: Path) -> None:
+    engine.emit(0)
+    with serving(engine, settings) as here:
+        # A frame given out before anyone has joined is the first thing that a newcomer sees.
+        engine.emit(0)
+        done = subprocess.run(
+            [sys.executable, "-c", block("python"), f"ws://{here.host}:{here.port}/ws", "1"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "clavilux/" in done.stdout
+    assert (tmp_path / "picture.jpg").read_bytes().startswith(b"\xff\xd8")
+
+
+def test_the_hello_in_the_page_has_the_fields_that_a_server_sends() -> None:
+    shown = json.loads(block("json", 0))
+    sent = json.loads(protocol.encode(hello(FakeEngine(), Settings(), 1)))
+    assert set(shown) == set(sent)
+    for part in ("sound", "limits", "stages"):
+        assert shown[part] == sent[part]
+    for name, about in shown["parameters"].items():
+        assert {**about, "about": ""} == {**describe()[name], "about": ""}
+
+
+def test_the_status_in_the_page_reads_as_one() -> None:
+    assert isinstance(protocol.parse_event(block("json", 1)), messages.Status)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_error_code_is_explained(code: str) -> None:
+    assert f"| `{code}` |" in PAGE
+
+
+@pytest.mark.parametrize("kind", [*protocol._CLIENT, *protocol._SERVER])
+def test_every_message_type_is_in_a_table(kind: str) -> None:
+    assert f"| `{kind}` |" in PAGE
+
+
+@pytest.mark.parametrize(
+    "code",
+    [messages.NORMAL, messages.POLICY, messages.TOO_LARGE, messages.ENGINE_FAILED, messages.SHUTTING_DOWN, 1001, 1013],
+)
+def test_every_close_code_is_explained(code: int) -> None:
+    assert re.search(rf"^\| .*\b{code}\b", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics"])
+def test_every_route_is_listed(path: str) -> None:
+    assert f"| `{path}` |" in PAGE
+    assert path in {getattr(route, "path", None) for route in app.create_app(FakeEngine(), Settings()).routes}
+
+
+def test_the_numbers_in_the_page_are_those_of_the_code() -> None:
+    said = PAGE.replace(" 536", "_536").replace(" 144", "_144")
+    assert f"{messages.MESSAGE_BYTES:_} bytes" in said
+    assert f"{messages.PACKET_BYTES:_} bytes" in said
+    assert messages.HARD_LIMIT_BYTES == 2**20
+    assert f"| {outbox.REPLIES} |" in PAGE
+    assert f"| {outbox.MARKERS} |" in PAGE
+    assert f"| {IN_FLIGHT} unacknowledged |" in PAGE
+    assert f"last\n{REMEMBERED} acknowledgements" in PAGE
+    assert f"{EARLIEST_CAPTURE:g} s behind or {LATEST_CAPTURE:g} s ahead" in PAGE
+    assert f"within {Settings().start_seconds:g} s of hello" in PAGE
+    assert (SHORTEST_WAIT, LONGEST_WAIT) == (0.5, 15.0)
+
+
+def test_the_headers_are_as_long_as_the_tables_say() -> None:
+    assert f"| {SOUND_HEADER.size} | | samples" in PAGE
+    assert f"| {FRAME_HEADER.size} | S \u00d7 u32 |" in PAGE

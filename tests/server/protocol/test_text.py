@@ -1,0 +1,184 @@
+"""Control messages: what is encoded reads back the same, and whatever comes in, only ProtocolError is raised."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clavilux.runtime.errors import ProtocolError
+from clavilux.server.protocol.messages import (
+    ERROR_CHARACTERS,
+    HIGHEST_SEQUENCE,
+    HIGHEST_TIME,
+    MARKER_CHARACTERS,
+    MESSAGE_BYTES,
+    PICTURE_ENCODINGS,
+    SOUND_ENCODINGS,
+    WIRE_STAGES,
+    Acknowledge,
+    Bye,
+    ClientMessage,
+    ErrorEvent,
+    Hello,
+    Marker,
+    MarkerReached,
+    ParameterValues,
+    PictureFormat,
+    Ping,
+    Pong,
+    ServerMessage,
+    SoundFormat,
+    Start,
+    Started,
+    Status,
+)
+from clavilux.server.protocol.text import encode, error_event, parse_event, parse_text
+
+words = st.text(max_size=20)
+finite = st.floats(-1e9, 1e9)
+sequences = st.integers(0, HIGHEST_SEQUENCE)
+times = st.integers(0, HIGHEST_TIME)
+flat = st.dictionaries(words, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | finite | words, max_size=5)
+sounds = st.builds(
+    SoundFormat, st.sampled_from(SOUND_ENCODINGS), st.integers(8000, 192_000), channels=st.integers(1, 32)
+)
+pictures = st.builds(PictureFormat, st.sampled_from(PICTURE_ENCODINGS), st.integers(1, 100))
+
+CLIENT: st.SearchStrategy[ClientMessage] = st.one_of(
+    st.builds(Start, st.just("performer"), st.none() | sounds, pictures, st.none() | words),
+    st.builds(Start, st.just("viewer"), st.none(), pictures, st.none() | words),
+    st.builds(ParameterValues, flat),
+    st.builds(Marker, st.text(max_size=MARKER_CHARACTERS)),
+    st.builds(Acknowledge, sequences, times),
+    st.builds(Ping, finite),
+    st.builds(Bye, words),
+)
+SERVER: st.SearchStrategy[ServerMessage] = st.one_of(
+    st.builds(
+        Hello, st.just(1), words, times, words, flat, flat, flat, flat, st.lists(words).map(tuple), st.booleans()
+    ),
+    st.builds(Started, st.sampled_from(["performer", "viewer"]), words, flat),
+    st.builds(ParameterValues, flat),
+    st.builds(Status, finite, st.none() | flat, finite, sequences, finite, st.none() | flat),
+    st.builds(MarkerReached, st.text(max_size=MARKER_CHARACTERS), sequences, times),
+    st.builds(ErrorEvent, words, words, st.booleans()),
+    st.builds(Pong, finite, times),
+    st.builds(Bye, words),
+)
+TYPES = ["start", "parameters", "marker", "acknowledge", "ping", "bye", "hello", "started", "status", "error", "pong"]
+FIELDS = ["role", "sound", "picture", "token", "values", "id", "sequence", "shown_at", "client_time", "reason", "rate"]
+NOISE = st.recursive(
+    st.none() | st.booleans() | st.integers() | finite | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | st.sampled_from(FIELDS), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(CLIENT)
+def test_what_a_client_encodes_a_server_reads(message: ClientMessage) -> None:
+    assert parse_text(encode(message)) == message
+
+
+@given(SERVER)
+def test_what_a_server_encodes_a_client_reads(message: ServerMessage) -> None:
+    assert parse_event(encode(message)) == message
+
+
+@given(CLIENT)
+def test_messages_are_one_line_of_ascii(message: ClientMessage) -> None:
+    text = encode(message)
+    assert text.isascii()
+    assert "\n" not in text
+
+
+@given(st.sampled_from(TYPES), st.dictionaries(st.sampled_from(FIELDS), NOISE))
+def test_any_json_is_read_or_refused_with_a_protocol_error(kind: str, body: dict[str, Any]) -> None:
+    codes = set()
+    for parse in (parse_text, parse_event):
+        try:
+            parse(json.dumps({**body, "type": kind}))
+        except ProtocolError as error:
+            codes.add(error.code)
+    assert codes <= {"bad_message", "bad_sound", "unknown_type", "too_large"}
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused_with_a_protocol_error(text: str) -> None:
+    for parse in (parse_text, parse_event):
+        try:
+            parse(text)
+        except ProtocolError:
+            continue
+
+
+def refused(**body: Any) -> ProtocolError:
+    with pytest.raises(ProtocolError) as caught:
+        parse_text(json.dumps(body))
+    return caught.value
+
+
+def test_an_unknown_type_from_a_client_is_named_and_the_known_ones_listed() -> None:
+    error = refused(type="dance")
+    assert error.code == "unknown_type"
+    assert "'dance'" in str(error)
+    assert "acknowledge" in str(error)
+
+
+def test_an_unknown_type_from_a_server_is_nothing() -> None:
+    assert parse_event('{"type": "news"}') is None
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert parse_text('{"type": "bye", "mood": "blue"}') == Bye()
+
+
+def test_a_message_over_the_limit_is_too_large() -> None:
+    assert refused(type="marker", id="x" * MESSAGE_BYTES).code == "too_large"
+
+
+def test_the_limit_counts_bytes_and_not_characters() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse_text('{"type": "bye", "reason": "' + "é" * (MESSAGE_BYTES - 100) + '"}')
+    assert caught.value.code == "too_large"
+
+
+def test_a_viewer_cannot_announce_sound() -> None:
+    sound = asdict(SoundFormat())
+    assert "only a performer sends sound" in str(refused(type="start", role="viewer", sound=sound))
+
+
+def test_a_sound_format_out_of_range_is_bad_sound() -> None:
+    error = refused(type="start", role="performer", sound={"encoding": "pcm16", "rate": 7999, "channels": 1})
+    assert error.code == "bad_sound"
+    assert "start.sound.rate is 7999; expected a whole number, 8000 to 192000" in str(error)
+
+
+def test_start_without_a_picture_gets_jpeg() -> None:
+    assert parse_text('{"type": "start", "role": "viewer"}') == Start("viewer", None, PictureFormat("jpeg", 85))
+
+
+def test_a_picture_may_name_its_encoding_only() -> None:
+    start = parse_text('{"type": "start", "role": "viewer", "picture": {"encoding": "rgb"}}')
+    assert start == Start("viewer", None, PictureFormat("rgb", 85))
+
+
+def test_a_marker_longer_than_the_limit_is_refused() -> None:
+    assert refused(type="marker", id="x" * 65).code == "bad_message"
+
+
+def test_an_error_event_is_one_line_of_bounded_length() -> None:
+    event = error_event(ProtocolError("bad_message", "a\nb" + "x" * 10_000), fatal=True)
+    assert event.message.startswith("a bx")
+    assert len(event.message) == ERROR_CHARACTERS
+    assert event.fatal
+
+
+def test_a_token_never_shows_in_a_representation() -> None:
+    assert "secret" not in repr(Start(token="secret"))
+
+
+def test_compression_is_the_last_stage_on_the_wire() -> None:
+    assert WIRE_STAGES == ("queue", "features", "encode", "condition", "denoise", "decode", "compress")

@@ -1,0 +1,108 @@
+"""Pictures: what is compressed decodes to the same picture, once for everyone, off the event loop."""
+
+import asyncio
+import io
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clavilux.runtime.frame import Frame
+from clavilux.server.protocol.messages import PictureFormat
+from clavilux.server.stage import compression as module
+from clavilux.server.stage.compression import KEPT_PICTURES, Pictures, compress
+from tests.server.fakes import make_frame
+
+pytestmark = pytest.mark.anyio
+
+
+def gradient() -> np.ndarray:
+    """A smooth picture, which lossy compression keeps within a few levels."""
+    ramp = np.linspace(0, 255, 64, dtype=np.uint8)
+    return np.stack([np.tile(ramp, (64, 1)), np.tile(ramp[:, None], (1, 64)), np.full((64, 64), 90, np.uint8)], -1)
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "webp"])
+def test_a_compressed_picture_decodes_to_nearly_the_same(encoding: str) -> None:
+    body = compress(gradient(), PictureFormat(encoding, 95))
+    with Image.open(io.BytesIO(body)) as image:
+        assert image.format == encoding.upper()
+        difference = np.abs(np.asarray(image, np.int16) - gradient())
+    assert difference.mean() < 3
+
+
+def test_rgb_is_the_pixels_row_by_row() -> None:
+    assert compress(gradient(), PictureFormat("rgb")) == gradient().tobytes()
+
+
+def test_less_quality_takes_fewer_bytes() -> None:
+    assert len(compress(gradient(), PictureFormat("jpeg", 10))) < len(compress(gradient(), PictureFormat("jpeg", 95)))
+
+
+async def test_many_viewers_share_one_compression() -> None:
+    pictures, frame = Pictures(), make_frame()
+    given = await asyncio.gather(*(pictures.get(frame, PictureFormat()) for _ in range(10)))
+    assert pictures.made == 1
+    assert all(picture is given[0] for picture in given)
+    await pictures.close()
+
+
+async def test_another_frame_encoding_or_quality_is_compressed_anew() -> None:
+    pictures = Pictures()
+    for layout in (PictureFormat(), PictureFormat("jpeg", 20), PictureFormat("webp")):
+        await pictures.get(make_frame(0), layout)
+    await pictures.get(make_frame(1), PictureFormat())
+    assert pictures.made == 4
+    await pictures.close()
+
+
+async def test_rgb_has_no_quality_to_tell_apart() -> None:
+    pictures, frame = Pictures(), make_frame()
+    await pictures.get(frame, PictureFormat("rgb", 10))
+    await pictures.get(frame, PictureFormat("rgb", 90))
+    assert pictures.made == 1
+    await pictures.close()
+
+
+async def test_compression_happens_on_another_thread_and_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def spy(pixels: np.ndarray, layout: PictureFormat) -> bytes:
+        threads.append(threading.current_thread())
+        return b"x"
+
+    monkeypatch.setattr(module, "compress", spy)
+    pictures = Pictures()
+    picture = await pictures.get(make_frame(), PictureFormat())
+    assert threads[0] is not threading.current_thread()
+    assert picture.seconds >= 0
+    await pictures.close()
+
+
+async def test_a_viewer_that_leaves_does_not_cancel_the_picture_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    allowed = threading.Event()
+    monkeypatch.setattr(module, "compress", lambda pixels, layout: b"x" if allowed.wait(10) else b"")
+    pictures, frame = Pictures(), make_frame()
+    leaving = asyncio.create_task(pictures.get(frame, PictureFormat()))
+    staying = asyncio.create_task(pictures.get(frame, PictureFormat()))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    allowed.set()
+    assert (await staying).body == b"x"
+    await pictures.close()
+
+
+async def test_only_the_last_pictures_are_remembered() -> None:
+    pictures = Pictures()
+    frames: list[Frame] = [make_frame(number) for number in range(KEPT_PICTURES + 1)]
+    for frame in frames:
+        await pictures.get(frame, PictureFormat())
+    await pictures.get(frames[-1], PictureFormat())
+    assert pictures.made == len(frames)
+    await pictures.get(frames[0], PictureFormat())
+    assert pictures.made == len(frames) + 1
+    await pictures.close()

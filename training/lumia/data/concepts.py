@@ -1,0 +1,154 @@
+"""What the default bundle knows: its concepts with their pictures and words, and the sounds that some of them make.
+
+Assumes nothing; plain data. The names of recordings are the titles inside OpenSFX's `.cat` file, the names of samples
+are files of Sonic Pi, and bank and program numbers belong to FluidR3 (General MIDI) and FluidR3 GS.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from clavilux.training.lumia.data.vocabulary import CATEGORIES
+
+Kind = Literal["recording", "sample", "effect", "instrument", "drums"]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One source of a concept's sound; what `name`, `bank` and `program` mean depends on the kind."""
+
+    kind: Kind
+    name: str = ""  # title of a recording, or file name of a sample without its suffix
+    bank: int = 0  # GS bank of an effect
+    program: int = 0  # MIDI program, 0..127
+    keys: tuple[int, int] = (60, 60)  # lowest and highest MIDI key that make sense
+
+    @property
+    def source(self) -> str:
+        """Return what tells this source from every other, as a voice's name does for speech."""
+        place = self.name or f"{self.bank}.{self.program}.{self.keys[0]}"
+        return f"{self.kind}/{place}"
+
+
+@dataclass(frozen=True)
+class Concept:
+    """Something that can be said, perhaps heard, and shown."""
+
+    name: str  # lower case, one or two words: the caption
+    code: str  # hex code of its emoji, the file name in the Fluent collection
+    category: str
+    synonyms: tuple[str, ...] = ()
+    sounds: tuple[Sound, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return the name and its synonyms."""
+        return (self.name, *self.synonyms)
+
+    @property
+    def phrase(self) -> str:
+        """Return the name as a sentence: every synthesiser is understood better that way."""
+        return f"{with_article(self.name)}."
+
+
+def with_article(word: str) -> str:
+    """Return "A dog" or "An elephant"."""
+    return f"{'An' if word[0] in 'aeiou' else 'A'} {word}"
+
+
+def _recordings(*titles: str) -> tuple[Sound, ...]:
+    return tuple(Sound("recording", name=title) for title in titles)
+
+
+def _samples(*names: str) -> tuple[Sound, ...]:
+    return tuple(Sound("sample", name=name) for name in names)
+
+
+def _effects(program: int, *banks: int) -> tuple[Sound, ...]:
+    return tuple(Sound("effect", bank=bank, program=program, keys=(54, 66)) for bank in banks)
+
+
+def _instruments(low: int, high: int, *programs: int) -> tuple[Sound, ...]:
+    return tuple(Sound("instrument", program=program, keys=(low, high)) for program in programs)
+
+
+SOUNDS: dict[str, tuple[Sound, ...]] = {
+    "dog": _effects(123, 1),
+    "horse": _recordings("Horse") + _effects(123, 2),
+    "cow": _recordings("Cow"),
+    "sheep": _recordings("Sheep"),
+    "lion": _recordings("Tropical: Lion roar"),
+    "monkey": _recordings("Tropical: Monkeys"),
+    "bird": _recordings("Tropical: Bird (1)", "Tropical: Bird (2)") + _effects(123, 3) + _instruments(54, 72, 123),
+    "crow": _samples("misc_crow"),
+    "ocean": _instruments(54, 66, 122),
+    "rain": _effects(122, 1),
+    "thunder": _effects(122, 2),
+    "wind": _recordings("Wind", "Heavy wind") + _effects(122, 3),
+    "water": _effects(122, 4),
+    "bubbles": _effects(122, 5) + _recordings("Toyland: Bubble generated"),
+    "train": _recordings("Steam train station departure", "Steam (of steam engine)",
+                         "Diesel/electric train station departure") + _effects(125, 6),
+    "bus": _recordings("Modern bus start", "Old bus start"),
+    "truck": _recordings("Truck/old bus start, pull away"),
+    "car": _recordings("Modern car horn") + _effects(125, 1, 2, 3, 4),
+    "siren": _effects(125, 5),
+    "airplane": _recordings("Propeller plane start", "Early jet take off") + _effects(125, 7),
+    "helicopter": _instruments(54, 66, 125),
+    "rocket": _recordings("Modern jet take off", "Mach 1+ Jet take off"),
+    "flying saucer": _effects(125, 8),
+    "ship": _recordings("Ship horn", "Ferry horn"),
+    "traffic light": _recordings("Level crossing"),
+    "explosion": _recordings("Explosion", "Big crash") + _effects(127, 3),
+    "saw": _recordings("Lumber mill: Chainsaw", "Sawmill"),
+    "gear": _recordings("Mining machinery"),
+    "money": _recordings("Cash till") + _samples("perc_till"),
+    "applause": _recordings("Applause") + _instruments(54, 66, 126) + (Sound("drums", keys=(39, 39)),),
+    "laughter": _effects(126, 1),
+    "scream": _effects(126, 2),
+    "boxing": _effects(126, 3),
+    "heart": _effects(126, 4),
+    "footprints": _effects(126, 5),
+    "door": _effects(124, 2, 3) + _samples("perc_door"),
+    "telephone": _instruments(60, 72, 124) + _effects(124, 1) + _samples("mehackit_phone1", "mehackit_phone2"),
+    "wind chime": _effects(124, 5),
+    "robot": _samples(*(f"mehackit_robot{i}" for i in range(1, 6)), "glitch_robot1", "glitch_robot2"),
+    "ghost": _samples("ambi_haunted_hum"),
+    "bell": _instruments(55, 79, 14) + _samples("perc_bell", "perc_bell2", "elec_bell"),
+    "church": _instruments(36, 76, 19),
+    "circus": _instruments(55, 80, 82),
+    "drum": (Sound("drums", keys=(35, 50)), *_instruments(40, 55, 47, 116, 117),
+             *_samples("drum_roll", "drum_tom_mid_hard", "drum_snare_hard", "loop_amen", "loop_tabla", "tabla_ghe1")),
+    "maracas": (Sound("drums", keys=(69, 70)), Sound("drums", keys=(82, 82))),
+    "guitar": _instruments(40, 70, 24, 25, 26, 27, 29) + _samples("guit_em9", "guit_e_slide", "guit_e_fifths"),
+    "banjo": _instruments(48, 74, 105),
+    "piano": _instruments(36, 88, 0, 1, 3) + _samples("ambi_piano"),
+    "trumpet": _instruments(52, 80, 56, 57, 59),
+    "horn": _instruments(41, 70, 60),
+    "saxophone": _instruments(44, 76, 64, 65, 66),
+    "flute": _instruments(60, 90, 73, 74, 75, 78),
+    "accordion": _instruments(50, 80, 21, 22),
+    "violin": _instruments(50, 90, 40, 41, 42, 48),
+    "microphone": _instruments(48, 74, 52, 53) + _samples("ambi_choir"),
+    "music": _instruments(50, 86, 10, 11, 12, 46),
+}  # fmt: skip
+
+
+def _concepts() -> tuple[Concept, ...]:
+    rows = [(category, *row.split("/")) for category, text in CATEGORIES.items() for row in text.split("\n") if row]
+    return tuple(
+        Concept(name, code, category, tuple(word.strip() for word in more.split(",") if word), SOUNDS.get(name, ()))
+        for category, name, code, more in rows
+    )
+
+
+CONCEPTS: tuple[Concept, ...] = _concepts()
+NAMES: tuple[str, ...] = tuple(concept.name for concept in CONCEPTS)
+
+# Words and sentences that mean none of the concepts: they teach the encoder to stay idle.
+OTHER_PHRASES: tuple[str, ...] = (
+    "The number seven.", "Hello there.", "Good evening.", "Yes, of course.", "Please wait.", "The kitchen.",
+    "Tomorrow.", "A bottle.", "Is it working?", "One, two, three.", "Maybe later.", "The office.",
+    "Thank you very much.", "Where are we going?", "I do not know.", "A question.", "Monday morning.",
+    "The other side.", "Who said that?", "Twenty five.", "An answer.", "Nothing at all.",
+    "It was raining yesterday, I think.", "Can you hear me?",
+)  # fmt: skip

@@ -1,0 +1,247 @@
+"""What the bundle hears, measured on voices and recordings never trained on: whole clips, sliding windows, noise.
+
+    python -m clavilux.training.lumia.measure.evaluate runtime/bundles/lumia --work DIR    (DIR of ...make)
+
+Every clip is compared with all concepts, by mean cosine over the tokens; idle is no candidate. R@1: the right one is
+the nearest; R@5: it is among the nearest five. Chance is 1 and 5 in the number of concepts. The measured encoder is the
+bundle's own ONNX graph.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from torch import Tensor
+
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.command_line import command
+from clavilux.training.features import windows
+from clavilux.training.lumia.data import measuring_sets
+from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, of_engine, read_clips
+from clavilux.training.lumia.data.concepts import NAMES
+from clavilux.training.lumia.models.targets import similarities
+
+WHOLE = 3200  # samples of silence after a whole clip: 0.2 s
+HOP = 1600  # samples between two looks: 0.1 s
+SLIDING = tuple(range(-4 * HOP, 17 * HOP, HOP))  # ends of windows relative to the word's end: -0.4 to 1.6 s
+SLIDING_CLIPS = 5  # every so-manieth clip is looked at through the sliding window
+PAUSE = 8000  # samples between two words said one after the other: 0.5 s
+ROOM_NOISE = 0.003  # deviation of white noise, full scale 1: about 35 dB under a word
+FIVE = 5
+VOICES = ("espeak", "flite", "hibari", "kokoro")
+RENDERED = ("effect", "instrument", "drums")
+Encode = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of the report."""
+
+    what: str
+    clips: int
+    concepts: int  # how many of all concepts the clips show
+    first: float  # R@1, 0..1
+    fifth: float  # R@5, 0..1
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the sliding window gives at one time."""
+
+    after: float  # seconds from the word's end to the window's
+    first: float  # R@1, 0..1
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is measured about a bundle's hearing."""
+
+    scores: tuple[Score, ...]
+    moments: tuple[Moment, ...]
+    delay: tuple[float, float]  # seconds from a word's end until it is right and stays so: median, 90th percentile
+    stay: tuple[float, float]  # seconds that it then stays right while silence follows: median, 10th percentile
+
+
+def bundle_encoder(bundle: Path) -> Encode:
+    """Return the bundle's encoder as a function of mel windows [n, T, 80] giving tokens [n, N, D]."""
+    session = ort.InferenceSession(str(bundle / "audio_encoder.onnx"), providers=["CPUExecutionProvider"])
+
+    def encode(frames: Tensor) -> Tensor:
+        outputs = [session.run(None, {"features": one[None].numpy()})[0] for one in frames]
+        return torch.from_numpy(np.concatenate(outputs))
+
+    return encode
+
+
+def concept_table(bundle: Path) -> Tensor:
+    """Return the bundle's concept tokens [K, N, D]. Raises ClaviluxError when they are not those of this version."""
+    names = json.loads((bundle / "bundle.json").read_text())["concepts"]
+    if tuple(names) != NAMES:
+        raise ClaviluxError(
+            f"{bundle} knows {len(names)} concepts, expected these {len(NAMES)}; measure with its version"
+        )
+    return torch.from_numpy(load_file(bundle / "conditioning.safetensors")["concepts"])
+
+
+class Listener:
+    """An encoder and the concepts that it is compared with."""
+
+    def __init__(self, encode: Encode, table: Tensor) -> None:
+        self._encode, self._table = encode, table
+
+    def likeness(self, sound: NDArray[np.float32], offsets: Sequence[int]) -> Tensor:
+        """Return mean cosines [offsets, K] of windows that end `offset` samples after the sound."""
+        return similarities(self._encode(windows(sound, list(offsets))), self._table)
+
+    def ranks(self, clips: Sequence[Clip], offsets: Sequence[int]) -> Tensor:
+        """Return how many concepts are nearer than the right one [clips, offsets] int64; 0 is right."""
+        rows = []
+        for clip in clips:
+            found = self.likeness(clip.sound, offsets)
+            rows.append((found > found[:, NAMES.index(clip.label), None]).sum(dim=1))
+        return torch.stack(rows)
+
+
+def score(what: str, listener: Listener, clips: Sequence[Clip], offset: int = WHOLE) -> Score:
+    """Return R@1 and R@5 of clips at one offset."""
+    ranks = listener.ranks(clips, [offset])[:, 0]
+    concepts = len({clip.label for clip in clips})
+    return Score(what, len(clips), concepts, float((ranks == 0).float().mean()), float((ranks < FIVE).float().mean()))
+
+
+def in_a_room(clips: Sequence[Clip], seed: int) -> list[Clip]:
+    """Return each clip with two seconds of faint noise before it, and noise through it and WHOLE after it."""
+    dice = np.random.default_rng(seed)
+    padded = [np.pad(clip.sound, (2 * SAMPLE_RATE, WHOLE)) for clip in clips]
+    noisy = [(one + ROOM_NOISE * dice.standard_normal(len(one))).astype(np.float32) for one in padded]
+    return [Clip(sound, clip.label, clip.origin, clip.text) for sound, clip in zip(noisy, clips, strict=True)]
+
+
+def in_succession(clips: Sequence[Clip]) -> list[Clip]:
+    """Return each clip behind the one before it in the list and a pause; it means the later one."""
+    pause = np.zeros(PAUSE, np.float32)
+    pairs = zip([clips[-1], *clips], clips, strict=False)
+    return [Clip(np.concatenate([one.sound, pause, two.sound]), two.label, two.origin, two.text) for one, two in pairs]
+
+
+def hearing(listener: Listener, speech: Sequence[Clip], sounds: Sequence[Clip], folder: Path) -> list[Score]:
+    """Return every score; `folder` holds the sets that are only for measuring."""
+    few = speech[::SLIDING_CLIPS]
+    human, real = measuring_sets.human_words(folder), measuring_sets.real_sounds(folder)
+    sets: list[tuple[str, Sequence[Clip], int]]
+    sets = [(f"held-out voices: {engine}", of_engine(speech, engine), WHOLE) for engine in VOICES]
+    sets += [
+        ("held-out voices, all", speech, WHOLE),
+        ("held-out voices in a noisy room", in_a_room(few, 0), 0),
+        ("held-out voices, half a second after another word", in_succession(few), WHOLE),
+        ("people's words", human, WHOLE),
+        ("instruments and effects in keys never trained on", sounds, 0),
+        ("other recordings of kinds that are trained", measuring_sets.trained(real), 0),
+        ("recordings of kinds that are only known by name", measuring_sets.never_trained(real), 0),
+    ]
+    return [score(what, listener, clips, offset) for what, clips, offset in sets if clips]
+
+
+def sliding(listener: Listener, clips: Sequence[Clip]) -> tuple[list[Moment], list[float], list[float]]:
+    """Return R@1 at every offset; and, for clips that are ever right, when they begin to be and how long they stay."""
+    right = listener.ranks(clips, SLIDING) == 0
+    moments = [Moment(end / SAMPLE_RATE, float(right[:, i].float().mean())) for i, end in enumerate(SLIDING)]
+    delays, stays = [], []
+    for row in right:
+        if row.any():
+            begin, length = longest_run(row.tolist())
+            delays.append(max(0.0, SLIDING[begin] / SAMPLE_RATE))
+            stays.append(length * HOP / SAMPLE_RATE)
+    return moments, delays, stays
+
+
+def longest_run(row: Sequence[bool]) -> tuple[int, int]:
+    """Return where the longest run of true values begins, the first of equals, and its length."""
+    best, begin = (0, 0), 0
+    for i, value in enumerate([*row, False]):
+        if not value:
+            best = max(best, (begin, i - begin), key=lambda run: run[1])
+            begin = i + 1
+    return best
+
+
+def measure(bundle: Path, work: Path) -> Report:
+    """Return the report of a bundle on the held-out clips that `clavilux.training.lumia.data.build` left in `work`.
+
+    Raises ClaviluxError when the bundle has other concepts, or the clips are other ones.
+    """
+    listener = Listener(bundle_encoder(bundle), concept_table(bundle))
+    clips = read_clips(work, "test")
+    speech = [clip for clip in of_engine(clips, *VOICES) if clip.label]
+    if unknown := {clip.label for clip in clips} - {"", *NAMES}:
+        raise ClaviluxError(f"{work} has the concept {min(unknown)!r}, which this version does not know; build it anew")
+    if not speech:
+        raise ClaviluxError(f"{work} has no voices to test with; expected a set of training.lumia.data.build")
+    scores = hearing(listener, speech, of_engine(clips, *RENDERED), work)
+    moments, delays, stays = sliding(listener, speech[::SLIDING_CLIPS])
+    delay = (float(np.median(delays)), float(np.quantile(delays, 0.9)))
+    stay = (float(np.median(stays)), float(np.quantile(stays, 0.1)))
+    return Report(tuple(scores), tuple(moments), delay, stay)
+
+
+def table_of(report: Report) -> str:
+    """Return the scores and the sliding window's figures as Markdown."""
+    head = ["| measured on | clips | concepts | R@1 | R@5 |", "|---|---|---|---|---|"]
+    rows = [
+        f"| {one.what} | {one.clips} | {one.concepts} | {100 * one.first:.1f} % | {100 * one.fifth:.1f} % |"
+        for one in report.scores
+    ]
+    chance = f"| chance, over all {len(NAMES)} concepts | | | {100 / len(NAMES):.1f} % | {500 / len(NAMES):.1f} % |"
+    times = " | ".join(f"{one.after:+.1f}" for one in report.moments)
+    right = " | ".join(f"{100 * one.first:.0f}" for one in report.moments)
+    through = [f"| s after the end | {times} |", "|---" * (len(report.moments) + 1) + "|", f"| R@1, % | {right} |"]
+    delays = (
+        f"A word that is heard at all is right {report.delay[0]:.1f} s after its end in the median, at most "
+        f"{report.delay[1]:.1f} s in nine of ten; it stays right for {report.stay[0]:.1f} s in the median, at least "
+        f"{report.stay[1]:.1f} s in nine of ten."
+    )
+    return "\n".join([*head, *rows, chance, "", *through, "", delays])
+
+
+def confusions(listener: Listener, clips: Sequence[Clip]) -> list[str]:
+    """Return the commonest mistakes, as "said as heard: times"."""
+    wrong: dict[str, int] = {}
+    for clip in clips:
+        heard = NAMES[int(listener.likeness(clip.sound, [WHOLE]).argmax())]
+        if heard != clip.label:
+            wrong[f"{clip.label} as {heard}"] = wrong.get(f"{clip.label} as {heard}", 0) + 1
+    return [f"{pair}: {times}" for pair, times in sorted(wrong.items(), key=lambda item: -item[1])]
+
+
+def main() -> None:
+    """Print the tables of a bundle."""
+    parser = argparse.ArgumentParser(description="What a bundle hears, on voices and recordings never trained on.")
+    parser.add_argument("bundle", type=Path, help="folder of the bundle, with the concepts of this version")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        required=True,
+        help="folder of training.lumia.make or training.lumia.data.build",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well, in full")
+    options = parser.parse_args()
+    Bundle.open(options.bundle)
+    if options.json and not options.json.parent.is_dir():
+        raise ClaviluxError(f"--json is {options.json}, but there is no folder {options.json.parent}")
+    report = measure(options.bundle, options.work)
+    if options.json:
+        options.json.write_text(json.dumps(asdict(report), indent=1))
+    print(table_of(report))
+
+
+if __name__ == "__main__":
+    sys.exit(command("evaluate", main))

@@ -1,0 +1,102 @@
+"""Contact sheets: what the bundle paints for every concept, as it is heard in a voice never trained on.
+
+    python -m clavilux.training.lumia.measure.sheets runtime/bundles/lumia --work DIR --out SHEET.webp
+
+Every concept is on the sheet, failures included; a name in red is a picture in which the judge
+(`clavilux.training.lumia.models.judge`) does not find its concept among its first five guesses.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from safetensors.numpy import load_file
+
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.command_line import command
+from clavilux.training.features import windows
+from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
+from clavilux.training.lumia.measure import evaluate
+
+SHEET_VOICE = "hibari"  # held out as a whole engine
+COLUMNS = 19
+TILE = 88  # pixels of a picture
+LABEL = 13  # pixels of the line below it
+PAPER, INK, WRONG = (8, 7, 16), (200, 200, 210), (255, 96, 96)
+ONE_STEP = np.array([[999.0, 0.0, 1.0, 1.0, 0.0, 0.0]], np.float32)  # coefficients: the output is the picture's latents
+Paint = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
+
+
+def painter(bundle: Path) -> Paint:
+    """Return a function of tokens [N, D] and a seed that paints one picture [H, W, 3] in one step."""
+    denoiser, decoder = (ort.InferenceSession(str(bundle / f"{name}.onnx")) for name in ("denoiser", "decoder"))
+    begin = load_file(bundle / "conditioning.safetensors")["bos"]
+    shape = denoiser.get_inputs()[0].shape[1:]
+
+    def paint(tokens: NDArray[np.float32], seed: int) -> NDArray[np.uint8]:
+        noise = np.random.default_rng(seed).standard_normal([1, *shape]).astype(np.float32)
+        prompt = np.concatenate([begin[None], tokens])[None]
+        feed = {"sample": noise, "noise": noise, "tokens": prompt, "coefficients": ONE_STEP}
+        picture: NDArray[np.uint8] = decoder.run(None, {"latents": denoiser.run(None, feed)[0]})[0][0]
+        return picture
+
+    return paint
+
+
+def painted_clips(bundle: Path, clips: Sequence[Clip]) -> NDArray[np.uint8]:
+    """Return what the bundle paints for each clip heard whole: [n, H, W, 3]."""
+    encode, paint = evaluate.bundle_encoder(bundle), painter(bundle)
+    tokens = [encode(windows(clip.sound, [evaluate.WHOLE])).numpy()[0] for clip in clips]
+    return np.stack([paint(one, seed) for seed, one in enumerate(tokens)])
+
+
+def painted_names(bundle: Path) -> NDArray[np.uint8]:
+    """Return what the bundle paints for each concept's own tokens: [K, H, W, 3]."""
+    paint = painter(bundle)
+    return np.stack(
+        [paint(tokens, seed) for seed, tokens in enumerate(load_file(bundle / "conditioning.safetensors")["concepts"])]
+    )
+
+
+def sheet(pictures: NDArray[np.uint8], names: Sequence[str], wrong: Collection[int] = ()) -> Image.Image:
+    """Return pictures [n, H, W, 3] in rows with their names below."""
+    rows = -(-len(pictures) // COLUMNS)
+    paper = Image.new("RGB", (COLUMNS * TILE, rows * (TILE + LABEL)), PAPER)
+    pen = ImageDraw.Draw(paper)
+    for i, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+        corner = (i % COLUMNS * TILE, i // COLUMNS * (TILE + LABEL))
+        paper.paste(Image.fromarray(picture).resize((TILE, TILE), Image.Resampling.LANCZOS), corner)
+        pen.text((corner[0] + 4, corner[1] + TILE), name, fill=WRONG if i in wrong else INK)
+    return paper
+
+
+def main() -> None:
+    """Draw the sheet of a bundle."""
+    parser = argparse.ArgumentParser(description="Draw what a bundle paints for every concept in a held-out voice.")
+    parser.add_argument("bundle", type=Path, help="folder of the bundle")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        required=True,
+        help="folder of training.lumia.make or training.lumia.data.build",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="picture to write")
+    options = parser.parse_args()
+    Bundle.open(options.bundle)
+    clips = of_engine(read_clips(options.work, "test"), SHEET_VOICE)
+    if not clips:
+        raise ClaviluxError(
+            f"{options.work} has no clips of {SHEET_VOICE}; expected a set of clavilux.training.lumia.data.build"
+        )
+    sheet(painted_clips(options.bundle, clips), [clip.label for clip in clips]).save(options.out)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(command("sheets", main))

@@ -1,0 +1,1 @@
+"""The default bundle's models, one file each, and what trains them."""

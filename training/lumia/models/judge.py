@@ -1,0 +1,104 @@
+"""A judge of pictures: a small classifier that says which concept a picture shows.
+
+It is trained on the emoji painted afresh, turned, moved, blurred, tinted and noisy, never on generated pictures, and
+then looks at what the bundle paints. Its own accuracy, on paintings and changes that it has not seen, stands beside
+every figure.
+The model is transformers' ResNet (He et al. 2016) with random weights at the beginning.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, avg_pool2d, cross_entropy, grid_sample, interpolate
+from transformers import ResNetConfig, ResNetForImageClassification
+
+from clavilux.training.lumia.data.emoji import Emoji
+from clavilux.training.lumia.models import autoencoder
+from clavilux.training.lumia.steps import Recipe, train
+
+SIDE = 64  # pixels of what the judge sees
+TURN, MOVE, ZOOM = 0.2, 0.12, 1.25  # radians, half picture heights, factor
+TINT, NOISE = 0.25, 0.04  # largest change of a colour channel's strength, deviation of noise
+BLURRED = 0.5  # share of pictures that lose detail
+FIVE = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How often pictures show what they should."""
+
+    pictures: int
+    first: float  # share where the judge's first guess is right
+    fifth: float  # share where one of its first five is
+
+
+def build(concepts: int) -> Any:
+    """Return the untrained judge."""
+    return ResNetForImageClassification(
+        ResNetConfig(
+            embedding_size=32, hidden_sizes=[48, 96, 160], depths=[1, 1, 1], layer_type="basic", num_labels=concepts
+        )
+    )
+
+
+def paintings(emojis: Sequence[Emoji | None], noise: Tensor) -> Tensor:
+    """Return small pictures [concepts, J, 3, SIDE, SIDE] uint8 of every emoji under every noise [J, C, h, w]."""
+    return torch.stack([small(autoencoder.painted([one], noise)[0]) for one in emojis])
+
+
+def small(pictures: Tensor) -> Tensor:
+    """Return uint8 pictures [n, 3, H, W] at SIDE x SIDE."""
+    return avg_pool2d(pictures.float(), pictures.shape[-1] // SIDE).round().byte()
+
+
+def seen(pictures: Tensor) -> Tensor:
+    """Return uint8 pictures [n, 3, H, W] as the judge takes them: [n, 3, SIDE, SIDE] float32 in -1..1."""
+    return small(pictures).float() / 127.5 - 1
+
+
+def changed(pictures: Tensor) -> Tensor:
+    """Return uint8 pictures [n, 3, SIDE, SIDE] turned, moved, zoomed, tinted, blurred, noisy, as float32 in -1..1."""
+    count = len(pictures)
+    turn, zoom = TURN * _signed(count), torch.exp(math.log(ZOOM) * _signed(count))
+    rows = torch.stack([turn.cos() * zoom, -turn.sin() * zoom, turn.sin() * zoom, turn.cos() * zoom], dim=1)
+    theta = torch.cat([rows.reshape(count, 2, 2), MOVE * _signed(count, 2, 1)], dim=2)
+    grid = affine_grid(theta, [count, 3, SIDE, SIDE], align_corners=False)
+    seen = grid_sample(pictures.float() / 127.5 - 1, grid, padding_mode="border", align_corners=False)
+    soft = interpolate(avg_pool2d(seen, 4), scale_factor=4, mode="bilinear")
+    seen = torch.where(torch.rand(count, 1, 1, 1) < BLURRED, soft, seen)
+    tinted = (seen + 1) * (1 + TINT * _signed(count, 3, 1, 1)) - 1
+    return tinted + NOISE * torch.randn_like(tinted)
+
+
+def _signed(*shape: int) -> Tensor:
+    return 2 * torch.rand(shape) - 1
+
+
+def fit(model: nn.Module, pictures: Tensor, recipe: Recipe, checkpoint: Path, batch: int = 64) -> Any:
+    """Train on pictures [K, J, 3, SIDE, SIDE] uint8."""
+
+    def loss(_step: int) -> Tensor:
+        concepts, takes = (torch.randint(size, (batch,)) for size in pictures.shape[:2])
+        return cross_entropy(model(changed(pictures[concepts, takes])).logits, concepts, label_smoothing=0.05)
+
+    return train(model, loss, recipe, checkpoint)
+
+
+@torch.no_grad()
+def verdict(model: nn.Module, pictures: Tensor, concepts: Tensor) -> Verdict:
+    """Return how often pictures [n, 3, SIDE, SIDE], float32 in -1..1, show their concepts [n]."""
+    guesses = torch.cat([model(part).logits.topk(FIVE).indices for part in torch.split(pictures, 128)])
+    right = guesses == concepts[:, None]
+    return Verdict(len(pictures), float(right[:, 0].float().mean()), float(right.any(dim=1).float().mean()))
+
+
+@torch.no_grad()
+def failures(model: nn.Module, pictures: Tensor, concepts: Tensor) -> list[int]:
+    """Return the places of pictures whose concept is not among the judge's first five."""
+    guesses = torch.cat([model(part).logits.topk(FIVE).indices for part in torch.split(pictures, 128)])
+    return [i for i, row in enumerate(guesses == concepts[:, None]) if not row.any()]
