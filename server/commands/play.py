@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.errors import DeviceError
-from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.runtime.loading import open_engine
+from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.sound.sound_card import PortAudio, SoundCard
 from clavilux.server.protocol.messages import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings

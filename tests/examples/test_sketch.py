@@ -25,7 +25,7 @@ from clavilux import open_engine
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.playing.engine import Engine
 from clavilux.server.settings import PAGE, Settings
-from tests.server.browser import PATIENCE, SCREEN, SOUNDS, launch, opened, until
+from tests.server.page.browser import PATIENCE, SCREEN, SOUNDS, launch, opened, until
 from tests.server.fakes import serving
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.training.command_line import command
 from clavilux.training.lumia import make as lumia
 from clavilux.training.lumia.data import build as build_data
