@@ -25,8 +25,8 @@ from clavilux import open_engine
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.playing.engine import Engine
 from clavilux.server.settings import PAGE, Settings
-from tests.server.page.browser import PATIENCE, SCREEN, SOUNDS, launch, opened, until
 from tests.server.fakes import serving
+from tests.server.page.browser import PATIENCE, SCREEN, SOUNDS, launch, opened, until
 
 pytestmark = pytest.mark.browser
 
