@@ -23,9 +23,8 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from clavilux import connect
+from clavilux import SoundFormat, connect
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.server.client.connect import SoundFormat
 
 if TYPE_CHECKING:
     from clavilux.server.client.connect import ClientStage, ReceivedFrame

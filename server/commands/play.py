@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", action="append", default=[], help="a host name it answers to; again for more")
     parser.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a page from elsewhere that may connect, such as http://localhost:8000; again for more",
+    )
+    parser.add_argument(
         "--input", metavar="NAME|INDEX", help="play a sound card of this machine, not the browser's microphone"
     )
     parser.add_argument("--list-inputs", action="store_true", help="show the sound cards' inputs and end")
@@ -65,6 +72,7 @@ def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
         port=arguments.port,
         token=_token(),
         names=tuple(arguments.name),
+        origins=tuple(arguments.origin),
         bundle=bundle,
         own_sound=arguments.input is not None,
     )
