@@ -18,8 +18,8 @@ from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.models import workloads
 from clavilux.runtime.placement.autotune import open_graphs
-from clavilux.runtime.workloads import workloads
 
 
 class Clavilux:

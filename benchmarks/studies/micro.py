@@ -34,11 +34,11 @@ from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.commands.options import threads
 from clavilux.runtime.conditioning.conditioner import Conditioner
 from clavilux.runtime.hearing.log_mel import LogMel, frame_count
-from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime.loading import DEFAULT_BUNDLE
+from clavilux.runtime.models import workloads
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.sound.window import SlidingWindow
-from clavilux.runtime.workloads import workloads
 from clavilux.server.protocol.binary import PackedFrame, pack_frame, unpack_frame
 from clavilux.server.protocol.messages import WIRE_STAGES, PictureFormat
 from clavilux.server.stage.compression import compress

@@ -14,7 +14,8 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.models import workloads
 from clavilux.runtime.placement import autotune as auto
 from clavilux.runtime.placement.autotune import (
     ROUNDS,
@@ -29,7 +30,6 @@ from clavilux.runtime.placement.autotune import (
 from clavilux.runtime.placement.choice_cache import PARTS, choice_file
 from clavilux.runtime.providers.cpu import open_cpu
 from clavilux.runtime.providers.session import Array, Device, GraphFile, Session
-from clavilux.runtime.workloads import workloads
 
 
 @dataclass

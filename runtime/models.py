@@ -1,7 +1,6 @@
-"""Workloads: each graph of a bundle used once as for a picture, for whoever measures how long that takes.
+"""Models: the three graphs of a bundle, loaded, and what each of them does for a picture."""
 
-sessions = open_graphs(bundle, "auto", 0, workloads)
-"""
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +15,21 @@ from clavilux.runtime.hearing.log_mel import frame_count
 from clavilux.runtime.providers.session import Work
 
 SEED = 0
+
+
+@dataclass(frozen=True)
+class Models:
+    """The audio encoder, the denoiser and the decoder that a picture passes."""
+
+    encoder: AudioEncoder
+    denoiser: Denoiser
+    decoder: Decoder
+
+    @property
+    def provider(self) -> str:
+        """Providers that really run them, in the words of its libraries, for example "CPUExecutionProvider"."""
+        sessions = (self.encoder.session, self.denoiser.session, self.decoder.session)
+        return ", ".join(dict.fromkeys(session.provider for session in sessions))
 
 
 def workloads(bundle: Bundle) -> dict[str, Work]:
