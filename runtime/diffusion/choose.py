@@ -17,7 +17,7 @@ from clavilux.runtime.providers.session import GraphFile, ShapeRange
 
 log = logging.getLogger("clavilux.pipeline")
 
-ANY_LATENTS = ShapeRange((1, 1, 1, 1), (1, 4, 64, 64), (1, 64, 1024, 1024))  # that a bundle may have
+ANY_LATENTS = ShapeRange((1, 1, 1, 1), (1, 4, 64, 64), (1, 64, 1024, 1024))  # up to 8192 pixels a side, at 8 for each
 START = GraphFile(Path(__file__).with_name("start.onnx"), shapes={"noise": ANY_LATENTS, "latents": ANY_LATENTS})
 """Graph of a run's first sample; `clavilux.export.graphs.start_graph` writes it."""
 

@@ -59,19 +59,20 @@ class DevicePipeline:
 
         Raises ProviderError when the sessions do not share a stream.
         """
-        for other in (start, decoder):
-            if first.stream is None or first.stream is not other.stream:
-                raise ProviderError(f"{first.name} and {other.name} do not share a stream")
-            self.stream: CudaStream = first.stream
+        stream = first.stream
+        others = [other.name for other in (start, decoder) if stream is None or other.stream is not stream]
+        if stream is None or others:
+            raise ProviderError(f"{first.name} and {others[0]} do not share a stream")
         self.stages: dict[str, float] = {}
         self.delay = 0
         self.in_models = 0.0  # s of the last picture, from the first step's begin to the decoder's end, on the card
         self.canvases = 0  # sizes that buffers were made for, a size counted again when it comes back
+        self.stream: CudaStream = stream
         self._denoiser = denoiser
         self._start = start
         self._first = first
         self._decoder = decoder
-        self._pictures = _Pictures(self.stream)
+        self._pictures = _Pictures(stream)
         self._staged: dict[tuple[str, int], Pinned] = {}
         self._canvas: _Canvas | None = None
 

@@ -28,7 +28,7 @@ AGAIN = f"{AUTO}:again"
 SECONDS = 1.5  # of measuring one part; a device runs twice however long that takes
 ROUNDS = 15  # more of them would not change the median much
 MARGIN = 0.1  # by how much of its time a device must beat the first one
-LARGEST_DIFFERENCE = 0.05  # mean of it, over the mean size of the first one's results: float16 arithmetic stays below
+MAX_DIFFERENCE = 0.05  # mean of it, over the mean size of the first one's results: float16 arithmetic stays below
 
 Works = Mapping[str, Work]
 """Use of each graph of a bundle, by the graph's name."""
@@ -148,7 +148,7 @@ def _open_all(graph: GraphFile, threads: int, devices: Mapping[str, Device], wor
             session = _open_to_measure(device, graph, threads)
             found = work(session)
             off = difference(found, found if expected is None else expected)
-            if off > LARGEST_DIFFERENCE:
+            if off > MAX_DIFFERENCE:
                 raise ProviderError(f"its results differ by {off:.3g} from {next(iter(sessions), name)}'s")
             sessions[name], expected = session, found if expected is None else expected
         except ProviderError as error:

@@ -47,7 +47,7 @@ class Session(Protocol):
     """One loaded graph. Not safe for use by two threads at once."""
 
     provider: str
-    """What really runs the graph, in the words of its library."""
+    """Provider that really runs the graph, in the words of its library."""
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Run the graph on named host arrays; return its outputs in the graph's order."""

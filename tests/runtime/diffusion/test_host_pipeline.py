@@ -9,9 +9,8 @@ from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback
 from clavilux.runtime.diffusion.host_pipeline import HostPipeline
 from clavilux.runtime.diffusion.noise import draw
-from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.placement.devices import open_session
-from tests.runtime.diffusion.test_device_pipeline import SHAPE, asked
+from tests.runtime.diffusion.test_device_pipeline import asked
 from tests.runtime.diffusion.toy_graphs import schedule, write_decoder, write_denoiser
 
 
@@ -63,8 +62,3 @@ def test_a_flush_leaves_the_last_latents_where_they_are(tmp_path: Path) -> None:
     pipelines[0].flush()
     pictures = [pipeline.run(asked(1, feedback=0.5)) for pipeline in pipelines]
     np.testing.assert_array_equal(*pictures)
-
-
-def test_what_is_asked_for_has_plain_defaults() -> None:
-    plain = PictureRequest(asked().prompt, asked().noise, SHAPE)
-    assert (plain.steps, plain.feedback, plain.scale) == (1, 0.0, None)
