@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
+from clavilux import server
 from clavilux.server.protocol.messages import HARD_LIMIT_BYTES, SUBPROTOCOL, Hello, Start, Started
 from clavilux.server.protocol.text import encode, parse_event
 from clavilux.server.settings import PAGE, Settings
@@ -65,7 +66,7 @@ def test_nothing_outside_the_page_is_served(here: Listening, path: str) -> None:
 
 def test_the_product_has_a_page_folder_of_its_own() -> None:
     assert PAGE.name == "page"
-    assert PAGE.parent == Path(module.__file__).parent
+    assert PAGE.parent == Path(server.__file__).parent
 
 
 def test_healthz_says_that_the_server_lives(here: Listening) -> None:
