@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clavilux.runtime.loading import open_engine as open_engine
+    from clavilux.server.client.connect import SoundFormat as SoundFormat
     from clavilux.server.client.connect import connect as connect
     from clavilux.server.protocol.messages import PictureFormat as PictureFormat
-    from clavilux.server.protocol.messages import SoundFormat as SoundFormat
 
 __version__ = "0.1.0"
 __all__ = ["PictureFormat", "SoundFormat", "__version__", "connect", "open_engine"]
 
 _DOORS = {
     "PictureFormat": "clavilux.server.protocol.messages",
-    "SoundFormat": "clavilux.server.protocol.messages",
+    "SoundFormat": "clavilux.server.client.connect",
     "connect": "clavilux.server.client.connect",
     "open_engine": "clavilux.runtime.loading",
 }

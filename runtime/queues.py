@@ -3,10 +3,13 @@
 import threading
 from collections import deque
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from clavilux.runtime.sound.samples import Samples
 
 QUEUE_SECONDS = 2.0  # of sound that may wait for the engine
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,3 +52,26 @@ class OldestDroppedQueue:
             self._chunks.clear()
             self._seconds = 0.0
             return chunks
+
+
+class NewestSlot(Generic[T]):
+    """Slot for one item between threads; a newer one takes its place. Never blocks and never grows."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._item: T | None = None
+        self.replaced = 0  # items that nobody took
+
+    def put(self, item: T) -> bool:
+        """Put `item` in place; True when the slot was empty, so that whoever takes from it must be woken."""
+        with self._lock:
+            was_empty = self._item is None
+            self.replaced += not was_empty
+            self._item = item
+            return was_empty
+
+    def take(self) -> T | None:
+        """Empty the slot and return what was in it, None if nothing was."""
+        with self._lock:
+            item, self._item = self._item, None
+            return item

@@ -1,4 +1,4 @@
-"""What `clavilux live` and `clavilux serve` share: an engine, a sound card if one is named, and a server."""
+"""The common part of `clavilux live` and `clavilux serve`: an engine, a sound card if one is named, and a server."""
 
 import argparse
 import logging
@@ -11,7 +11,7 @@ from clavilux.runtime.errors import DeviceError
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.sound.sound_card import PortAudio, SoundCard
-from clavilux.server.protocol.messages import TOKEN_CHARACTERS
+from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings
 from clavilux.server.web.run import Listening, serve
 

@@ -133,7 +133,7 @@ def test_a_sound_card_plays_while_the_server_runs(tiny_bundle: Path, capsys: pyt
 def test_an_engine_that_fails_ends_the_command_with_its_reason(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_self: Instrument, _now: float) -> None:
+    def fail(*_given: object) -> None:
         raise ClaviluxError("the graph is broken")
 
     monkeypatch.setattr(Instrument, "step", fail)
