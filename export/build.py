@@ -35,7 +35,6 @@ from clavilux.export.work.resume import Arrays, Journal, Made, fingerprint, stat
 from clavilux.export.work.staging import WorkFolder, check_room, staged
 from clavilux.runtime.bundle.bundle import (
     CONDITIONING,
-    TOKENIZER,
     AudioSpec,
     Bundle,
     Manifest,
@@ -44,7 +43,9 @@ from clavilux.runtime.bundle.bundle import (
     TokenSpec,
     write_manifest,
 )
-from clavilux.runtime.bundle.manifest import MEL_BINS, SAMPLE_RATE, Choice
+from clavilux.runtime.bundle.graphs import TOKENIZER
+from clavilux.runtime.bundle.manifest import Choice
+from clavilux.runtime.sound.format import MEL_BINS, SAMPLE_RATE
 
 __all__ = ["Options", "Report", "Sources", "export_bundle"]
 

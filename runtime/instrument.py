@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER, MIN_FRAMES
 from clavilux.runtime.conditioning.conditioner import QUIETEST, Conditioner, EnergyGate, decibels
 from clavilux.runtime.control.parameters import RANGES, Parameters, defaults_for, ranges_for
 from clavilux.runtime.diffusion.decoder import Decoder
@@ -29,10 +29,9 @@ from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.diffusion.stream_batch import StreamPainter
 from clavilux.runtime.frame import Frame, Heard
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.hearing.log_mel import LogMel
 from clavilux.runtime.placement.autotune import open_graphs
-from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
-from clavilux.runtime.playing.pacing import STEP_SECONDS
+from clavilux.runtime.sound.format import FRAME_STEP, SAMPLE_RATE, STEP_SECONDS, frame_count
 from clavilux.runtime.sound.window import SlidingWindow, as_sound
 
 log = logging.getLogger("clavilux.instrument")
@@ -216,7 +215,7 @@ class Instrument:
         audio = self.bundle.audio
         first = (end - audio.window_samples) // FRAME_STEP
         stop = first + frame_count(audio.window_samples)
-        if audio.lead_in == "nothing" and stop >= FEWEST_FRAMES:
+        if audio.lead_in == "nothing" and stop >= MIN_FRAMES:
             first = max(first, 0)
         features = self._log_mel.read(first, stop)
         watch.lap("features")

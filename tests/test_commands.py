@@ -221,10 +221,10 @@ def test_a_terminated_command_leaves_no_half_film(tiny_bundle: Path, tmp_path: P
 
 def test_a_picture_that_cannot_be_written_leaves_the_old_one(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "dog.png"
-    out.write_text("the old one")
-    (tmp_path / ".dog.png.part").mkdir()
+    out.mkdir()
+    (out / "old").write_text("the old one")
     assert "dog.png cannot be written" in mistake("render", PENGUIN, out, "--bundle", tiny_bundle)
-    assert out.read_text() == "the old one"
+    assert (out / "old").read_text() == "the old one"
 
 
 def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:

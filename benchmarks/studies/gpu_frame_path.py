@@ -25,13 +25,13 @@ import numpy as np
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.percentiles import Summary, summary
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.diffusion.device_pipeline import DevicePainter
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
 from clavilux.runtime.providers.session import check_device
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
 GOAL_RATE = 200.0  # pictures per second
 GOAL_OUTSIDE = 2.0  # ms of the median picture

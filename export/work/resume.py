@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from clavilux.export.parity.prove import Proof
-from clavilux.runtime.bundle.bundle import describe_file
-from clavilux.runtime.bundle.manifest import Choice, FileEntry, KeptOperators, ParityFigure
+from clavilux.runtime.bundle.manifest import Choice, KeptOperators, ParityFigure
+from clavilux.runtime.files import FileEntry, describe_file
 
 Arrays = dict[str, NDArray[np.float32]]
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clavilux.runtime.bundle.graphs import NEXT_FROM_NOISE
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.diffusion.schedule import Guidance, Schedule, Start
 from clavilux.runtime.providers.session import Session
 
 Latents = NDArray[np.float32]
 
-NEXT_FROM_NOISE = 5  # column of a schedule's row
 UNGUIDED = (1.0, 0.0, 0.0)  # the guidance columns of a pass whose x0 is taken as it is
 
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.diffusion.denoiser import NEXT_FROM_NOISE, Denoiser, Guide, Latents, unguided
+from clavilux.runtime.bundle.graphs import COEFFICIENTS, GUIDED_COEFFICIENTS, NEXT_FROM_NOISE
+from clavilux.runtime.diffusion.denoiser import Denoiser, Guide, Latents, unguided
 from clavilux.runtime.diffusion.pipeline import Asked, Picture
 from clavilux.runtime.diffusion.schedule import Start
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.placement.graph_shapes import COEFFICIENTS, GUIDED_COEFFICIENTS
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession, Launch, Value
 from clavilux.runtime.providers.nvidia.stream import CudaStream, Pinned
 from clavilux.runtime.providers.session import Array

@@ -16,18 +16,18 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from clavilux.runtime.bundle.manifest import MEL_BINS
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER, PARTS
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.hearing.log_mel import frame_count
-from clavilux.runtime.placement.choice_cache import PARTS, Choice, choice_file, circumstances, recall, remember
+from clavilux.runtime.placement.choice_cache import Choice, choice_file, circumstances, recall, remember
 from clavilux.runtime.placement.devices import AUTO, runnable
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, open_session
+from clavilux.runtime.sound.format import MEL_BINS, frame_count
 
 log = logging.getLogger("clavilux.auto")
 

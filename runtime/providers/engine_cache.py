@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from clavilux.runtime.bundle.bundle import describe_file
+from clavilux.runtime.files import describe_file
 from clavilux.runtime.providers.session import GraphFile, ShapeRange
 
 log = logging.getLogger("clavilux.engines")

@@ -9,8 +9,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.resample import Resampler
 
 Samples = NDArray[np.float32]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from clavilux.runtime.bundle.manifest import FRAME_STEP
 from clavilux.runtime.clock import ManualClock, MonotonicClock
 from clavilux.runtime.errors import ParameterError, SoundError
 from clavilux.runtime.frame import Frame
@@ -16,6 +15,7 @@ from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.engine import QUEUE_SECONDS, UNWATCHED_RATE, Engine, open_engine
 from clavilux.runtime.playing.pacing import FASTEST, FramePacer, HopPacer
 from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.sound.format import FRAME_STEP
 from clavilux.runtime.sound.sound_file import Clip
 from tests.runtime.instruments import DEADLINE, RATE, conducted, instrument, pixels
 from tests.runtime.sound.sounds import cuts, noise
