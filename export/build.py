@@ -31,7 +31,7 @@ from clavilux.export.spec import (
     TEXT_ENCODER_GRAPH,
 )
 from clavilux.export.stages import Parts, Stages
-from clavilux.export.work.resume import Arrays, Journal, Made, fingerprint, state_of
+from clavilux.export.work.resume import Arrays, FinishedStages, Made, fingerprint, state_of
 from clavilux.export.work.staging import WorkFolder, check_room, staged
 from clavilux.runtime.bundle.bundle import (
     CONDITIONING,
@@ -85,12 +85,12 @@ def run_export(
         plan = make_plan(unpacked(sources, work, report), options)
         check_onnx_unet(plan)
         check_weights(plan.sources, report)
-        journal = Journal(work.journal, work.bundle, fingerprint(_facts(sources, plan)), report)
-        export = _Export(plan, work, journal, report)
+        finished = FinishedStages(work.finished, work.bundle, fingerprint(_facts(sources, plan)), report)
+        export = _Export(plan, work, finished, report)
         export.run()
         write_manifest(work.bundle, export.manifest())
         Bundle.open(work.bundle)
-    return Report(Bundle.open(out), journal.stages)
+    return Report(Bundle.open(out), finished.stages)
 
 
 def check_weights(sources: Sources, report: Callable[[str], None]) -> None:
@@ -164,7 +164,7 @@ class _Export:
 
     plan: Plan
     work: WorkFolder
-    journal: Journal
+    finished: FinishedStages
     report: Callable[[str], None]
 
     def run(self) -> None:
@@ -197,11 +197,11 @@ class _Export:
             free_memory()
             return arrays
 
-        return self.journal.stage(name, in_workshop, files)
+        return self.finished.stage(name, in_workshop, files)
 
     def manifest(self) -> Manifest:
         """Return all that `bundle.json` shall say."""
-        plan, options, stages = self.plan, self.plan.options, self.journal.stages.values()
+        plan, options, stages = self.plan, self.plan.options, self.finished.stages.values()
         proofs = [made.proof for made in stages]
         choices = tuple(choice for proof in proofs for choice in proof.choices)
         kept = tuple(one for proof in proofs for one in proof.kept)

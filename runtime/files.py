@@ -72,7 +72,7 @@ def written_whole(path: Path, *, stays: Callable[[], bool] = lambda: False) -> I
         finally:
             _remove(part)
     except OSError as error:
-        raise ClaviluxError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
+        raise ClaviluxError(f"{path} cannot be written ({_reason(error, part)}); choose another place") from error
 
 
 def take_place(part: Path, path: Path, *, stays: Callable[[], bool] = lambda: False) -> None:
@@ -108,6 +108,12 @@ def remove_abandoned(folder: Path, name: str | None = None) -> None:
             with suppress(FileNotFoundError):  # another process may clear up too
                 if time.time() - path.stat().st_mtime > ABANDONED:
                     _remove(path)
+
+
+def _reason(error: OSError, part: Path) -> str:
+    """Return what went wrong, and where if that was not in `part`."""
+    where = str(error.filename or part)
+    return f"{error.strerror or error}{'' if where.startswith(str(part)) else f': {where}'}"
 
 
 def _part_of(path: Path) -> Path:

@@ -59,10 +59,21 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
 
 def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with (
-        pytest.raises(ClaviluxError, match=r"nowhere/a cannot be written \(No such file.*\); choose another place"),
+        pytest.raises(
+            ClaviluxError,
+            match=r"nowhere/a cannot be written \(No such file or directory: .*nowhere\); choose another place",
+        ),
         written_whole(tmp_path / "nowhere" / "a"),
     ):
         pass
+
+
+def test_a_block_that_cannot_read_something_else_names_it(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ClaviluxError, match=r"a cannot be written \(No such file or directory: nowhere\)"),
+        written_whole(tmp_path / "a"),
+    ):
+        Path("nowhere").read_text()
 
 
 def test_two_may_write_one_file_at_once(tmp_path: Path) -> None:
