@@ -18,12 +18,12 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 ARITHMETICS = ("float32", "float16", "int8")
 STORAGES = ("float32", "float16")
 LEAD_INS = ("nothing", "silence")
-"""What an encoder was trained to meet before a sound that is younger than its window: a shorter window, padded after
-normalisation as the reference does, or digital silence."""
+"""Lead-ins: how a sound that is younger than its window began when the encoder was trained; a shorter window, padded
+after normalisation as the reference does, or digital silence."""
 
 GUIDANCES = ("none", "classic", "once", "self")
-"""How a picture is led away from the negative prompt: not at all; by a second pass of the UNet in every step (Ho and
-Salimans 2022, arXiv:2207.12598); or by the residual to one negative pass a picture, or to none (Kodaira et al. 2023,
+"""Kinds of guidance, away from the negative prompt: none; by a second pass of the UNet in every step (Ho and Salimans
+2022, arXiv:2207.12598); or by the residual to one negative pass a picture, or to none (Kodaira et al. 2023,
 arXiv:2312.12491, onetime-negative and self-negative R-CFG)."""
 
 MAX_GUIDANCE = 30.0

@@ -50,7 +50,7 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which device plays each part, and why."""
+    """Device that plays each part, and the times that decided it."""
 
     devices: dict[str, str]  # by part
     milliseconds: dict[str, dict[str, float]]  # medians by part and device; a device that failed there is not in it

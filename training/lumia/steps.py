@@ -25,7 +25,7 @@ REPORT_STEPS = 50
 
 @dataclass
 class Times:
-    """How long a stage took, in seconds; processor time counts every core and every child process."""
+    """Duration of a stage in seconds; processor time counts every core and every child process."""
 
     wall: float = 0.0
     processor: float = 0.0
@@ -77,7 +77,7 @@ def _processor_seconds() -> float:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained."""
+    """Recipe by which a network is trained."""
 
     steps: int
     rate: float  # peak learning rate of AdamW

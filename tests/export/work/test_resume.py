@@ -1,4 +1,4 @@
-"""What a stopped export finds again, and what it makes anew."""
+"""Stages that a stopped export finds again, and those that it makes anew."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `--device auto` remembers: found again under the same circumstances, and only then."""
+"""The memory of `--device auto`: found again under the same circumstances, and only then."""
 
 import json
 from dataclasses import replace

@@ -54,7 +54,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class TextPlaces:
-    """Where a text encoder and its tokenizer lie, each a folder or a hub name."""
+    """Places of a text encoder and its tokenizer, each a folder or a hub name."""
 
     encoder: Where
     tokenizer: Where
