@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.bundle.manifest_json import format_manifest, parse_manifest
 from clavilux.runtime.errors import BundleError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from tests.runtime.bundle.manifests import DOCUMENT, document
 
 FILE = {"bytes": 1, "sha256": "0" * 64}
