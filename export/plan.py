@@ -4,21 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clavilux.export.checkpoints.load import Config, Sources, origin, read_config, revision
+from clavilux.export.checkpoints.load import Sources
+from clavilux.export.checkpoints.locate import Config, origin, read_config, revision
 from clavilux.export.models.audio_encoder import check_encoder, most_frames, token_count, token_width
 from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
 from clavilux.export.models.decoder import check_vae, upscaling
 from clavilux.export.models.denoiser import check_unet, downscaling
 from clavilux.export.models.schedule import ScheduleChoice, read_schedule
 from clavilux.export.models.text_encoder import check_length, check_text_encoder
-from clavilux.runtime.bundle.json_fields import LONGEST_TEXT
+from clavilux.runtime.bundle.bounds import MAX_TEXT
 from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
-    FRAME_LENGTH,
-    FRAME_STEP,
     GUIDANCES,
     LEAD_INS,
-    MOST_GUIDANCE,
+    MAX_GUIDANCE,
     STORAGES,
     GuidanceSpec,
     LatentSpec,
@@ -27,6 +26,7 @@ from clavilux.runtime.bundle.manifest import (
     Source,
 )
 from clavilux.runtime.errors import ExportError
+from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 SHORTEST_WINDOW = FRAME_LENGTH + FRAME_STEP  # samples: two frames, the least that has a variance
@@ -144,10 +144,8 @@ def _check_options(options: Options) -> None:
     if options.hop_samples > options.window_samples:
         raise ExportError(f"the hop ({options.hop_samples}) is longer than the window ({options.window_samples})")
     for key, text, shortest in (("name", options.name, 1), ("licence", options.licence, 0)):
-        if not shortest <= len(text) <= LONGEST_TEXT or not text.isprintable():
-            raise ExportError(
-                f"the {key} is {text!r}; expected one line of text, {shortest} to {LONGEST_TEXT} characters"
-            )
+        if not shortest <= len(text) <= MAX_TEXT or not text.isprintable():
+            raise ExportError(f"the {key} is {text!r}; expected one line of text, {shortest} to {MAX_TEXT} characters")
     if options.arithmetic == "float16" and options.storage != "float16":
         raise ExportError(f"the storage is {options.storage!r}; float16 arithmetic stores its weights in float16")
     for key, value, choices in (
@@ -168,7 +166,7 @@ def _latents(options: Options, channels: int, factor: int) -> LatentSpec:
 
 
 def _check_guidance(guidance: GuidanceSpec) -> None:
-    for key, value, most in (("scale", guidance.scale, MOST_GUIDANCE), ("delta", guidance.delta, 1.0)):
+    for key, value, most in (("scale", guidance.scale, MAX_GUIDANCE), ("delta", guidance.delta, 1.0)):
         if not 0 <= value <= most:
             raise ExportError(f"the guidance has {key} {value:g}; expected 0 to {most:g}")
     if guidance.kind == "classic" and guidance.scale < 1:

@@ -16,8 +16,8 @@ from clavilux.export.checkpoints.locate import converting, read_config
 from clavilux.export.checkpoints.weights import find_weights
 from clavilux.export.library_logs import quietly
 from clavilux.export.models.audio_encoder import MODEL_TYPE, STACK, token_count
-from clavilux.runtime.bundle.manifest import FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import FRAME_STEP, MEL_BINS, SAMPLE_RATE
 
 FRESH = ("adapter.", "masked_spec_embed")  # weights that a checkpoint need not have
 HEAD_WIDTH = 24  # of an attention head of an encoder from scratch, at least

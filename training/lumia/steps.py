@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from clavilux.runtime.files import written_whole
+
 LOG = logging.getLogger("clavilux.training")
 CLIP_NORM = 1.0  # largest norm of all gradients together
 REPORT_STEPS = 50
@@ -23,7 +25,7 @@ REPORT_STEPS = 50
 
 @dataclass
 class Times:
-    """How long a stage took, in seconds; processor time counts every core and every child process."""
+    """Duration of a stage in seconds; processor time counts every core and every child process."""
 
     wall: float = 0.0
     processor: float = 0.0
@@ -64,7 +66,8 @@ class Workshop:
             yield
         finally:
             spent = Times(before.wall + time.monotonic() - wall, before.processor + _processor_seconds() - processor)
-            record.write_text(json.dumps(asdict(spent)))
+            with written_whole(record) as part:
+                part.write_text(json.dumps(asdict(spent)))
 
 
 def _processor_seconds() -> float:
@@ -74,7 +77,7 @@ def _processor_seconds() -> float:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained."""
+    """Recipe by which a network is trained."""
 
     steps: int
     rate: float  # peak learning rate of AdamW
@@ -141,10 +144,9 @@ def _follow(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
 def _save(
     path: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]
 ) -> None:
-    partial = path.with_suffix(".partial")
     state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
-    torch.save(state, partial)
-    partial.rename(path)
+    with written_whole(path) as part:
+        torch.save(state, part)
 
 
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:
