@@ -164,7 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _compile(bundle: Path, device: str, progress: Callable[[str], None]) -> None:
     """Let the device build its engines now, so that the first performance need not wait for them."""
     if device != NOTHING_TO_COMPILE:
-        from clavilux.runtime.instrument import open_instrument
+        from clavilux.runtime.loading import open_instrument
 
         progress(f"compiling for {device}")
         try:

@@ -39,8 +39,9 @@ from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
+from clavilux.runtime.loading import open_engine
 from clavilux.runtime.placement.graph_shapes import graph_file
-from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from clavilux.runtime.providers.session import Session, open_session
 

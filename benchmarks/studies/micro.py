@@ -34,7 +34,7 @@ from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.commands.options import threads
 from clavilux.runtime.conditioning.conditioner import Conditioner
 from clavilux.runtime.hearing.log_mel import LogMel, frame_count
-from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.runtime.placement.autotune import workloads
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.session import open_session

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.errors import ProtocolError
-from clavilux.runtime.sound.window import LOUDEST
+from clavilux.runtime.sound.samples import MAX_AMPLITUDE
 from clavilux.server.protocol.messages import PACKET_BYTES, PICTURE_ENCODINGS, SoundFormat
 
 SOUND_TYPE, FRAME_TYPE = 1, 2
@@ -85,7 +85,7 @@ def _samples(body: bytes, layout: SoundFormat) -> NDArray[np.float32]:
     if layout.encoding == "pcm16":
         return samples / np.float32(PCM16_FULL_SCALE)
     # Written so that NaN fails it too.
-    if not np.abs(samples).max() <= LOUDEST:
+    if not np.abs(samples).max() <= MAX_AMPLITUDE:
         raise ProtocolError("bad_sound", f"a sample of {np.abs(samples).max():g}; expected -1 to 1, finite")
     return samples
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from clavilux.runtime.frame import STAGES
-from clavilux.runtime.sound.window import MAX_CHANNELS, RATES
+from clavilux.runtime.sound.samples import MAX_CHANNELS, RATES
 
 VERSION = 1
 SUBPROTOCOL = "clavilux.v1"

@@ -262,7 +262,7 @@ class Stage:
         return sum(member.role == role for member in self.members)
 
     def _count_members(self) -> None:
-        self.engine.audience = len(self.members)
+        self.engine.watch(len(self.members))
         for role in ("performer", "viewer"):
             self.metrics.viewers.labels(role).set(self._count(role))
 

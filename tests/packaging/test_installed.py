@@ -43,7 +43,7 @@ def test_an_installed_wheel_plays_a_file(tmp_path: Path):
     site, scripts = (Path(sysconfig.get_path(name, "venv", vars=place)) for name in ("purelib", "scripts"))
     (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     wheel = build(copy(tmp_path / "checkout", whole=True), "wheel")
-    install = ["-m", "pip", "--python", str(scripts / "python"), "install", "--quiet", "--no-deps", "--no-index"]
+    install = ["-m", "pip", "--python", str(tmp_path / "new"), "install", "--quiet", "--no-deps", "--no-index"]
     python(*install, str(wheel), env=ALONE)
     render = [scripts / "clavilux", "render", SOUNDS / "penguin.wav", tmp_path / "penguin.png"]
     subprocess.run(render, cwd=tmp_path, env=ALONE, check=True, capture_output=True)

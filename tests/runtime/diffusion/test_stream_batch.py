@@ -19,11 +19,11 @@ from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.diffusion.stream_batch import StreamPainter
 from clavilux.runtime.errors import ParameterError, ProviderError
-from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.nvidia import cuda
 from clavilux.runtime.providers.session import Array, open_session
-from tests.runtime.instruments import RATE, instrument
+from tests.runtime.instruments import RATE, Player, instrument
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 from tests.runtime.sound.sounds import noise
 
@@ -199,12 +199,12 @@ def test_each_row_is_led_away_from_what_its_picture_began_with(flexible: Bundle)
 # The instrument
 
 
-def streaming(bundle: Path, **changes: float | str | bool) -> Instrument:
+def streaming(bundle: Path, **changes: float | str | bool) -> Player:
     """Return an instrument with stream batch and three steps that jumps to what it hears."""
     return instrument(bundle, **{"stream_batch": True, "steps": 3, "glide": 0, "noise": "fixed"} | changes)
 
 
-def hop(player: Instrument, index: int, now: float) -> float | None:
+def hop(player: Player, index: int, now: float) -> float | None:
     """Play hop number `index` and return the frame's heard_until."""
     player.hear(noise(HOP, seed=index), RATE, captured_at=index * HOP / RATE)
     return player.step(now).heard_until
@@ -253,10 +253,10 @@ def test_while_it_rests_it_has_heard_what_changed_nothing(flexible_bundle: Path)
 def test_what_frames_have_heard_never_goes_back(flexible_bundle: Path, events: list[str]) -> None:
     player, heard = streaming(flexible_bundle), -1.0
     for index, event in enumerate(events):
-        knobs = player.parameters
-        changes = {"steps": {"steps": 5 - knobs.steps}, "size": {"height": 80 - knobs.height}}
-        changes |= {"freeze": {"freeze": not knobs.freeze}, "on": {"stream_batch": not knobs.stream_batch}}
-        player.parameters = knobs.merge(changes.get(event, {}), player.ranges)
+        parameters = player.parameters
+        changes = {"steps": {"steps": 5 - parameters.steps}, "size": {"height": 80 - parameters.height}}
+        changes |= {"freeze": {"freeze": not parameters.freeze}, "on": {"stream_batch": not parameters.stream_batch}}
+        player.parameters = parameters.merge(changes.get(event, {}), player.ranges)
         sound = noise(HOP, seed=index) if event != "silence" else np.zeros(HOP, np.float32)
         player.hear(sound, RATE, captured_at=index * HOP / RATE)
         until = player.step(index / 10).heard_until
@@ -282,7 +282,7 @@ def test_it_may_be_switched_on_and_off_while_it_plays(flexible_bundle: Path) -> 
     for index, on in enumerate((True, False, True)):
         player.parameters = player.parameters.merge({"stream_batch": on}, player.ranges)
         player.step(index / 10)
-        painters.append(type(player.painter))
+        painters.append(type(player.pipeline))
     assert painters == [StreamPainter, HostPainter, StreamPainter]
 
 
@@ -298,7 +298,7 @@ def test_latents_from_before_it_was_switched_on_do_not_come_back(flexible_bundle
 def test_one_step_has_nothing_to_stream(flexible_bundle: Path) -> None:
     player = streaming(flexible_bundle, steps=1)
     player.step(0.0)
-    assert isinstance(player.painter, HostPainter)
+    assert isinstance(player.pipeline, HostPainter)
 
 
 def test_on_a_card_latents_go_through_the_host_and_the_log_says_so(
@@ -307,9 +307,7 @@ def test_on_a_card_latents_go_through_the_host_and_the_log_says_so(
     expected = streaming(flexible_bundle, noise="fresh")
     install(monkeypatch, FakeRuntime(("CUDAExecutionProvider", "CPUExecutionProvider")))
     monkeypatch.setattr(cuda, "find_card", lambda: None)
-    from clavilux.runtime.instrument import open_instrument
-
-    player = open_instrument(flexible_bundle, device="cuda")
+    player = Player(open_instrument(flexible_bundle, device="cuda"))
     player.parameters = expected.parameters
     for index in range(5):
         np.testing.assert_array_equal(player.step(index / 10).pixels, expected.step(index / 10).pixels)

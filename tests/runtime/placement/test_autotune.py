@@ -14,7 +14,7 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement import autotune as auto
 from clavilux.runtime.placement.autotune import (
     ROUNDS,

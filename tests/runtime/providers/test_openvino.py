@@ -14,7 +14,7 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.choice_cache import PARTS
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.playing.render import render_picture
