@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clavilux.export.options import LAYOUTS, REFERENCE_WINDOW, SPACINGS, Options
 from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     GUIDANCES,
@@ -26,14 +27,10 @@ from clavilux.runtime.placement.devices import DEVICES
 from clavilux.runtime.providers.session import check_device
 
 if TYPE_CHECKING:
-    from clavilux.export.build import Options, Sources
-    from clavilux.export.checkpoints.load import Lora
+    from clavilux.export.checkpoints.load import Lora, Sources
 
-SPACINGS = ("trailing", "leading")
 PARTS = ("unet", "scheduler", "vae")
-LAYOUTS = ("diffusers",)
 NOTHING_TO_COMPILE = "cpu"
-REFERENCE_WINDOW = 60_000  # samples: 3.75 s
 CLASSIC_SCALE = 7.5  # what diffusers' pipelines guide by, and so the reference
 
 EXAMPLES = """\
@@ -199,10 +196,8 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
     )
 
 
-def options_from(arguments: argparse.Namespace) -> "Options":
+def options_from(arguments: argparse.Namespace) -> Options:
     """Return the options that the arguments choose."""
-    from clavilux.export.plan import Options
-
     window, lead_in = trained_to_hear(arguments.encoder)
     return Options(
         name=arguments.name or arguments.out.resolve().name,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from clavilux.export.parity.prove import Proof
+from clavilux.export.proof import Proof
 from clavilux.runtime.bundle.bundle import describe_file
 from clavilux.runtime.bundle.manifest import Choice, FileEntry, KeptOperators, ParityFigure
 
