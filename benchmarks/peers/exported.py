@@ -1,4 +1,4 @@
-"""Checkpoints become the bundle that is measured against them. Needs the extra `export`; `weights` asks."""
+"""Exporting checkpoints to the bundle that is measured against them. Needs the extra `export`; `weights` asks."""
 
 import json
 from dataclasses import replace
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from clavilux.benchmarks.peers.architectures import ARCHITECTURES, CONDITIONING, write
-from clavilux.benchmarks.peers.weights import Progress, Wanted, Weights
-from clavilux.export.build import Options, Sources, export_bundle
+from clavilux.benchmarks.peers.architectures import BUILDERS, CONDITIONING, write
+from clavilux.benchmarks.peers.wanted import Progress, Wanted, Weights
+from clavilux.export.build import Sources, export_bundle
+from clavilux.export.options import Options
 from clavilux.runtime.bundle.bundle import MANIFEST
 
 PROVED_STEPS = 4  # the proof compares whole runs up to this many
@@ -16,7 +17,7 @@ PROVED_STEPS = 4  # the proof compares whole runs up to this many
 
 def random_weights(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> Weights:
     """Return weights of one of ARCHITECTURES and their bundle. Raises ExportError."""
-    kind = ARCHITECTURES[architecture]
+    kind = BUILDERS[architecture]
     folder = work / architecture
     if not (folder / CONDITIONING).is_file():  # which is written last
         progress(f"writing random weights of {architecture}'s architecture to {folder}")

@@ -175,6 +175,6 @@ def test_a_foreign_worker_stands_on_its_own_files(name: str, tmp_path: Path):
     alone = replace(PEERS[name], words=())
     with Peer(alone, Path(sys.executable), tmp_path) as peer, pytest.raises(PeerError) as failure:
         peer.load(Job(tmp_path, tmp_path, "cpu", 1))
-    assert "No module named 'benchmarks" not in str(failure.value)
-    copied = {path.name for path in (tmp_path / f"{name}-files" / "benchmarks").glob("*.py")}
+    assert "No module named 'clavilux" not in str(failure.value)
+    copied = {path.name for path in (tmp_path / f"{name}-files" / "clavilux" / "benchmarks" / "peers").glob("*.py")}
     assert copied == {"__init__.py", *alone.files}
