@@ -176,5 +176,7 @@ def test_a_foreign_worker_stands_on_its_own_files(name: str, tmp_path: Path):
     with Peer(alone, Path(sys.executable), tmp_path) as peer, pytest.raises(PeerError) as failure:
         peer.load(Job(tmp_path, tmp_path, "cpu", 1))
     assert "No module named 'clavilux" not in str(failure.value)
-    copied = {path.name for path in (tmp_path / f"{name}-files" / "clavilux" / "benchmarks" / "peers").glob("*.py")}
-    assert copied == {"__init__.py", *alone.files}
+    place = tmp_path / f"{name}-files"
+    copied = {str(path.relative_to(place)) for path in place.rglob("*.py")}
+    package = ("clavilux", "clavilux/benchmarks", "clavilux/benchmarks/peers")
+    assert copied == {f"{folder}/__init__.py" for folder in package} | {f"{package[-1]}/{file}" for file in alone.files}
