@@ -10,13 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clavilux.runtime.playing.engine import open_engine as open_engine
+    from clavilux.runtime.loading import open_engine as open_engine
+    from clavilux.server.client.connect import SoundFormat as SoundFormat
     from clavilux.server.client.connect import connect as connect
+    from clavilux.server.protocol.messages import PictureFormat as PictureFormat
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "connect", "open_engine"]
+__all__ = ["PictureFormat", "SoundFormat", "__version__", "connect", "open_engine"]
 
-_DOORS = {"connect": "clavilux.server.client.connect", "open_engine": "clavilux.runtime.playing.engine"}
+_DOORS = {
+    "PictureFormat": "clavilux.server.protocol.messages",
+    "SoundFormat": "clavilux.server.client.connect",
+    "connect": "clavilux.server.client.connect",
+    "open_engine": "clavilux.runtime.loading",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -23,8 +23,7 @@ from clavilux.runtime.bundle.manifest import (
     GuidanceSpec,
 )
 from clavilux.runtime.errors import ExportError, ProviderError
-from clavilux.runtime.placement.devices import DEVICES
-from clavilux.runtime.providers.session import check_device
+from clavilux.runtime.placement.devices import DEVICES, check_device
 
 if TYPE_CHECKING:
     from clavilux.export.checkpoints.load import Lora, Sources
@@ -161,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _compile(bundle: Path, device: str, progress: Callable[[str], None]) -> None:
     """Let the device build its engines now, so that the first performance need not wait for them."""
     if device != NOTHING_TO_COMPILE:
-        from clavilux.runtime.instrument import open_instrument
+        from clavilux.runtime.loading import open_instrument
 
         progress(f"compiling for {device}")
         try:

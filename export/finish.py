@@ -17,7 +17,8 @@ from clavilux.export.parity.prove import prove_exact, prove_float16, prove_store
 from clavilux.export.proof import Proof
 from clavilux.runtime.bundle.manifest import Choice
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import Session, open_session
+from clavilux.runtime.placement.devices import open_session
+from clavilux.runtime.providers.session import Session
 
 Report = Callable[[str], None]
 

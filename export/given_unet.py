@@ -24,7 +24,7 @@ from clavilux.export.models.denoiser import DenoiserGraph
 from clavilux.export.plan import Plan
 from clavilux.export.spec import Component
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 
 MODEL = "model.onnx"
 INPUTS = ("sample", "timestep", "encoder_hidden_states")

@@ -52,3 +52,17 @@ class ManualClock:
         with self._moved:
             while self._now < when and not wake.is_set():
                 self._moved.wait(0.01)
+
+
+class Stopwatch:
+    """Seconds of work per stage."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Book the time since the last lap on `stage`."""
+        now = time.perf_counter()
+        self.stages[stage] = now - self._since
+        self._since = now

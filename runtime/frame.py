@@ -1,4 +1,4 @@
-"""What the instrument gives: a picture with its time, its origin in the sound, and what each stage took."""
+"""Frames: a picture with its time, its origin in the sound, and the seconds that each stage took."""
 
 from dataclasses import dataclass, field
 

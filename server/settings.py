@@ -1,4 +1,4 @@
-"""What a server can be told, in one frozen value; the commands fill it, everything else reads it."""
+"""Settings of a server, in one frozen value; the commands fill it, everything else reads it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -249,7 +249,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_another_missing_module_is_a_fault_and_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "clavilux.runtime.commands.doctor", None)
-    with pytest.raises(ModuleNotFoundError, match=r"runtime\.doctor"):
+    with pytest.raises(ModuleNotFoundError, match=r"clavilux\.runtime\.commands\.doctor"):
         run("doctor")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.playing.render import render_frames, render_picture
 from clavilux.runtime.sound.sound_file import read_clip
 from tests.paths import SOUNDS
@@ -50,8 +50,8 @@ def test_the_picture_of_a_clip_is_what_playing_it_ends_with() -> None:
         render_picture(open_instrument(), read_clip(SOUNDS / f"{word}.wav")) for word in ("penguin", "train")
     )
     player = open_instrument()
-    player.parameters = player.parameters.merge({"glide": 0, "noise": "fixed"})
-    live = list(render_frames(player, read_clip(SOUNDS / "penguin.wav"), FRAME_RATE))[-1].pixels
+    parameters = player.defaults.merge({"glide": 0, "noise": "fixed"})
+    live = list(render_frames(player, read_clip(SOUNDS / "penguin.wav"), FRAME_RATE, parameters))[-1].pixels
     distances = [np.abs(live.astype(float) - picture).mean() for picture in (still, other)]
     assert distances[0] < distances[1] / 2
 

@@ -140,7 +140,7 @@ def _waterfall(axes: Any, report: Report) -> None:
     axes.set_yticks(range(last + 1), [*WATERFALL, "heard to shown"])
     axes.get_yticklabels()[-1].set_weight("bold")
     axes.set_ylim(last + 0.6, -1.05)
-    axes.set_xlim(0, max(longest * 1.22, p95 * 1.3))
+    axes.set_xlim(0, max(longest * 1.22, p95 * 1.3) or 1.0)  # or else, where nothing was shown in time
     axes.set_xlabel("milliseconds since the sound was captured")
     axes.set_title("From a sound to its picture")
     subtitle(axes, "medians; blue is work, grey is waiting and carrying")

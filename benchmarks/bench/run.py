@@ -20,7 +20,9 @@ from clavilux.benchmarks.peers.wanted import LUMIA, Progress, Wanted, Weights
 from clavilux.benchmarks.peers.weights import given, make
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.commands.options import parameters_from
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
+from clavilux.runtime.control.parameters import Parameters
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.devices import AUTO
 from clavilux.runtime.playing.pacing import FASTEST
 
@@ -36,27 +38,26 @@ def describe_host(progress: Progress) -> machine.Machine:
     return host
 
 
-def open_asked(asked: Asked, weights: Weights | None) -> tuple[Path, Instrument]:
-    """Return the folder of the asked bundle, and its instrument with the asked parameters.
+def open_asked(asked: Asked, weights: Weights | None) -> tuple[Path, Instrument, Parameters]:
+    """Return the folder of the asked bundle, its instrument, and the asked parameters.
 
     Raises BundleError, ProviderError, ParameterError.
     """
     folder = weights.bundle if weights else asked.bundle or DEFAULT_BUNDLE
     instrument = open_instrument(folder, device=asked.device, threads=asked.threads)
-    instrument.parameters = instrument.parameters.merge(parameters_from(list(asked.values)), instrument.ranges)
-    return folder, instrument
+    return folder, instrument, instrument.defaults.merge(parameters_from(list(asked.values)), instrument.ranges)
 
 
 def measure(asked: Asked, progress: Progress) -> Report:
     """Measure everything that is asked for. Raises ClaviluxError for what cannot be measured here."""
     host = describe_host(progress)
     weights = find_weights(asked, progress)
-    bundle, instrument = open_asked(asked, weights)
+    bundle, instrument, parameters = open_asked(asked, weights)
     settings = settings_for(instrument.bundle, asked)
-    measured = _stages(instrument, settings, asked.seconds, progress)
+    measured = _stages(instrument, settings, parameters, asked.seconds, progress)
     limits, reached = _ceiling(instrument.bundle, measured[0], asked, progress)
     opened, provider = instrument.bundle, instrument.models.provider
-    rate = instrument.parameters.frame_rate or FASTEST
+    rate = parameters.frame_rate or FASTEST
     del instrument  # and what it holds on the card
     words = serve_words(bundle, settings[0], opened, asked)
     started, shown, browser = _served(words, asked, progress)
@@ -124,12 +125,12 @@ def serve_words(folder: Path, setting: Setting, bundle: Bundle, asked: Asked) ->
 
 
 def _stages(
-    instrument: Instrument, settings: Sequence[Setting], seconds: float, progress: Progress
+    instrument: Instrument, settings: Sequence[Setting], parameters: Parameters, seconds: float, progress: Progress
 ) -> tuple[StageTimes, ...]:
     measured = []
     for setting in settings:
         progress(f"stages: {setting}")
-        measured.append(stages.measure(instrument, setting, seconds))
+        measured.append(stages.measure(instrument, setting, parameters, seconds))
     return tuple(measured)
 
 

@@ -22,8 +22,9 @@ from clavilux.benchmarks.measurements.operations import Work, count
 from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
 from clavilux.runtime.bundle.manifest import MEL_BINS
 from clavilux.runtime.hearing.log_mel import frame_count
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import COEFFICIENTS, GUIDED_COEFFICIENTS
-from clavilux.runtime.providers.session import GraphFile, open_session
+from clavilux.runtime.providers.session import GraphFile
 
 OPSET, IR_VERSION = 20, 10
 WEIGHTS = 8  # different matrices in one graph, so that they do not stay in a cache

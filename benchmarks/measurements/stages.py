@@ -12,6 +12,7 @@ import numpy as np
 
 from clavilux.benchmarks.measurements.percentiles import Clock, Summary, WarmUp, summary, warm_up
 from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import STEP_SECONDS, HopPacer
 from clavilux.server.protocol.messages import PictureFormat
@@ -54,18 +55,22 @@ def noise() -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         yield random.normal(0, LOUDNESS, SAMPLE_RATE).astype(np.float32)
 
 
-def measure(instrument: Instrument, setting: Setting, seconds: float, clock: Clock = time.perf_counter) -> StageTimes:
-    """Play for `seconds` after a warm-up. Raises ParameterError when the bundle cannot have this setting."""
+def measure(
+    instrument: Instrument, setting: Setting, parameters: Parameters, seconds: float, clock: Clock = time.perf_counter
+) -> StageTimes:
+    """Play with `parameters` in this setting for `seconds`, after a warm-up.
+
+    Raises ParameterError when the bundle cannot have this setting.
+    """
     sizes = {"height": setting.height, "width": setting.width} if "height" in instrument.ranges else {}
-    knobs = {"steps": setting.steps, **sizes}
-    instrument.parameters = instrument.parameters.merge(knobs, instrument.ranges)
-    play = _player(instrument, clock)
+    parameters = parameters.merge({"steps": setting.steps, **sizes}, instrument.ranges)
+    play = _player(instrument, parameters, clock)
     warmed = warm_up(play, seconds * SHARE_OF_WARM_UP, clock)
     taken: list[dict[str, float]] = []
     began = clock()
     while len(taken) < LEAST or clock() - began < seconds:
         taken.append(play())
-    return summed_up(setting, taken, _live_hop(instrument, taken), warmed)
+    return summed_up(setting, taken, _live_hop(instrument, parameters, taken), warmed)
 
 
 def summed_up(setting: Setting, taken: list[dict[str, float]], hop: float, warmed: WarmUp) -> StageTimes:
@@ -81,29 +86,29 @@ def summed_up(setting: Setting, taken: list[dict[str, float]], hop: float, warme
     return StageTimes(setting, stages, summary(pictures), round(rate, 2), warmed)
 
 
-def _asked_hop(instrument: Instrument) -> int:
+def _asked_hop(parameters: Parameters) -> int:
     """Return the hop that the parameters ask for, in samples; 0 is what fits."""
-    return round(instrument.parameters.hop / STEP_SECONDS) * FRAME_STEP
+    return round(parameters.hop / STEP_SECONDS) * FRAME_STEP
 
 
-def _live_hop(instrument: Instrument, taken: list[dict[str, float]]) -> float:
+def _live_hop(instrument: Instrument, parameters: Parameters, taken: list[dict[str, float]]) -> float:
     """Return the seconds between two hops, as the engine would pace them after these passes."""
-    pacer = HopPacer(instrument.hop_samples)
+    pacer = HopPacer(instrument.bundle.audio.hop_samples)
     for one in taken:
         pacer.note(sum(one[name] for name in PER_HOP))
-    return (_asked_hop(instrument) or pacer.hop_samples) / SAMPLE_RATE
+    return (_asked_hop(parameters) or pacer.hop_samples) / SAMPLE_RATE
 
 
-def _player(instrument: Instrument, clock: Clock) -> Callable[[], dict[str, float]]:
+def _player(instrument: Instrument, parameters: Parameters, clock: Clock) -> Callable[[], dict[str, float]]:
     """Return what hears one more hop, makes its picture, and returns the seconds of every stage."""
-    hop = _asked_hop(instrument) or instrument.hop_samples
+    hop = _asked_hop(parameters) or instrument.bundle.audio.hop_samples
     sound, layout, passed = noise(), PictureFormat(), 0
 
     def play() -> dict[str, float]:
         nonlocal passed
         instrument.hear(np.resize(next(sound), hop), SAMPLE_RATE, captured_at=passed / SAMPLE_RATE)
         passed += hop
-        frame = instrument.step(passed / SAMPLE_RATE)
+        frame = instrument.step(passed / SAMPLE_RATE, parameters)
         since = clock()
         compress(frame.pixels, layout)
         return {**frame.stages, "compress": clock() - since}

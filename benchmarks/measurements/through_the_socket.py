@@ -136,7 +136,7 @@ def waterfall(one: Seen) -> dict[str, float]:
 
 
 async def _play_and_watch(url: str, samples: NDArray[np.float32], seconds: float) -> list[Seen]:
-    async with connect(url, role="performer", sound=SoundFormat("float32", RATE, 1)) as stage:
+    async with connect(url, role="performer", sound=SoundFormat(rate=RATE)) as stage:
         playing = asyncio.create_task(play(stage, samples))
         try:
             return await _watch(stage, seconds)

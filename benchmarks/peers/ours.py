@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from clavilux.benchmarks.peers.worker import Array, Job, Watch, serve
 from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.diffusion.choose import open_pipeline
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
-from clavilux.runtime.diffusion.pipeline import Asked, open_painter
+from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.guider import guider_for
+from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.models import workloads
 from clavilux.runtime.placement.autotune import open_graphs
 
 
@@ -29,11 +32,11 @@ class Clavilux:
     def load(self, job: Job) -> None:
         """Open the bundle's graphs on the device."""
         self._bundle = bundle = Bundle.open(job.bundle)
-        sessions = open_graphs(bundle, job.device, job.threads)
-        guide = None if bundle.guidance.kind == "none" else Guide(bundle.guidance, bundle.conditioning.negative)
+        sessions = open_graphs(bundle, job.device, job.threads, workloads)
+        guider = guider_for(bundle.guidance, bundle.conditioning.negative)
         self._encoder = AudioEncoder(sessions[AUDIO_ENCODER])
-        denoiser = Denoiser(sessions[DENOISER], Schedule(bundle.schedule), guide)
-        self._painter = open_painter(denoiser, Decoder(sessions[DECODER]))
+        denoiser = Denoiser(sessions[DENOISER], Schedule(bundle.schedule), guider)
+        self._painter = open_pipeline(denoiser, Decoder(sessions[DECODER]))
 
     def encode(self, samples: Array, bos: Array, watch: Watch) -> Any:
         """Push the newest hop, read the window, encode it."""
@@ -50,7 +53,7 @@ class Clavilux:
 
     def denoise(self, prompt: Any, latents: Array, steps: int) -> Any:
         """Paint the picture: latents that stay on a card are decoded there in the same go."""
-        picture = self._painter.paint(Asked(prompt, lambda _: latents, latents.shape, steps))
+        picture = self._painter.run(PictureRequest(prompt, lambda _: latents, latents.shape, steps))
         self.decoded = self._painter.stages["decode"]
         return picture
 

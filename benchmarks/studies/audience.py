@@ -78,7 +78,7 @@ class Client:
 
     async def perform(self, url: str, sound: Path | None) -> None:
         """Stream sound and show pictures until cancelled; a picture before any sound counts as none."""
-        async with connect(url, role="performer", sound=SoundFormat("float32", RATE, 1)) as stage:
+        async with connect(url, role="performer", sound=SoundFormat(rate=RATE)) as stage:
             playing = asyncio.create_task(play(stage, load(sound)))
             try:
                 async for frame in stage:

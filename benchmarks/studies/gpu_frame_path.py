@@ -28,12 +28,15 @@ from clavilux.benchmarks.measurements.percentiles import Summary, summary
 from clavilux.benchmarks.peers.wanted import Progress, Wanted
 from clavilux.benchmarks.peers.weights import make
 from clavilux.runtime.bundle.manifest import SAMPLE_RATE
-from clavilux.runtime.diffusion.device_pipeline import DevicePainter
+from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
+from clavilux.runtime.diffusion.frame_maker import latent_shape
+from clavilux.runtime.diffusion.host_pipeline import HostPipeline
 from clavilux.runtime.diffusion.noise import draw
-from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
+from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, Instrument, open_instrument
-from clavilux.runtime.providers.session import check_device
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.placement.devices import check_device
 
 GOAL_RATE = 200.0  # pictures per second
 GOAL_OUTSIDE = 2.0  # ms of the median picture
@@ -82,8 +85,8 @@ class FramePath:
 
 def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = time.perf_counter) -> FramePath:
     """Play for so many seconds, as fast as it goes. Raises BenchError when pictures are not painted on the card."""
-    painter = instrument.painter
-    if not isinstance(painter, DevicePainter):
+    painter = instrument.pipeline
+    if not isinstance(painter, DevicePipeline):
         raise BenchError(f"{name}: its latents go through the host; the log above says why")
     player = _Player(instrument, painter, clock)
     player.settle()
@@ -99,7 +102,7 @@ def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = ti
         bundle=name,
         provider=instrument.models.provider,
         size=(player.shape[0], player.shape[1]),
-        steps=instrument.parameters.steps,
+        steps=player.parameters.steps,
         pictures=pictures,
         hops=instrument.hops - hops,
         rate=round(pictures / took, 1),
@@ -117,9 +120,9 @@ def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = ti
 class _Player:
     """Plays sound and takes pictures without a pause, and notes what each one took."""
 
-    def __init__(self, instrument: Instrument, painter: DevicePainter, clock: Clock) -> None:
+    def __init__(self, instrument: Instrument, painter: DevicePipeline, clock: Clock) -> None:
         values = {"noise": "walk", "feedback": FEEDBACK}
-        instrument.parameters = instrument.parameters.merge(values, instrument.ranges)
+        self.parameters = instrument.defaults.merge(values, instrument.ranges)
         self.times: list[tuple[float, float]] = []  # s: of the whole picture, in models
         self.encoder_waits = 0
         self.shape: tuple[int, ...] = ()  # of the last picture
@@ -140,7 +143,7 @@ class _Player:
         hops = self._instrument.hops
         since = self._clock()
         self._hear(round(SAMPLE_RATE / GOAL_RATE))
-        frame = self._instrument.step(self._now)
+        frame = self._instrument.step(self._now, self.parameters)
         took = self._clock() - since
         encoded = self._instrument.hops > hops and frame.stages["encode"] > 0
         self.encoder_waits += encoded and getattr(self._instrument.models.encoder.session, "stream", None) is not None
@@ -153,14 +156,15 @@ class _Player:
         self._now += samples / SAMPLE_RATE
 
 
-def difference(instrument: Instrument, painter: DevicePainter) -> int:
+def difference(instrument: Instrument, painter: DevicePipeline) -> int:
     """Return by how many levels pictures of a sequence differ from those that go through the host, at most."""
-    host = HostPainter(instrument.models.denoiser, instrument.models.decoder)
-    shape, prompt = instrument.latent_shape, instrument.bundle.conditioning.idle[None]
+    host = HostPipeline(instrument.models.denoiser, instrument.models.decoder)
+    bundle, parameters = instrument.bundle, instrument.defaults
+    shape, prompt = latent_shape(bundle, parameters), bundle.conditioning.idle[None]
     worst = 0
     for index in range(COMPARED):
-        asked = Asked(prompt, _noise(shape, index), shape, instrument.parameters.steps, FEEDBACK if index else 0.0)
-        found, expected = (one.paint(asked).astype(int) for one in (painter, host))
+        asked = PictureRequest(prompt, _noise(shape, index), shape, parameters.steps, FEEDBACK if index else 0.0)
+        found, expected = (one.run(asked).astype(int) for one in (painter, host))
         worst = max(worst, int(np.abs(found - expected).max()))
     return worst
 

@@ -36,14 +36,17 @@ from clavilux.benchmarks.peers.weights import make
 from clavilux.benchmarks.studies.skipping import DEFEATED, PLAYING, SKIPPING, UNWATCHED, Spent, middle, take_turns
 from clavilux.runtime.bundle.bundle import DECODER, DENOISER, Bundle
 from clavilux.runtime.commands.options import threads
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
+from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.guider import guider_for
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
+from clavilux.runtime.loading import open_engine
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
-from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
-from clavilux.runtime.providers.session import Session, open_session
+from clavilux.runtime.providers.session import Session
 
 BATCHES = (1, 2, 4, 8)
 WORTH = 1.1  # times as fast: for less, no picture should come later
@@ -148,8 +151,8 @@ def measure_rows(bundle: Bundle, device: str, count: int, rounds: int) -> tuple[
             "or name an --architecture"
         )
     first, decoder = (open_session(graph_file(bundle, name), device, count) for name in (DENOISER, DECODER))
-    guide = None if bundle.guidance.kind == "none" else Guide(bundle.guidance, bundle.conditioning.negative)
-    denoiser = Denoiser(first, Schedule(bundle.schedule), guide)
+    guider = guider_for(bundle.guidance, bundle.conditioning.negative)
+    denoiser = Denoiser(first, Schedule(bundle.schedule), guider)
     runs = {
         **{f"{DENOISE} {batch}": partial(_denoise, denoiser, bundle, batch) for batch in batches},
         **{f"{DECODE} {batch}": partial(_decode, decoder, bundle, batch) for batch in batches},

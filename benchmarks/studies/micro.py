@@ -34,13 +34,14 @@ from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.commands.options import threads
 from clavilux.runtime.conditioning.conditioner import Conditioner
 from clavilux.runtime.hearing.log_mel import LogMel, frame_count
-from clavilux.runtime.instrument import DEFAULT_BUNDLE
-from clavilux.runtime.placement.autotune import workloads
+from clavilux.runtime.loading import DEFAULT_BUNDLE
+from clavilux.runtime.models import workloads
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
-from clavilux.runtime.providers.session import open_session
 from clavilux.runtime.sound.window import SlidingWindow
 from clavilux.server.protocol.binary import PackedFrame, pack_frame, unpack_frame
-from clavilux.server.protocol.messages import WIRE_STAGES, PictureFormat
+from clavilux.server.protocol.messages import PictureFormat
+from clavilux.server.protocol.words import WIRE_STAGES
 from clavilux.server.stage.compression import compress
 
 ALLOWED = 0.15  # growth of a ratio
@@ -77,7 +78,8 @@ def operations(bundle: Bundle, device: str, count: int) -> dict[str, Operation]:
     sessions = {name: open_session(graph_file(bundle, name), device, count) for name in GRAPHS.values()}
     pixels = random.integers(0, 256, (picture.height // 8, picture.width // 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
     body = compress(pixels, PictureFormat())
-    packed = PackedFrame(1, "jpeg", (picture.width, picture.height), 1, 2, 3, (1,) * len(WIRE_STAGES), body)
+    jpeg, stages = PictureFormat().encoding, (1,) * len(WIRE_STAGES)
+    packed = PackedFrame(1, jpeg, (picture.width, picture.height), 1, 2, 3, stages, body)
     return {
         "resample": lambda: window.push(captured[:, None], SOUND_RATE, 0.0),
         "features": lambda: log_mel.push(hop),

@@ -30,8 +30,9 @@ from clavilux.export.graphs.convert import save
 from clavilux.export.library_logs import quietly
 from clavilux.export.parity.figures import columns, relative_l2
 from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
-from clavilux.runtime.providers.session import Session, open_session
+from clavilux.runtime.providers.session import Session
 
 Array = NDArray[np.generic]
 

@@ -39,6 +39,7 @@ from clavilux.benchmarks.studies.scale_plot import draw
 from clavilux.benchmarks.studies.scale_report import Scale, Together, Watched
 from clavilux.command import Parser
 from clavilux.runtime.commands.options import add_model_options
+from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import FASTEST
 from clavilux.server.settings import Settings
@@ -57,20 +58,20 @@ def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress)
     """
     asked = replace(asked, values=(f"frame_rate={FASTEST:g}", *asked.values))
     host = describe_host(progress)
-    folder, instrument = open_asked(asked, find_weights(asked, progress))
+    folder, instrument, parameters = open_asked(asked, find_weights(asked, progress))
     settings = settings_for(instrument.bundle, asked)
     words = serve_words(folder, settings[0], instrument.bundle, asked)
-    if not instrument.parameters.frame_rate:
+    if not parameters.frame_rate:
         raise BenchError("frame_rate is 0, which leaves room to others; expected the rate that is asked of each server")
     found = Scale(
         machine=host,
         bundle=instrument.bundle.name,
         provider=instrument.models.provider,
-        frame_rate=instrument.parameters.frame_rate,
+        frame_rate=parameters.frame_rate,
         seconds=asked.seconds,
     )
     if "cost" not in asked.without:
-        found = replace(found, cost=tuple(_cost(instrument, one, asked.seconds, progress) for one in settings))
+        found = replace(found, cost=tuple(_cost(instrument, one, parameters, asked, progress) for one in settings))
     del instrument  # and what it holds on the card
     if "viewers" not in asked.without:
         found = replace(found, viewers=watched(words, viewers, asked, progress))
@@ -79,9 +80,11 @@ def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress)
     return found
 
 
-def _cost(instrument: Instrument, setting: stages.Setting, seconds: float, progress: Progress) -> stages.StageTimes:
+def _cost(
+    instrument: Instrument, setting: stages.Setting, parameters: Parameters, asked: Asked, progress: Progress
+) -> stages.StageTimes:
     progress(f"cost: {setting}")
-    return stages.measure(instrument, setting, seconds)
+    return stages.measure(instrument, setting, parameters, asked.seconds)
 
 
 def watched(words: Sequence[str], viewers: Counts, asked: Asked, progress: Progress) -> tuple[Watched, ...]:

@@ -16,8 +16,8 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.energy import read_counters, spent
 from clavilux.benchmarks.measurements.stages import LOUDNESS
 from clavilux.runtime.bundle.manifest import SAMPLE_RATE
-from clavilux.runtime.conditioning.conditioner import QUIETEST
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.hearing.energy_gate import MIN_LEVEL
 from clavilux.runtime.playing.engine import Engine
 
 BLOCK = 0.05  # s of sound that is given at once
@@ -63,14 +63,14 @@ class Player:
         self._seconds = seconds
         self._random = np.random.default_rng(0)
         self._frames = self._painted = 0
-        self._level = QUIETEST
+        self._level = MIN_LEVEL
         engine.subscribe(self._take)
 
     def play(self, state: State) -> Spent:
         """Settle in this state, then measure it. Raises BenchError when the engine does not get there."""
         # Without drift and hold the silence is still at once; by default it takes some twenty seconds.
         self._engine.set({"noise": state.noise, "feedback": 0.0, "drift": 0.0, "hold": 0.0})
-        self._engine.audience = state.audience
+        self._engine.watch(state.audience)
         self._settle(state)
         counters, frames, painted = read_counters(), self._frames, self._painted
         worked, since = time.process_time(), time.perf_counter()
@@ -90,7 +90,7 @@ class Player:
         def waits_for(reached: Callable[[], bool]) -> Callable[[], bool]:
             return lambda: self._is_in_time(until) and not reached()
 
-        self._feed(state, waits_for(lambda: (self._level > QUIETEST) == state.sounds))
+        self._feed(state, waits_for(lambda: (self._level > MIN_LEVEL) == state.sounds))
         heard = self._engine.counters().heard_seconds + SETTLED_SECONDS
         self._feed(state, waits_for(lambda: self._engine.counters().heard_seconds >= heard))
         frames = self._frames + SETTLED_FRAMES

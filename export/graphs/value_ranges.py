@@ -12,7 +12,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from clavilux.export.graphs.convert import release, save
-from clavilux.runtime.providers.session import CPU, Session, import_onnxruntime, open_onnxruntime, session_options
+from clavilux.runtime.providers.onnx_runtime import CPU, import_onnxruntime, open_onnxruntime, session_options
+from clavilux.runtime.providers.session import Session
 
 EXTREMES = ("ReduceMax", "ReduceMin", "ReduceL1")
 """Asked of each value; the sum is there because ONNX Runtime's extremes pass over NaN."""

@@ -15,7 +15,8 @@ from clavilux.export.graphs.float16 import rounded
 from clavilux.export.graphs.value_ranges import open_in_order
 from clavilux.export.parity.figures import compare
 from clavilux.runtime.bundle.manifest import ParityFigure
-from clavilux.runtime.providers.session import Session, open_session
+from clavilux.runtime.placement.devices import open_session
+from clavilux.runtime.providers.session import Session
 
 Array = NDArray[np.generic]
 

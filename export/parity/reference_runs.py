@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from clavilux.export.library_logs import quietly
 from clavilux.export.models.denoiser import noise
 from clavilux.runtime.bundle.manifest import GuidanceSpec
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
+from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.guider import Guider
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.providers.session import Session
 
@@ -131,6 +132,6 @@ class _Frame:
 
 def bundle_latents(session: Session, schedule: Schedule, run: Run) -> Latents:
     """Return the latents [1, C, h, w] that the exported graph ends with, driven as the instrument drives it."""
-    guide = None if run.negative is None else Guide(run.guidance, run.negative)
+    guide = None if run.negative is None else Guider(run.guidance, run.negative)
     draws = [noise(run.shape, 0).numpy(), *added_noise(run.shape, run.steps)]
     return Denoiser(session, schedule, guide).denoise(run.tokens, lambda step: draws[step], run.steps)

@@ -18,12 +18,12 @@ from clavilux.runtime.bundle.bundle import DECODER, Bundle
 from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.autotune import remembered
-from clavilux.runtime.placement.devices import AUTO
+from clavilux.runtime.placement.devices import AUTO, open_session
 from clavilux.runtime.providers import openvino
+from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, open_onnxruntime
 from clavilux.runtime.providers.other import REMOTE
-from clavilux.runtime.providers.session import import_onnxruntime, open_onnxruntime, open_session
 from clavilux.runtime.sound.sound_card import PortAudio
 
 MEASURED_SECONDS = 3.0
@@ -118,7 +118,7 @@ def inputs() -> list[str] | str:
 def measure(arguments: argparse.Namespace) -> Speed:
     """Play seeded noise for a few seconds as fast as the machine can. Raises BundleError or ProviderError."""
     instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
-    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set), instrument.ranges)
+    parameters = instrument.defaults.merge(parameters_from(arguments.set), instrument.ranges)
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)
     frames: list[float] = []
     encodes: list[float] = []
@@ -129,7 +129,7 @@ def measure(arguments: argparse.Namespace) -> Speed:
         due = int((now - begin) * SAMPLE_RATE)
         instrument.hear(np.resize(noise, due - fed), SAMPLE_RATE, captured_at=fed / SAMPLE_RATE)
         fed = due
-        stages = instrument.step(now).stages
+        stages = instrument.step(now, parameters).stages
         if instrument.hops > hops:
             encodes.append(stages["encode"])
             hops = instrument.hops

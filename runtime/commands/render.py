@@ -12,10 +12,10 @@ from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.output.video import write_video
 from clavilux.runtime.playing.render import frames_in, render_frames, render_picture
-from clavilux.runtime.sound.sound_file import Clip, read_clip
+from clavilux.runtime.sound.sound_file import read_clip
 
 PICTURES = (".png",)
 FILMS = (".mp4",)
@@ -44,11 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
     _check_target(arguments.out, suffix)
     clip = read_clip(arguments.clip)
     instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
-    instrument.parameters = instrument.parameters.merge(parameters_from(arguments.set), instrument.ranges)
+    parameters = instrument.defaults.merge(parameters_from(arguments.set), instrument.ranges)
     if suffix in FILMS:
-        _film(instrument, clip, arguments.out, arguments.frame_rate)
+        frames = render_frames(instrument, clip, float(arguments.frame_rate), parameters)
+        total = frames_in(clip, float(arguments.frame_rate))
+        write_video(arguments.out, _with_progress(frames, total, arguments.out.name), clip, arguments.frame_rate)
     else:
-        picture = Image.fromarray(render_picture(instrument, clip))
+        picture = Image.fromarray(render_picture(instrument, clip, parameters))
         with written_whole(arguments.out) as part:
             picture.save(part, "PNG")
     print(arguments.out)
@@ -74,11 +76,6 @@ def _check_target(out: Path, suffix: str) -> None:
         raise ClaviluxError(f"the folder {out.parent} is missing; expected one that {out.name} can go into")
     if out.is_dir():
         raise ClaviluxError(f"{out} is a folder; expected the name of a file")
-
-
-def _film(instrument: Instrument, clip: Clip, out: Path, rate: Fraction) -> None:
-    frames = render_frames(instrument, clip, float(rate))
-    write_video(out, _with_progress(frames, frames_in(clip, float(rate)), out.name), clip, rate)
 
 
 def _with_progress(frames: Iterator[Frame], total: int, name: str) -> Iterator[Frame]:

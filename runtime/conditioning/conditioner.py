@@ -1,7 +1,6 @@
-"""What the picture is told: embeddings that glide from sound to sound, hold in a pause and drift home in silence."""
+"""Prompt embeds over time: they glide from sound to sound, hold in a pause and drift to idle in silence."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +8,7 @@ from numpy.typing import NDArray
 Embeddings = NDArray[np.float32]
 
 PARALLEL = 0.9995  # cosine from which the arc is as good as straight, and sin(angle) too small to divide by
-QUIETEST = -120.0  # dBFS, what digital silence is reported as
 NEAR = 1e-3  # of a token's length: what is nearer to its target paints lumia at most one level of 255 away from it
-TAIL = 0.3  # s after the last loud hop during which the window is still encoded: the end of a word is soft
 
 
 def slerp(start: Embeddings, end: Embeddings, share: float) -> Embeddings:
@@ -38,34 +35,8 @@ def is_near(embeddings: Embeddings, target: Embeddings) -> bool:
     return bool((away <= NEAR * lengths).all())
 
 
-def decibels(samples: NDArray[np.float32]) -> float:
-    """Return the root mean square of samples in -1 to 1, in dBFS, not below `QUIETEST`."""
-    power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
-    return max(QUIETEST, 10 * math.log10(power)) if power > 0 else QUIETEST
-
-
-@dataclass
-class EnergyGate:
-    """Tells sound from silence by loudness alone; a voice-activity detector would mute music."""
-
-    quiet_for: float = math.inf  # seconds of sound since the last loud hop
-
-    def pass_hop(self, level: float, seconds: float, threshold: float) -> None:
-        """Take one hop of `seconds` whose loudness was `level`; `threshold` in the same dBFS."""
-        self.quiet_for = 0.0 if level >= threshold else self.quiet_for + seconds
-
-    @property
-    def listens(self) -> bool:
-        """Whether the window still holds something worth encoding."""
-        return self.quiet_for <= TAIL
-
-    def is_silent(self, hold: float) -> bool:
-        """Whether silence has lasted longer than `hold` seconds."""
-        return self.quiet_for > max(hold, TAIL)
-
-
 class Conditioner:
-    """Prompt embeddings over time: BOS in front, then tokens on their way from what was heard to what is heard."""
+    """Prompt embeds over time: BOS in front, then tokens on their way from what was heard to what is heard."""
 
     def __init__(self, bos: Embeddings, idle: Embeddings) -> None:
         """`bos` is float32 [width]; `idle` float32 [tokens, width], BOS first."""
@@ -75,12 +46,12 @@ class Conditioner:
         self._current = idle
         self._resting = True
 
-    def aim(self, tokens: Embeddings) -> None:
+    def set_target(self, tokens: Embeddings) -> None:
         """Glide towards `tokens`, float32 [tokens - 1, width], from now on."""
         self._target = np.concatenate([self._bos[None], tokens])
         self._resting = False
 
-    def rest(self) -> None:
+    def return_to_idle(self) -> None:
         """Drift towards the idle embedding from now on."""
         self._target = self._idle
         self._resting = True

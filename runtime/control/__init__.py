@@ -1,1 +1,1 @@
-"""What can be turned while it plays: parameters, declared once."""
+"""Parameters, declared once: all that can be turned while it plays."""

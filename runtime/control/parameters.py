@@ -1,4 +1,4 @@
-"""The knobs of the instrument, declared once as data: the engine, the protocol, the page and the commands read this.
+"""Parameters of the instrument, declared once as data: the engine, the protocol, the page and the commands read this.
 
 Values are merged per key, newest wins, and take effect at a frame boundary.
 """
@@ -17,7 +17,7 @@ CALLS_FIRST = "once"  # kind of guidance that calls the graph for each picture b
 
 @dataclass(frozen=True)
 class Range:
-    """What one parameter may be: a kind, bounds or choices, and a line for people."""
+    """Range of one parameter: a kind, bounds or choices, and a line for people."""
 
     kind: str  # "float", "int", "bool" or "choice"
     about: str
@@ -30,7 +30,7 @@ class Range:
     limits: tuple[tuple[str, float], ...] = ()  # what other parameters may be at most while this one is on
 
 
-def _knob(default: Value, spec: Range) -> Any:
+def _parameter(default: Value, spec: Range) -> Any:
     return field(default=default, metadata={"range": spec})
 
 
@@ -38,25 +38,33 @@ def _knob(default: Value, spec: Range) -> Any:
 class Parameters:
     """One complete set of values. Construct through `merge`, which checks them."""
 
-    glide: float = _knob(0.35, Range("float", "time constant of the glide between embeddings", 0.0, 30.0, unit="s"))
-    noise: str = _knob("walk", Range("choice", "where latents start from", choices=("fixed", "fresh", "walk")))
-    walk: float = _knob(0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws per second"))
-    feedback: float = _knob(0.0, Range("float", "how much of the last latents stays", 0.0, 0.95))
-    steps: int = _knob(1, Range("int", "denoising steps per frame", 1, MOST_STEPS))
-    stream_batch: bool = _knob(False, Range("bool", "one call for all steps, each of another picture; they come later"))
-    guidance: float = _knob(1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MOST_GUIDANCE))
-    seed: int = _knob(7, Range("int", "seed of all noise", 0, 2**32 - 1))
-    gate: float = _knob(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
-    hold: float = _knob(1.5, Range("float", "silence shorter than this changes nothing", 0.0, 60.0, unit="s"))
-    drift: float = _knob(2.5, Range("float", "time constant of the way to the idle picture", 0.0, 60.0, unit="s"))
-    frame_rate: float = _knob(
+    glide: float = _parameter(
+        0.35, Range("float", "time constant of the glide between embeddings", 0.0, 30.0, unit="s")
+    )
+    noise: str = _parameter("walk", Range("choice", "where latents start from", choices=("fixed", "fresh", "walk")))
+    walk: float = _parameter(
+        0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws per second")
+    )
+    feedback: float = _parameter(0.0, Range("float", "how much of the last latents stays", 0.0, 0.95))
+    steps: int = _parameter(1, Range("int", "denoising steps per frame", 1, MOST_STEPS))
+    stream_batch: bool = _parameter(
+        False, Range("bool", "one call for all steps, each of another picture; they come later")
+    )
+    guidance: float = _parameter(
+        1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MOST_GUIDANCE)
+    )
+    seed: int = _parameter(7, Range("int", "seed of all noise", 0, 2**32 - 1))
+    gate: float = _parameter(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
+    hold: float = _parameter(1.5, Range("float", "silence shorter than this changes nothing", 0.0, 60.0, unit="s"))
+    drift: float = _parameter(2.5, Range("float", "time constant of the way to the idle picture", 0.0, 60.0, unit="s"))
+    frame_rate: float = _parameter(
         0.0, Range("float", "frames; 0: as many as fit, up to 30", 1.0, 120.0, unit="per second", or_zero=True)
     )
-    hop: float = _knob(0.0, Range("float", "time between looks at the sound; 0 is what fits", 0.0, 5.0, unit="s"))
-    freeze: bool = _knob(False, Range("bool", "keep the last picture"))
-    height: int = _knob(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
-    width: int = _knob(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
-    blackout: bool = _knob(False, Range("bool", "show black"))
+    hop: float = _parameter(0.0, Range("float", "time between looks at the sound; 0 is what fits", 0.0, 5.0, unit="s"))
+    freeze: bool = _parameter(False, Range("bool", "keep the last picture"))
+    height: int = _parameter(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
+    width: int = _parameter(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
+    blackout: bool = _parameter(False, Range("bool", "show black"))
 
     def merge(self, values: Mapping[str, Any], ranges: "Mapping[str, Range] | None" = None) -> "Parameters":
         """Return a copy with `values` in place; `ranges`, of `ranges_for`, are those of the bundle that plays.

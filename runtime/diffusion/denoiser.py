@@ -1,4 +1,4 @@
-"""The painter: noise, and whatever stays of the last picture, become latents in a few steps."""
+"""Denoiser: noise, and what stays of the last picture, become latents in a few steps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,14 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import GuidanceSpec
-from clavilux.runtime.diffusion.schedule import Guidance, Schedule, Start
+from clavilux.runtime.diffusion.guider import Guider, unguided
+from clavilux.runtime.diffusion.schedule import NEXT_FROM_NOISE, Schedule, Start
+from clavilux.runtime.placement.graph_shapes import GUIDANCE_X0
 from clavilux.runtime.providers.session import Session
 
 Latents = NDArray[np.float32]
-
-NEXT_FROM_NOISE = 5  # column of a schedule's row
-UNGUIDED = (1.0, 0.0, 0.0)  # the guidance columns of a pass whose x0 is taken as it is
 
 
 @dataclass(frozen=True)
@@ -41,26 +39,13 @@ class Run:
         return {"sample": self.sample, "noise": noise, "tokens": self.prompt, "coefficients": row} | self.leading
 
 
-class Guide:
-    """Guidance: the negative that the denoiser's graph is led away from, and how: a kind of GUIDANCES but `none`."""
-
-    def __init__(self, spec: GuidanceSpec, negative: NDArray[np.float32]) -> None:
-        """`negative` are the negative prompt's embeddings, float32 [tokens, width], BOS first."""
-        self.spec = spec
-        self.negative = negative[None]
-
-    def guidance(self, scale: float | None) -> Guidance:
-        """Return the guidance of this strength, or of the bundle's own."""
-        return Guidance(self.spec.scale if scale is None else scale, self.spec.delta)
-
-
 class Denoiser:
     """A UNet with its scheduler, as `denoiser.onnx` holds them; all arithmetic on tensors happens inside the graph."""
 
-    def __init__(self, session: Session, schedule: Schedule, guide: Guide | None = None) -> None:
+    def __init__(self, session: Session, schedule: Schedule, guider: Guider | None = None) -> None:
         self.session = session
         self.schedule = schedule
-        self.guide = guide
+        self.guider = guider
 
     def denoise(
         self,
@@ -122,7 +107,7 @@ class Denoiser:
 
         KeyError when the schedule has no such number of steps.
         """
-        guidance = self.guide.guidance(scale) if self.guide else None
+        guidance = self.guider.guidance(scale) if self.guider else None
         return self.schedule.start(steps, feedback), self.schedule.rows(steps, feedback, guidance)
 
     def _leading(self, sample: Latents, row: NDArray[np.float32], feedback: Feedback | None) -> dict[str, Latents]:
@@ -131,18 +116,13 @@ class Denoiser:
         Self-negative guidance takes what the run began with for that x0: the last latents, or nothing. Onetime-negative
         guidance predicts it in one pass at the first step.
         """
-        if self.guide is None:
+        if self.guider is None:
             return {}
-        if self.guide.spec.kind == "classic":
-            return {"negative": self.guide.negative}
-        anchor = np.zeros_like(sample) if feedback is None else feedback.latents
-        if self.guide.spec.kind == "once":
+        if self.guider.spec.kind == "classic":
+            return {"negative": self.guider.negative}
+        guidance_x0 = np.zeros_like(sample) if feedback is None else feedback.latents
+        if self.guider.spec.kind == "once":
             plain = unguided(row)[None]
-            inputs = {"sample": sample, "noise": sample, "tokens": self.guide.negative, "coefficients": plain}
-            anchor = self.session.run(inputs | {"anchor": anchor})[0].astype(np.float32, copy=False)
-        return {"anchor": anchor}
-
-
-def unguided(row: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a step's coefficients, float32 [9], for a pass whose x0 is taken as it is."""
-    return np.concatenate([row[: NEXT_FROM_NOISE + 1], np.array(UNGUIDED, np.float32)])
+            inputs = {"sample": sample, "noise": sample, "tokens": self.guider.negative, "coefficients": plain}
+            guidance_x0 = self.session.run(inputs | {GUIDANCE_X0: guidance_x0})[0].astype(np.float32, copy=False)
+        return {GUIDANCE_X0: guidance_x0}

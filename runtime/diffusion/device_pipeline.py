@@ -1,4 +1,4 @@
-"""Pictures whose latents never leave the card: tokens and noise go up, one uint8 picture comes down.
+"""Device pipeline: latents never leave the card; tokens and noise go up, one uint8 picture comes down.
 
 All work of a picture is queued on one stream, and the host waits once, for the picture. Nothing is allocated once a
 size has played twice. What goes up lies in pinned memory, in a place of its own for each step, as the card reads it
@@ -18,12 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.diffusion.denoiser import NEXT_FROM_NOISE, Denoiser, Guide, Latents, unguided
-from clavilux.runtime.diffusion.pipeline import Asked, Picture
-from clavilux.runtime.diffusion.schedule import Start
+from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
+from clavilux.runtime.diffusion.guider import Guider, unguided
+from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest
+from clavilux.runtime.diffusion.schedule import NEXT_FROM_NOISE, Start
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.placement.graph_shapes import COEFFICIENTS, GUIDED_COEFFICIENTS
-from clavilux.runtime.providers.nvidia.io_binding import BoundSession, Launch, Value
+from clavilux.runtime.placement.graph_shapes import COEFFICIENTS, GUIDANCE_X0, GUIDED_COEFFICIENTS
+from clavilux.runtime.providers.nvidia.io_binding import BoundRun, BoundSession, Value
 from clavilux.runtime.providers.nvidia.stream import CudaStream, Pinned
 from clavilux.runtime.providers.session import Array
 
@@ -35,68 +36,80 @@ KEPT = 8  # pictures in pinned memory that viewers may hold at once: further one
 
 @dataclass
 class _Canvas:
-    """The buffers for one size."""
+    """Buffers for one size, in runs of which each reads the results of the one before it where they are."""
 
     shape: tuple[int, ...]  # of the latents
     prompt: tuple[int, ...]
-    denoise: Launch
-    decode: Launch | None = None  # once the denoiser has run, and its latents have a place
-    painted: bool = False  # whether its latents are those of a whole picture
+    start: BoundRun
+    denoise: BoundRun
+    decode: BoundRun | None = None  # once the denoiser has run, and its latents have a place
+    finished: bool = False  # whether its latents are those of a whole picture
 
     @property
     def latents(self) -> Value:
-        """The last step's sample, which the decoder reads where it is."""
+        """The last step's sample."""
         return self.denoise.results[NEXT]
 
 
-class DevicePainter:
-    """Paints on a card, with two sessions that share its stream."""
+class DevicePipeline:
+    """Makes pictures on a card, with three sessions that share its stream."""
 
-    def __init__(self, denoiser: Denoiser, first: BoundSession, decoder: BoundSession) -> None:
-        """`first` is the denoiser's session. Raises ProviderError when the sessions do not share a stream."""
-        if first.stream is None or first.stream is not decoder.stream:
-            raise ProviderError(f"{first.name} and {decoder.name} do not share a stream")
+    def __init__(self, denoiser: Denoiser, start: BoundSession, first: BoundSession, decoder: BoundSession) -> None:
+        """`start` is the session of `start.onnx`, `first` the denoiser's own.
+
+        Raises ProviderError when the sessions do not share a stream.
+        """
+        stream = first.stream
+        others = [other.name for other in (start, decoder) if stream is None or other.stream is not stream]
+        if stream is None or others:
+            raise ProviderError(f"{first.name} and {others[0]} do not share a stream")
         self.stages: dict[str, float] = {}
         self.delay = 0
         self.in_models = 0.0  # s of the last picture, from the first step's begin to the decoder's end, on the card
         self.canvases = 0  # sizes that buffers were made for, a size counted again when it comes back
-        self.stream: CudaStream = first.stream
+        self.stream: CudaStream = stream
         self._denoiser = denoiser
-        self._sessions = first, decoder
-        self._pictures = _Pictures(self.stream)
+        self._start = start
+        self._first = first
+        self._decoder = decoder
+        self._pictures = _Pictures(stream)
         self._staged: dict[tuple[str, int], Pinned] = {}
         self._canvas: _Canvas | None = None
 
-    def paint(self, asked: Asked) -> Picture:
+    def run(self, request: PictureRequest) -> Picture:
         """Return a read-only RGB picture, uint8 [H, W, 3]. Raises ProviderError, KeyError."""
         since = time.perf_counter()
-        canvas = self._canvas_for(asked)
-        has_last = canvas.painted
-        start, rows = self._denoiser.plan(asked.steps, asked.feedback if has_last else 0.0, asked.scale)
-        canvas.painted = False
-        self._begin(canvas, asked, start)
+        canvas = self._canvas_for(request)
+        has_last = canvas.finished
+        start, rows = self._denoiser.plan(request.steps, request.feedback if has_last else 0.0, request.scale)
+        canvas.finished = False
+        self._begin(canvas, request, start)
         self.stream.mark(BEGUN)
         self._lead(canvas, rows[0], has_last=has_last and start.signal > 0)
-        self._upload(canvas, "tokens", 0, asked.prompt)
+        inputs = canvas.denoise.inputs
+        self._upload(inputs, "tokens", 0, request.prompt)
         for step, row in enumerate(rows, start=1):
             if step > 1:
-                self._move(canvas.denoise.inputs["sample"], canvas.latents, asked.shape)
+                self._move(inputs["sample"], canvas.latents, request.shape)
             if row[NEXT_FROM_NOISE]:
-                self._upload(canvas, "noise", step, asked.noise(step))
-            self._upload(canvas, "coefficients", step, row[None])
+                self._upload(inputs, "noise", step, request.noise(step))
+            self._upload(inputs, "coefficients", step, row[None])
             canvas.denoise.queue()
         self.stream.mark(DENOISED)
         picture = self._decode(canvas)
-        canvas.painted = True
+        canvas.finished = True
         self._note(time.perf_counter() - since)
         return picture
+
+    def flush(self) -> None:
+        """Do nothing: no picture is on its way between two calls."""
 
     def latents(self) -> Latents | None:
         """Return the last latents as a host array, float32 [1, C, h, w]; None before the first picture.
 
         The host waits for that. Raises ProviderError.
         """
-        if self._canvas is None or not self._canvas.painted:
+        if self._canvas is None or not self._canvas.finished:
             return None
         found = self._place("latents", 0, self._canvas.shape, np.float32)
         self.stream.copy(found.address, self._canvas.latents.data_ptr(), found.array.nbytes)
@@ -104,55 +117,64 @@ class DevicePainter:
         latents: Latents = found.array.copy()
         return latents
 
-    def _canvas_for(self, asked: Asked) -> _Canvas:
+    def _canvas_for(self, request: PictureRequest) -> _Canvas:
         """Return the buffers for this size, made anew when the last picture had another one, or failed."""
         canvas = self._canvas
-        sizes = asked.shape, asked.prompt.shape
-        if canvas is not None and canvas.painted and (canvas.shape, canvas.prompt) == sizes:
+        sizes = request.shape, request.prompt.shape
+        if canvas is not None and canvas.finished and (canvas.shape, canvas.prompt) == sizes:
             return canvas
         self._canvas = None
         if canvas is not None:
-            if not canvas.painted:
+            if not canvas.finished:
                 self.stream.wait()  # what the failed picture left in the queue reads and writes these buffers
-            for launch in filter(None, (canvas.denoise, canvas.decode)):
-                launch.release()
+            for run in filter(None, (canvas.start, canvas.denoise, canvas.decode)):
+                run.release()
         self._staged.clear()
-        denoise = self._sessions[0].bind(_shapes(asked, self._denoiser.guide))
-        self._canvas = _Canvas(*sizes, denoise)
+        self._canvas = self._new_canvas(request)
         self.canvases += 1
         return self._canvas
 
-    def _begin(self, canvas: _Canvas, asked: Asked, start: Start) -> None:
+    def _new_canvas(self, request: PictureRequest) -> _Canvas:
+        shape, scale = request.shape, (1,)
+        start = self._start.bind({"noise": shape, "noise_scale": scale, "latents": shape, "latents_scale": scale})
+        start.queue()  # on nothing yet, so that its sample has a place
+        given = {"sample": start.results[0], "noise": start.inputs["noise"]}
+        denoise = self._first.bind(_shapes(request, self._denoiser.guider), given)
+        return _Canvas(shape, request.prompt.shape, start, denoise)
+
+    def _begin(self, canvas: _Canvas, request: PictureRequest, start: Start) -> None:
         """Queue the first sample: noise, and what stays of the last latents."""
-        self._upload(canvas, "noise", 0, asked.noise(0))
-        noise, sample = (canvas.denoise.inputs[name].data_ptr() for name in ("noise", "sample"))
-        last = canvas.latents.data_ptr() if start.signal else noise  # what nothing stays of must still be finite
-        self.stream.mix(sample, (start.noise, noise), (start.signal, last), int(np.prod(asked.shape)))
+        inputs = canvas.start.inputs
+        self._upload(inputs, "noise", 0, request.noise(0))
+        self._upload(inputs, "noise_scale", 0, np.array([start.noise], np.float32))
+        self._upload(inputs, "latents_scale", 0, np.array([start.signal], np.float32))
+        last = canvas.latents if start.signal else inputs["noise"]  # what nothing stays of must still be finite
+        self._move(inputs["latents"], last, canvas.shape)
+        canvas.start.queue()
 
     def _lead(self, canvas: _Canvas, row: NDArray[np.float32], *, has_last: bool) -> None:
         """Queue what the run is led away from, as `Denoiser.denoise` does it on the host."""
-        guide = self._denoiser.guide
-        if guide is None:
+        guider, inputs = self._denoiser.guider, canvas.denoise.inputs
+        if guider is None:
             return
-        if guide.spec.kind == "classic":
-            self._upload(canvas, "negative", NEGATIVE, guide.negative)
+        if guider.spec.kind == "classic":
+            self._upload(inputs, "negative", NEGATIVE, guider.negative)
             return
-        anchor = canvas.denoise.inputs["anchor"]
         if has_last:
-            self._move(anchor, canvas.latents, canvas.shape)
+            self._move(inputs[GUIDANCE_X0], canvas.latents, canvas.shape)
         else:
-            self._upload(canvas, "anchor", ZEROS, np.zeros((), np.float32), canvas.shape)
-        if guide.spec.kind == "once":
-            self._upload(canvas, "tokens", NEGATIVE, guide.negative)
-            self._upload(canvas, "coefficients", UNGUIDED_STEP, unguided(row)[None])
+            self._upload(inputs, GUIDANCE_X0, ZEROS, np.zeros((), np.float32), canvas.shape)
+        if guider.spec.kind == "once":
+            self._upload(inputs, "tokens", NEGATIVE, guider.negative)
+            self._upload(inputs, "coefficients", UNGUIDED_STEP, unguided(row)[None])
             canvas.denoise.queue()
-            self._move(anchor, canvas.denoise.results[X0], canvas.shape)
+            self._move(inputs[GUIDANCE_X0], canvas.denoise.results[X0], canvas.shape)
 
     def _decode(self, canvas: _Canvas) -> Picture:
         """Queue the decoder, and wait for its picture."""
         if canvas.decode is None:
-            (name,) = self._sessions[1].inputs
-            canvas.decode = self._sessions[1].bind({name: canvas.shape}, {name: canvas.latents})
+            (name,) = self._decoder.inputs
+            canvas.decode = self._decoder.bind({name: canvas.shape}, {name: canvas.latents})
         canvas.decode.queue()
         self.stream.mark(DECODED)
         (pictures,) = canvas.decode.results
@@ -165,12 +187,12 @@ class DevicePainter:
         self.stages = {"denoise": seconds - decode, "decode": decode}
 
     def _upload(
-        self, canvas: _Canvas, name: str, place: int, array: Array, shape: tuple[int, ...] | None = None
+        self, inputs: Mapping[str, Value], name: str, place: int, array: Array, shape: tuple[int, ...] | None = None
     ) -> None:
-        """Queue `array`, spread over `shape`, as the denoiser's input `name`."""
+        """Queue `array`, spread over `shape`, as the input `name`."""
         staged = self._place(name, place, array.shape if shape is None else shape, np.float32)
         staged.array[...] = array
-        self.stream.copy(canvas.denoise.inputs[name].data_ptr(), staged.address, staged.array.nbytes)
+        self.stream.copy(inputs[name].data_ptr(), staged.address, staged.array.nbytes)
 
     def _move(self, target: Value, source: Value, shape: tuple[int, ...]) -> None:
         self.stream.copy(target.data_ptr(), source.data_ptr(), int(np.prod(shape)) * np.dtype(np.float32).itemsize)
@@ -222,12 +244,13 @@ class _Pictures:
         return whole
 
 
-def _shapes(asked: Asked, guide: Guide | None) -> Mapping[str, tuple[int, ...]]:
+def _shapes(request: PictureRequest, guider: Guider | None) -> Mapping[str, tuple[int, ...]]:
     """Return the shapes of the denoiser's inputs."""
-    columns = COEFFICIENTS if guide is None else GUIDED_COEFFICIENTS
-    plain = {"sample": asked.shape, "noise": asked.shape, "tokens": asked.prompt.shape, "coefficients": (1, columns)}
-    if guide is None:
+    columns = COEFFICIENTS if guider is None else GUIDED_COEFFICIENTS
+    latents, prompt = request.shape, request.prompt.shape
+    plain = {"sample": latents, "noise": latents, "tokens": prompt, "coefficients": (1, columns)}
+    if guider is None:
         return plain
-    if guide.spec.kind == "classic":
-        return plain | {"negative": guide.negative.shape}
-    return plain | {"anchor": asked.shape}
+    if guider.spec.kind == "classic":
+        return plain | {"negative": guider.negative.shape}
+    return plain | {GUIDANCE_X0: latents}

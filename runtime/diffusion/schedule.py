@@ -1,4 +1,4 @@
-"""Samplers as rows of numbers: all that a denoising step needs besides its tensors.
+"""Schedule: samplers as rows of numbers, all that a denoising step needs besides its tensors.
 
 Every sampler is written in variance-preserving scale, sample = sqrt(a) x0 + sqrt(1 - a) noise with a = alpha_cumprod,
 and there every one is linear in (x0, sample, noise). Euler (Karras et al. 2022, arXiv:2206.00364, algorithm 1 without
@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.bundle.manifest import ScheduleSpec
 
+NEXT_FROM_NOISE = 5  # column of a row
+
 LCM_SIGMA_DATA = 0.5  # of the boundary condition, arXiv:2310.04378, section 4.1
 LCM_TIMESTEP_SCALING = 10.0
-LEAST_ALPHA = 2.0**-24  # keeps sigma finite for schedules that end at zero signal, as diffusers' Euler does
+MIN_ALPHA = 2.0**-24  # keeps sigma finite for schedules that end at zero signal, as diffusers' Euler does
 
 
 @dataclass(frozen=True)
 class Start:
-    """How a run begins: sample = signal * last latents + noise * N(0, 1)."""
+    """Start of a run: sample = signal * last latents + noise * N(0, 1)."""
 
     signal: float
     noise: float
@@ -43,7 +45,7 @@ class Schedule:
 
     def __init__(self, spec: ScheduleSpec) -> None:
         self.spec = spec
-        alphas = np.maximum(np.asarray(spec.alphas_cumprod), LEAST_ALPHA)
+        alphas = np.maximum(np.asarray(spec.alphas_cumprod), MIN_ALPHA)
         self._sigmas = np.sqrt((1 - alphas) / alphas)
 
     def start(self, steps: int, feedback: float = 0.0) -> Start:

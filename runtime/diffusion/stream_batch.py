@@ -1,7 +1,7 @@
 """Stream batch: all steps in one call of the denoiser, each of another picture, as Kodaira et al. 2023 do it.
 
-    painter = StreamPainter(denoiser, decoder)
-    picture = painter.paint(asked)      # asked for steps - 1 calls ago, and as it was asked for then
+    pipeline = StreamBatchPipeline(denoiser, decoder)
+    picture = pipeline.run(request)     # requested steps - 1 calls ago, and as it was requested then
 
 arXiv:2312.12491, section 3.1. Of n steps, n pictures are on their way at once, a row of the batch each: the newest
 takes its first step, the oldest its last. A picture then costs one call of n rows instead of n calls of one row, which
@@ -18,15 +18,15 @@ import time
 from dataclasses import replace
 
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback, Latents, Run
-from clavilux.runtime.diffusion.pipeline import Asked, Picture
+from clavilux.runtime.diffusion.denoiser import Denoiser, Latents, Run
+from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 
 log = logging.getLogger("clavilux.stream_batch")
 
 
-class StreamPainter:
-    """Paints through the host, with a picture at each step on its way; a `clavilux.runtime.diffusion.pipeline.Painter`.
+class StreamBatchPipeline:
+    """Makes pictures through the host, with one at each step on its way.
 
     The denoiser's graph must take as many pictures at once as there are steps, or ProviderError is raised.
     """
@@ -42,20 +42,20 @@ class StreamPainter:
         if any(isinstance(part.session, BoundSession) for part in (denoiser, decoder)):
             log.warning("latents go through the host for every picture: stream_batch keeps them there")
 
-    def paint(self, asked: Asked) -> Picture:
+    def run(self, request: PictureRequest) -> Picture:
         """Return a read-only RGB picture, uint8 [H, W, 3]: what was asked for `delay` calls ago.
 
         The first call, and each one after a change of steps or size or after `flush`, finishes what it is asked for in
         single steps, and leaves the states between them on their way. Raises ProviderError, KeyError.
         """
         since = time.perf_counter()
-        kind = asked.steps, asked.shape
+        kind = request.steps, request.shape
         flows, self._kind = kind == self._kind, None  # what fails leaves nothing to go on with
         if flows:
-            runs = [self._begin(asked), *self._runs]
+            runs = [self._begin(request), *self._runs]
             self._denoiser.advance(runs)
         else:
-            runs = self._fill(asked)
+            runs = self._fill(request)
         *self._runs, finished = runs
         self.delay = min(self.delay + 1, len(self._runs)) if flows else 0
         self._kind, self._latents = kind, finished.sample
@@ -65,21 +65,22 @@ class StreamPainter:
         return picture
 
     def flush(self) -> None:
-        """Forget the pictures on their way: the next call finishes what it is asked for. The last latents stay."""
+        """Drop the pictures on their way: the next call finishes what it is asked for. The last latents stay."""
         self._kind = None
 
     def latents(self) -> Latents | None:
         """Return the last finished latents, float32 [1, C, h, w]; None before the first picture."""
         return self._latents
 
-    def _begin(self, asked: Asked) -> Run:
-        last = self._latents
-        feedback = Feedback(last, asked.feedback) if last is not None and last.shape == asked.shape else None
-        return self._denoiser.begin(asked.prompt, asked.noise, asked.steps, feedback=feedback, scale=asked.scale)
+    def _begin(self, request: PictureRequest) -> Run:
+        feedback = request.feedback_of(self._latents)
+        return self._denoiser.begin(
+            request.prompt, request.noise, request.steps, feedback=feedback, scale=request.scale
+        )
 
-    def _fill(self, asked: Asked) -> list[Run]:
-        """Return the asked picture as it is after each of its steps, the finished one last."""
-        run, states = self._begin(asked), []
+    def _fill(self, request: PictureRequest) -> list[Run]:
+        """Return the requested picture as it is after each of its steps, the finished one last."""
+        run, states = self._begin(request), []
         for _ in run.rows:
             self._denoiser.advance([run])
             states.append(replace(run))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.bundle.manifest import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.runtime.errors import SoundError
-from clavilux.runtime.sound.window import Samples
+from clavilux.runtime.sound.samples import Samples
 
 INT16_SCALE = 2.0**15  # Kaldi works on the scale of 16-bit integers
 LEAD_FRAMES = -(-FRAME_LENGTH // FRAME_STEP) - 1  # frames before sample 0 that reach into the stream

@@ -14,20 +14,13 @@ from dataclasses import replace
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from clavilux.runtime.bundle.manifest import MEL_BINS
-from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
-from clavilux.runtime.diffusion.schedule import Schedule
+from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.hearing.log_mel import frame_count
 from clavilux.runtime.placement.choice_cache import PARTS, Choice, choice_file, circumstances, recall, remember
-from clavilux.runtime.placement.devices import AUTO, runnable
+from clavilux.runtime.placement.devices import AUTO, open_session, runnable
 from clavilux.runtime.placement.graph_shapes import graph_file
-from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, open_session
+from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, Work
 
 log = logging.getLogger("clavilux.auto")
 
@@ -35,20 +28,22 @@ AGAIN = f"{AUTO}:again"
 SECONDS = 1.5  # of measuring one part; a device runs twice however long that takes
 ROUNDS = 15  # more of them would not change the median much
 MARGIN = 0.1  # by how much of its time a device must beat the first one
-LARGEST_DIFFERENCE = 0.05  # mean of it, over the mean size of the first one's results: float16 arithmetic stays below
-SEED = 0
+MAX_DIFFERENCE = 0.05  # mean of it, over the mean size of the first one's results: float16 arithmetic stays below
 
-Work = Callable[[Session], Array]
+Works = Mapping[str, Work]
+"""Use of each graph of a bundle, by the graph's name."""
+
 Clock = Callable[[], float]
 
 
-def open_graphs(bundle: Bundle, device: str, threads: int) -> dict[str, Session]:
+def open_graphs(bundle: Bundle, device: str, threads: int, works: Callable[[Bundle], Works]) -> dict[str, Session]:
     """Load the parts of a bundle on `device`, "auto" too; return their sessions by the graphs' names.
 
-    Raises ProviderError: the device cannot run here, or none that can runs a part.
+    `works` gives what "auto" measures the devices by. Raises ProviderError: the device cannot run here, or none that
+    can runs a part.
     """
     if device.lower() in (AUTO, AGAIN):
-        return _open_auto(bundle, threads, again=device.lower() == AGAIN)
+        return _open_auto(bundle, threads, works, again=device.lower() == AGAIN)
     return {name: open_session(graph_file(bundle, name), device, threads) for name in PARTS.values()}
 
 
@@ -87,7 +82,7 @@ def race(runs: Mapping[str, Callable[[], object]], clock: Clock = time.perf_coun
     return {name: round(1000 * median(taken), 3) for name, taken in times.items()}
 
 
-def _open_auto(bundle: Bundle, threads: int, *, again: bool) -> dict[str, Session]:
+def _open_auto(bundle: Bundle, threads: int, works: Callable[[Bundle], Works], *, again: bool) -> dict[str, Session]:
     path, now = choice_file(bundle, threads), circumstances(bundle, threads)
     found = "" if again else recall(path, now)
     if isinstance(found, Choice):
@@ -100,7 +95,7 @@ def _open_auto(bundle: Bundle, threads: int, *, again: bool) -> dict[str, Sessio
             return sessions
     if found:
         log.warning("auto measures again: %s", found)
-    choice, sessions = measure(bundle, threads, runnable())
+    choice, sessions = measure(bundle, threads, runnable(), works(bundle))
     for device in dict.fromkeys(name for times in choice.milliseconds.values() for name in times):
         figures = (f"{part} {times[device]:.1f} ms" for part, times in choice.milliseconds.items() if device in times)
         log.warning("auto: %s: %s", device, ", ".join(figures))
@@ -115,14 +110,13 @@ def _open_chosen(bundle: Bundle, threads: int, choice: Choice) -> dict[str, Sess
 
 
 def measure(
-    bundle: Bundle, threads: int, devices: Mapping[str, Device], clock: Clock = time.perf_counter
+    bundle: Bundle, threads: int, devices: Mapping[str, Device], works: Works, clock: Clock = time.perf_counter
 ) -> tuple[Choice, dict[str, Session]]:
     """Let the devices play each part; return the choice, and the sessions that won, by the graphs' names.
 
     What fails is named and left out of that part. Raises ProviderError when no device runs a part.
     """
     log.warning("auto: measuring %s on %s, once", ", ".join(devices), bundle.name)
-    works = workloads(bundle)
     milliseconds: dict[str, dict[str, float]] = {}
     winners: dict[str, Session] = {}
     chosen: dict[str, str] = {}
@@ -137,21 +131,6 @@ def measure(
     return Choice(chosen, milliseconds), winners
 
 
-def workloads(bundle: Bundle) -> dict[str, Work]:
-    """Return what each graph does once for a picture, with seeded inputs of the bundle's usual sizes, by its name."""
-    random = np.random.default_rng(SEED)
-    audio, latents, conditioning = bundle.audio, bundle.latents, bundle.conditioning
-    features = random.normal(size=(frame_count(audio.window_samples), MEL_BINS)).astype(np.float32)
-    noise = random.normal(size=(1, latents.channels, latents.height, latents.width)).astype(np.float32)
-    guide = None if bundle.guidance.kind == "none" else Guide(bundle.guidance, conditioning.negative)
-    schedule, prompt = Schedule(bundle.schedule), conditioning.idle[None]
-    return {
-        AUDIO_ENCODER: lambda session: AudioEncoder(session).encode(features),
-        DENOISER: lambda session: Denoiser(session, schedule, guide).denoise(prompt, lambda _: noise),
-        DECODER: lambda session: Decoder(session).decode(noise),
-    }
-
-
 def difference(found: Array, expected: Array) -> float:
     """Return how far results are from the expected ones, relative to these; infinity when one is not finite."""
     one, other = (array.astype(np.float64) for array in (found, expected))
@@ -163,13 +142,13 @@ def difference(found: Array, expected: Array) -> float:
 def _open_all(graph: GraphFile, threads: int, devices: Mapping[str, Device], work: Work) -> dict[str, Session]:
     """Return the sessions of the devices that run `graph` with the first one's results; name the others."""
     sessions: dict[str, Session] = {}
-    expected: NDArray[np.generic] | None = None
+    expected: Array | None = None
     for name, device in devices.items():
         try:
             session = _open_to_measure(device, graph, threads)
             found = work(session)
             off = difference(found, found if expected is None else expected)
-            if off > LARGEST_DIFFERENCE:
+            if off > MAX_DIFFERENCE:
                 raise ProviderError(f"its results differ by {off:.3g} from {next(iter(sessions), name)}'s")
             sessions[name], expected = session, found if expected is None else expected
         except ProviderError as error:

@@ -1,17 +1,34 @@
-"""What `--device` may name.
+"""Devices that `--device` may name, and sessions on them.
 
-To add a device, declare it in a file as `clavilux.runtime.providers.cpu` does, and list it in `DEVICES`.
+    session = open_session("decoder.onnx", "openvino", threads=2)
+
+To add a device, declare it in a file as `clavilux.runtime.providers.cpu` does, and list it in `DECLARED`.
 """
+
+from pathlib import Path
 
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers import cpu, openvino
 from clavilux.runtime.providers.nvidia import cuda, tensorrt, tensorrt_rtx
 from clavilux.runtime.providers.other import available, find_provider, short_name
-from clavilux.runtime.providers.session import Device
+from clavilux.runtime.providers.session import Device, GraphFile, Session
 
 AUTO = "auto"
 DECLARED = (cpu.DEVICE, openvino.DEVICE, cuda.DEVICE, tensorrt.DEVICE, tensorrt_rtx.DEVICE)
 DEVICES = {device.name: device for device in DECLARED}
+
+
+def check_device(device: str) -> None:
+    """Raise ProviderError when `device` cannot run here, before anything is loaded on it."""
+    find_device(device).check()
+
+
+def open_session(graph: Path | GraphFile, device: str = "cpu", threads: int = 0) -> Session:
+    """Load one graph on the device that was asked for, or raise ProviderError: never on another one.
+
+    A plain path is a graph with closed axes whose hash is not known.
+    """
+    return find_device(device).open(graph if isinstance(graph, GraphFile) else GraphFile(graph), threads)
 
 
 def find_device(name: str) -> Device:

@@ -20,6 +20,8 @@ COEFFICIENTS = 6
 GUIDED_COEFFICIENTS = 9
 """The same, and behind them what makes the guided x0: from x0, from the negative's x0, from sample."""
 
+GUIDANCE_X0 = "anchor"  # input of graphs guided `once` or by `self`: the x0 that a run is led away from
+
 
 def graph_file(bundle: Bundle, name: str) -> GraphFile:
     """Return the graph `name` of a bundle, for example "denoiser.onnx". Raises BundleError when it has none."""
@@ -40,8 +42,8 @@ def _shapes(bundle: Bundle, name: str) -> Mapping[str, ShapeRange]:
     if name == DECODER:
         return {"latents": latents}
     if name == DENOISER:
-        anchor = {"anchor": latents} if bundle.guidance.kind in ("once", "self") else {}
-        return {"sample": latents, "noise": latents} | anchor | _prompts(bundle)
+        leading = {GUIDANCE_X0: latents} if bundle.guidance.kind in ("once", "self") else {}
+        return {"sample": latents, "noise": latents} | leading | _prompts(bundle)
     return {}
 
 

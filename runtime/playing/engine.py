@@ -11,10 +11,8 @@ effect at a frame boundary. Listeners are called on the engine's thread and must
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,11 +22,12 @@ from numpy.typing import NDArray
 from clavilux.runtime.clock import Clock, MonotonicClock
 from clavilux.runtime.control.parameters import Parameters, Range
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.hearing.listener import HopGrid
+from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import FASTEST, FramePacer, HopPacer
-from clavilux.runtime.sound.window import Samples, as_sound
+from clavilux.runtime.queues import Chunk, OldestDroppedQueue
+from clavilux.runtime.sound.samples import as_sound
 
-QUEUE_SECONDS = 2.0  # of sound that may wait for the engine
 UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
 
 Listener = Callable[[Frame], None]
@@ -36,51 +35,12 @@ Listener = Callable[[Frame], None]
 
 @dataclass(frozen=True)
 class Counters:
-    """What the engine has done since its start."""
+    """Counts since the engine's start."""
 
     frames: int  # pictures given out
     hops: int  # windows of sound looked at
     heard_seconds: float  # sound taken in
     dropped_seconds: float  # sound lost because the engine was behind
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    sound: Samples  # [n, channels]
-    rate: int  # Hz
-    captured_at: float  # s, of the first sample
-
-    @property
-    def seconds(self) -> float:
-        return len(self.sound) / self.rate
-
-
-class OldestDroppedQueue:
-    """Chunks of sound between two threads, at most `QUEUE_SECONDS` of them: the oldest go first, and are counted."""
-
-    def __init__(self) -> None:
-        self.dropped = 0.0  # s
-        self._chunks: deque[_Chunk] = deque()
-        self._seconds = 0.0
-        self._lock = threading.Lock()
-
-    def put(self, chunk: _Chunk) -> None:
-        """Add a chunk; never blocks. The newest chunk stays, however long it is."""
-        with self._lock:
-            self._chunks.append(chunk)
-            self._seconds += chunk.seconds
-            while self._seconds > QUEUE_SECONDS and len(self._chunks) > 1:
-                lost = self._chunks.popleft().seconds
-                self._seconds -= lost
-                self.dropped += lost
-
-    def take_all(self) -> list[_Chunk]:
-        """Remove and return everything that waits, oldest first."""
-        with self._lock:
-            chunks = list(self._chunks)
-            self._chunks.clear()
-            self._seconds = 0.0
-            return chunks
 
 
 class Engine:
@@ -92,15 +52,15 @@ class Engine:
         self.ready = threading.Event()  # set once a first picture has been made
         self.failure: BaseException | None = None  # what ended the thread, if something did
         self._queue = OldestDroppedQueue()
-        self._parameters = instrument.parameters
+        self._parameters = instrument.defaults
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._frames = 0
-        self._hop_pacer = HopPacer(instrument.hop_samples)
+        self._hop_pacer = HopPacer(instrument.bundle.audio.hop_samples)
         self._frame_pacer = FramePacer()
-        self._paced = instrument.follows = clock is None
-        self.audience: int | None = None  # how many watch; None: nobody counts them
+        self._paced = clock is None
+        self._audience: int | None = None  # how many watch; None: nobody counts them
         self._thread = threading.Thread(target=self._run, name="clavilux-engine", daemon=True)
 
     @property
@@ -110,19 +70,19 @@ class Engine:
 
     @property
     def ranges(self) -> Mapping[str, Range]:
-        """What the bundle's parameters may be."""
+        """Ranges of the bundle's parameters, by name."""
         return self.instrument.ranges
 
     @property
     def defaults(self) -> Parameters:
-        """What the bundle begins with."""
+        """Parameters that the bundle begins with."""
         return self.instrument.defaults
 
     @property
     def picture(self) -> tuple[int, int]:
         """Height and width of the frames, in pixels; a bundle of many sizes may change it."""
-        size, knobs = self.instrument.bundle.picture, self._parameters
-        return knobs.height or size.height, knobs.width or size.width
+        size, parameters = self.instrument.bundle.picture, self._parameters
+        return parameters.height or size.height, parameters.width or size.width
 
     def start(self) -> None:
         """Start the thread. An engine starts once."""
@@ -147,11 +107,11 @@ class Engine:
         """Take a chunk of sound, [n] or [n, channels] at `rate` Hz; never blocks.
 
         `captured_at` is when its first sample was captured, in seconds of `clock`; None: the last sample is from now.
-        Raises SoundError as `clavilux.runtime.sound.window.as_sound` does; then nothing is taken.
+        Raises SoundError as `clavilux.runtime.sound.samples.as_sound` does; then nothing is taken.
         """
         sound = as_sound(samples, rate)
         when = self.clock.now() - len(sound) / rate if captured_at is None else captured_at
-        self._queue.put(_Chunk(sound, rate, when))
+        self._queue.put(Chunk(sound, rate, when))
 
     def set(self, values: Mapping[str, Any]) -> Parameters:
         """Merge `values` into the parameters; return all that hold from the next frame on.
@@ -161,6 +121,10 @@ class Engine:
         with self._lock:
             self._parameters = self._parameters.merge(values, self.ranges)
             return self._parameters
+
+    def watch(self, count: int | None) -> None:
+        """Say how many watch; None: nobody counts them. Where nobody does, `UNWATCHED_RATE` pictures a second do."""
+        self._audience = count
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every frame, on the engine's thread; return what ends that."""
@@ -189,10 +153,10 @@ class Engine:
         while not self._stopping.is_set():
             now = self.clock.now()
             for chunk in self._queue.take_all():
-                self.instrument.hear(chunk.sound, chunk.rate, chunk.captured_at)
-            self.instrument.parameters = self._parameters
-            hops = self.instrument.hops
-            frame = self.instrument.step(now)
+                self.instrument.push(chunk.sound, chunk.rate, chunk.captured_at)
+            parameters, hops = self._parameters, self.instrument.hops
+            grid = HopGrid(self._hop_pacer.hop_samples, follows=self._paced)
+            frame = self.instrument.step(now, parameters, grid)
             self._frames += 1
             for listener in self._listeners:
                 listener(frame)
@@ -207,7 +171,6 @@ class Engine:
         look = frame.stages["features"] + frame.stages["encode"] if looked else 0.0
         if looked:
             self._hop_pacer.note(look)
-            self.instrument.hop_samples = self._hop_pacer.hop_samples
         if frame.stages["denoise"] > 0:
             self._frame_pacer.note(seconds - look, look)
 
@@ -216,11 +179,4 @@ class Engine:
         due = began + 1 / (self._parameters.frame_rate or FASTEST)
         if not self._parameters.frame_rate and frame.stages["denoise"] > 0:  # what is not painted costs nothing
             due = self._frame_pacer.until(began, ready)
-        return max(due, began + 1 / UNWATCHED_RATE) if self.audience == 0 else due
-
-
-def open_engine(
-    bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0, clock: Clock | None = None
-) -> Engine:
-    """Return an engine for a bundle (None: the default one), not yet started. Raises BundleError or ProviderError."""
-    return Engine(open_instrument(bundle, device=device, threads=threads), clock=clock)
+        return max(due, began + 1 / UNWATCHED_RATE) if self._audience == 0 else due

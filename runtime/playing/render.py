@@ -7,13 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.bundle.manifest import SAMPLE_RATE, AudioSpec
+from clavilux.runtime.control.parameters import Parameters
+from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.log_mel import LogMel, frame_count
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
+from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.sound_file import Clip
-from clavilux.runtime.sound.window import Samples, SlidingWindow
+from clavilux.runtime.sound.window import SlidingWindow
 
 
 def frames_in(clip: Clip, frame_rate: float) -> int:
@@ -21,37 +24,41 @@ def frames_in(clip: Clip, frame_rate: float) -> int:
     return math.ceil(clip.seconds * frame_rate)
 
 
-def render_frames(instrument: Instrument, clip: Clip, frame_rate: float) -> Iterator[Frame]:
+def render_frames(
+    instrument: Instrument, clip: Clip, frame_rate: float, parameters: Parameters | None = None
+) -> Iterator[Frame]:
     """Play `clip` on an instrument that nothing has been played on; yield frame k of time k / frame_rate.
 
     A frame knows the sound before its time and no more, as live; `heard_until` counts from the clip's first sample.
+    `parameters` hold for all frames; None: the bundle's.
     """
     fed = 0
     for index in range(frames_in(clip, frame_rate)):
         due = min(round(index / frame_rate * clip.rate), len(clip.samples))
         if due > fed:
-            instrument.hear(clip.samples[fed:due], clip.rate, captured_at=fed / clip.rate)
+            instrument.push(clip.samples[fed:due], clip.rate, captured_at=fed / clip.rate)
             fed = due
-        yield instrument.step(index / frame_rate)
+        yield instrument.step(index / frame_rate, parameters)
 
 
-def render_picture(instrument: Instrument, clip: Clip) -> NDArray[np.uint8]:
+def render_picture(instrument: Instrument, clip: Clip, parameters: Parameters | None = None) -> NDArray[np.uint8]:
     """Return the picture of a clip, uint8 [H, W, 3], as the reference makes it of one no longer than the window.
 
     The clip's first window goes in at once, normalised over itself. (Of a longer clip the reference also takes the
     first window, but normalises it over the whole clip, which a stream cannot know.) A shorter clip is normalised over
     what there is and padded after that, or comes after silence, as the bundle's encoder was trained (`lead_in`). Noise,
-    steps, guidance and seed come from the instrument's parameters.
+    steps, guidance and seed come from `parameters`; None: the bundle's.
     """
-    knobs, shape = instrument.parameters, instrument.latent_shape
+    parameters = parameters or instrument.defaults
+    shape = latent_shape(instrument.bundle, parameters)
     features = _features(clip, instrument.bundle.audio)
     tokens = instrument.models.encoder.encode(features)
     prompt = np.concatenate([instrument.bundle.conditioning.bos[None], tokens])[None]
 
     def noise(step: int) -> NDArray[np.float32]:
-        return draw(shape, knobs.seed, 0, step)
+        return draw(shape, parameters.seed, 0, step)
 
-    painted = instrument.models.denoiser.denoise(prompt, noise, knobs.steps, scale=knobs.guidance)
+    painted = instrument.models.denoiser.denoise(prompt, noise, parameters.steps, scale=parameters.guidance)
     return instrument.models.decoder.decode(painted)
 
 

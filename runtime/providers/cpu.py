@@ -1,14 +1,7 @@
 """ONNX Runtime's own CPU provider: the default device, for every machine; others are measured against it."""
 
-from clavilux.runtime.providers.session import (
-    CPU,
-    Device,
-    GraphFile,
-    Session,
-    import_onnxruntime,
-    open_onnxruntime,
-    session_options,
-)
+from clavilux.runtime.providers.onnx_runtime import CPU, import_onnxruntime, open_onnxruntime, session_options
+from clavilux.runtime.providers.session import Device, GraphFile, Session
 
 
 def open_cpu(graph: GraphFile, threads: int) -> Session:

@@ -12,19 +12,17 @@ from collections import Counter
 from typing import Any
 
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.providers.session import (
+from clavilux.runtime.providers.onnx_runtime import (
     CPU,
     RECORD_NODES,
-    Device,
-    GraphFile,
     OnnxRuntimeSession,
-    Session,
     import_onnxruntime,
     load_onnxruntime,
     placed_nodes,
     runtime_errors,
     session_options,
 )
+from clavilux.runtime.providers.session import Device, GraphFile, Session
 
 log = logging.getLogger("clavilux.provider")
 

@@ -1,16 +1,13 @@
 """Execution providers: whoever can run a graph stands behind `Session`, and is declared as a `Device`.
 
-    session = open_session("decoder.onnx", "openvino", threads=2)
-
-To add one, write a file that declares it and list it in `clavilux.runtime.placement.devices`. What the devices of ONNX
-Runtime share is here too.
+To add one, write a file that declares it and list it in `clavilux.runtime.placement.devices`, which opens sessions by
+the device's name. This file knows no provider.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +15,6 @@ from numpy.typing import NDArray
 from clavilux.runtime.errors import ProviderError
 
 Array = NDArray[np.generic]
-
-CPU = "CPUExecutionProvider"
-RECORD_NODES = "session.record_ep_graph_assignment_info"
-FATAL = 4  # log level: failures become errors of ours, not lines on the terminal
 
 
 @dataclass(frozen=True)
@@ -54,15 +47,19 @@ class Session(Protocol):
     """One loaded graph. Not safe for use by two threads at once."""
 
     provider: str
-    """What really runs the graph, in the words of its library."""
+    """Provider that really runs the graph, in the words of its library."""
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Run the graph on named host arrays; return its outputs in the graph's order."""
 
 
+Work = Callable[[Session], Array]
+"""Use of a session: all that it does once for a picture, and what came of it."""
+
+
 @dataclass(frozen=True)
 class Device:
-    """What `--device` may name, declared in a file of its own."""
+    """Device that `--device` may name, declared in a file of its own."""
 
     name: str
     packages: tuple[str, ...]  # of PyPI, that it is made of: with another version it may be faster or slower
@@ -71,83 +68,6 @@ class Device:
     ready: Callable[[GraphFile], bool] | None = None  # whether its engine is built, where that takes minutes
     part: "Callable[[str], Device] | None" = None  # the device that `name:part` means; None: it has no parts
     parts: Callable[[], tuple[str, ...]] = tuple  # what may stand behind the colon here; raises ProviderError
-
-
-class OnnxRuntimeSession:
-    """A graph on ONNX Runtime."""
-
-    def __init__(self, session: Any, name: str, errors: tuple[type[Exception], ...]) -> None:
-        self._session = session
-        self._name = name
-        self._errors = errors
-        self.provider: str = session.get_providers()[0]
-
-    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """Run the graph on named host arrays; return its outputs in the graph's order.
-
-        Raises ProviderError when the arrays are not what the graph takes.
-        """
-        try:
-            outputs: list[Array] = self._session.run(None, dict(inputs))
-        except self._errors as error:
-            raise ProviderError(f"{self._name} does not run: {first_line(error)}; export the bundle again") from error
-        return outputs
-
-
-def open_onnxruntime(graph: Path, provider: str, options: Any) -> Session:
-    """Load `graph` on one provider of ONNX Runtime, named in its words.
-
-    Raises ProviderError when it does not load there, or when another provider would take over.
-    """
-    session = load_onnxruntime(graph, provider, options, {})
-    return OnnxRuntimeSession(session, graph.name, runtime_errors(import_onnxruntime()))
-
-
-def load_onnxruntime(graph: Path, provider: str, options: Any, settings: Mapping[str, str] | None) -> Any:
-    """Return an `onnxruntime.InferenceSession` on `provider`, with `settings`; None: `options` name the provider.
-
-    Raises ProviderError when it does not load there, or when another provider would take over.
-    """
-    onnxruntime = import_onnxruntime()
-    options.log_severity_level = FATAL
-    providers = None if settings is None else [(provider, dict(settings))]
-    try:
-        session = onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)
-    except runtime_errors(onnxruntime) as error:
-        raise ProviderError(f"{graph.name} does not load on {provider}: {first_line(error)}") from error
-    used = session.get_providers()[0]
-    if used != provider:
-        raise ProviderError(f"{provider} does not run here, {used} would take over; run: clavilux doctor")
-    return session
-
-
-def session_options(onnxruntime: Any, threads: int) -> Any:
-    """Return the options all sessions share; `threads` are the CPU's, 0: one per core.
-
-    Threads do not spin between calls: the server, the picture coder and the browser want the same cores.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = FATAL
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
-
-
-def check_device(device: str) -> None:
-    """Raise ProviderError when `device` cannot run here, before anything is loaded on it."""
-    from clavilux.runtime.placement.devices import find_device  # which stands on this file
-
-    find_device(device).check()
-
-
-def open_session(graph: Path | GraphFile, device: str = "cpu", threads: int = 0) -> Session:
-    """Load one graph on the device that was asked for, or raise ProviderError: never on another one.
-
-    A plain path is a graph with closed axes whose hash is not known.
-    """
-    from clavilux.runtime.placement.devices import find_device  # which stands on this file
-
-    return find_device(device).open(graph if isinstance(graph, GraphFile) else GraphFile(graph), threads)
 
 
 def check_inputs(
@@ -171,29 +91,6 @@ def check_inputs(
                 f"{name} does not run: {key} is {found}, expected {np.dtype(dtype)} {list(shape)}; "
                 "export the bundle again"
             )
-
-
-def placed_nodes(session: Any) -> dict[str, Counter[str]]:
-    """Return how many nodes of each operator run on which provider, for a session that was opened to record it."""
-    nodes: dict[str, Counter[str]] = {}
-    for part in session.get_provider_graph_assignment_info():
-        nodes.setdefault(part.ep_name, Counter()).update(node.op_type for node in part.get_nodes())
-    return nodes
-
-
-def import_onnxruntime(extra: str = "cpu") -> Any:
-    """Return ONNX Runtime. Raises ProviderError when it is not installed; `extra` is what would bring it."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ProviderError(f"ONNX Runtime is not installed; run: pip install 'clavilux[{extra}]'") from error
-    return onnxruntime
-
-
-def runtime_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:
-    """Return what ONNX Runtime raises: a dozen classes of its own that share no base."""
-    own = vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
-    return RuntimeError, ValueError, *(kind for kind in own if isinstance(kind, type) and issubclass(kind, Exception))
 
 
 def first_line(error: Exception) -> str:

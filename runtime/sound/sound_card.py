@@ -45,7 +45,7 @@ class Stream(Protocol):
 
 
 class Backend(Protocol):
-    """What is asked of a sound library."""
+    """Sound library, as far as it is asked."""
 
     def inputs(self) -> list[Input]:
         """Return the inputs that are there now. Raises DeviceError when the library cannot say."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import soundfile
 
 from clavilux.runtime.errors import SoundError
-from clavilux.runtime.sound.window import Samples, as_sound
+from clavilux.runtime.sound.samples import Samples, as_sound
 
 
 @dataclass(frozen=True, eq=False)

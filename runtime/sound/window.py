@@ -7,43 +7,11 @@ The same sound in other chunks gives the same samples, bit for bit: the resample
 from collections import deque
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.sound.resample import Resampler
-
-Samples = NDArray[np.float32]
-
-RATES = (8_000, 192_000)  # Hz, what a source may have
-MAX_CHANNELS = 32
-LOUDEST = 64.0  # 36 dB over full scale: beyond that it is no sound, but integers or noise in the wrong format
-
-
-def as_sound(samples: ArrayLike, rate: int) -> Samples:
-    """Return a copy of `samples` as float32 [n, channels] in -1 to 1.
-
-    Takes [n] or [n, channels], float or signed 16-bit or 32-bit. Raises SoundError for any other shape or type, for a
-    rate outside `RATES`, for more than `MAX_CHANNELS` channels and for values that are not finite or beyond `LOUDEST`.
-    """
-    low, high = RATES
-    if not low <= rate <= high:
-        raise SoundError(f"the sample rate is {rate} Hz; expected {low} to {high} Hz")
-    samples = np.asarray(samples)
-    sound = samples[:, None] if samples.ndim == 1 else samples
-    if sound.ndim != 2 or not 1 <= sound.shape[1] <= MAX_CHANNELS:
-        raise SoundError(f"the sound has shape {samples.shape}; expected [n] or [n, 1 to {MAX_CHANNELS} channels]")
-    if np.issubdtype(sound.dtype, np.signedinteger):
-        full_scale = 2.0 ** (8 * sound.dtype.itemsize - 1)
-        return np.array(sound.astype(np.float64) / full_scale, np.float32)
-    if not np.issubdtype(sound.dtype, np.floating):
-        raise SoundError(f"the sound has type {samples.dtype}; expected float or signed integer samples")
-    result = np.array(sound, np.float32)
-    if not np.isfinite(result).all():
-        raise SoundError("the sound holds values that are not finite; expected -1 to 1")
-    if result.size and np.abs(result).max() > LOUDEST:
-        raise SoundError(f"the sound reaches {np.abs(result).max():.3g}; expected -1 to 1, and at most {LOUDEST:g}")
-    return result
+from clavilux.runtime.sound.samples import Samples
 
 
 class SlidingWindow:
@@ -58,13 +26,12 @@ class SlidingWindow:
         self._origin = 0  # index at which the present source began
         self._channels = 0
 
-    def push(self, samples: NDArray[np.generic], rate: int, captured_at: float) -> int:
-        """Take a chunk whose first sample was captured at `captured_at` seconds; return how many samples became ready.
+    def push(self, sound: Samples, rate: int, captured_at: float) -> int:
+        """Take sound that `as_sound` checked, float32 [n, channels] at `rate` Hz; return how many samples became ready.
 
-        A change of rate or channel count starts a new source: the old one is finished first. Raises SoundError as
-        `as_sound` does.
+        Its first sample was captured at `captured_at` seconds. A change of rate or channel count starts a new source:
+        the old one is finished first.
         """
-        sound = as_sound(samples, rate)
         before = self.heard
         if self._resampler is None or (self._resampler.rate, self._channels) != (rate, sound.shape[1]):
             self.finish()

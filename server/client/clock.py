@@ -1,10 +1,10 @@
-"""How a client learns the server's clock: ping, pong, and trust in the quickest answer.
+"""The server's clock as a client learns it: ping, pong, and trust in the quickest answer.
 
 Pure: no I/O; the caller says what time it is. Cristian's algorithm (Distributed Computing 3, 1989): the true offset
 lies within half a round trip of the estimate, so the sample with the least round trip is the best one.
 """
 
-MICROSECONDS = 1_000_000  # per second
+from clavilux.server.protocol.words import MICROSECONDS
 
 
 class ClockOffset:

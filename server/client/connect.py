@@ -15,6 +15,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
+from typing import cast
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
@@ -24,17 +25,10 @@ from websockets.typing import Subprotocol
 from clavilux.runtime.errors import ProtocolError
 from clavilux.server.client.frame import ReceivedFrame
 from clavilux.server.client.stage import ClientStage, Disconnected, ended
-from clavilux.server.protocol.messages import (
-    ENGINE_FAILED,
-    SUBPROTOCOL,
-    ErrorEvent,
-    Hello,
-    PictureFormat,
-    SoundFormat,
-    Start,
-    Started,
-)
+from clavilux.server.protocol import messages
+from clavilux.server.protocol.messages import ErrorEvent, Hello, PictureFormat, Start, Started
 from clavilux.server.protocol.text import encode, parse_event
+from clavilux.server.protocol.words import SUBPROTOCOL, CloseCode, ErrorCode, Role, SoundEncoding
 
 __all__ = [
     "ClientStage",
@@ -47,37 +41,46 @@ __all__ = [
     "connect",
 ]
 
-LARGEST_FRAME = 64 * 2**20  # bytes; raw RGB of a 4096 x 4096 picture fits
-SHORTEST_WAIT, LONGEST_WAIT = 0.5, 15.0  # s, between attempts to reconnect
+MAX_FRAME_BYTES = 64 * 2**20  # raw RGB of a 4096 x 4096 picture fits
+MIN_WAIT, MAX_WAIT = 0.5, 15.0  # s, between attempts to reconnect
 
 
 def backoff() -> Iterator[float]:
-    """Yield waits in seconds, doubling up to LONGEST_WAIT, each cut by up to a half at random."""
-    whole = SHORTEST_WAIT
+    """Yield waits in seconds, doubling up to MAX_WAIT, each cut by up to a half at random."""
+    whole = MIN_WAIT
     while True:
         yield whole * random.uniform(0.5, 1.0)  # noqa: S311
-        whole = min(LONGEST_WAIT, 2 * whole)
+        whole = min(MAX_WAIT, 2 * whole)
+
+
+class SoundFormat(messages.SoundFormat, frozen=True):
+    """Layout of the samples that a performer sends: float32 mono at 48 kHz unless it is told otherwise."""
+
+    encoding: SoundEncoding = SoundEncoding.FLOAT32
+    rate: messages.Rate = 48_000
+    channels: messages.Channels = 1  # interleaved
 
 
 def connect(
     url: str,
     *,
-    role: str = "viewer",
-    sound: SoundFormat | None = None,
+    role: Role | str = Role.VIEWER,
+    sound: messages.SoundFormat | None = None,
     picture: PictureFormat | None = None,
     token: str | None = None,
     delays: Callable[[], Iterator[float]] = backoff,
 ) -> "Connect":
     """Return a connection to be opened with `async with`, or read with `async for`.
 
-    `url` is the socket's, such as ws://127.0.0.1:7860/ws. `delays` gives the waits between attempts of `async for`,
-    in seconds; when it ends, so do the attempts.
+    `url` is the socket's, such as ws://127.0.0.1:7860/ws. `role` is "viewer" or "performer". `delays` gives the waits
+    between attempts of `async for`, in seconds; when it ends, so do the attempts.
     """
-    return Connect(url, Start(role, sound, picture or PictureFormat(), token), delays)
+    # The server has the last word on the role, as on all that `start` says.
+    return Connect(url, Start(cast(Role, role), sound, picture or PictureFormat(), token), delays)
 
 
 class Connect:
-    """What `connect` returns: a stage for `async with`, frames without end for `async for`."""
+    """Connection to be made: a stage for `async with`, frames without end for `async for`."""
 
     def __init__(self, url: str, start: Start, delays: Callable[[], Iterator[float]]) -> None:
         self.url = url
@@ -123,7 +126,7 @@ class Connect:
 async def _open(url: str, start: Start) -> ClientStage:
     try:
         socket = await open_socket(
-            url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, max_size=LARGEST_FRAME
+            url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, max_size=MAX_FRAME_BYTES
         )
     except InvalidStatus as error:
         status, body = error.response.status_code, error.response.body or b""
@@ -145,13 +148,13 @@ async def _open(url: str, start: Start) -> ClientStage:
 async def _begin(socket: ClientConnection, start: Start) -> ClientStage:
     greeting = parse_event(await _text(socket))
     if not isinstance(greeting, Hello):
-        raise ProtocolError("bad_message", f"the server opened with {greeting}; expected hello")
+        raise ProtocolError(ErrorCode.BAD_MESSAGE, f"the server opened with {greeting}; expected hello")
     # A server with nothing to join says so and closes; what it said can still be read.
     with suppress(ConnectionClosed):
         await socket.send(encode(start))
     while not isinstance(event := parse_event(await _text(socket)), Started):
-        if isinstance(event, ErrorEvent) and event.code == "engine_failed":
-            raise Disconnected(event.message, ENGINE_FAILED)
+        if isinstance(event, ErrorEvent) and event.code == ErrorCode.ENGINE_FAILED:
+            raise Disconnected(event.message, CloseCode.INTERNAL_ERROR)
         if isinstance(event, ErrorEvent):
             raise ProtocolError(event.code, event.message)
     stage = ClientStage(socket, greeting, event, start.sound)
@@ -162,5 +165,5 @@ async def _begin(socket: ClientConnection, start: Start) -> ClientStage:
 async def _text(socket: ClientConnection) -> str:
     message = await socket.recv()
     if isinstance(message, bytes):
-        raise ProtocolError("bad_message", f"{len(message)} bytes before started; expected text")
+        raise ProtocolError(ErrorCode.BAD_MESSAGE, f"{len(message)} bytes before started; expected text")
     return message

@@ -10,8 +10,7 @@ from PIL import Image
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.server.protocol.binary import PackedFrame
-
-MICROSECONDS = 1e6  # per second
+from clavilux.server.protocol.words import MICROSECONDS, ErrorCode, PictureEncoding
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,15 @@ class ReceivedFrame:
         try:
             pixels = self._decode()
         except OSError as error:
-            raise ProtocolError("bad_message", f"frame {self.sequence} is no {self.packed.encoding} picture") from error
+            line = f"frame {self.sequence} is no {self.packed.encoding} picture"
+            raise ProtocolError(ErrorCode.BAD_MESSAGE, line) from error
         if pixels.size != height * width * 3:
-            raise ProtocolError("bad_message", f"frame {self.sequence} is not {width} x {height} pixels, as it says")
+            line = f"frame {self.sequence} is not {width} x {height} pixels, as it says"
+            raise ProtocolError(ErrorCode.BAD_MESSAGE, line)
         return pixels.reshape(height, width, 3)
 
     def _decode(self) -> NDArray[np.uint8]:
-        if self.packed.encoding == "rgb":
+        if self.packed.encoding == PictureEncoding.RGB:
             return np.frombuffer(self.packed.picture, np.uint8)
         with Image.open(io.BytesIO(self.packed.picture)) as image:
             return np.asarray(image.convert("RGB"))

@@ -16,15 +16,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from clavilux.runtime.errors import ClaviluxError, ProtocolError, SoundError
+from clavilux.runtime.queues import NewestSlot
 from clavilux.server.client.clock import ClockOffset
 from clavilux.server.client.frame import ReceivedFrame
 from clavilux.server.protocol.binary import SAMPLE_TYPES, SOUND_HEADER, Sound, pack_sound, unpack_frame
 from clavilux.server.protocol.messages import (
-    ENGINE_FAILED,
-    HIGHEST_SEQUENCE,
-    NORMAL,
-    PACKET_BYTES,
-    POLICY,
     Acknowledge,
     Bye,
     ClientMessage,
@@ -41,12 +37,11 @@ from clavilux.server.protocol.messages import (
     Status,
 )
 from clavilux.server.protocol.text import encode, parse_event
-from clavilux.server.stage.in_flight import NewestSlot
+from clavilux.server.protocol.words import MAX_SEQUENCE, PACKET_BYTES, CloseCode
 
 FIRST_PINGS = 3  # before the stage is handed over
 PING_SECONDS = 10.0
 KEPT_ERRORS = 16  # error events that nobody has looked at; the oldest go first
-NO_CODE = 1006  # the connection broke without a close frame
 
 
 class Disconnected(ClaviluxError):  # noqa: N818
@@ -60,8 +55,10 @@ class Disconnected(ClaviluxError):  # noqa: N818
 
 def ended(socket: ClientConnection) -> Disconnected:
     """Return the error for a socket that is closed."""
-    code = NO_CODE if socket.close_code is None else socket.close_code
-    return Disconnected(f"the connection ended ({code} {socket.close_reason or ''})", code, final=code == POLICY)
+    code = CloseCode.ABNORMAL_CLOSURE if socket.close_code is None else socket.close_code
+    return Disconnected(
+        f"the connection ended ({code} {socket.close_reason or ''})", code, final=code == CloseCode.POLICY_VIOLATION
+    )
 
 
 class ClientStage:
@@ -111,7 +108,7 @@ class ClientStage:
         for start in range(0, len(block), room):
             when = self.clock.server_time(first + start / rate)
             packet = Sound(self._packets, when, block[start : start + room])
-            self._packets = (self._packets + 1) % (HIGHEST_SEQUENCE + 1)
+            self._packets = (self._packets + 1) % (MAX_SEQUENCE + 1)
             await self._transmit(pack_sound(packet, self._sound.encoding))
 
     async def set(self, **parameters: Any) -> None:
@@ -182,7 +179,7 @@ class ClientStage:
             raise self._errors.popleft()
 
     def _stop(self, end: ClaviluxError) -> None:
-        if isinstance(end, Disconnected) and end.code == NORMAL:
+        if isinstance(end, Disconnected) and end.code == CloseCode.NORMAL_CLOSURE:
             raise StopAsyncIteration
         raise end
 
@@ -237,6 +234,6 @@ class ClientStage:
                 if not future.done():
                     future.set_result(event)
             case ErrorEvent(fatal=True):
-                self._end = Disconnected(event.message, ENGINE_FAILED)
+                self._end = Disconnected(event.message, CloseCode.INTERNAL_ERROR)
             case ErrorEvent():
                 self._errors.append(ProtocolError(event.code, event.message))

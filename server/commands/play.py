@@ -1,4 +1,4 @@
-"""What `clavilux live` and `clavilux serve` share: an engine, a sound card if one is named, and a server."""
+"""The common part of `clavilux live` and `clavilux serve`: an engine, a sound card if one is named, and a server."""
 
 import argparse
 import logging
@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.errors import DeviceError
-from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.runtime.loading import open_engine
+from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.sound.sound_card import PortAudio, SoundCard
-from clavilux.server.protocol.messages import TOKEN_CHARACTERS
+from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings
 from clavilux.server.web.run import Listening, serve
 
@@ -28,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=int, default=defaults.port, help=f"port to listen on, 0 for any ({defaults.port})"
     )
     parser.add_argument("--name", action="append", default=[], help="a host name it answers to; again for more")
+    parser.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="a page from elsewhere that may connect, such as http://localhost:8000; again for more",
+    )
     parser.add_argument(
         "--input", metavar="NAME|INDEX", help="play a sound card of this machine, not the browser's microphone"
     )
@@ -64,6 +72,7 @@ def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
         port=arguments.port,
         token=_token(),
         names=tuple(arguments.name),
+        origins=tuple(arguments.origin),
         bundle=bundle,
         own_sound=arguments.input is not None,
     )

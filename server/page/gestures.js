@@ -1,4 +1,4 @@
-/** Hands on the instrument: keys, the pointer, files dropped on the page, full screen, and a screen that stays awake. */
+/** Gestures that play the instrument: keys, the pointer, files dropped on the page, full screen, and a screen that stays awake. */
 
 const IDLE_MS = 3000;
 const PANEL_WIDTH = 250; // CSS pixels; a margin this wide beside the picture holds the panel without covering it

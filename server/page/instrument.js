@@ -7,7 +7,7 @@
 
 import { Stage, defaultUrl } from './clavilux.js';
 import { Controls, make } from './controls.js';
-import { bindKeys, bindDrop, followPointer, keepAwake } from './hands.js';
+import { bindKeys, bindDrop, followPointer, keepAwake } from './gestures.js';
 import { Inputs } from './inputs.js';
 import { Notices } from './notices.js';
 import { Picture } from './picture.js';

@@ -11,15 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.errors import ProtocolError
-from clavilux.runtime.sound.window import LOUDEST
-from clavilux.server.protocol.messages import PACKET_BYTES, PICTURE_ENCODINGS, SoundFormat
+from clavilux.runtime.sound.samples import MAX_AMPLITUDE
+from clavilux.server.protocol.messages import SoundFormat
+from clavilux.server.protocol.words import (
+    PACKET_BYTES,
+    PICTURE_ENCODINGS,
+    BinaryType,
+    ErrorCode,
+    PictureEncoding,
+    SoundEncoding,
+)
 
-SOUND_TYPE, FRAME_TYPE = 1, 2
 SOUND_HEADER = struct.Struct("<BBHIQ")  # type, reserved, reserved, sequence, capture time
 FRAME_HEADER = struct.Struct("<BBHHHIIQQQ")  # type, encoding, width, height, S, sequence, reserved, three times
 PCM16_FULL_SCALE = 32_768.0
-HIGHEST_STAGE = 2**32 - 1  # µs
-SAMPLE_TYPES: dict[str, np.dtype[Any]] = {"pcm16": np.dtype("<i2"), "float32": np.dtype("<f4")}
+MAX_STAGE_TIME = 2**32 - 1  # µs
+SAMPLE_TYPES: dict[SoundEncoding, np.dtype[Any]] = {
+    SoundEncoding.PCM16: np.dtype("<i2"),
+    SoundEncoding.FLOAT32: np.dtype("<f4"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class PackedFrame:
     """One frame as it travels. Times are server time, µs."""
 
     sequence: int  # the engine's count modulo 2**32
-    encoding: str  # one of PICTURE_ENCODINGS
+    encoding: PictureEncoding
     size: tuple[int, int]  # width, height, pixels
     heard_until: int  # 0 = nothing heard
     made_at: int
@@ -45,13 +55,13 @@ class PackedFrame:
     picture: bytes
 
 
-def pack_sound(sound: Sound, encoding: str) -> bytes:
+def pack_sound(sound: Sound, encoding: SoundEncoding) -> bytes:
     """Return the packet for `sound`; pcm16 rounds and clips to full scale."""
     samples: NDArray[Any] = sound.samples
-    if encoding == "pcm16":
+    if encoding == SoundEncoding.PCM16:
         samples = np.clip(np.rint(samples * PCM16_FULL_SCALE), -PCM16_FULL_SCALE, PCM16_FULL_SCALE - 1)
     body = samples.astype(SAMPLE_TYPES[encoding]).tobytes()
-    return SOUND_HEADER.pack(SOUND_TYPE, 0, 0, sound.sequence, sound.captured_at) + body
+    return SOUND_HEADER.pack(BinaryType.SOUND, 0, 0, sound.sequence, sound.captured_at) + body
 
 
 def parse_sound(packet: bytes, layout: SoundFormat) -> Sound:
@@ -60,16 +70,18 @@ def parse_sound(packet: bytes, layout: SoundFormat) -> Sound:
     Raises ProtocolError: "too_large", "unknown_type" (another type byte) or "bad_sound".
     """
     if len(packet) > PACKET_BYTES:
-        raise ProtocolError("too_large", f"a sound packet of {len(packet)} bytes; at most {PACKET_BYTES} go")
-    if packet[:1] != bytes([SOUND_TYPE]):
-        raise ProtocolError("unknown_type", f"a binary message opens with {packet[:1]!r}; sound opens with b'\\x01'")
+        raise ProtocolError(ErrorCode.TOO_LARGE, f"a sound packet of {len(packet)} bytes; at most {PACKET_BYTES} go")
+    if packet[:1] != bytes([BinaryType.SOUND]):
+        raise ProtocolError(
+            ErrorCode.UNKNOWN_TYPE, f"a binary message opens with {packet[:1]!r}; sound opens with b'\\x01'"
+        )
     if len(packet) <= SOUND_HEADER.size:
         raise ProtocolError(
-            "bad_sound", f"a sound packet of {len(packet)} bytes; expected {SOUND_HEADER.size} and samples"
+            ErrorCode.BAD_SOUND, f"a sound packet of {len(packet)} bytes; expected {SOUND_HEADER.size} and samples"
         )
     _, first, second, sequence, captured_at = SOUND_HEADER.unpack_from(packet)
     if first or second:
-        raise ProtocolError("bad_sound", f"reserved bytes are {packet[1:4]!r}; expected zeros")
+        raise ProtocolError(ErrorCode.BAD_SOUND, f"reserved bytes are {packet[1:4]!r}; expected zeros")
     return Sound(sequence, captured_at, _samples(packet[SOUND_HEADER.size :], layout))
 
 
@@ -78,15 +90,15 @@ def _samples(body: bytes, layout: SoundFormat) -> NDArray[np.float32]:
     step = dtype.itemsize * layout.channels
     if len(body) % step:
         raise ProtocolError(
-            "bad_sound",
+            ErrorCode.BAD_SOUND,
             f"{len(body)} bytes of samples; expected a multiple of {step} ({layout.encoding}, all channels)",
         )
     samples: NDArray[np.float32] = np.frombuffer(body, dtype).reshape(-1, layout.channels).astype(np.float32)
-    if layout.encoding == "pcm16":
+    if layout.encoding == SoundEncoding.PCM16:
         return samples / np.float32(PCM16_FULL_SCALE)
     # Written so that NaN fails it too.
-    if not np.abs(samples).max() <= LOUDEST:
-        raise ProtocolError("bad_sound", f"a sample of {np.abs(samples).max():g}; expected -1 to 1, finite")
+    if not np.abs(samples).max() <= MAX_AMPLITUDE:
+        raise ProtocolError(ErrorCode.BAD_SOUND, f"a sample of {np.abs(samples).max():g}; expected -1 to 1, finite")
     return samples
 
 
@@ -94,7 +106,7 @@ def pack_frame(frame: PackedFrame) -> bytes:
     """Return the frame as one binary message; stage times stop at 2**32 - 1 µs."""
     width, height = frame.size
     head = FRAME_HEADER.pack(
-        FRAME_TYPE,
+        BinaryType.FRAME,
         PICTURE_ENCODINGS.index(frame.encoding) + 1,
         width,
         height,
@@ -105,20 +117,26 @@ def pack_frame(frame: PackedFrame) -> bytes:
         frame.made_at,
         frame.sent_at,
     )
-    stages = [min(max(stage, 0), HIGHEST_STAGE) for stage in frame.stages]
+    stages = [min(max(stage, 0), MAX_STAGE_TIME) for stage in frame.stages]
     return b"".join((head, struct.pack(f"<{len(stages)}I", *stages), frame.picture))
 
 
 def unpack_frame(message: bytes) -> PackedFrame:
     """Read one frame. Raises ProtocolError "unknown_type" or "bad_message"."""
-    if message[:1] != bytes([FRAME_TYPE]):
-        raise ProtocolError("unknown_type", f"a binary message opens with {message[:1]!r}; a frame opens with b'\\x02'")
+    if message[:1] != bytes([BinaryType.FRAME]):
+        raise ProtocolError(
+            ErrorCode.UNKNOWN_TYPE, f"a binary message opens with {message[:1]!r}; a frame opens with b'\\x02'"
+        )
     if len(message) < FRAME_HEADER.size:
-        raise ProtocolError("bad_message", f"a frame of {len(message)} bytes; expected {FRAME_HEADER.size} or more")
+        raise ProtocolError(
+            ErrorCode.BAD_MESSAGE, f"a frame of {len(message)} bytes; expected {FRAME_HEADER.size} or more"
+        )
     _, encoding, width, height, count, sequence, _, *times = FRAME_HEADER.unpack_from(message)
     start = FRAME_HEADER.size + 4 * count
     if not 1 <= encoding <= len(PICTURE_ENCODINGS) or len(message) <= start:
-        raise ProtocolError("bad_message", f"a frame of {len(message)} bytes, encoding {encoding}, {count} stage times")
+        raise ProtocolError(
+            ErrorCode.BAD_MESSAGE, f"a frame of {len(message)} bytes, encoding {encoding}, {count} stage times"
+        )
     stages = struct.unpack_from(f"<{count}I", message, FRAME_HEADER.size)
     name = PICTURE_ENCODINGS[encoding - 1]
     return PackedFrame(sequence, name, (width, height), times[0], times[1], times[2], stages, message[start:])

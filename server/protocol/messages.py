@@ -1,173 +1,158 @@
-"""Protocol v1: its limits, its words, and every control message as a frozen dataclass.
+"""Protocol v1: every control message as a frozen msgspec Struct, its bounds on its fields.
 
 Pure data. `clavilux.server.protocol.text` turns messages into JSON and back; the page for people is docs/protocol.md.
-Times are whole microseconds of the server's clock ("server time") unless a line says otherwise.
+A field with a default may be left out on the wire. Times are whole microseconds of the server's clock ("server time")
+unless a line says otherwise.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any
 
-from clavilux.runtime.frame import STAGES
-from clavilux.runtime.sound.window import MAX_CHANNELS, RATES
+from msgspec import Meta, Struct
 
-VERSION = 1
-SUBPROTOCOL = "clavilux.v1"
-WIRE_STAGES = (*STAGES, "compress")  # the order of stage times in every frame
+from clavilux.server.protocol.words import (
+    MARKER_CHARACTERS,
+    MAX_CHANNELS,
+    MAX_RATE,
+    MAX_SEQUENCE,
+    MAX_TIME,
+    MESSAGE_BYTES,
+    MIN_RATE,
+    TOKEN_CHARACTERS,
+    VERSION,
+    PictureEncoding,
+    Role,
+    SoundEncoding,
+)
 
-MESSAGE_BYTES = 65_536  # of one text message, UTF-8
-PACKET_BYTES = 262_144  # of one sound packet, header included
-HARD_LIMIT_BYTES = 1_048_576  # of any message; beyond it the connection ends with TOO_LARGE
-MARKER_CHARACTERS = 64
-TOKEN_CHARACTERS = 1024
-ERROR_CHARACTERS = 500
-LOWEST_RATE, HIGHEST_RATE = RATES  # samples per second
-MOST_CHANNELS = MAX_CHANNELS
-HIGHEST_SEQUENCE = 2**32 - 1
-HIGHEST_TIME = 2**63 - 1  # µs
+MAX_NUMBER = 1e300  # a bound that arithmetic with such a number cannot overflow
+INT64 = 2**63
 
-ROLES = ("performer", "viewer")
-SOUND_ENCODINGS = ("pcm16", "float32")
-PICTURE_ENCODINGS = ("jpeg", "webp", "rgb")
-
-NORMAL, POLICY, TOO_LARGE, ENGINE_FAILED, SHUTTING_DOWN, STAGE_FULL = 1000, 1008, 1009, 1011, 1012, 1013
-
-
-@dataclass(frozen=True)
-class SoundFormat:
-    """How a performer's samples are laid out."""
-
-    encoding: str = "float32"  # one of SOUND_ENCODINGS
-    rate: int = 48_000  # samples per second
-    channels: int = 1  # interleaved
+Rate = Annotated[int, Meta(ge=MIN_RATE, le=MAX_RATE)]  # samples per second
+Channels = Annotated[int, Meta(ge=1, le=MAX_CHANNELS)]
+Quality = Annotated[int, Meta(ge=1, le=100)]
+Count = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE)]
+Time = Annotated[int, Meta(ge=0, le=MAX_TIME)]  # µs
+# Not float alone: a client's whole number comes back as a whole number.
+Number = Annotated[int, Meta(ge=-INT64, le=INT64 - 1)] | Annotated[float, Meta(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
+Text = Annotated[str, Meta(max_length=MESSAGE_BYTES)]
+MarkerId = Annotated[str, Meta(max_length=MARKER_CHARACTERS)]
+Token = Annotated[str, Meta(max_length=TOKEN_CHARACTERS)]
 
 
-@dataclass(frozen=True)
-class PictureFormat:
-    """How a viewer wants its pictures."""
+class SoundFormat(Struct, frozen=True):
+    """Layout of a performer's samples, as it travels."""
 
-    encoding: str = "jpeg"  # one of PICTURE_ENCODINGS
-    quality: int = 85  # 1 to 100; rgb ignores it
+    encoding: SoundEncoding
+    rate: Rate
+    channels: Channels = 1  # interleaved
 
 
-@dataclass(frozen=True)
-class Start:
-    """Client: take a role. `sound` None is a performer that sends parameters only."""
+class PictureFormat(Struct, frozen=True):
+    """Layout of a viewer's pictures."""
 
-    type: ClassVar[str] = "start"
-    role: str = "viewer"
+    encoding: PictureEncoding = PictureEncoding.JPEG
+    quality: Quality = 85  # rgb ignores it
+
+
+class Start(Struct, frozen=True, tag="start"):
+    """Client: take a role. `sound` None is a performer that sends parameters only, `picture` None a PictureFormat()."""
+
+    role: Role
     sound: SoundFormat | None = None
-    picture: PictureFormat = field(default_factory=PictureFormat)
-    token: str | None = field(default=None, repr=False)
+    picture: PictureFormat | None = PictureFormat()
+    token: Token | None = None
+
+    def __repr__(self) -> str:
+        """Show everything but the token, which no log may hold."""
+        return f"Start(role={self.role!r}, sound={self.sound!r}, picture={self.picture!r})"
 
 
-@dataclass(frozen=True)
-class ParameterValues:
+class ParameterValues(Struct, frozen=True, tag="parameters"):
     """Client: values to set. Server: all the values that hold now."""
 
-    type: ClassVar[str] = "parameters"
-    values: dict[str, Any]
+    values: dict[str, Any]  # clavilux.runtime.control.parameters checks them
 
 
-@dataclass(frozen=True)
-class Marker:
+class Marker(Struct, frozen=True, tag="marker"):
     """Client: tell me when all sound sent before this has shaped a frame."""
 
-    type: ClassVar[str] = "marker"
-    id: str
+    id: MarkerId
 
 
-@dataclass(frozen=True)
-class Acknowledge:
+class Acknowledge(Struct, frozen=True, tag="acknowledge"):
     """Client: this frame, and with it every older one, is done with."""
 
-    type: ClassVar[str] = "acknowledge"
-    sequence: int
-    shown_at: int = 0  # server time, 0 for unknown
+    sequence: Count
+    shown_at: Time = 0  # 0 for unknown
 
 
-@dataclass(frozen=True)
-class Ping:
+class Ping(Struct, frozen=True, tag="ping"):
     """Client: what time is it?"""
 
-    type: ClassVar[str] = "ping"
-    client_time: float = 0  # comes back as it is
+    client_time: Number  # comes back as it is
 
 
-@dataclass(frozen=True)
-class Bye:
+class Bye(Struct, frozen=True, tag="bye"):
     """Either side: this connection ends now."""
 
-    type: ClassVar[str] = "bye"
-    reason: str = ""
+    reason: Text = ""
 
 
-@dataclass(frozen=True)
-class Hello:
+class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
     """Server, first of all: what it is and what it takes."""
 
-    type: ClassVar[str] = "hello"
-    protocol: int
-    server: str
-    server_time: int
-    bundle: str
+    protocol: Annotated[int, Meta(ge=VERSION, le=VERSION)]
+    server: Text
+    server_time: Time
+    bundle: Text
     picture: dict[str, Any]
-    sound: dict[str, Any] | None  # what it takes; None: the stage hears a sound card of its own
+    sound: dict[str, Any] | None = None  # what it takes; None: the stage hears a sound card of its own
     limits: dict[str, Any]
     parameters: dict[str, Any]
     stages: tuple[str, ...]
     token_required: bool
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(Struct, frozen=True, tag="started"):
     """Server: the role is yours."""
 
-    type: ClassVar[str] = "started"
-    role: str
-    stage: str
+    role: Role
+    stage: Text
     parameters: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(Struct, frozen=True, kw_only=True, tag="status"):
     """Server, twice a second: how the instrument is doing."""
 
-    type: ClassVar[str] = "status"
-    level: float  # dBFS
-    heard: dict[str, Any] | None  # {"name", "similarity"}
-    frame_rate: float  # frames per second
-    viewers: int
-    dropped_seconds: float  # sound lost since the start
-    latency: dict[str, Any] | None  # {"p50", "p95"}, ms, heard to shown
+    level: Number  # dBFS
+    heard: dict[str, Any] | None = None  # {"name", "similarity"}
+    frame_rate: Number  # frames per second
+    viewers: Count
+    dropped_seconds: Number  # sound lost since the start
+    latency: dict[str, Any] | None = None  # {"p50", "p95"}, ms, heard to shown
 
 
-@dataclass(frozen=True)
-class MarkerReached:
+class MarkerReached(Struct, frozen=True, tag="marker"):
     """Server: the sound before this marker has shaped the frame `sequence`, which has been sent."""
 
-    type: ClassVar[str] = "marker"
-    id: str
-    sequence: int
-    heard_until: int
+    id: MarkerId
+    sequence: Count
+    heard_until: Time
 
 
-@dataclass(frozen=True)
-class ErrorEvent:
+class ErrorEvent(Struct, frozen=True, tag="error"):
     """Server: something was wrong. The session lives on unless `fatal`."""
 
-    type: ClassVar[str] = "error"
-    code: str
-    message: str
-    fatal: bool = False
+    code: Text  # an ErrorCode, or one of a version to come
+    message: Text
+    fatal: bool
 
 
-@dataclass(frozen=True)
-class Pong:
+class Pong(Struct, frozen=True, tag="pong"):
     """Server: the answer to a ping."""
 
-    type: ClassVar[str] = "pong"
-    client_time: float
-    server_time: int
+    client_time: Number
+    server_time: Time
 
 
 ClientMessage = Start | ParameterValues | Marker | Acknowledge | Ping | Bye

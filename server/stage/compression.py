@@ -1,6 +1,6 @@
 """Compresses pictures once per frame, encoding and quality, however many viewers want them, never on the event loop.
 
-`compress` is pure. `Pictures` assumes one event loop and owns a small pool of threads (Pillow releases the GIL).
+`compress` is pure. `Compressor` assumes one event loop and owns a small pool of threads (Pillow releases the GIL).
 """
 
 import asyncio
@@ -16,14 +16,16 @@ from PIL import Image
 
 from clavilux.runtime.frame import Frame
 from clavilux.server.protocol.messages import PictureFormat
+from clavilux.server.protocol.words import PictureEncoding
 
 WORKERS = 2  # threads: a second encoding or quality does not wait for the first
 KEPT_PICTURES = 32  # compressed pictures remembered; the oldest goes first
 WEBP_METHOD = 0  # Pillow's fastest; slower ones cost tens of milliseconds for a few percent
+RAW = PictureFormat(PictureEncoding.RGB)  # its quality means nothing
 
 
 @dataclass(frozen=True)
-class Picture:
+class CompressedPicture:
     """A compressed picture, and what it took."""
 
     body: bytes
@@ -32,34 +34,34 @@ class Picture:
 
 def compress(pixels: NDArray[np.uint8], layout: PictureFormat) -> bytes:
     """Return [H, W, 3] uint8 RGB as JPEG, as WebP, or as it is, row by row."""
-    if layout.encoding == "rgb":
+    if layout.encoding == PictureEncoding.RGB:
         return pixels.tobytes()
     out = io.BytesIO()
     image = Image.fromarray(pixels)
-    if layout.encoding == "webp":
+    if layout.encoding == PictureEncoding.WEBP:
         image.save(out, "WEBP", quality=layout.quality, method=WEBP_METHOD)
     else:
         image.save(out, "JPEG", quality=layout.quality)
     return out.getvalue()
 
 
-def _timed(pixels: NDArray[np.uint8], layout: PictureFormat) -> Picture:
+def _timed(pixels: NDArray[np.uint8], layout: PictureFormat) -> CompressedPicture:
     started = time.perf_counter()
     body = compress(pixels, layout)
-    return Picture(body, time.perf_counter() - started)
+    return CompressedPicture(body, time.perf_counter() - started)
 
 
-class Pictures:
-    """The compressed pictures of the last frames, shared by all viewers of a stage."""
+class Compressor:
+    """Compresses frames, and keeps the pictures of the last ones for all viewers of a stage."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
-        self._kept: OrderedDict[tuple[int, PictureFormat], asyncio.Task[Picture]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, PictureFormat], asyncio.Task[CompressedPicture]] = OrderedDict()
         self.made = 0  # pictures compressed so far
 
-    async def get(self, frame: Frame, layout: PictureFormat) -> Picture:
+    async def get(self, frame: Frame, layout: PictureFormat) -> CompressedPicture:
         """Return the picture of `frame` in `layout`, compressing it when nobody has asked for it yet."""
-        key = (frame.sequence, layout if layout.encoding != "rgb" else PictureFormat("rgb"))
+        key = (frame.sequence, RAW if layout.encoding == PictureEncoding.RGB else layout)
         task = self._kept.get(key)
         if task is None:
             task = asyncio.create_task(self._compress(frame.pixels, layout))
@@ -69,7 +71,7 @@ class Pictures:
         # One viewer that leaves must not cancel the picture that others wait for.
         return await asyncio.shield(task)
 
-    async def _compress(self, pixels: NDArray[np.uint8], layout: PictureFormat) -> Picture:
+    async def _compress(self, pixels: NDArray[np.uint8], layout: PictureFormat) -> CompressedPicture:
         self.made += 1
         return await asyncio.get_running_loop().run_in_executor(self._pool, _timed, pixels, layout)
 

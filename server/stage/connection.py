@@ -1,6 +1,6 @@
 """Runs one session over one channel: a task that reads, a task that writes, and their end.
 
-A channel is whatever carries messages; the websocket one is in `clavilux.server.web.app`, a fake in
+A channel is whatever carries messages; the websocket one is in `clavilux.server.web.channel`, a fake in
 tests/server/fakes.py.
 """
 
@@ -10,9 +10,11 @@ from typing import Protocol
 
 from clavilux.runtime.frame import Frame
 from clavilux.server.protocol.binary import pack_frame
-from clavilux.server.protocol.messages import POLICY, ServerMessage
+from clavilux.server.protocol.messages import ServerMessage
 from clavilux.server.protocol.text import encode
+from clavilux.server.protocol.words import CloseCode
 from clavilux.server.stage.outbox import Farewell
+from clavilux.server.stage.packing import pack
 from clavilux.server.stage.session import Session
 from clavilux.server.stage.stage import Stage
 
@@ -62,7 +64,7 @@ class _Connection:
             async with asyncio.timeout(limit) as timer:
                 await self._take_all(timer)
         except TimeoutError:
-            self.session.outbox.finish(Farewell(POLICY, f"no start within {limit:g} s"))
+            self.session.outbox.finish(Farewell(CloseCode.POLICY_VIOLATION, f"no start within {limit:g} s"))
             await self._take_all(timer=None)
 
     async def _take_all(self, timer: asyncio.Timeout | None) -> None:
@@ -89,9 +91,9 @@ class _Connection:
 
     async def _send_frame(self, frame: Frame) -> None:
         stage, outbox, layout = self._stage, self.session.outbox, self.session.picture
-        picture = await stage.pictures.get(frame, layout)
-        packed = stage.pack(frame, picture, layout)
-        outbox.in_flight.add(packed.sequence, stage.timed(frame))
+        picture = await stage.compressor.get(frame, layout)
+        packed = pack(frame, picture, layout, stage.engine.clock.now())
+        outbox.in_flight.add(packed.sequence, stage.health.timed(frame))
         await self._send(pack_frame(packed))
         stage.metrics.frames_sent.inc()
         reached: list[ServerMessage] = [*outbox.sent(frame, packed)]

@@ -1,38 +1,8 @@
-"""What is bounded between the engine and a viewer: a slot where the newest wins, and a window of frames in flight.
+"""Frames in flight: how many may travel to a viewer that has not acknowledged them. Pure; used from one thread."""
 
-Pure: no I/O, no event loop. `NewestSlot` may be used from several threads, `InFlight` from one.
-"""
-
-import threading
 from collections import OrderedDict
-from typing import Generic, TypeVar
-
-T = TypeVar("T")
 
 IN_FLIGHT = 2  # unacknowledged frames per viewer
-
-
-class NewestSlot(Generic[T]):
-    """Holds one item; a newer one takes its place. Never blocks and never grows."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._item: T | None = None
-        self.replaced = 0  # items that nobody took
-
-    def put(self, item: T) -> bool:
-        """Put `item` in place; True when the slot was empty, so that whoever takes from it must be woken."""
-        with self._lock:
-            was_empty = self._item is None
-            self.replaced += not was_empty
-            self._item = item
-            return was_empty
-
-    def take(self) -> T | None:
-        """Empty the slot and return what was in it, None if nothing was."""
-        with self._lock:
-            item, self._item = self._item, None
-            return item
 
 
 class InFlight:

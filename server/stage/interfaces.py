@@ -1,7 +1,7 @@
-"""What the server needs of others, each a small interface: an engine, and whoever has joined a stage.
+"""Interfaces of what a stage needs of others: an engine, seen from five sides, and whoever has joined.
 
 `clavilux.runtime.playing.engine.Engine` is an EngineLike, `clavilux.server.stage.session.Session` a Member; fakes stand
-in tests/server/fakes.py.
+in tests/server/fakes.py. Whoever needs one side of the engine asks for that side alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,17 +14,25 @@ from numpy.typing import NDArray
 from clavilux.runtime.clock import Clock
 from clavilux.runtime.control.parameters import Parameters, Range
 from clavilux.runtime.frame import Frame
-from clavilux.server.stage.metrics import Counters
+from clavilux.server.protocol.words import Role
 from clavilux.server.stage.outbox import Outbox
 
 
-class EngineLike(Protocol):
-    """What a stage needs of an engine."""
+class Lifecycle(Protocol):
+    """An engine that is started, stopped, and may fail."""
 
-    clock: Clock
-    ready: Event
-    failure: BaseException | None
-    audience: int | None  # how many watch, written by the stage
+    ready: Event  # set once a first picture has been made
+    failure: BaseException | None  # what ended it, if something did
+
+    def start(self) -> None:
+        """Begin to play, in a thread of its own."""
+
+    def stop(self) -> None:
+        """End that thread and wait for it."""
+
+
+class Controls(Protocol):
+    """An engine whose parameters are read and set."""
 
     @property
     def parameters(self) -> Parameters:
@@ -42,29 +50,68 @@ class EngineLike(Protocol):
     def picture(self) -> tuple[int, int]:
         """Height and width of its pictures, pixels."""
 
-    def start(self) -> None:
-        """Begin to play, in a thread of its own."""
-
-    def stop(self) -> None:
-        """End that thread and wait for it."""
-
-    def hear(self, samples: NDArray[np.float32], rate: int, captured_at: float | None = None) -> None:
-        """Take samples [n, channels], -1 to 1, from any thread, without blocking."""
-
     def set(self, values: Mapping[str, Any]) -> Parameters:
         """Merge values in, all or nothing; return what holds from the next frame on."""
 
-    def subscribe(self, listener: Callable[[Frame], None]) -> Callable[[], None]:
-        """Call `listener` with every frame, on the engine's thread; return what ends that."""
+
+class Counters(Protocol):
+    """Counts of an engine since its start."""
+
+    @property
+    def frames(self) -> int:
+        """Frames made."""
+
+    @property
+    def hops(self) -> int:
+        """Times the sound was encoded."""
+
+    @property
+    def dropped_seconds(self) -> float:
+        """Sound lost because it came faster than it was taken."""
+
+    @property
+    def heard_seconds(self) -> float:
+        """Sound taken in."""
+
+
+class Counting(Protocol):
+    """An engine that counts what it does."""
 
     def counters(self) -> Counters:
         """Return what was counted so far."""
 
 
+class Timed(Counting, Protocol):
+    """An engine that counts, and tells its time."""
+
+    clock: Clock
+
+
+class Hearing(Protocol):
+    """An engine that takes sound."""
+
+    def hear(self, samples: NDArray[np.float32], rate: int, captured_at: float | None = None) -> None:
+        """Take samples [n, channels], -1 to 1, from any thread, without blocking."""
+
+
+class Showing(Protocol):
+    """An engine that gives out frames, and makes fewer of them when nobody watches."""
+
+    def subscribe(self, listener: Callable[[Frame], None]) -> Callable[[], None]:
+        """Call `listener` with every frame, on the engine's thread; return what ends that."""
+
+    def watch(self, count: int) -> None:
+        """Learn that `count` connections take the frames from now on."""
+
+
+class EngineLike(Lifecycle, Controls, Timed, Hearing, Showing, Protocol):
+    """A whole engine."""
+
+
 class Member(Protocol):
     """A connection that has started."""
 
-    role: str
+    role: Role | None  # None until it has started
     outbox: Outbox
 
     @property

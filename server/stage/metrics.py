@@ -1,70 +1,18 @@
-"""What the server counts: Prometheus series in a registry of their own, and the latency that viewers measure.
+"""Counters of the server: Prometheus series in a registry of their own.
 
 `Metrics` reads the engine's counters when it is scraped, so that nothing is counted twice. Units: seconds, bytes.
 """
 
-import math
-from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from clavilux.server.stage.interfaces import Counting
+
 STAGE_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)  # s
 SHOWN_BUCKETS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)  # s
-REMEMBERED = 256  # acknowledgements that the percentiles look back on
-MS_PER_S = 1000.0
-
-
-class Counters(Protocol):
-    """What an engine has counted since its start."""
-
-    @property
-    def frames(self) -> int:
-        """Frames made."""
-
-    @property
-    def hops(self) -> int:
-        """Times the sound was encoded."""
-
-    @property
-    def dropped_seconds(self) -> float:
-        """Sound lost because it came faster than it was taken."""
-
-    @property
-    def heard_seconds(self) -> float:
-        """Sound taken in."""
-
-
-class Counting(Protocol):
-    """Whoever has such counters."""
-
-    def counters(self) -> Counters:
-        """Return what was counted so far."""
-
-
-class Latencies:
-    """The last REMEMBERED heard-to-shown latencies of a stage."""
-
-    def __init__(self) -> None:
-        self._seconds: deque[float] = deque(maxlen=REMEMBERED)
-
-    def add(self, seconds: float) -> None:
-        """Take one measurement."""
-        self._seconds.append(seconds)
-
-    def summary(self) -> dict[str, float] | None:
-        """Return p50 and p95 in ms (nearest rank), None before any measurement."""
-        if not self._seconds:
-            return None
-        ordered = sorted(self._seconds)
-        return {f"p{percent}": round(_rank(ordered, percent) * MS_PER_S, 1) for percent in (50, 95)}
-
-
-def _rank(ordered: list[float], percent: int) -> float:
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 class _EngineCollector(Collector):

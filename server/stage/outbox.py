@@ -1,4 +1,4 @@
-"""What waits to go out on one connection, all of it bounded, each part with its policy.
+"""The outgoing side of one connection, all that waits in it bounded, each part with its policy.
 
 Replies: up to REPLIES, then `reply` waits, and with it the reading of that connection: who asks without listening waits
 for himself only. Parameters, status and frames: one slot each, newest wins; frames only while the in-flight window is
@@ -13,9 +13,11 @@ from typing import Any
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.queues import NewestSlot
 from clavilux.server.protocol.binary import PackedFrame
 from clavilux.server.protocol.messages import MarkerReached, ParameterValues, ServerMessage, Status
-from clavilux.server.stage.in_flight import InFlight, NewestSlot
+from clavilux.server.protocol.words import CloseCode, ErrorCode
+from clavilux.server.stage.in_flight import InFlight
 
 REPLIES = 32
 MARKERS = 64
@@ -26,7 +28,7 @@ MARKER_SLACK = 0.002  # s; capture times are whole microseconds, resamplers shif
 class Farewell:
     """The last thing on a connection: messages, then a close code with its reason."""
 
-    code: int
+    code: CloseCode
     reason: str
     messages: tuple[ServerMessage, ...] = ()
 
@@ -84,7 +86,9 @@ class Outbox:
     def marker(self, marker: PendingMarker) -> None:
         """Keep a marker until its sound is seen. Raises ProtocolError "bad_message" when MARKERS wait."""
         if len(self._markers) >= MARKERS:
-            raise ProtocolError("bad_message", f"{MARKERS} markers wait already; send sound and acknowledge frames")
+            raise ProtocolError(
+                ErrorCode.BAD_MESSAGE, f"{MARKERS} markers wait already; send sound and acknowledge frames"
+            )
         self._markers.append(marker)
 
     def sent(self, frame: Frame, packed: PackedFrame) -> list[MarkerReached]:

@@ -11,21 +11,9 @@ from clavilux.runtime.control.parameters import describe
 from clavilux.runtime.errors import ParameterError, ProtocolError
 from clavilux.server.protocol.binary import parse_sound
 from clavilux.server.protocol.messages import (
-    HIGHEST_RATE,
-    LOWEST_RATE,
-    MESSAGE_BYTES,
-    MOST_CHANNELS,
-    NORMAL,
-    PACKET_BYTES,
-    PICTURE_ENCODINGS,
-    POLICY,
-    SOUND_ENCODINGS,
-    VERSION,
-    WIRE_STAGES,
     Acknowledge,
     Bye,
     ClientMessage,
-    ErrorEvent,
     Hello,
     ParameterValues,
     PictureFormat,
@@ -36,29 +24,44 @@ from clavilux.server.protocol.messages import (
     Started,
 )
 from clavilux.server.protocol.text import error_event, parse_text
+from clavilux.server.protocol.words import (
+    MAX_CHANNELS,
+    MAX_RATE,
+    MESSAGE_BYTES,
+    MIN_RATE,
+    PACKET_BYTES,
+    PICTURE_ENCODINGS,
+    SOUND_ENCODINGS,
+    VERSION,
+    WIRE_STAGES,
+    CloseCode,
+    ErrorCode,
+    Role,
+)
 from clavilux.server.settings import Settings
 from clavilux.server.stage.in_flight import IN_FLIGHT
-from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.stage.interfaces import Controls
 from clavilux.server.stage.outbox import Farewell, Outbox, PendingMarker
 from clavilux.server.stage.stage import Stage
+from clavilux.server.stage.wire_time import server_time
 
 SOUND_TAKEN = {
     "encodings": SOUND_ENCODINGS,
-    "rate": (LOWEST_RATE, HIGHEST_RATE),
-    "channels": (1, MOST_CHANNELS),
+    "rate": (MIN_RATE, MAX_RATE),
+    "channels": (1, MAX_CHANNELS),
     "packet_bytes": PACKET_BYTES,
 }
 
 NO_SOUND = 'this performer started with "sound": null; start again with a sound format to send any'
 
 
-def hello(engine: EngineLike, settings: Settings, server_time: int) -> Hello:
-    """Return what a server says first: what it is, what it takes and where its limits are."""
+def hello(engine: Controls, settings: Settings, now: int) -> Hello:
+    """Return what a server says first: what it is, what it takes, its limits; `now` is server time, µs."""
     height, width = engine.picture
     return Hello(
         protocol=VERSION,
         server=f"clavilux/{__version__}",
-        server_time=server_time,
+        server_time=now,
         bundle=settings.bundle,
         picture={"width": width, "height": height, "encodings": PICTURE_ENCODINGS},
         sound=None if settings.own_sound else SOUND_TAKEN,
@@ -74,7 +77,7 @@ class Session:
 
     def __init__(self, stage: Stage) -> None:
         self.outbox = Outbox()
-        self.role = ""  # "performer" or "viewer" once started
+        self.role: Role | None = None  # None until it has started
         self.picture = PictureFormat()  # how this client wants its pictures
         self._sound: SoundFormat | None = None
         self._heard: float | None = None  # capture time of the last sample taken, s of the engine's clock
@@ -88,8 +91,8 @@ class Session:
     async def greet(self) -> None:
         """Say hello, and why there is nothing to join if so it is."""
         stage = self._stage
-        await self.outbox.reply(hello(stage.engine, stage.settings, stage.server_time()))
-        refusal = stage.refusal("performer")
+        await self.outbox.reply(hello(stage.engine, stage.settings, self._now()))
+        refusal = stage.admission.refusal(Role.PERFORMER)
         if refusal is not None:
             self.outbox.finish(refusal)
 
@@ -105,7 +108,7 @@ class Session:
         except ProtocolError as error:
             await self.outbox.reply(error_event(error))
         except ParameterError as error:
-            await self.outbox.reply(error_event(ProtocolError("bad_parameter", str(error))))
+            await self.outbox.reply(error_event(ProtocolError(ErrorCode.BAD_PARAMETER, str(error))))
 
     def leave(self) -> None:
         """Free what this session held; the connection is over."""
@@ -114,37 +117,31 @@ class Session:
     async def _handle(self, message: ClientMessage) -> None:
         match message:
             case Ping():
-                await self.outbox.reply(Pong(message.client_time, self._stage.server_time()))
+                await self.outbox.reply(Pong(message.client_time, self._now()))
             case Bye():
-                self.outbox.finish(Farewell(NORMAL, "goodbye", (Bye("goodbye"),)))
+                self.outbox.finish(Farewell(CloseCode.NORMAL_CLOSURE, "goodbye", (Bye("goodbye"),)))
             case Start():
                 await self._start(message)
             case Acknowledge():
-                self._need("viewer")
-                self._stage.acknowledge(self.outbox, message)
+                self._need(Role.VIEWER)
+                self._stage.health.acknowledged(self.outbox.acknowledge(message.sequence), message.shown_at)
             case ParameterValues():
-                self._need("performer")
+                self._need(Role.PERFORMER)
                 self._stage.set(message.values)
             case _:
-                self._need("performer")
+                self._need(Role.PERFORMER)
                 self.outbox.marker(PendingMarker(message.id, self._heard))
 
     async def _start(self, start: Start) -> None:
         stage = self._stage
         if self.role:
-            raise ProtocolError("bad_message", f"already started as {self.role}; reconnect to change that")
-        if not stage.authorize(start.token):
-            line = (
-                "this stage wants a token, and this is not it" if start.token else "this stage wants a token in start"
-            )
-            self.outbox.finish(Farewell(POLICY, "unauthorized", (ErrorEvent("unauthorized", line, fatal=True),)))
-            return
-        refusal = stage.refusal(start.role)
+            raise ProtocolError(ErrorCode.BAD_MESSAGE, f"already started as {self.role}; reconnect to change that")
+        refusal = stage.admission.unauthorized(start.token) or stage.admission.refusal(start.role)
         if refusal is not None:
             self.outbox.finish(refusal)
             return
-        stage.admit(start)
-        self.role, self._sound, self.picture = start.role, start.sound, start.picture
+        stage.admission.admit(start)
+        self.role, self._sound, self.picture = start.role, start.sound, start.picture or PictureFormat()
         stage.join(self)
         await self.outbox.reply(Started(self.role, stage.name, stage.values()))
         stage.show_last(self)
@@ -153,17 +150,20 @@ class Session:
         if not self.role:
             self._refuse_early()
         if self._sound is None:
-            line = "a viewer cannot send sound; start as a performer" if self.role == "viewer" else NO_SOUND
-            raise ProtocolError("not_performer", line)
+            line = "a viewer cannot send sound; start as a performer" if self.role == Role.VIEWER else NO_SOUND
+            raise ProtocolError(ErrorCode.NOT_PERFORMER, line)
         sound = parse_sound(packet, self._sound)
         self._heard = self._stage.hear(sound, self._sound.rate)
 
-    def _need(self, role: str) -> None:
+    def _need(self, role: Role) -> None:
         if not self.role:
             self._refuse_early()
-        if role == "performer" and self.role != role:
-            raise ProtocolError("not_performer", "a viewer only watches; start as a performer to play")
+        if role == Role.PERFORMER and self.role != role:
+            raise ProtocolError(ErrorCode.NOT_PERFORMER, "a viewer only watches; start as a performer to play")
+
+    def _now(self) -> int:
+        return server_time(self._stage.engine.clock.now())
 
     @staticmethod
     def _refuse_early() -> NoReturn:
-        raise ProtocolError("not_started", 'this connection has no role yet; send "start" first')
+        raise ProtocolError(ErrorCode.NOT_STARTED, 'this connection has no role yet; send "start" first')

@@ -17,7 +17,7 @@ from types import FrameType
 import uvicorn
 
 from clavilux.runtime.errors import DeviceError
-from clavilux.server.protocol.messages import HARD_LIMIT_BYTES
+from clavilux.server.protocol.words import HARD_LIMIT_BYTES
 from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike
 from clavilux.server.stage.stage import Stage
@@ -25,7 +25,7 @@ from clavilux.server.web.app import create_app
 
 FAREWELL_SECONDS = 1.0  # for clients to take their bye
 SHUTDOWN_SECONDS = 3  # for connections to end after it; uvicorn wants whole seconds
-HIGHEST_PORT = 65_535
+MAX_PORT = 65_535
 PING_SECONDS = 20.0  # between keep-alive pings, and for the answer to one
 
 
@@ -46,8 +46,8 @@ class Listening:
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a listening socket. Raises DeviceError when the address cannot be had."""
-    if not 0 <= port <= HIGHEST_PORT:
-        raise DeviceError(f"cannot listen on port {port}; expected 0 (any that is free) to {HIGHEST_PORT}")
+    if not 0 <= port <= MAX_PORT:
+        raise DeviceError(f"cannot listen on port {port}; expected 0 (any that is free) to {MAX_PORT}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family)

@@ -25,7 +25,7 @@ from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Gate
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.tiny import WIDTH, WINDOW_SAMPLES, tiny_options, tiny_sources, write_scheduler
 
 SHAPE = (1, 4, 8, 8)

@@ -132,9 +132,7 @@ def test_a_device_builds_its_engines_at_once(tiny_bundle: Path, monkeypatch: pyt
     made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
     monkeypatch.setattr(command, "check_device", lambda _: None)
     monkeypatch.setattr("clavilux.export.build.run_export", lambda *_: made)
-    monkeypatch.setattr(
-        "clavilux.runtime.instrument.open_instrument", lambda path, device: opened.append((path, device))
-    )
+    monkeypatch.setattr("clavilux.runtime.loading.open_instrument", lambda path, device: opened.append((path, device)))
     command.run(parse(*PIPELINE))
     command.run(parse(*PIPELINE, "--device", "tensorrt-rtx"))
     assert opened == [(tiny_bundle, "tensorrt-rtx")]
@@ -202,7 +200,7 @@ def test_a_device_that_fails_at_last_leaves_a_whole_bundle(tiny_bundle: Path, mo
     made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
     monkeypatch.setattr(command, "check_device", lambda _: None)
     monkeypatch.setattr("clavilux.export.build.run_export", lambda *_: made)
-    monkeypatch.setattr("clavilux.runtime.instrument.open_instrument", fail)
+    monkeypatch.setattr("clavilux.runtime.loading.open_instrument", fail)
     with pytest.raises(ProviderError, match=r"does not take the graph; the bundle .* is whole, without engines"):
         command.run(parse(*PIPELINE, "--device", "tensorrt"))
 

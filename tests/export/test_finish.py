@@ -21,7 +21,7 @@ from clavilux.export.proof import Proof
 from clavilux.export.spec import Component, Gate, Port
 from clavilux.runtime.bundle.manifest import Choice
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, node, write_graph
 from tests.export.graphs.rows import ROWS, Rows, case, rows
 

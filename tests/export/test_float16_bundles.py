@@ -19,7 +19,7 @@ from clavilux.export.proof import Proof
 from clavilux.export.spec import DENOISER_GRAPH, Component, Gate, Port
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.runtime.instruments import instrument
 from tests.tiny import WIDTH, tiny_options, tiny_sources
 

@@ -24,7 +24,7 @@ from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.export.given_unet import SCALE, export_unet, small_graph, write_graph
 from tests.tiny import WIDTH, tiny_options, tiny_sources, write_unet
 

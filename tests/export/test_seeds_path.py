@@ -26,7 +26,7 @@ from clavilux.export.parity.figures import psnr
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.diffusion.noise import draw
-from clavilux.runtime.instrument import open_instrument
+from clavilux.runtime.loading import open_instrument
 from tests.tiny import tiny_sources, vocabulary, write_scheduler, write_unet
 
 RATE = 16_000  # Hz
@@ -162,8 +162,8 @@ def test_a_longer_clips_picture_is_the_references_of_its_first_window(
 
 
 def test_the_bundle_begins_with_the_references_settings(bundle: Path):
-    knobs = open_instrument(bundle).parameters
-    assert (knobs.steps, knobs.guidance) == (STEPS, SCALE)
+    parameters = open_instrument(bundle).defaults
+    assert (parameters.steps, parameters.guidance) == (STEPS, SCALE)
 
 
 @pytest.mark.parametrize("setting", ["guidance=7", "steps=45", "seed=8"])

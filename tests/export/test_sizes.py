@@ -17,7 +17,7 @@ from clavilux.export.models.image_encoder import ImageEncoderGraph, reference_la
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec, SizeSpec
 from clavilux.runtime.diffusion.schedule import Guidance, Schedule
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.tiny import WIDTH
 
 SIZES = [(16, 16), (16, 48), (32, 32), (32, 128), (128, 32), (48, 112), (128, 128)]  # pixels

@@ -4,23 +4,40 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.instrument import Instrument, open_instrument
+from clavilux.runtime.hearing.listener import HopGrid
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.engine import Engine
 
 RATE = 16_000
 DEADLINE = 30.0  # s, after which a test that waits has failed
 
 
-def instrument(bundle: Path, **parameters: float | str | bool) -> Instrument:
-    """Return an instrument that nothing has been played on."""
-    opened = open_instrument(bundle)
-    opened.parameters = opened.parameters.merge(parameters, opened.ranges)
-    return opened
+class Player:
+    """An instrument, with the parameters and the grid of hops that hold for its next frame."""
+
+    def __init__(self, opened: Instrument, **parameters: float | str | bool) -> None:
+        self.instrument = opened
+        self.parameters = opened.defaults.merge(parameters, opened.ranges)
+        self.grid: HopGrid | None = None
+
+    def step(self, now: float) -> Frame:
+        """Make the frame of time `now`."""
+        return self.instrument.step(now, self.parameters, self.grid)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.instrument, name)
+
+
+def instrument(bundle: Path, **parameters: float | str | bool) -> Player:
+    """Return an instrument that nothing has been played on, with these parameters."""
+    return Player(open_instrument(bundle), **parameters)
 
 
 def pixels(frames: list[Frame]) -> np.ndarray:

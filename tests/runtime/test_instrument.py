@@ -8,20 +8,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from clavilux.runtime.conditioning.conditioner import QUIETEST
-from clavilux.runtime.diffusion.device_pipeline import DevicePainter
+from clavilux.runtime.conditioning.concepts import ConceptIndex
+from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.errors import BundleError, ProviderError, SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
-from clavilux.runtime.instrument import ConceptIndex, Instrument, open_instrument
+from clavilux.runtime.hearing.energy_gate import MIN_LEVEL
+from clavilux.runtime.hearing.listener import HopGrid
+from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.providers.nvidia import cuda
-from tests.runtime.instruments import RATE, instrument, pixels
+from tests.runtime.instruments import RATE, Player, instrument, pixels
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 from tests.runtime.sound.sounds import cuts, noise
 
 HOP = 1600  # samples, the tiny bundle's
 
 
-def play(player: Instrument, sound: np.ndarray, places: list[int], frame_rate: float = 25.0) -> list[Frame]:
+def play(player: Player, sound: np.ndarray, places: list[int], frame_rate: float = 25.0) -> list[Frame]:
     """Play `sound` in chunks cut at `places`, and take a frame whenever its time has come."""
     frames, times = [], np.arange(0, len(sound) / RATE, 1 / frame_rate)
     edges = sorted({0, *places, len(sound), *(round(time * RATE) for time in times)})
@@ -40,7 +43,7 @@ def test_a_frame_is_a_picture_of_the_bundles_size(tiny_bundle: Path) -> None:
 
 def test_before_any_sound_a_frame_has_heard_nothing(tiny_bundle: Path) -> None:
     frame = instrument(tiny_bundle).step(0.0)
-    assert (frame.heard_until, frame.heard, frame.level) == (None, None, QUIETEST)
+    assert (frame.heard_until, frame.heard, frame.level) == (None, None, MIN_LEVEL)
 
 
 def test_every_stage_is_timed(tiny_bundle: Path) -> None:
@@ -70,9 +73,8 @@ def test_less_sound_than_a_hop_changes_nothing_yet(tiny_bundle: Path) -> None:
 def test_a_young_sound_comes_alone_or_after_silence_as_the_encoder_was_trained(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, lead_in: str, frames: int
 ) -> None:
-    player = instrument(tiny_bundle)
-    audio = replace(player.bundle.audio, lead_in=lead_in)
-    player.bundle = replace(player.bundle, audio=audio)
+    opened = open_instrument(tiny_bundle)
+    player = Instrument(replace(opened.bundle, audio=replace(opened.bundle.audio, lead_in=lead_in)), opened.models)
     seen: list[int] = []
     encode = player.models.encoder.encode
     monkeypatch.setattr(
@@ -220,23 +222,10 @@ def test_unusable_sound_is_refused_and_nothing_is_taken(tiny_bundle: Path) -> No
     assert player.heard_seconds == 0
 
 
-def test_the_nearest_concept_is_the_one_with_the_highest_cosine() -> None:
-    tokens = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
-    index = ConceptIndex(("dog", "rain", "bell"), tokens)
-    heard = index.nearest(tokens[1] * 4 + 0.1)
-    assert heard is not None
-    assert heard.name == "rain"
-    assert heard.similarity > 0.95
-
-
-def test_without_concepts_nothing_is_named() -> None:
-    assert ConceptIndex((), None).nearest(np.ones((5, 8), np.float32)) is None
-
-
 def test_with_concepts_the_frame_says_what_is_heard_until_it_is_silent(tiny_bundle: Path) -> None:
     player = instrument(tiny_bundle, hold=0.5)
     concepts = np.random.default_rng(0).normal(size=(2, player.bundle.tokens.count - 1, player.bundle.tokens.width))
-    player._concepts = ConceptIndex(("dog", "rain"), concepts.astype(np.float32))
+    player.instrument._concepts = ConceptIndex(("dog", "rain"), concepts.astype(np.float32))
     player.hear(noise(HOP), RATE, captured_at=0.0)
     assert isinstance(player.step(0.1).heard, Heard)
     player.hear(np.zeros(RATE, np.float32), RATE, captured_at=0.1)
@@ -263,7 +252,7 @@ def test_the_hop_is_the_parameters_or_the_bundles(tiny_bundle: Path, hop: float,
 @pytest.mark.parametrize(("samples", "until"), [(1599, None), (1600, 1600), (1759, 1600), (1760, 1760)])
 def test_one_that_follows_takes_the_newest_frame_of_sound(tiny_bundle: Path, samples: int, until: int | None) -> None:
     player = instrument(tiny_bundle)
-    player.follows, player.hop_samples = True, 1600
+    player.grid = HopGrid(1600, follows=True)
     player.hear(noise(samples), RATE, captured_at=0.0)
     heard = player.step(1.0).heard_until
     assert heard == (None if until is None else pytest.approx((until - 1) / RATE))
@@ -271,7 +260,7 @@ def test_one_that_follows_takes_the_newest_frame_of_sound(tiny_bundle: Path, sam
 
 def test_one_that_follows_looks_no_sooner_than_a_hop_later(tiny_bundle: Path) -> None:
     player = instrument(tiny_bundle)
-    player.follows, player.hop_samples = True, 1600
+    player.grid = HopGrid(1600, follows=True)
     looks = []
     for step in range(8):
         player.hear(noise(480), RATE, captured_at=step * 0.03)
@@ -296,7 +285,7 @@ def test_listening_to_silence_is_not_booked_on_the_next_sound(
     player = instrument(tiny_bundle)
     with monkeypatch.context() as patch:
         seconds = count()
-        patch.setattr("clavilux.runtime.instrument.time.perf_counter", lambda: float(next(seconds)))
+        patch.setattr("time.perf_counter", lambda: float(next(seconds)))
         for index in range(21):
             player.hear(noise(HOP) if index in (0, 20) else np.zeros(HOP, np.float32), RATE, captured_at=index / 10)
             stages = player.step(index / 10).stages
@@ -349,24 +338,23 @@ def test_on_a_card_the_frames_are_those_of_the_cpu(
     plain = play(instrument(tiny_bundle, **parameters), noise(8000), [])
     install(monkeypatch, FakeRuntime(("CUDAExecutionProvider", "CPUExecutionProvider")))
     monkeypatch.setattr(cuda, "find_card", lambda: None)
-    player = open_instrument(tiny_bundle, device="cuda")
-    player.parameters = player.parameters.merge(parameters, player.ranges)
+    player = Player(open_instrument(tiny_bundle, device="cuda"), **parameters)
     frames = play(player, noise(8000), [])
-    assert isinstance(player.painter, DevicePainter)
+    assert isinstance(player.pipeline, DevicePipeline)
     np.testing.assert_array_equal(pixels(frames), pixels(plain))
     assert tuple(frames[-1].stages) == STAGES
 
 
 def test_on_a_card_the_size_may_change_while_it_plays(flexible_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def shapes(player: Instrument) -> list[np.ndarray]:
+    def shapes(player: Player) -> list[np.ndarray]:
         pictures = []
         for index, side in enumerate((64, 32, 32, 128)):
             player.parameters = player.parameters.merge({"height": side, "width": 64, "feedback": 0.5}, player.ranges)
             pictures.append(player.step(index / 10).pixels)
         return pictures
 
-    plain = shapes(open_instrument(flexible_bundle))
+    plain = shapes(instrument(flexible_bundle))
     install(monkeypatch, FakeRuntime(("CUDAExecutionProvider", "CPUExecutionProvider")))
     monkeypatch.setattr(cuda, "find_card", lambda: None)
-    for found, expected in zip(shapes(open_instrument(flexible_bundle, device="cuda")), plain, strict=True):
+    for found, expected in zip(shapes(Player(open_instrument(flexible_bundle, device="cuda"))), plain, strict=True):
         np.testing.assert_array_equal(found, expected)

@@ -8,11 +8,12 @@ import pytest
 from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback, Guide, Latents
+from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback, Latents
+from clavilux.runtime.diffusion.guider import Guider
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 
 FRAMES, BINS = 198, 80
 LATENTS = (1, 4, 8, 8)
@@ -123,7 +124,7 @@ def guided(
 ) -> list[dict[str, np.ndarray]]:
     """Return what the graph of a bundle guided by 4 is asked in one run."""
     recorder = Recorder()
-    denoiser = Denoiser(recorder, Schedule(bundle.schedule), Guide(GuidanceSpec(kind, 4.0), NEGATIVE))
+    denoiser = Denoiser(recorder, Schedule(bundle.schedule), Guider(GuidanceSpec(kind, 4.0), NEGATIVE))
     last = Feedback(np.full(LATENTS, 0.25, np.float32), feedback)
     denoiser.denoise(PROMPT, noise, steps, feedback=last, scale=scale)
     return recorder.asked

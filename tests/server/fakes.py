@@ -1,4 +1,4 @@
-"""Stand-ins for what the server talks to: an engine, a client's channel. And a real server in a thread."""
+"""Stand-ins for what the server talks to: an engine, a member, a client's channel. And a real server in a thread."""
 
 import asyncio
 import queue
@@ -15,9 +15,11 @@ from clavilux.runtime.clock import Clock, ManualClock
 from clavilux.runtime.control.parameters import RANGES, Parameters, Range
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
+from clavilux.server.protocol.words import Role
 from clavilux.server.settings import Settings
 from clavilux.server.stage.connection import GoneError
 from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.stage.outbox import Outbox
 from clavilux.server.web.run import Listening, serve
 
 NOW = 100.0  # s, where a fake engine's clock stands
@@ -45,12 +47,12 @@ class FakeEngine:
     clock: Clock = field(default_factory=lambda: ManualClock(NOW))
     ready: threading.Event = field(default_factory=threading.Event)
     failure: BaseException | None = None
-    audience: int | None = None
     parameters: Parameters = field(default_factory=Parameters)
     picture: tuple[int, int] = (4, 6)
     defaults: Parameters = field(default_factory=Parameters)
     ranges: Mapping[str, Range] = field(default_factory=lambda: USUAL_RANGES)
     heard: list[tuple[NDArray[np.float32], int, float | None]] = field(default_factory=list)
+    watched: list[int] = field(default_factory=list)  # every count that it was told
     counted: FakeCounters = field(default_factory=FakeCounters)
     running: bool = False
     on_hear: Callable[[], None] = lambda: None
@@ -76,6 +78,9 @@ class FakeEngine:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def watch(self, count: int) -> None:
+        self.watched.append(count)
+
     def counters(self) -> FakeCounters:
         return self.counted
 
@@ -95,6 +100,15 @@ def make_frame(sequence: int = 0, heard_until: float | None = None, heard: Heard
     """Return a frame of 4 x 6 pixels whose colour tells its sequence."""
     pixels = np.full((4, 6, 3), sequence % 256, np.uint8)
     return Frame(sequence, pixels, NOW, heard_until, -20.0, heard, dict.fromkeys(STAGES, 0.001))
+
+
+class Guest:
+    """A member that does nothing."""
+
+    def __init__(self, role: Role = Role.VIEWER, *, sounding: bool = False) -> None:
+        self.role = role
+        self.sounding = sounding
+        self.outbox = Outbox()
 
 
 class FakeChannel:

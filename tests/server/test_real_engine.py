@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clavilux.runtime.playing.engine import open_engine
+from clavilux.runtime.loading import open_engine
 from clavilux.server.client.connect import PictureFormat, SoundFormat, connect
 from clavilux.server.settings import Settings
 from clavilux.server.web.run import Listening

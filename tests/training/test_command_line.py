@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.training.command_line import command
 from clavilux.training.lumia import make as lumia
 from clavilux.training.lumia.data import build as build_data
@@ -57,8 +57,8 @@ def test_a_missing_bundle_is_named_first(mistake: Callable[..., str], tmp_path: 
 @pytest.mark.parametrize(
     ("found", "complaint"),
     [
-        ({}, "line 1 has no 'split'; expected a set that clavilux.training.lumia.data.build made"),
-        ({"split": "train"}, "has no voices to test with; expected a set that clavilux.training.lumia.data.build made"),
+        ({}, "line 1 has no 'split'; expected a set of training.lumia.data.build"),
+        ({"split": "train"}, "has no voices to test with; expected a set of training.lumia.data.build"),
         ({"split": "test"}, "line 1 cannot be used ("),
     ],
 )

@@ -15,28 +15,26 @@ from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers.nvidia.driver import find_card
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from clavilux.runtime.providers.nvidia.stream import CudaStream, shared_stream
-from clavilux.runtime.providers.session import (
+from clavilux.runtime.providers.onnx_runtime import (
     CPU,
     RECORD_NODES,
-    Device,
-    GraphFile,
-    Session,
     import_onnxruntime,
     load_onnxruntime,
     placed_nodes,
     session_options,
 )
+from clavilux.runtime.providers.session import Device, GraphFile, Session
 
 log = logging.getLogger("clavilux.provider")
 
 CUDA = "CUDAExecutionProvider"
-NO_CAPTURE = "graph capture"  # what ONNX Runtime's refusal of a CUDA graph speaks of
+NO_CAPTURE = "graph capture"  # words that ONNX Runtime's refusal of a CUDA graph has
 _SHAPE_OPERATORS = """
 Add Cast Concat Constant ConstantOfShape Div Equal Expand Gather Identity Max Min Mod Mul Range ReduceProd Reshape Shape
 Size Slice Squeeze Sub Unsqueeze Where
 """
 SHAPE_OPERATORS = frozenset(_SHAPE_OPERATORS.split())
-"""What arithmetic on shapes is made of; ONNX Runtime puts it on the CPU because its results are needed there."""
+"""Operators of arithmetic on shapes, which ONNX Runtime puts on the CPU because its results are needed there."""
 
 
 def open_cuda(graph: GraphFile, threads: int) -> Session:
@@ -45,8 +43,12 @@ def open_cuda(graph: GraphFile, threads: int) -> Session:
     Raises ProviderError: onnxruntime-gpu, a card or CUDA's libraries are missing, or a part would run on the CPU.
     """
     require_cuda()
-    stream = shared_stream()
-    session, captures = load_capturing(graph, threads, stream=stream)
+    return open_on(graph, threads, shared_stream())
+
+
+def open_on(graph: GraphFile, threads: int, stream: CudaStream) -> BoundSession:
+    """Load `graph` for runs on `stream`, where CUDA is known to be here. Raises ProviderError as `open_cuda` does."""
+    session, captures = load_capturing(graph, threads, stream)
     return BoundSession(session, graph.path.name, "cuda", captures=captures, stream=stream)
 
 
@@ -90,7 +92,7 @@ def cuda_major(onnxruntime: Any) -> str:
     return str(onnxruntime.cuda_version).partition(".")[0]
 
 
-def load_capturing(graph: GraphFile, threads: int, *, stream: CudaStream) -> tuple[Any, bool]:
+def load_capturing(graph: GraphFile, threads: int, stream: CudaStream) -> tuple[Any, bool]:
     """Return a session that runs on `stream`, and whether its runs may be captured as a CUDA graph."""
     on_stream = stream_settings(stream)
     try:

@@ -16,7 +16,7 @@ from clavilux.runtime.errors import ProviderError
 
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 MAJOR, MINOR = 75, 76  # CUdevice_attribute: of the compute capability
-LONGEST_NAME = 256  # bytes
+MAX_NAME = 256  # bytes
 LIBRARY = re.compile(rb"(?:lib(nvinfer|nvonnxparser)\.so\.(\d+)|(nvinfer|nvonnxparser)_(\d+)\.dll)")
 
 Loader = Callable[[str], Any]
@@ -43,8 +43,8 @@ def find_card(load: Loader = ctypes.CDLL) -> Card:
     if failed or not count.value:
         code = f" (CUDA error {failed})" if failed else ""
         raise ProviderError(f"no NVIDIA card to be seen{code}; check nvidia-smi, or use --device cpu")
-    name = ctypes.create_string_buffer(LONGEST_NAME)
-    driver.cuDeviceGetName(name, LONGEST_NAME, 0)
+    name = ctypes.create_string_buffer(MAX_NAME)
+    driver.cuDeviceGetName(name, MAX_NAME, 0)
     major, minor = (_attribute(driver, attribute) for attribute in (MAJOR, MINOR))
     return Card(name.value.decode(errors="replace"), f"sm{major}{minor}")
 

@@ -1,6 +1,6 @@
-"""A graph on a GPU with buffers that stay where they are: arrays go up into them, and results come back down.
+"""Bindings of a graph on a GPU to buffers that stay where they are: arrays go up, and results come back down.
 
-Persistent addresses are what CUDA graphs need: once the shapes have settled, a whole run is replayed as one launch.
+Persistent addresses are what CUDA graphs need: once the shapes have settled, a whole run is replayed as one.
 The device is no more than its name, so all of this is tested on the CPU provider with real ONNX Runtime values.
 """
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers.nvidia.stream import CudaStream
-from clavilux.runtime.providers.session import Array, check_inputs, first_line, import_onnxruntime, runtime_errors
+from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, runtime_errors
+from clavilux.runtime.providers.session import Array, check_inputs, first_line
 
 GRAPH_IDS = ("gpu_graph_id", "cuda_graph_annotation_id")  # run option: which CUDA graph; TensorRT for RTX has its own
 NO_WAIT = "disable_synchronize_execution_providers"  # run option
@@ -52,7 +53,7 @@ class BoundSession:
         self._captures = captures
         self._expected = {node.name: (self._dtype(node), tuple(node.shape)) for node in session.get_inputs()}
         self._graphs = 0  # CUDA graphs asked for
-        self._launch: Launch | None = None  # what `run` runs
+        self._bound: BoundRun | None = None  # what `run` runs
 
     @property
     def inputs(self) -> Mapping[str, type[np.generic]]:
@@ -66,13 +67,13 @@ class BoundSession:
         """
         check_inputs(self.name, self._expected, inputs)
         shapes = {name: array.shape for name, array in inputs.items()}
-        if self._launch is None or self._launch.shapes != shapes:
-            if self._launch is not None:
-                self._launch.release()
-            self._launch = self.bind(shapes)
-        return self._launch.fetch(inputs)
+        if self._bound is None or self._bound.shapes != shapes:
+            if self._bound is not None:
+                self._bound.release()
+            self._bound = self.bind(shapes)
+        return self._bound.fetch(inputs)
 
-    def bind(self, shapes: Mapping[str, tuple[int, ...]], shared: Mapping[str, Value] | None = None) -> "Launch":
+    def bind(self, shapes: Mapping[str, tuple[int, ...]], shared: Mapping[str, Value] | None = None) -> "BoundRun":
         """Return a run between buffers of its own; the inputs in `shared` are another run's results instead.
 
         Raises ProviderError when the graph does not take these shapes, or the card has no room.
@@ -82,7 +83,7 @@ class BoundSession:
         self._graphs += 1  # 0 is ONNX Runtime's own
         with translated(self.name):
             values = {name: given[name] if name in given else self._new(name, shape) for name, shape in shapes.items()}
-            return Launch(self, values, self._graphs if self._captures else None)
+            return BoundRun(self, values, self._graphs if self._captures else None)
 
     def _blank(self, name: str, shape: tuple[int, ...]) -> Array:
         """Return an array of this shape that takes no memory."""
@@ -98,7 +99,7 @@ class BoundSession:
         return import_onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, self._expected[name][0], self.device)
 
 
-class Launch:
+class BoundRun:
     """A run of a graph between buffers that stay where they are.
 
     The first run lets ONNX Runtime allocate the results; from the second on all addresses are fixed, and the run is

@@ -5,9 +5,8 @@
     stream.wait()
 
 ONNX Runtime runs on a stream that is given to it (`user_compute_stream`), but from Python it can neither wait for one
-(`OrtSyncStream` has no more than its handle), nor copy to a value without waiting (`OrtValue.update_inplace`), nor add
-two values. NVIDIA's driver does all three; its library is loaded as `clavilux.runtime.providers.nvidia.driver` loads
-it, without any package.
+(`OrtSyncStream` has no more than its handle), nor copy to a value without waiting (`OrtValue.update_inplace`). NVIDIA's
+driver does both; its library is loaded as `clavilux.runtime.providers.nvidia.driver` loads it, without any package.
 """
 
 import ctypes
@@ -24,44 +23,6 @@ from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers.nvidia.driver import DRIVER, Loader
 
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: the default stream and this one do not wait for each other
-BLOCK = 256  # threads
-MIX = b"""
-.version 6.0
-.target sm_50
-.address_size 64
-.visible .entry mix(.param .u64 target, .param .f32 a, .param .u64 x, .param .f32 b, .param .u64 y, .param .u32 count)
-{
-    .reg .pred %outside;
-    .reg .u32 %r<5>;
-    .reg .u64 %d<4>;
-    .reg .f32 %f<5>;
-    mov.u32 %r1, %ctaid.x;
-    mov.u32 %r2, %ntid.x;
-    mov.u32 %r3, %tid.x;
-    mad.lo.u32 %r4, %r1, %r2, %r3;
-    ld.param.u32 %r0, [count];
-    setp.ge.u32 %outside, %r4, %r0;
-    @%outside ret;
-    mul.wide.u32 %d0, %r4, 4;
-    ld.param.u64 %d1, [x];
-    ld.param.u64 %d2, [y];
-    ld.param.u64 %d3, [target];
-    add.u64 %d1, %d1, %d0;
-    add.u64 %d2, %d2, %d0;
-    add.u64 %d3, %d3, %d0;
-    ld.f32 %f1, [%d1];
-    ld.f32 %f2, [%d2];
-    ld.param.f32 %f3, [a];
-    ld.param.f32 %f4, [b];
-    mul.rn.f32 %f1, %f1, %f3;
-    mul.rn.f32 %f2, %f2, %f4;
-    add.rn.f32 %f1, %f1, %f2;
-    st.f32 [%d3], %f1;
-    ret;
-}
-"""
-"""target = a x + b y, each product and the sum rounded on its own as NumPy does it; in the assembler that drivers
-compile for their card."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +50,13 @@ class CudaStream:
         self.pinned_bytes = 0  # allocated so far
         self._context = ctypes.c_void_p()
         self._marks: dict[int, ctypes.c_void_p] = {}
-        device, module, stream = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+        device, stream = ctypes.c_int(), ctypes.c_void_p()
         self._ask("cuInit", 0)
         self._ask("cuDeviceGet", ctypes.byref(device), 0)
         self._ask("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), device)  # the one that ONNX Runtime uses
         self._enter()
         self._ask("cuStreamCreate", ctypes.byref(stream), NON_BLOCKING)
         self._stream = stream
-        self._ask("cuModuleLoadData", ctypes.byref(module), MIX)
-        self._mix = ctypes.c_void_p()
-        self._ask("cuModuleGetFunction", ctypes.byref(self._mix), module, b"mix")
 
     @property
     def handle(self) -> int:
@@ -122,24 +80,6 @@ class CudaStream:
         self._enter()
         addresses = ctypes.c_uint64(target), ctypes.c_uint64(source)
         self._ask("cuMemcpyAsync", *addresses, ctypes.c_size_t(count), self._stream)
-
-    def mix(self, target: int, first: tuple[float, int], second: tuple[float, int], count: int) -> None:
-        """Queue target = a x + b y over `count` float32, given as (a, address of x) and (b, address of y).
-
-        `target` may be x or y.
-        """
-        self._enter()
-        (a, x), (b, y) = first, second
-        values = (
-            ctypes.c_uint64(target),
-            ctypes.c_float(a),
-            ctypes.c_uint64(x),
-            ctypes.c_float(b),
-            ctypes.c_uint64(y),
-            ctypes.c_uint32(count),
-        )
-        pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
-        self._ask("cuLaunchKernel", self._mix, -(-count // BLOCK), 1, 1, BLOCK, 1, 1, 0, self._stream, pointers, None)
 
     def mark(self, number: int) -> None:
         """Queue the taking of a time, for `seconds`."""

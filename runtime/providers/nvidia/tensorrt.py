@@ -29,15 +29,8 @@ from clavilux.runtime.providers.nvidia.cuda import cuda_major, import_gpu_runtim
 from clavilux.runtime.providers.nvidia.driver import find_card, load_tensorrt, tensorrt_libraries
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from clavilux.runtime.providers.nvidia.stream import shared_stream
-from clavilux.runtime.providers.session import (
-    Device,
-    GraphFile,
-    Session,
-    ShapeRange,
-    import_onnxruntime,
-    load_onnxruntime,
-    session_options,
-)
+from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, load_onnxruntime, session_options
+from clavilux.runtime.providers.session import Device, GraphFile, Session, ShapeRange
 
 TENSORRT = "TensorrtExecutionProvider"
 NO_FALLBACK = "session.disable_cpu_ep_fallback"
@@ -48,7 +41,7 @@ PROVIDER_FILE = (
 
 @dataclass(frozen=True)
 class Target:
-    """What an engine is built for and by."""
+    """Target of an engine: all of the machine that it depends on."""
 
     device: str  # as `--device` calls it
     architecture: str  # of the card
@@ -65,7 +58,7 @@ def open_tensorrt(graph: GraphFile, threads: int) -> Session:
 
 
 def find_target() -> Target:
-    """Return what engines are built for and by here.
+    """Return the target of engines that are built here.
 
     Raises ProviderError: onnxruntime-gpu, a card, CUDA's or TensorRT's libraries are missing.
     """
@@ -98,7 +91,7 @@ def open_engine(graph: GraphFile, threads: int, target: Target) -> Session:
 
 
 def engine_key(graph: GraphFile, target: Target) -> EngineKey:
-    """Return what the engine of `graph` for `target` depends on."""
+    """Return the key of the engine of `graph` for `target`."""
     return EngineKey(
         graph=graph.path.name,
         provider=target.device,

@@ -8,12 +8,13 @@ The engine is compiled ahead of time into a graph of one node that holds it, kep
 
 import functools
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.providers.engine_cache import Engine, engine_folder, engine_places, is_kept
+from clavilux.runtime.providers.engine_cache import engine_folder, engine_places, is_kept
 from clavilux.runtime.providers.nvidia.cuda import stream_settings
 from clavilux.runtime.providers.nvidia.driver import find_card
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
@@ -25,23 +26,20 @@ from clavilux.runtime.providers.nvidia.tensorrt import (
     profile_settings,
     refuse_open_axes,
 )
-from clavilux.runtime.providers.session import (
-    Device,
-    GraphFile,
-    Session,
-    first_line,
+from clavilux.runtime.providers.onnx_runtime import (
     import_onnxruntime,
     load_onnxruntime,
     runtime_errors,
     session_options,
 )
+from clavilux.runtime.providers.session import Device, GraphFile, Session, first_line
 
 RTX = "NvTensorRTRTXExecutionProvider"
 PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"  # module
 PACKAGES = ("onnxruntime", "onnxruntime-ep-nv-tensorrt-rtx-cu13")
 EXTRA = "tensorrt-rtx"
 COMPILED = "engine.onnx"
-RUNTIME_CACHE = "kernels"  # folder beside the engine: what TensorRT for RTX compiles when it first runs
+RUNTIME_CACHE = "kernels"  # folder beside the engine, for the code that TensorRT for RTX compiles when it first runs
 NAMED_TARGETS = ("sm86", "sm89", "sm120", "sm121")  # architectures that the compiler knows by name
 SERVED = "sm86 (RTX 30), sm89 (RTX 40) and sm120 (RTX 50) or newer"
 
@@ -59,8 +57,18 @@ def open_tensorrt_rtx(graph: GraphFile, threads: int) -> Session:
 
     with engine_folder(engine_key(graph, target), engine_places(graph), build) as engine:
         stream = shared_stream()
-        session = _load(engine, device, threads, stream)
+        cache = {"nv_runtime_cache_path": str(engine.folder / RUNTIME_CACHE)} if engine.kept else {}
+        session = _load(engine.folder / COMPILED, threads, stream, cache)
     refuse_open_axes(session, graph)
+    return BoundSession(session, graph.path.name, "cuda", captures=True, stream=stream)
+
+
+def open_on(graph: GraphFile, threads: int, stream: CudaStream) -> BoundSession:
+    """Load a `graph` that is too small to keep an engine of for runs on `stream`; it is compiled while it loads.
+
+    Raises ProviderError as `open_tensorrt_rtx` does.
+    """
+    session = _load(graph.path, threads, stream, profile_settings("nv", graph.shapes))
     return BoundSession(session, graph.path.name, "cuda", captures=True, stream=stream)
 
 
@@ -87,7 +95,7 @@ def find_device() -> Any:
 
 
 def target_of(device: Any) -> Target:
-    """Return what engines for `device` are built for and by."""
+    """Return the target of engines for `device`."""
     told = dict(device.ep_metadata)
     architecture = told.get("target_architecture") or find_card().architecture
     return Target(EXTRA, architecture, told.get("version", "unknown"))
@@ -111,13 +119,12 @@ def compile_graph(graph: GraphFile, output: Path, device: Any) -> None:
         raise ProviderError(f"{graph.path.name} does not compile for {architecture}: {first_line(error)}") from error
 
 
-def _load(engine: Engine, device: Any, threads: int, stream: CudaStream) -> Any:
+def _load(graph: Path, threads: int, stream: CudaStream, settings: Mapping[str, str]) -> Any:
     options = session_options(import_onnxruntime(EXTRA), threads)
     options.add_session_config_entry(NO_FALLBACK, "1")
-    cache = {"nv_runtime_cache_path": str(engine.folder / RUNTIME_CACHE)} if engine.kept else {}
     on_stream = {"has_user_compute_stream": "1"} | stream_settings(stream)
-    options.add_provider_for_devices([device], {"enable_cuda_graph": "1"} | on_stream | cache)
-    return load_onnxruntime(engine.folder / COMPILED, RTX, options, None)
+    options.add_provider_for_devices([find_device()], {"enable_cuda_graph": "1", **on_stream, **settings})
+    return load_onnxruntime(graph, RTX, options, None)
 
 
 def _import_plugin() -> ModuleType:

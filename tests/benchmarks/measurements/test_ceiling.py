@@ -20,8 +20,7 @@ from clavilux.benchmarks.measurements.ceiling import (
 )
 from clavilux.benchmarks.measurements.operations import Work, count, multiply_adds
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.placement.devices import runnable
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session, runnable
 
 
 def test_products_are_counted_by_what_they_sum_over(tmp_path: Path):

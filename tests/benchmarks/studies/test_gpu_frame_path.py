@@ -8,8 +8,8 @@ import pytest
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.studies import gpu_frame_path
 from clavilux.benchmarks.studies.gpu_frame_path import SETTLED, bundles, difference, main, measure, table
-from clavilux.runtime.diffusion.device_pipeline import DevicePainter
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.providers.nvidia import cuda
 from clavilux.runtime.providers.nvidia import driver as nvidia
 from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, install, load_only
@@ -50,16 +50,16 @@ def test_the_promises_hold_on_a_fake_card(tiny_bundle: Path) -> None:
 @pytest.mark.usefixtures("card")
 def test_an_allocation_while_it_plays_breaks_a_promise(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     instrument = open_instrument(tiny_bundle, device="cuda")
-    painter = instrument.painter
-    assert isinstance(painter, DevicePainter)
-    held, paint = [], painter.paint
+    painter = instrument.pipeline
+    assert isinstance(painter, DevicePipeline)
+    held, run = [], painter.run
 
     def wasteful(asked: object) -> object:
         held.append(painter.stream.pinned((1 << 20,), "uint8"))
         painter.stream.wait()
-        return paint(asked)
+        return run(asked)
 
-    monkeypatch.setattr(painter, "paint", wasteful)
+    monkeypatch.setattr(painter, "run", wasteful)
     verdicts = measure(instrument, "tiny", 0.05, Ticks()).verdicts
     assert (verdicts["nothing allocated while it plays"], verdicts["one wait per picture"]) == (False, False)
 
@@ -67,10 +67,10 @@ def test_an_allocation_while_it_plays_breaks_a_promise(tiny_bundle: Path, monkey
 @pytest.mark.usefixtures("card")
 def test_pictures_that_differ_from_the_host_s_are_noticed(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     instrument = open_instrument(tiny_bundle, device="cuda")
-    painter = instrument.painter
-    assert isinstance(painter, DevicePainter)
+    painter = instrument.pipeline
+    assert isinstance(painter, DevicePipeline)
     assert difference(instrument, painter) == 0
-    monkeypatch.setattr(painter.stream, "mix", lambda *arguments: None)  # the first sample is that of the last picture
+    monkeypatch.setattr(painter, "_begin", lambda *arguments: None)  # the first sample is that of the last picture
     assert difference(instrument, painter) > 1
 
 

@@ -27,7 +27,8 @@ from clavilux.benchmarks.studies.levers import (
     summed_up,
 )
 from clavilux.benchmarks.studies.skipping import DEFEATED, PLAYING, SKIPPING, STATES, UNWATCHED, Player, Spent, middle
-from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.runtime.loading import open_engine
+from clavilux.runtime.playing.engine import Engine
 
 ROUNDS = 3
 

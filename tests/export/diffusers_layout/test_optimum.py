@@ -28,7 +28,7 @@ from clavilux.export.parity.figures import psnr
 from clavilux.export.parity.reference_runs import Run, bundle_latents
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.diffusion.schedule import Schedule
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.tiny import tiny_options, tiny_sources
 
 PEER = "CLAVILUX_OPTIMUM_PYTHON"

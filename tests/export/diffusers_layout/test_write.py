@@ -22,7 +22,7 @@ from clavilux.export.stages import Stages
 from clavilux.export.work.resume import Journal
 from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.tiny import WIDTH, tiny_options, tiny_sources, vocabulary
 
 PARTS = ("unet", "vae_decoder", "vae_encoder", "text_encoder")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from clavilux.export.graphs import convert
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.rows import ROWS, Rows, case, rows
 
 

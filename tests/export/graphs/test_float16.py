@@ -15,7 +15,7 @@ from onnx import NodeProto
 from clavilux.export.graphs.convert import save
 from clavilux.export.graphs.float16 import HALF, Rules, keep, rounded, to_float16
 from clavilux.export.graphs.value_ranges import measure_ranges
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, loaded, node, types, write_graph
 
 FLOAT = ir.DataType.FLOAT

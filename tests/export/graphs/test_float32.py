@@ -10,7 +10,7 @@ import torch
 
 from clavilux.export.graphs import float32
 from clavilux.export.graphs.convert import save, to_onnx
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.rows import ROWS, Rows, rows
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clavilux.export.graphs import convert, int8
 from clavilux.export.spec import Component, Gate, Port
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, node, write_graph
 
 ROWS = Component(

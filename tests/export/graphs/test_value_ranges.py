@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clavilux.export.graphs.value_ranges import measure_ranges
-from clavilux.runtime.providers.session import open_session
+from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, node, write_graph
 
 

@@ -10,11 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from clavilux.runtime.conditioning.conditioner import (
     NEAR,
-    QUIETEST,
-    TAIL,
     Conditioner,
-    EnergyGate,
-    decibels,
     is_near,
     slerp,
 )
@@ -75,7 +71,7 @@ def test_an_instrument_that_heard_nothing_shows_the_idle_embedding() -> None:
 
 def test_bos_stands_in_front_of_the_tokens() -> None:
     player = conditioner()
-    player.aim(tokens(1, TOKENS - 1))
+    player.set_target(tokens(1, TOKENS - 1))
     prompt = player.advance(0.0, glide=0.0, drift=0.0)
     np.testing.assert_allclose(prompt[0], np.concatenate([tokens(9)[:1], tokens(1, TOKENS - 1)]))
 
@@ -83,7 +79,7 @@ def test_bos_stands_in_front_of_the_tokens() -> None:
 def test_the_glide_takes_the_same_time_at_any_frame_rate() -> None:
     slow, fast = conditioner(), conditioner()
     for player in (slow, fast):
-        player.aim(tokens(1, TOKENS - 1))
+        player.set_target(tokens(1, TOKENS - 1))
     for _ in range(10):
         slow.advance(0.1, glide=0.5, drift=1.0)
     for _ in range(100):
@@ -94,7 +90,7 @@ def test_the_glide_takes_the_same_time_at_any_frame_rate() -> None:
 def test_after_one_time_constant_63_percent_of_the_way_is_done() -> None:
     player = conditioner()
     start = player.advance(0.0, 1.0, 1.0)
-    player.aim(tokens(1, TOKENS - 1))
+    player.set_target(tokens(1, TOKENS - 1))
     prompt = player.advance(1.0, glide=1.0, drift=9.0)
     target = np.concatenate([tokens(9)[:1], tokens(1, TOKENS - 1)])
     np.testing.assert_allclose(prompt[0], slerp(start[0], target, 1 - 1 / math.e), rtol=1e-5)
@@ -102,9 +98,9 @@ def test_after_one_time_constant_63_percent_of_the_way_is_done() -> None:
 
 def test_silence_drifts_home_with_its_own_time_constant() -> None:
     player = conditioner()
-    player.aim(tokens(1, TOKENS - 1))
+    player.set_target(tokens(1, TOKENS - 1))
     loud = player.advance(0.0, glide=0.0, drift=1.0)
-    player.rest()
+    player.return_to_idle()
     prompt = player.advance(2.0, glide=0.0, drift=2.0)
     np.testing.assert_allclose(prompt[0], slerp(loud[0], tokens(8), 1 - 1 / math.e), rtol=1e-5)
 
@@ -112,9 +108,9 @@ def test_silence_drifts_home_with_its_own_time_constant() -> None:
 @pytest.mark.parametrize("frame_rate", [1, 30, 120])
 def test_a_way_ends_with_a_step_too_small_to_see_and_then_stands_still(frame_rate: int) -> None:
     player = conditioner()
-    player.aim(tokens(1, TOKENS - 1))
+    player.set_target(tokens(1, TOKENS - 1))
     player.advance(0.0, glide=0.0, drift=1.0)
-    player.rest()
+    player.return_to_idle()
     home = tokens(8)[None]
     prompts: list[np.ndarray] = []
     while not prompts or not np.array_equal(prompts[-1], home):
@@ -137,47 +133,3 @@ def test_only_zero_is_near_a_token_of_zeros() -> None:
     target = np.zeros((1, WIDTH), np.float32)
     assert is_near(target, target)
     assert not is_near(target + np.float32(1e-6), target)
-
-
-def test_a_full_scale_square_wave_is_at_0_dbfs() -> None:
-    assert decibels(np.array([1.0, -1.0], np.float32)) == pytest.approx(0.0)
-
-
-def test_a_tenth_of_full_scale_is_at_minus_20_dbfs() -> None:
-    assert decibels(np.full(100, 0.1, np.float32)) == pytest.approx(-20.0, abs=1e-4)
-
-
-@pytest.mark.parametrize("samples", [np.zeros(10, np.float32), np.zeros(0, np.float32), np.full(4, 1e-30, np.float32)])
-def test_nothing_is_quieter_than_the_floor(samples: np.ndarray) -> None:
-    assert decibels(samples) == QUIETEST
-
-
-def test_a_gate_that_heard_nothing_is_silent_and_does_not_listen() -> None:
-    gate = EnergyGate()
-    assert gate.is_silent(hold=1.0)
-    assert not gate.listens
-
-
-def test_a_loud_hop_opens_the_gate() -> None:
-    gate = EnergyGate()
-    gate.pass_hop(-20.0, 0.1, threshold=-50.0)
-    assert gate.listens
-    assert not gate.is_silent(hold=0.0)
-
-
-def test_the_gate_still_listens_to_the_tail_of_a_sound() -> None:
-    gate = EnergyGate()
-    gate.pass_hop(-20.0, 0.1, threshold=-50.0)
-    gate.pass_hop(-80.0, TAIL, threshold=-50.0)
-    assert gate.listens
-    gate.pass_hop(-80.0, 0.1, threshold=-50.0)
-    assert not gate.listens
-
-
-def test_a_short_pause_holds_and_a_long_one_is_silence() -> None:
-    gate = EnergyGate()
-    gate.pass_hop(-20.0, 0.1, threshold=-50.0)
-    gate.pass_hop(-80.0, 1.0, threshold=-50.0)
-    assert not gate.is_silent(hold=1.5)
-    gate.pass_hop(-80.0, 1.0, threshold=-50.0)
-    assert gate.is_silent(hold=1.5)

@@ -1,4 +1,4 @@
-"""Parameters: declared once, checked on the way in, described for whoever shows knobs."""
+"""Parameters: declared once, checked on the way in, described for whoever shows them."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
 """Pictures whose latents never leave the card: a fake one, which is as unforgiving as a real one.
 
-The painter on the host, with the same graphs on the CPU, says what every picture should be, bit for bit.
+The pipeline on the host, with the same graphs on the CPU, says what every picture should be, bit for bit.
 """
 
 import gc
@@ -13,14 +13,18 @@ import pytest
 from onnx import TensorProto
 
 from clavilux.runtime.bundle.manifest import GuidanceSpec
+from clavilux.runtime.diffusion.choose import open_start
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
-from clavilux.runtime.diffusion.device_pipeline import KEPT, DevicePainter
+from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.device_pipeline import KEPT, DevicePipeline
+from clavilux.runtime.diffusion.guider import Guider
+from clavilux.runtime.diffusion.host_pipeline import HostPipeline
 from clavilux.runtime.diffusion.noise import draw
-from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
+from clavilux.runtime.diffusion.pipeline import PictureRequest
+from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
-from clavilux.runtime.providers.session import open_session
 from tests.runtime.diffusion.toy_graphs import TOKENS, WIDTH, schedule, write_decoder, write_denoiser
 from tests.runtime.providers.nvidia.fake_card import Card
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, GpuSession, install
@@ -32,10 +36,10 @@ LEADS = {"none": None, "classic": "negative", "self": "anchor", "once": "anchor"
 NEGATIVE = np.full((TOKENS, WIDTH), -0.5, np.float32)
 
 
-def asked(index: int = 0, *, shape: tuple[int, ...] = SHAPE, **changes: object) -> Asked:
+def asked(index: int = 0, *, shape: tuple[int, ...] = SHAPE, **changes: object) -> PictureRequest:
     """Return what picture `index` is made of: each has a prompt and noise of its own."""
     prompt = np.random.default_rng(index).normal(1, 0.2, (1, TOKENS, WIDTH)).astype(np.float32)
-    return replace(Asked(prompt, lambda step: draw(shape, 3, index, step), shape), **changes)
+    return replace(PictureRequest(prompt, lambda step: draw(shape, 3, index, step), shape), **changes)
 
 
 def on_card(
@@ -53,23 +57,29 @@ def on_card(
     return sessions[0], sessions[1]
 
 
-def guide(kind: str) -> Guide | None:
-    return None if kind == "none" else Guide(GuidanceSpec(kind, 1.5, 0.5), NEGATIVE)
+def device_pipeline(
+    denoiser: BoundSession, decoder: BoundSession, plan: Schedule, guider: Guider | None = None
+) -> DevicePipeline:
+    return DevicePipeline(Denoiser(denoiser, plan, guider), open_start(denoiser), denoiser, decoder)
+
+
+def guider(kind: str) -> Guider | None:
+    return None if kind == "none" else Guider(GuidanceSpec(kind, 1.5, 0.5), NEGATIVE)
 
 
 class Pair:
-    """The same painter twice: on the card, and on the host."""
+    """The same pipeline twice: on the card, and on the host."""
 
     def __init__(self, folder: Path, runtime: FakeRuntime, kind: str = "none", sampler: str = "euler") -> None:
         self.card: Card = runtime.card
         self.sessions = on_card(folder, LEADS[kind])
-        self.device = DevicePainter(Denoiser(self.sessions[0], schedule(sampler), guide(kind)), *self.sessions)
+        self.device = device_pipeline(*self.sessions, schedule(sampler), guider(kind))
         plain = [open_session(folder / name) for name in ("denoiser.onnx", "decoder.onnx")]
-        self.host = HostPainter(Denoiser(plain[0], schedule(sampler), guide(kind)), Decoder(plain[1]))
+        self.host = HostPipeline(Denoiser(plain[0], schedule(sampler), guider(kind)), Decoder(plain[1]))
 
-    def paint(self, one: Asked) -> np.ndarray:
-        """Paint twice, expect the same picture of the same latents, and return it."""
-        found, expected = self.device.paint(one), self.host.paint(one)
+    def run(self, one: PictureRequest) -> np.ndarray:
+        """Make it twice, expect the same picture of the same latents, and return it."""
+        found, expected = self.device.run(one), self.host.run(one)
         np.testing.assert_array_equal(self.device.latents(), self.host.latents())
         np.testing.assert_array_equal(found, expected)
         assert expected.std() > 0
@@ -98,26 +108,26 @@ def test_pictures_and_latents_are_those_of_the_host(
     tmp_path: Path, runtime: FakeRuntime, kind: str, sampler: str, steps: int, feedback: float
 ) -> None:
     pair = Pair(tmp_path, runtime, kind, sampler)
-    pictures = [pair.paint(asked(index, steps=steps, feedback=feedback)) for index in range(4)]
+    pictures = [pair.run(asked(index, steps=steps, feedback=feedback)) for index in range(4)]
     assert not np.array_equal(pictures[2], pictures[3])
 
 
 @pytest.mark.parametrize("scale", [None, 1.0, 3.0])
 def test_the_strength_of_the_guidance_goes_along(tmp_path: Path, runtime: FakeRuntime, scale: float | None) -> None:
     pair = Pair(tmp_path, runtime, "classic")
-    pair.paint(asked(0, scale=scale))
+    pair.run(asked(0, scale=scale))
 
 
 def test_steps_feedback_and_prompt_may_change_from_picture_to_picture(pair: Pair) -> None:
     for index, (steps, feedback) in enumerate([(1, 0.0), (3, 0.4), (2, 0.0), (1, 0.9), (3, 0.9)]):
-        pair.paint(asked(index, steps=steps, feedback=feedback))
+        pair.run(asked(index, steps=steps, feedback=feedback))
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_host_waits_once_for_a_picture_however_many_steps_it_has(pair: Pair, steps: int) -> None:
     for index in range(4):
         before = pair.card.waits
-        pair.device.paint(asked(index, steps=steps, feedback=0.5))
+        pair.device.run(asked(index, steps=steps, feedback=0.5))
         assert pair.card.waits - before == 1
 
 
@@ -126,7 +136,7 @@ def test_from_the_third_picture_on_nothing_is_allocated(tmp_path: Path, runtime:
     pair = Pair(tmp_path, runtime, kind, "lcm")
     counts = []
     for index in range(6):
-        pair.device.paint(asked(index, steps=3, feedback=0.5))
+        pair.device.run(asked(index, steps=3, feedback=0.5))
         gc.collect()
         counts.append((pair.card.allocations, pair.device.stream.pinned_bytes, len(pair.card.memory)))
     assert len(set(counts[2:])) == 1
@@ -134,13 +144,13 @@ def test_from_the_third_picture_on_nothing_is_allocated(tmp_path: Path, runtime:
 
 def test_both_graphs_are_captured_once_and_replayed(pair: Pair) -> None:
     for index in range(4):
-        pair.device.paint(asked(index))
+        pair.device.run(asked(index))
     assert pair.runs == (["-1", "1", "1", "1"], ["-1", "1", "1", "1"])
 
 
 def test_sizes_may_change_while_it_plays_and_graphs_are_captured_again(pair: Pair) -> None:
     for index, shape in enumerate([SHAPE, SHAPE, SHAPE, WIDE, WIDE, SHAPE]):
-        picture = pair.paint(asked(index, shape=shape, feedback=0.5))
+        picture = pair.run(asked(index, shape=shape, feedback=0.5))
         assert picture.shape == (*shape[2:], 4)
     assert pair.runs[0] == ["-1", "1", "1", "-1", "2", "-1"]
     assert [session.session.released for session in pair.sessions] == [[1, 2], [1, 2]]
@@ -150,7 +160,7 @@ def test_sizes_may_change_while_it_plays_and_graphs_are_captured_again(pair: Pai
 def test_buffers_of_another_size_are_given_back(pair: Pair) -> None:
     sizes = []
     for index, shape in enumerate([SHAPE, SHAPE, WIDE, WIDE, SHAPE, SHAPE]):
-        pair.device.paint(asked(index, shape=shape))
+        pair.device.run(asked(index, shape=shape))
         gc.collect()
         sizes.append((len(pair.card.memory), len(pair.card.pinned)))
     assert len(set(sizes)) == 1
@@ -158,59 +168,59 @@ def test_buffers_of_another_size_are_given_back(pair: Pair) -> None:
 
 def test_latents_come_to_the_host_only_when_somebody_asks(pair: Pair) -> None:
     assert pair.device.latents() is None
-    pair.device.paint(asked())
+    pair.device.run(asked())
     before = pair.card.waits
     latents = pair.device.latents()
     assert (latents.shape, latents.dtype, pair.card.waits - before) == (SHAPE, np.float32, 1)
-    pair.device.paint(asked(1))
+    pair.device.run(asked(1))
     assert not np.array_equal(latents, pair.device.latents())
 
 
 def test_a_picture_stays_as_it_is_while_others_are_painted(pair: Pair) -> None:
-    pictures = [pair.device.paint(asked(index)) for index in range(KEPT + 4)]
+    pictures = [pair.device.run(asked(index)) for index in range(KEPT + 4)]
     for index, picture in enumerate(pictures):
-        np.testing.assert_array_equal(picture, pair.host.paint(asked(index)))
+        np.testing.assert_array_equal(picture, pair.host.run(asked(index)))
         assert not picture.flags.writeable
 
 
 def test_a_part_of_a_picture_stays_as_it_is_too(pair: Pair) -> None:
-    part = pair.device.paint(asked(0))[::2, :, 1]
+    part = pair.device.run(asked(0))[::2, :, 1]
     gc.collect()
     for index in range(1, 4):
-        pair.device.paint(asked(index))
-    np.testing.assert_array_equal(part, pair.host.paint(asked(0))[::2, :, 1])
+        pair.device.run(asked(index))
+    np.testing.assert_array_equal(part, pair.host.run(asked(0))[::2, :, 1])
 
 
 def test_pinned_memory_does_not_grow_with_the_pictures_that_are_held(pair: Pair) -> None:
-    held = [pair.device.paint(asked(index)) for index in range(KEPT)]
-    held.append(pair.device.paint(asked(KEPT)))
+    held = [pair.device.run(asked(index)) for index in range(KEPT)]
+    held.append(pair.device.run(asked(KEPT)))
     before = len(pair.card.pinned)
-    held += [pair.device.paint(asked(index)) for index in range(3 * KEPT)]
+    held += [pair.device.run(asked(index)) for index in range(3 * KEPT)]
     assert len(pair.card.pinned) == before
     del held
     gc.collect()
-    pair.device.paint(asked())
+    pair.device.run(asked())
     assert len(pair.card.pinned) == before
 
 
 def test_stages_add_up_to_the_time_that_the_picture_took(pair: Pair) -> None:
     for index in range(2):
-        pair.device.paint(asked(index))
+        pair.device.run(asked(index))
     assert tuple(pair.device.stages) == ("denoise", "decode")
     assert all(seconds >= 0 for seconds in pair.device.stages.values())
     assert pair.device.in_models > 0
 
 
 def test_a_number_of_steps_that_the_schedule_does_not_have_leaves_everything_as_it_was(pair: Pair) -> None:
-    pair.paint(asked(0))
-    for painter in (pair.device, pair.host):
+    pair.run(asked(0))
+    for pipeline in (pair.device, pair.host):
         with pytest.raises(KeyError):
-            painter.paint(asked(1, steps=7))
-    pair.paint(asked(2, feedback=0.5))
+            pipeline.run(asked(1, steps=7))
+    pair.run(asked(2, feedback=0.5))
 
 
 def test_after_a_failure_it_begins_anew_without_the_broken_latents(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair.paint(asked(0))
+    pair.run(asked(0))
 
     def fail(*arguments: object) -> None:
         raise RuntimeError("CUDA error 700\nsomewhere")
@@ -218,16 +228,29 @@ def test_after_a_failure_it_begins_anew_without_the_broken_latents(pair: Pair, m
     with monkeypatch.context() as patch:
         patch.setattr(pair.sessions[1].session, "run_with_iobinding", fail)
         with pytest.raises(ProviderError, match=r"^decoder\.onnx does not run: CUDA error 700$"):
-            pair.device.paint(asked(1))
+            pair.device.run(asked(1))
     assert pair.device.latents() is None
-    found = pair.device.paint(asked(2, feedback=0.5))
+    found = pair.device.run(asked(2, feedback=0.5))
     pair.host._latents = None
-    np.testing.assert_array_equal(found, pair.host.paint(asked(2, feedback=0.5)))
+    np.testing.assert_array_equal(found, pair.host.run(asked(2, feedback=0.5)))
 
 
-def test_sessions_on_different_streams_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, FakeRuntime())
+@pytest.mark.parametrize("alone", ["start", "decoder"])
+def test_sessions_on_different_streams_are_refused(tmp_path: Path, runtime: FakeRuntime, alone: str) -> None:
     denoiser, decoder = on_card(tmp_path)
-    decoder.stream = None
-    with pytest.raises(ProviderError, match=r"denoiser\.onnx and decoder\.onnx do not share a stream"):
-        DevicePainter(Denoiser(denoiser, schedule()), denoiser, decoder)
+    start = open_start(denoiser)
+    {"start": start, "decoder": decoder}[alone].stream = None
+    with pytest.raises(ProviderError, match=rf"denoiser\.onnx and {alone}\.onnx do not share a stream"):
+        DevicePipeline(Denoiser(denoiser, schedule()), start, denoiser, decoder)
+
+
+def test_the_first_sample_is_captured_too(pair: Pair) -> None:
+    for index in range(3):
+        pair.run(asked(index, feedback=0.5))
+    assert pair.device._start.session.runs == ["-1", "1", "1", "1"]  # the first one only gave the sample its place
+
+
+def test_a_flush_leaves_the_last_latents_where_they_are(pair: Pair) -> None:
+    pair.run(asked(0))
+    pair.device.flush()
+    pair.run(asked(1, feedback=0.5))

@@ -13,17 +13,20 @@ from clavilux.runtime.bundle.bundle import DECODER, DENOISER, Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.control.parameters import RANGES, Parameters, ranges_for
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser, Guide
+from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.guider import Guider
+from clavilux.runtime.diffusion.host_pipeline import HostPipeline
 from clavilux.runtime.diffusion.noise import draw
-from clavilux.runtime.diffusion.pipeline import Asked, HostPainter
+from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.diffusion.schedule import Schedule
-from clavilux.runtime.diffusion.stream_batch import StreamPainter
+from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
 from clavilux.runtime.errors import ParameterError, ProviderError
-from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.loading import open_instrument
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.nvidia import cuda
-from clavilux.runtime.providers.session import Array, open_session
-from tests.runtime.instruments import RATE, instrument
+from clavilux.runtime.providers.session import Array
+from tests.runtime.instruments import RATE, Player, instrument
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 from tests.runtime.sound.sounds import noise
 
@@ -50,22 +53,22 @@ class Both:
 
     def __init__(self, bundle: Bundle, change: Callable[[Schedule], Schedule] = lambda same: same) -> None:
         self.session = Counting(bundle, DENOISER)
-        guide = Guide(bundle.guidance, bundle.conditioning.negative)
-        self.denoiser = Denoiser(self.session, change(Schedule(bundle.schedule)), guide)
+        guider = Guider(bundle.guidance, bundle.conditioning.negative)
+        self.denoiser = Denoiser(self.session, change(Schedule(bundle.schedule)), guider)
         self.decoder = Decoder(open_session(graph_file(bundle, DECODER), threads=1))
-        self.stream = StreamPainter(self.denoiser, self.decoder)
+        self.stream = StreamBatchPipeline(self.denoiser, self.decoder)
         self._prompt = bundle.conditioning.idle[None]
 
-    def asked(self, index: int, steps: int = 3, side: int = 8, feedback: float = 0.0) -> Asked:
+    def asked(self, index: int, steps: int = 3, side: int = 8, feedback: float = 0.0) -> PictureRequest:
         """Return what picture `index` is made of: each has a prompt and noise of its own."""
         shape = (1, 4, side, side)
         prompt = self._prompt * np.float32(1 + index / 4)
-        return Asked(prompt, lambda step: draw(shape, 3, index, step), shape, steps, feedback, 2.0)
+        return PictureRequest(prompt, lambda step: draw(shape, 3, index, step), shape, steps, feedback, 2.0)
 
-    def expect(self, picture: np.ndarray, asked: Asked) -> None:
+    def expect(self, picture: np.ndarray, asked: PictureRequest) -> None:
         """Compare the stream's last picture with the one that single calls make of `asked`."""
-        single = HostPainter(self.denoiser, self.decoder)
-        expected = single.paint(asked)
+        single = HostPipeline(self.denoiser, self.decoder)
+        expected = single.run(asked)
         np.testing.assert_allclose(self.stream.latents(), single.latents(), atol=TOLERANCE, rtol=TOLERANCE)
         assert np.abs(picture.astype(int) - expected.astype(int)).max() <= LEVELS
         assert expected.std() > 0
@@ -87,38 +90,38 @@ def test_each_picture_is_the_one_that_single_calls_make_and_comes_steps_less_one
 ) -> None:
     asked = [both.asked(index, steps) for index in range(2 * steps)]
     for index, one in enumerate(asked):
-        picture = both.stream.paint(one)
+        picture = both.stream.run(one)
         assert both.stream.delay == min(index, steps - 1)
         both.expect(picture, asked[index - both.stream.delay])
 
 
 def test_what_stays_the_same_gives_the_same_picture_at_every_call(both: Both) -> None:
     for _ in range(5):
-        both.expect(both.stream.paint(both.asked(0)), both.asked(0))
+        both.expect(both.stream.run(both.asked(0)), both.asked(0))
 
 
 def test_a_picture_takes_one_call_of_as_many_rows_as_there_are_steps(both: Both) -> None:
     for index in range(4):
-        both.stream.paint(both.asked(index, steps=3))
+        both.stream.run(both.asked(index, steps=3))
     assert both.session.rows == [1, 1, 1, 3, 3, 3]  # the first one alone is made step by step
 
 
 def test_noise_that_steps_add_is_that_of_the_picture(flexible: Bundle) -> None:
     both = Both(flexible, lambda schedule: Schedule(replace(schedule.spec, kind="lcm")))
     asked = [both.asked(index) for index in range(4)]
-    pictures = [both.stream.paint(one) for one in asked]
+    pictures = [both.stream.run(one) for one in asked]
     both.expect(pictures[3], asked[1])
 
 
 def test_the_first_step_of_feedback_keeps_some_of_the_last_finished_picture(both: Both) -> None:
     asked = [both.asked(index, feedback=0.6) for index in range(4)]
-    both.stream.paint(asked[0])
+    both.stream.run(asked[0])
     first = both.stream.latents()
     for one in asked[1:]:
-        both.stream.paint(one)
-    single = HostPainter(both.denoiser, both.decoder)
+        both.stream.run(one)
+    single = HostPipeline(both.denoiser, both.decoder)
     single._latents = first
-    single.paint(asked[1])
+    single.run(asked[1])
     np.testing.assert_allclose(both.stream.latents(), single.latents(), atol=TOLERANCE, rtol=TOLERANCE)
 
 
@@ -133,20 +136,20 @@ def test_whatever_changes_each_picture_is_one_that_was_asked_for(
     since = 0  # the call that the pictures on their way began with
     for index, one in enumerate(asked):
         since = since if wanted[index][1:] == wanted[since][1:] else index
-        picture = both.stream.paint(one)
+        picture = both.stream.run(one)
         assert both.stream.delay == min(index - since, one.steps - 1)
         both.expect(picture, asked[index - both.stream.delay])
 
 
 def test_after_a_flush_the_newest_picture_is_there_at_once(both: Both) -> None:
     for index in range(3):
-        both.stream.paint(both.asked(index))
+        both.stream.run(both.asked(index))
     both.stream.flush()
-    both.expect(both.stream.paint(both.asked(7)), both.asked(7))
+    both.expect(both.stream.run(both.asked(7)), both.asked(7))
 
 
 def test_both_stages_are_timed(both: Both) -> None:
-    both.stream.paint(both.asked(0))
+    both.stream.run(both.asked(0))
     assert tuple(both.stream.stages) == ("denoise", "decode")
     assert all(seconds > 0 for seconds in both.stream.stages.values())
 
@@ -156,22 +159,22 @@ def test_before_the_first_picture_there_are_no_latents(both: Both) -> None:
 
 
 def test_after_a_failure_nothing_of_it_is_on_its_way(both: Both) -> None:
-    both.stream.paint(both.asked(0))
+    both.stream.run(both.asked(0))
     broken = replace(both.asked(1), prompt=np.zeros((1, 1, 1), np.float32))
     with pytest.raises((ProviderError, ValueError)):
-        both.stream.paint(broken)
-    both.expect(both.stream.paint(both.asked(2)), both.asked(2))
+        both.stream.run(broken)
+    both.expect(both.stream.run(both.asked(2)), both.asked(2))
 
 
 def test_a_graph_that_takes_one_picture_at_a_time_is_named(tiny_bundle: Path) -> None:
     bundle = Bundle.open(tiny_bundle)
     denoiser = Denoiser(Counting(bundle, DENOISER), Schedule(bundle.schedule))
-    painter = StreamPainter(denoiser, Decoder(open_session(graph_file(bundle, DECODER), threads=1)))
+    pipeline = StreamBatchPipeline(denoiser, Decoder(open_session(graph_file(bundle, DECODER), threads=1)))
     shape = (1, 4, 8, 8)
-    asked = Asked(bundle.conditioning.idle[None], lambda step: draw(shape, 0, 0, step), shape, 2)
-    painter.paint(asked)
+    asked = PictureRequest(bundle.conditioning.idle[None], lambda step: draw(shape, 0, 0, step), shape, 2)
+    pipeline.run(asked)
     with pytest.raises(ProviderError, match=r"denoiser\.onnx does not run"):
-        painter.paint(asked)
+        pipeline.run(asked)
 
 
 def test_each_row_is_led_away_from_what_its_picture_began_with(flexible: Bundle) -> None:
@@ -185,26 +188,26 @@ def test_each_row_is_led_away_from_what_its_picture_began_with(flexible: Bundle)
             seen.append(inputs)
             return [inputs["sample"], inputs["sample"] / 2]
 
-    guide = Guide(GuidanceSpec("self", 2.0), flexible.conditioning.negative)
-    denoiser = Denoiser(Echo(), Schedule(flexible.schedule), guide)
-    painter = StreamPainter(denoiser, Decoder(open_session(graph_file(flexible, DECODER), threads=1)))
+    guider = Guider(GuidanceSpec("self", 2.0), flexible.conditioning.negative)
+    denoiser = Denoiser(Echo(), Schedule(flexible.schedule), guider)
+    pipeline = StreamBatchPipeline(denoiser, Decoder(open_session(graph_file(flexible, DECODER), threads=1)))
     shape = (1, 4, 2, 2)
     for index, amount in enumerate((0.0, 0.5)):
-        before = painter.latents()
+        before = pipeline.latents()
         prompt = flexible.conditioning.idle[None]
-        painter.paint(Asked(prompt, lambda step, index=index: draw(shape, 0, index, step), shape, 2, amount))
+        pipeline.run(PictureRequest(prompt, lambda step, index=index: draw(shape, 0, index, step), shape, 2, amount))
     np.testing.assert_array_equal(seen[-1]["anchor"], np.concatenate([before, np.zeros(shape)]))
 
 
 # The instrument
 
 
-def streaming(bundle: Path, **changes: float | str | bool) -> Instrument:
+def streaming(bundle: Path, **changes: float | str | bool) -> Player:
     """Return an instrument with stream batch and three steps that jumps to what it hears."""
     return instrument(bundle, **{"stream_batch": True, "steps": 3, "glide": 0, "noise": "fixed"} | changes)
 
 
-def hop(player: Instrument, index: int, now: float) -> float | None:
+def hop(player: Player, index: int, now: float) -> float | None:
     """Play hop number `index` and return the frame's heard_until."""
     player.hear(noise(HOP, seed=index), RATE, captured_at=index * HOP / RATE)
     return player.step(now).heard_until
@@ -253,10 +256,10 @@ def test_while_it_rests_it_has_heard_what_changed_nothing(flexible_bundle: Path)
 def test_what_frames_have_heard_never_goes_back(flexible_bundle: Path, events: list[str]) -> None:
     player, heard = streaming(flexible_bundle), -1.0
     for index, event in enumerate(events):
-        knobs = player.parameters
-        changes = {"steps": {"steps": 5 - knobs.steps}, "size": {"height": 80 - knobs.height}}
-        changes |= {"freeze": {"freeze": not knobs.freeze}, "on": {"stream_batch": not knobs.stream_batch}}
-        player.parameters = knobs.merge(changes.get(event, {}), player.ranges)
+        parameters = player.parameters
+        changes = {"steps": {"steps": 5 - parameters.steps}, "size": {"height": 80 - parameters.height}}
+        changes |= {"freeze": {"freeze": not parameters.freeze}, "on": {"stream_batch": not parameters.stream_batch}}
+        player.parameters = parameters.merge(changes.get(event, {}), player.ranges)
         sound = noise(HOP, seed=index) if event != "silence" else np.zeros(HOP, np.float32)
         player.hear(sound, RATE, captured_at=index * HOP / RATE)
         until = player.step(index / 10).heard_until
@@ -278,12 +281,12 @@ def test_after_a_freeze_the_picture_is_of_now(flexible_bundle: Path) -> None:
 
 def test_it_may_be_switched_on_and_off_while_it_plays(flexible_bundle: Path) -> None:
     player = streaming(flexible_bundle, noise="walk")
-    painters = []
+    pipelines = []
     for index, on in enumerate((True, False, True)):
         player.parameters = player.parameters.merge({"stream_batch": on}, player.ranges)
         player.step(index / 10)
-        painters.append(type(player.painter))
-    assert painters == [StreamPainter, HostPainter, StreamPainter]
+        pipelines.append(type(player.pipeline))
+    assert pipelines == [StreamBatchPipeline, HostPipeline, StreamBatchPipeline]
 
 
 def test_latents_from_before_it_was_switched_on_do_not_come_back(flexible_bundle: Path) -> None:
@@ -298,7 +301,7 @@ def test_latents_from_before_it_was_switched_on_do_not_come_back(flexible_bundle
 def test_one_step_has_nothing_to_stream(flexible_bundle: Path) -> None:
     player = streaming(flexible_bundle, steps=1)
     player.step(0.0)
-    assert isinstance(player.painter, HostPainter)
+    assert isinstance(player.pipeline, HostPipeline)
 
 
 def test_on_a_card_latents_go_through_the_host_and_the_log_says_so(
@@ -307,9 +310,7 @@ def test_on_a_card_latents_go_through_the_host_and_the_log_says_so(
     expected = streaming(flexible_bundle, noise="fresh")
     install(monkeypatch, FakeRuntime(("CUDAExecutionProvider", "CPUExecutionProvider")))
     monkeypatch.setattr(cuda, "find_card", lambda: None)
-    from clavilux.runtime.instrument import open_instrument
-
-    player = open_instrument(flexible_bundle, device="cuda")
+    player = Player(open_instrument(flexible_bundle, device="cuda"))
     player.parameters = expected.parameters
     for index in range(5):
         np.testing.assert_array_equal(player.step(index / 10).pixels, expected.step(index / 10).pixels)

@@ -14,7 +14,8 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.models import workloads
 from clavilux.runtime.placement import autotune as auto
 from clavilux.runtime.placement.autotune import (
     ROUNDS,
@@ -139,7 +140,7 @@ def test_each_part_goes_to_the_device_that_is_fastest_there(bundle: Bundle) -> N
     machine = Machine()
     other = {PARTS["encoder"]: 0.01, PARTS["denoiser"]: 0.03, PARTS["decoder"]: 0.019}
     found = devices(machine.device("cpu", 0.02), machine.device("other", other))
-    choice, sessions = measure(bundle, 1, found, machine.time)
+    choice, sessions = measure(bundle, 1, found, workloads(bundle), machine.time)
     assert choice.devices == {"encoder": "other", "denoiser": "cpu", "decoder": "cpu"}
     assert choice.milliseconds["encoder"] == {"cpu": 20.0, "other": 10.0}
     assert set(sessions) == set(PARTS.values())
@@ -147,7 +148,7 @@ def test_each_part_goes_to_the_device_that_is_fastest_there(bundle: Bundle) -> N
 
 def test_losers_leave_nothing_on_disk(bundle: Bundle) -> None:
     machine = Machine()
-    measure(bundle, 1, devices(machine.device("cpu", 0.5)), machine.time)
+    measure(bundle, 1, devices(machine.device("cpu", 0.5)), workloads(bundle), machine.time)
     assert [graph.sha256 for _, graph in machine.opened] == ["", "", ""]
 
 
@@ -164,7 +165,7 @@ def test_a_device_with_other_results_is_left_out_loudly(
     machine = Machine()
     found = devices(machine.device("cpu", 0.5), machine.device("other", 0.1, broken))
     with np.errstate(invalid="ignore"):
-        choice, _ = measure(bundle, 1, found, machine.time)
+        choice, _ = measure(bundle, 1, found, workloads(bundle), machine.time)
     assert choice.devices["encoder"] == "cpu"
     assert re.search(rf"auto: other is left out for audio_encoder\.onnx: {told}", caplog.text)
 
@@ -174,14 +175,15 @@ def test_what_is_not_finite_is_nothing_to_compare_others_with(bundle: Bundle) ->
     nothing = machine.device("first", 0.1, lambda result: result * np.float32(np.nan))
     wrong = machine.device("third", 0.1, lambda result: result * 1.2)
     with np.errstate(invalid="ignore"):
-        choice, _ = measure(bundle, 1, devices(nothing, machine.device("cpu", 0.5), wrong), machine.time)
+        found = devices(nothing, machine.device("cpu", 0.5), wrong)
+        choice, _ = measure(bundle, 1, found, workloads(bundle), machine.time)
     assert (choice.devices["encoder"], set(choice.milliseconds["encoder"])) == ("cpu", {"cpu"})
 
 
 def test_a_device_that_fails_is_left_out_with_its_reason(bundle: Bundle, caplog: pytest.LogCaptureFixture) -> None:
     machine = Machine()
     found = devices(machine.device("cpu", 0.5), replace(machine.device("card", 0.1), open=refuse))
-    choice, _ = measure(bundle, 1, found, machine.time)
+    choice, _ = measure(bundle, 1, found, workloads(bundle), machine.time)
     assert set(choice.devices.values()) == {"cpu"}
     assert "auto: card is left out for denoiser.onnx: the card is on fire" in caplog.messages
 
@@ -192,7 +194,7 @@ def test_a_device_whose_engine_takes_minutes_waits_until_it_is_built(
     machine = Machine()
     built = replace(machine.device("built", 0.1), ready=lambda graph: True)
     later = replace(machine.device("later", 0.1), ready=lambda graph: False)
-    choice, _ = measure(bundle, 1, devices(machine.device("cpu", 0.5), built, later), machine.time)
+    choice, _ = measure(bundle, 1, devices(machine.device("cpu", 0.5), built, later), workloads(bundle), machine.time)
     assert set(choice.devices.values()) == {"built"}
     assert all(graph.sha256 for name, graph in machine.opened if name == "built")
     assert "play once with --device later, then auto:again" in caplog.text
@@ -201,7 +203,7 @@ def test_a_device_whose_engine_takes_minutes_waits_until_it_is_built(
 def test_where_nothing_runs_there_is_an_error(bundle: Bundle) -> None:
     card = replace(Machine().device("card", 0.1), open=refuse)
     with pytest.raises(ProviderError, match=r"auto: no device runs audio_encoder\.onnx here; run: clavilux doctor"):
-        measure(bundle, 1, devices(card))
+        measure(bundle, 1, devices(card), workloads(bundle))
 
 
 def test_results_are_compared_by_their_size() -> None:
@@ -231,7 +233,7 @@ def copy(tmp_path: Path) -> Bundle:
 def test_auto_measures_once_says_why_and_remembers(
     copy: Bundle, two: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    open_graphs(copy, "auto", 1)
+    open_graphs(copy, "auto", 1, workloads)
     path = choice_file(copy, 1)
     taken = "openvino:CPU for the encoder and denoiser and decoder"
     assert caplog.messages == [
@@ -242,7 +244,7 @@ def test_auto_measures_once_says_why_and_remembers(
         f"on cpu, the decoder runs 2.00 times as fast as on cpu; remembered in {path}",
     ]
     caplog.clear()
-    sessions = open_graphs(copy, "AUTO", 1)
+    sessions = open_graphs(copy, "AUTO", 1, workloads)
     assert caplog.messages == [f"auto takes {taken}, as measured before (auto:again measures again)"]
     assert {session.provider for session in sessions.values()} == {"OpenVINO CPU"}
     assert remembered(copy, 1) == taken
@@ -250,18 +252,18 @@ def test_auto_measures_once_says_why_and_remembers(
 
 
 def test_auto_again_measures_again(copy: Bundle, two: Machine) -> None:
-    open_graphs(copy, "auto", 1)
+    open_graphs(copy, "auto", 1, workloads)
     before = len(two.opened)
-    open_graphs(copy, "auto:again", 1)
+    open_graphs(copy, "auto:again", 1, workloads)
     assert len(two.opened) == 2 * before
 
 
 def test_a_damaged_memory_is_measured_again(copy: Bundle, two: Machine, caplog: pytest.LogCaptureFixture) -> None:
-    open_graphs(copy, "auto", 1)
+    open_graphs(copy, "auto", 1, workloads)
     choice_file(copy, 1).write_text("{")
     assert "is damaged" in remembered(copy, 1)
     caplog.clear()
-    open_graphs(copy, "auto", 1)
+    open_graphs(copy, "auto", 1, workloads)
     assert caplog.messages[0].startswith(f"auto measures again: {choice_file(copy, 1)} is damaged (")
     assert caplog.messages[-1].endswith(f"remembered in {choice_file(copy, 1)}")
 
@@ -269,14 +271,14 @@ def test_a_damaged_memory_is_measured_again(copy: Bundle, two: Machine, caplog: 
 def test_a_remembered_device_that_does_not_run_any_more_is_measured_again(
     copy: Bundle, two: Machine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_graphs(copy, "auto", 1)
+    open_graphs(copy, "auto", 1, workloads)
     caplog.clear()
 
     def refuse_all(*_: object) -> Session:
         raise ProviderError("OpenVINO is not installed")
 
     monkeypatch.setattr(auto, "open_session", refuse_all)
-    open_graphs(copy, "auto", 1)
+    open_graphs(copy, "auto", 1, workloads)
     reason = "what was chosen does not run any more (OpenVINO is not installed)"
     assert caplog.messages[0] == f"auto measures again: {reason}"
 
@@ -287,7 +289,7 @@ def test_auto_says_so_when_nothing_is_faster(
 ) -> None:
     found = [two.device("cpu", 0.4), two.device("other", 0.39)][: 2 if several else 1]
     monkeypatch.setattr(auto, "runnable", lambda: devices(*found))
-    open_graphs(copy, "auto", 1)
+    open_graphs(copy, "auto", 1, workloads)
     why = "nothing is 10% faster" if several else "there is nothing else here"
     assert f"auto takes cpu for the encoder and denoiser and decoder: {why}; remembered" in caplog.text
 
@@ -300,4 +302,5 @@ def test_the_real_machine_plays_on_what_it_chose(copy: Bundle) -> None:
 
 
 def test_a_named_device_is_obeyed(bundle: Bundle) -> None:
-    assert {session.provider for session in open_graphs(bundle, "cpu", 1).values()} == {"CPUExecutionProvider"}
+    sessions = open_graphs(bundle, "cpu", 1, workloads)
+    assert {session.provider for session in sessions.values()} == {"CPUExecutionProvider"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.runtime.placement import choice_cache as choices
 from clavilux.runtime.placement.choice_cache import Choice, Circumstances, choice_file, circumstances, recall, remember
 

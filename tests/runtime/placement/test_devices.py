@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.placement.devices import DEVICES, find_device, runnable
-from clavilux.runtime.providers.session import check_device, open_session
+from clavilux.runtime.placement.devices import DEVICES, check_device, find_device, open_session, runnable
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 
 
@@ -37,6 +36,19 @@ def test_a_part_that_cannot_be_is_refused(name: str, expected: str) -> None:
 def test_what_is_no_device_is_answered_with_those_that_are(name: str) -> None:
     with pytest.raises(ProviderError, match=f"no device '{name}'; there are cpu, openvino, .*, auto for"):
         check_device(name)
+
+
+def test_every_device_but_the_cpu_is_missing_here_and_says_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("cuda", "tensorrt", "tensorrt_rtx"):
+        monkeypatch.setattr(f"clavilux.runtime.providers.nvidia.{module}.import_onnxruntime", _refuse)
+    for device in ("cuda", "tensorrt", "tensorrt-rtx"):
+        with pytest.raises(ProviderError, match="not installed for"):
+            check_device(device)
+    check_device("cpu")
+
+
+def _refuse(extra: str = "cpu") -> None:
+    raise ProviderError(f"not installed for {extra}")
 
 
 def test_what_runs_here_is_what_can_be_opened() -> None:

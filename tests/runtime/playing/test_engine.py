@@ -10,14 +10,18 @@ from hypothesis import given, settings
 
 from clavilux.runtime.bundle.manifest import FRAME_STEP
 from clavilux.runtime.clock import ManualClock, MonotonicClock
+from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.errors import ParameterError, SoundError
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.playing.engine import QUEUE_SECONDS, UNWATCHED_RATE, Engine, open_engine
+from clavilux.runtime.loading import open_engine, open_instrument
+from clavilux.runtime.playing.engine import UNWATCHED_RATE, Engine
 from clavilux.runtime.playing.pacing import FASTEST, FramePacer, HopPacer
 from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.queues import QUEUE_SECONDS
 from clavilux.runtime.sound.sound_file import Clip
-from tests.runtime.instruments import DEADLINE, RATE, conducted, instrument, pixels
+from tests.runtime.instruments import DEADLINE, RATE, conducted, pixels
 from tests.runtime.sound.sounds import cuts, noise
 
 FRAME_RATE = 25
@@ -27,7 +31,7 @@ FRAME_RATE = 25
 @settings(max_examples=5)
 def test_live_and_offline_give_the_same_frames(tiny_bundle: Path, places: list[int]) -> None:
     clip = Clip(noise(48_000)[:, None], 48_000)
-    offline = list(render_frames(instrument(tiny_bundle), clip, FRAME_RATE))
+    offline = list(render_frames(open_instrument(tiny_bundle), clip, FRAME_RATE))
     with conducted(tiny_bundle, FRAME_RATE) as conductor:
         for frame in range(1, len(offline)):
             start, stop = (round(index / FRAME_RATE * clip.rate) for index in (frame - 1, frame))
@@ -140,7 +144,7 @@ def test_stopping_an_engine_that_never_started_is_allowed(tiny_bundle: Path) -> 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_ends_the_thread_is_kept(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_self: Instrument, _now: float) -> Frame:
+    def fail(*_: object) -> Frame:
         raise MemoryError("no room for a picture")
 
     monkeypatch.setattr(Instrument, "step", fail)
@@ -161,18 +165,38 @@ def test_on_the_machines_clock_the_hop_follows_what_looks_cost(
         looked.set()
 
     monkeypatch.setattr(HopPacer, "note", note)
-    with open_engine(tiny_bundle) as engine:
+    grids: list[HopGrid] = []
+    engine = open_engine(tiny_bundle)
+    record_grids(engine, grids, monkeypatch)
+    with engine:
         assert engine.ready.wait(DEADLINE)
         engine.hear(noise(RATE), RATE)
         assert looked.wait(DEADLINE)
-    assert engine.instrument.hop_samples == 3 * FRAME_STEP
+        passed = len(grids)
+        while len(grids) < passed + 2:
+            engine.clock.wait_until(engine.clock.now() + 0.01, threading.Event())
+    assert grids[0] == HopGrid(engine.instrument.bundle.audio.hop_samples, follows=True)
+    assert grids[-1] == HopGrid(3 * FRAME_STEP, follows=True)
 
 
-def test_on_another_clock_the_hop_stays_the_bundles(tiny_bundle: Path) -> None:
+def record_grids(engine: Engine, grids: list[HopGrid], monkeypatch: pytest.MonkeyPatch) -> None:
+    step = engine.instrument.step
+
+    def noted(now: float, parameters: Parameters, grid: HopGrid) -> Frame:
+        grids.append(grid)
+        return step(now, parameters, grid)
+
+    monkeypatch.setattr(engine.instrument, "step", noted)
+
+
+def test_on_another_clock_the_hop_stays_the_bundles(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grids: list[HopGrid] = []
     with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        record_grids(conductor.engine, grids, monkeypatch)
         conductor.engine.hear(noise(RATE), RATE)
-        conductor.step(1.0)
-    assert conductor.engine.instrument.hop_samples == conductor.engine.instrument.bundle.audio.hop_samples
+        for second in (1.0, 2.0, 3.0):
+            conductor.step(second)
+    assert set(grids) == {HopGrid(conductor.engine.instrument.bundle.audio.hop_samples)}
 
 
 def test_on_the_machines_clock_pictures_leave_time_to_everything_else(
@@ -208,9 +232,8 @@ def test_pictures_that_are_not_painted_say_nothing_about_their_cost(
     monkeypatch.setattr(FramePacer, "note", lambda _pacer, picture, _look: noted.append(picture))
     engine = open_engine(tiny_bundle)
     engine.set({"noise": "fixed", "glide": 0.0, "drift": 0.0})
-    engine.instrument.parameters = engine.parameters
     for now in (0.0, 1.0):
-        engine.instrument.step(now)
+        engine.instrument.step(now, engine.parameters)
     frames: list[Frame] = []
     engine.subscribe(frames.append)
     with engine:
@@ -240,13 +263,13 @@ def test_a_frame_rate_that_is_asked_for_is_obeyed(tiny_bundle: Path, asked: floa
 @pytest.mark.parametrize(("audience", "interval"), [(None, 1 / FASTEST), (3, 1 / FASTEST), (0, 1 / UNWATCHED_RATE)])
 def test_when_nobody_watches_few_pictures_are_made(tiny_bundle: Path, audience: int | None, interval: float) -> None:
     engine = open_engine(tiny_bundle)
-    engine.audience = audience
+    engine.watch(audience)
     assert due(engine) == interval
 
 
 def test_an_unwatched_stage_is_not_slowed_below_what_was_asked(tiny_bundle: Path) -> None:
     engine = open_engine(tiny_bundle)
-    engine.audience = 0
+    engine.watch(0)
     engine.set({"frame_rate": 1.0})
     assert due(engine) == 1.0
 

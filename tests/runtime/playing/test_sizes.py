@@ -9,7 +9,7 @@ from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.control.parameters import RANGES, defaults_for, describe, ranges_for
 from clavilux.runtime.errors import ParameterError
-from clavilux.runtime.instrument import open_instrument
+from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.playing.render import render_picture
 from clavilux.runtime.sound.sound_file import Clip
@@ -71,7 +71,11 @@ def test_blackout_and_freeze_outlive_a_change_of_size(flexible_bundle: Path) -> 
 
 def test_a_clips_picture_has_the_size_that_was_asked_for(flexible_bundle: Path) -> None:
     player = instrument(flexible_bundle, height=32, width=80, steps=1)
-    assert render_picture(player, Clip(noise(RATE, channels=1), RATE)).shape == (32, 80, 3)
+    assert render_picture(player.instrument, Clip(noise(RATE, channels=1), RATE), player.parameters).shape == (
+        32,
+        80,
+        3,
+    )
 
 
 def test_the_same_size_through_the_parameters_is_the_same_picture(flexible_bundle: Path) -> None:
@@ -149,8 +153,8 @@ def test_what_a_bundle_begins_with_lies_in_its_ranges(which: str, request: pytes
 
 
 def test_an_instrument_begins_as_its_bundle_says(flexible_bundle: Path) -> None:
-    knobs = open_instrument(flexible_bundle).parameters
-    assert (knobs.steps, knobs.guidance, knobs.height, knobs.width) == (6, 2.5, 64, 64)
+    parameters = open_instrument(flexible_bundle).defaults
+    assert (parameters.steps, parameters.guidance, parameters.height, parameters.width) == (6, 2.5, 64, 64)
 
 
 def test_more_guidance_is_another_picture(flexible_bundle: Path) -> None:

@@ -1,4 +1,4 @@
-"""Execution providers: the one that was asked for runs, or an error says why not."""
+"""ONNX Runtime: the provider that was asked for runs, or an error says why not."""
 
 import sys
 from pathlib import Path
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.placement.devices import DEVICES
-from clavilux.runtime.providers import session as provider
-from clavilux.runtime.providers.session import GraphFile, ShapeRange, first_line, open_onnxruntime, open_session
+from clavilux.runtime.placement.devices import DEVICES, open_session
+from clavilux.runtime.providers.onnx_runtime import open_onnxruntime
+from clavilux.runtime.providers.session import GraphFile
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install, write_graph
 
 
@@ -86,36 +86,3 @@ def test_a_provider_is_opened_by_its_own_name_with_the_caller_s_options(tmp_path
 
     session = open_onnxruntime(write_graph(tmp_path), "CPUExecutionProvider", onnxruntime.SessionOptions())
     assert session.provider == "CPUExecutionProvider"
-
-
-@pytest.mark.parametrize(
-    "shapes",
-    [
-        ((1, 4), (1, 4), (4,)),
-        ((2, 4), (1, 4), (3, 4)),
-        ((1, 4), (4, 4), (3, 4)),
-        ((0, 4), (1, 4), (3, 4)),
-    ],
-)
-def test_shapes_that_do_not_rise_are_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
-    with pytest.raises(ProviderError, match=r"expected smallest, usual, largest of one rank"):
-        ShapeRange(*shapes)
-
-
-def test_the_first_line_of_an_error_without_words_is_its_name() -> None:
-    assert first_line(RuntimeError("")) == "RuntimeError"
-    assert first_line(RuntimeError("\none\ntwo")) == "one"
-
-
-def test_every_device_but_the_cpu_is_missing_here_and_says_what(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider, "import_onnxruntime", _refuse)
-    for module in ("cuda", "tensorrt", "tensorrt_rtx"):
-        monkeypatch.setattr(f"clavilux.runtime.providers.nvidia.{module}.import_onnxruntime", _refuse)
-    for device in ("cuda", "tensorrt", "tensorrt-rtx"):
-        with pytest.raises(ProviderError, match="not installed for"):
-            provider.check_device(device)
-    provider.check_device("cpu")
-
-
-def _refuse(extra: str = "cpu") -> None:
-    raise ProviderError(f"not installed for {extra}")

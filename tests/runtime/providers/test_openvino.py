@@ -14,13 +14,14 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.instrument import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.choice_cache import PARTS
+from clavilux.runtime.placement.devices import check_device, open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.playing.render import render_picture
 from clavilux.runtime.providers import openvino
 from clavilux.runtime.providers.openvino import BLOB, reason, require_openvino, settings_for
-from clavilux.runtime.providers.session import GraphFile, check_device, open_session
+from clavilux.runtime.providers.session import GraphFile
 from clavilux.runtime.sound.sound_file import read_clip
 from tests.paths import SOUNDS
 from tests.runtime.providers.nvidia.fake_gpu import inputs, write_graph

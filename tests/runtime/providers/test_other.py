@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.placement.devices import check_device, open_session
 from clavilux.runtime.providers import other as other_providers
 from clavilux.runtime.providers.other import find_provider, short_name, tell_host_nodes
-from clavilux.runtime.providers.session import check_device, open_session
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, inputs, install, write_graph
 
 PROVIDERS = ("CoreMLExecutionProvider", "AzureExecutionProvider", "CPUExecutionProvider")

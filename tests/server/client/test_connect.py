@@ -18,10 +18,9 @@ from websockets.typing import Subprotocol
 
 from clavilux.runtime.errors import ProtocolError, SoundError
 from clavilux.server.client import stage as client_stage
-from clavilux.server.client.connect import LONGEST_WAIT, SHORTEST_WAIT, Disconnected, backoff, connect
+from clavilux.server.client.connect import MAX_WAIT, MIN_WAIT, Disconnected, backoff, connect
 from clavilux.server.protocol.binary import unpack_frame
 from clavilux.server.protocol.messages import (
-    SUBPROTOCOL,
     Acknowledge,
     Hello,
     PictureFormat,
@@ -33,6 +32,7 @@ from clavilux.server.protocol.messages import (
     Status,
 )
 from clavilux.server.protocol.text import encode, parse_text
+from clavilux.server.protocol.words import SUBPROTOCOL
 from clavilux.server.settings import Settings
 from tests.server.fakes import DEADLINE, FakeEngine, serving
 
@@ -40,7 +40,18 @@ pytestmark = pytest.mark.anyio
 
 RAW = PictureFormat("rgb")
 MONO = SoundFormat("float32", 16_000, 1)
-HELLO = Hello(1, "strange/1", 5_000_000, "b", {}, {}, {}, {}, ("queue",), token_required=False)
+HELLO = Hello(
+    protocol=1,
+    server="strange/1",
+    server_time=5_000_000,
+    bundle="b",
+    picture={},
+    sound={},
+    limits={},
+    parameters={},
+    stages=("queue",),
+    token_required=False,
+)
 Behaviour = Callable[[ServerConnection], Awaitable[None]]
 
 
@@ -87,7 +98,7 @@ async def test_a_viewer_that_reads_nothing_holds_up_nobody_and_finds_the_newest_
         open_socket(url, subprotocols=[Subprotocol(SUBPROTOCOL)]) as slow,
         connect(url, picture=RAW) as fast,
     ):
-        await slow.send(encode(Start(picture=RAW)))
+        await slow.send(encode(Start("viewer", picture=RAW)))
         await slow.send(encode(Ping(1)))
         answers = [json.loads(await slow.recv())["type"] for _ in range(3)]
         assert answers == ["hello", "started", "pong"]
@@ -417,7 +428,7 @@ async def test_the_acknowledgement_carries_the_servers_time() -> None:
 def test_waits_double_up_to_a_limit_with_chance_in_them() -> None:
     waits = list(itertools.islice(backoff(), 20))
     for attempt, wait in enumerate(waits):
-        whole = min(LONGEST_WAIT, SHORTEST_WAIT * 2**attempt)
+        whole = min(MAX_WAIT, MIN_WAIT * 2**attempt)
         assert whole / 2 <= wait <= whole
 
 

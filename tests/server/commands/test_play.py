@@ -133,7 +133,7 @@ def test_a_sound_card_plays_while_the_server_runs(tiny_bundle: Path, capsys: pyt
 def test_an_engine_that_fails_ends_the_command_with_its_reason(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_self: Instrument, _now: float) -> None:
+    def fail(*_given: object) -> None:
         raise ClaviluxError("the graph is broken")
 
     monkeypatch.setattr(Instrument, "step", fail)
@@ -166,3 +166,8 @@ def test_serve_opens_nothing(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(play, "serve", lambda *_words, on_listening: asked.append(on_listening))
     assert serve.run(words(serve, "--bundle", str(tiny_bundle))) == 0
     assert len(asked) == 1
+
+
+def test_pages_from_elsewhere_may_connect_where_they_are_named() -> None:
+    line = words(serve, "--origin", "http://localhost:8000", "--origin", "https://stage.example")
+    assert play.settings_from(line, "mine").origins == ("http://localhost:8000", "https://stage.example")

@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
 from clavilux.runtime.control.parameters import Parameters
-from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.runtime.loading import open_engine
+from clavilux.runtime.playing.engine import Engine
 from clavilux.server.settings import Settings
 from tests.server.fakes import serving
 from tests.server.page.browser import MICROPHONE, SOUNDS, WILLING, Tab, launch, metric, opened, until, with_pauses

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
-from clavilux.runtime.playing.engine import Engine, open_engine
+from clavilux.runtime.loading import open_engine
+from clavilux.runtime.playing.engine import Engine
 from clavilux.server.settings import Settings
 from tests.server.fakes import serving
 from tests.server.page.browser import MICROPHONE, OTHER_NAME, SOUNDS, WILLING, Tab, launch, metric, opened, until

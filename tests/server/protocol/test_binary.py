@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as arrays
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.server.protocol.binary import PackedFrame, Sound, pack_frame, pack_sound, parse_sound, unpack_frame
-from clavilux.server.protocol.messages import PACKET_BYTES, PICTURE_ENCODINGS, SoundFormat
+from clavilux.server.protocol.messages import SoundFormat
+from clavilux.server.protocol.words import PACKET_BYTES, PICTURE_ENCODINGS
 
 MONO = SoundFormat("float32", 48_000, 1)
 STEREO16 = SoundFormat("pcm16", 48_000, 2)

@@ -9,25 +9,22 @@ from pathlib import Path
 import pytest
 
 from clavilux.runtime.control.parameters import describe
-from clavilux.server.client.connect import LONGEST_WAIT, SHORTEST_WAIT
-from clavilux.server.protocol import messages
+from clavilux.server.client.connect import MAX_WAIT, MIN_WAIT
+from clavilux.server.protocol import messages, words
 from clavilux.server.protocol import text as protocol
 from clavilux.server.protocol.binary import FRAME_HEADER, SOUND_HEADER
+from clavilux.server.protocol.words import CloseCode, ErrorCode
 from clavilux.server.settings import Settings
 from clavilux.server.stage import outbox
+from clavilux.server.stage.health import REMEMBERED
 from clavilux.server.stage.in_flight import IN_FLIGHT
-from clavilux.server.stage.metrics import REMEMBERED
 from clavilux.server.stage.session import hello
-from clavilux.server.stage.stage import EARLIEST_CAPTURE, LATEST_CAPTURE
+from clavilux.server.stage.wire_time import EARLIEST_CAPTURE, LATEST_CAPTURE
 from clavilux.server.web import app
 from tests.paths import ROOT
 from tests.server.fakes import DEADLINE, FakeEngine, serving
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
-CODES = (
-    *("unknown_type", "bad_message", "bad_parameter", "bad_sound", "not_started", "not_performer", "stage_taken"),
-    *("too_large", "unauthorized", "engine_failed"),
-)
 
 
 def block(language: str, number: int = 0) -> str:
@@ -66,22 +63,30 @@ def test_the_status_in_the_page_reads_as_one() -> None:
     assert isinstance(protocol.parse_event(block("json", 1)), messages.Status)
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", list(ErrorCode))
 def test_every_error_code_is_explained(code: str) -> None:
     assert f"| `{code}` |" in PAGE
 
 
-@pytest.mark.parametrize("kind", [*protocol._CLIENT, *protocol._SERVER])
+@pytest.mark.parametrize("kind", [*protocol.CLIENT.types, *protocol.SERVER.types])
 def test_every_message_type_is_in_a_table(kind: str) -> None:
     assert f"| `{kind}` |" in PAGE
 
 
 @pytest.mark.parametrize(
     "code",
-    [messages.NORMAL, messages.POLICY, messages.TOO_LARGE, messages.ENGINE_FAILED, messages.SHUTTING_DOWN, 1001, 1013],
+    [
+        CloseCode.NORMAL_CLOSURE,
+        CloseCode.GOING_AWAY,
+        CloseCode.POLICY_VIOLATION,
+        CloseCode.MESSAGE_TOO_BIG,
+        CloseCode.INTERNAL_ERROR,
+        CloseCode.SERVICE_RESTART,
+        CloseCode.TRY_AGAIN_LATER,
+    ],
 )
 def test_every_close_code_is_explained(code: int) -> None:
-    assert re.search(rf"^\| .*\b{code}\b", PAGE, re.MULTILINE)
+    assert re.search(rf"^\| .*\b{code:d}\b", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics"])
@@ -92,16 +97,16 @@ def test_every_route_is_listed(path: str) -> None:
 
 def test_the_numbers_in_the_page_are_those_of_the_code() -> None:
     said = PAGE.replace(" 536", "_536").replace(" 144", "_144")
-    assert f"{messages.MESSAGE_BYTES:_} bytes" in said
-    assert f"{messages.PACKET_BYTES:_} bytes" in said
-    assert messages.HARD_LIMIT_BYTES == 2**20
+    assert f"{words.MESSAGE_BYTES:_} bytes" in said
+    assert f"{words.PACKET_BYTES:_} bytes" in said
+    assert words.HARD_LIMIT_BYTES == 2**20
     assert f"| {outbox.REPLIES} |" in PAGE
     assert f"| {outbox.MARKERS} |" in PAGE
     assert f"| {IN_FLIGHT} unacknowledged |" in PAGE
     assert f"last\n{REMEMBERED} acknowledgements" in PAGE
     assert f"{EARLIEST_CAPTURE:g} s behind or {LATEST_CAPTURE:g} s ahead" in PAGE
     assert f"within {Settings().start_seconds:g} s of hello" in PAGE
-    assert (SHORTEST_WAIT, LONGEST_WAIT) == (0.5, 15.0)
+    assert (MIN_WAIT, MAX_WAIT) == (0.5, 15.0)
 
 
 def test_the_headers_are_as_long_as_the_tables_say() -> None:

@@ -1,7 +1,6 @@
 """Control messages: what is encoded reads back the same, and whatever comes in, only ProtocolError is raised."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -9,15 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.errors import ProtocolError
+from clavilux.runtime.frame import STAGES
 from clavilux.server.protocol.messages import (
-    ERROR_CHARACTERS,
-    HIGHEST_SEQUENCE,
-    HIGHEST_TIME,
-    MARKER_CHARACTERS,
-    MESSAGE_BYTES,
-    PICTURE_ENCODINGS,
-    SOUND_ENCODINGS,
-    WIRE_STAGES,
     Acknowledge,
     Bye,
     ClientMessage,
@@ -36,11 +28,21 @@ from clavilux.server.protocol.messages import (
     Status,
 )
 from clavilux.server.protocol.text import encode, error_event, parse_event, parse_text
+from clavilux.server.protocol.words import (
+    ERROR_CHARACTERS,
+    MARKER_CHARACTERS,
+    MAX_SEQUENCE,
+    MAX_TIME,
+    MESSAGE_BYTES,
+    PICTURE_ENCODINGS,
+    SOUND_ENCODINGS,
+    WIRE_STAGES,
+)
 
 words = st.text(max_size=20)
 finite = st.floats(-1e9, 1e9)
-sequences = st.integers(0, HIGHEST_SEQUENCE)
-times = st.integers(0, HIGHEST_TIME)
+sequences = st.integers(0, MAX_SEQUENCE)
+times = st.integers(0, MAX_TIME)
 flat = st.dictionaries(words, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | finite | words, max_size=5)
 sounds = st.builds(
     SoundFormat, st.sampled_from(SOUND_ENCODINGS), st.integers(8000, 192_000), channels=st.integers(1, 32)
@@ -58,11 +60,29 @@ CLIENT: st.SearchStrategy[ClientMessage] = st.one_of(
 )
 SERVER: st.SearchStrategy[ServerMessage] = st.one_of(
     st.builds(
-        Hello, st.just(1), words, times, words, flat, flat, flat, flat, st.lists(words).map(tuple), st.booleans()
+        Hello,
+        protocol=st.just(1),
+        server=words,
+        server_time=times,
+        bundle=words,
+        picture=flat,
+        sound=st.none() | flat,
+        limits=flat,
+        parameters=flat,
+        stages=st.lists(words).map(tuple),
+        token_required=st.booleans(),
     ),
     st.builds(Started, st.sampled_from(["performer", "viewer"]), words, flat),
     st.builds(ParameterValues, flat),
-    st.builds(Status, finite, st.none() | flat, finite, sequences, finite, st.none() | flat),
+    st.builds(
+        Status,
+        level=finite,
+        heard=st.none() | flat,
+        frame_rate=finite,
+        viewers=sequences,
+        dropped_seconds=finite,
+        latency=st.none() | flat,
+    ),
     st.builds(MarkerReached, st.text(max_size=MARKER_CHARACTERS), sequences, times),
     st.builds(ErrorEvent, words, words, st.booleans()),
     st.builds(Pong, finite, times),
@@ -146,8 +166,22 @@ def test_the_limit_counts_bytes_and_not_characters() -> None:
 
 
 def test_a_viewer_cannot_announce_sound() -> None:
-    sound = asdict(SoundFormat())
+    sound = {"encoding": "pcm16", "rate": 48_000}
     assert "only a performer sends sound" in str(refused(type="start", role="viewer", sound=sound))
+
+
+def test_a_sound_format_names_its_encoding_and_rate() -> None:
+    error = refused(type="start", role="performer", sound={"rate": 8000})
+    assert error.code == "bad_sound"
+    assert str(error) == 'start.sound has no "encoding"; it is required'
+
+
+def test_a_start_names_its_role() -> None:
+    assert str(refused(type="start")) == 'start has no "role"; it is required'
+
+
+def test_a_picture_of_null_is_left_to_the_server() -> None:
+    assert parse_text('{"type": "start", "role": "viewer", "picture": null}') == Start("viewer", picture=None)
 
 
 def test_a_sound_format_out_of_range_is_bad_sound() -> None:
@@ -177,8 +211,63 @@ def test_an_error_event_is_one_line_of_bounded_length() -> None:
 
 
 def test_a_token_never_shows_in_a_representation() -> None:
-    assert "secret" not in repr(Start(token="secret"))
+    assert "secret" not in repr(Start("viewer", token="secret"))
 
 
 def test_compression_is_the_last_stage_on_the_wire() -> None:
     assert WIRE_STAGES == ("queue", "features", "encode", "condition", "denoise", "decode", "compress")
+    assert (*STAGES, "compress") == WIRE_STAGES
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (Bye("né"), '{"type":"bye","reason":"n\\u00e9"}'),
+        (ParameterValues({"b": 1.0}), '{"type":"parameters","values":{"b":1.0}}'),
+        (Pong(5, 7), '{"type":"pong","client_time":5,"server_time":7}'),
+        (Pong(1e-7, 7), '{"type":"pong","client_time":1e-07,"server_time":7}'),
+        (
+            ErrorEvent("bad_sound", "no", fatal=False),
+            '{"type":"error","code":"bad_sound","message":"no","fatal":false}',
+        ),
+        (MarkerReached("a", 1, 2), '{"type":"marker","id":"a","sequence":1,"heard_until":2}'),
+        (
+            Started("viewer", "main", {"b": 1.0}),
+            '{"type":"started","role":"viewer","stage":"main","parameters":{"b":1.0}}',
+        ),
+        (
+            Status(level=-20.0, heard=None, frame_rate=30.0, viewers=1, dropped_seconds=0.0, latency={"p50": 1.5}),
+            '{"type":"status","level":-20.0,"heard":null,"frame_rate":30.0,"viewers":1,"dropped_seconds":0.0,'
+            '"latency":{"p50":1.5}}',
+        ),
+        (
+            Start("performer", SoundFormat("pcm16", 8000), token="t"),
+            '{"type":"start","role":"performer","sound":{"encoding":"pcm16","rate":8000,"channels":1},'
+            '"picture":{"encoding":"jpeg","quality":85},"token":"t"}',
+        ),
+    ],
+)
+def test_a_message_is_written_byte_for_byte_as_ever(message: ClientMessage | ServerMessage, line: str) -> None:
+    assert encode(message) == line
+
+
+def test_a_number_that_json_has_no_word_for_is_not_sent() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        encode(Pong(float("nan"), 1))
+
+
+def test_text_that_no_file_could_hold_is_sent_all_the_same() -> None:
+    assert encode(Bye("\ud800")) == '{"type":"bye","reason":"\\ud800"}'
+
+
+def test_a_number_comes_back_to_its_client_as_it_was() -> None:
+    for written in ("5", "5.0", "-0.0", "1700000000123456789"):
+        ping = parse_text(f'{{"type":"ping","client_time":{written}}}')
+        assert isinstance(ping, Ping)
+        assert f'"client_time":{written},' in encode(Pong(ping.client_time, 1))
+
+
+@pytest.mark.parametrize("parse", [parse_text, parse_event])
+def test_of_a_key_that_comes_twice_the_last_value_counts_in_both_directions(parse: Any) -> None:
+    assert parse('{"type": "ping", "reason": "a", "type": "bye", "reason": "b"}') == Bye("b")
+    assert parse('{"type": "parameters", "values": {"glide": 1, "glide": 2}}') == ParameterValues({"glide": 2})

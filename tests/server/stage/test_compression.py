@@ -1,4 +1,4 @@
-"""Pictures: what is compressed decodes to the same picture, once for everyone, off the event loop."""
+"""Compression: what is compressed decodes to the same picture, once for everyone, off the event loop."""
 
 import asyncio
 import io
@@ -11,7 +11,7 @@ from PIL import Image
 from clavilux.runtime.frame import Frame
 from clavilux.server.protocol.messages import PictureFormat
 from clavilux.server.stage import compression as module
-from clavilux.server.stage.compression import KEPT_PICTURES, Pictures, compress
+from clavilux.server.stage.compression import KEPT_PICTURES, Compressor, compress
 from tests.server.fakes import make_frame
 
 pytestmark = pytest.mark.anyio
@@ -41,28 +41,28 @@ def test_less_quality_takes_fewer_bytes() -> None:
 
 
 async def test_many_viewers_share_one_compression() -> None:
-    pictures, frame = Pictures(), make_frame()
-    given = await asyncio.gather(*(pictures.get(frame, PictureFormat()) for _ in range(10)))
-    assert pictures.made == 1
+    compressor, frame = Compressor(), make_frame()
+    given = await asyncio.gather(*(compressor.get(frame, PictureFormat()) for _ in range(10)))
+    assert compressor.made == 1
     assert all(picture is given[0] for picture in given)
-    await pictures.close()
+    await compressor.close()
 
 
 async def test_another_frame_encoding_or_quality_is_compressed_anew() -> None:
-    pictures = Pictures()
+    compressor = Compressor()
     for layout in (PictureFormat(), PictureFormat("jpeg", 20), PictureFormat("webp")):
-        await pictures.get(make_frame(0), layout)
-    await pictures.get(make_frame(1), PictureFormat())
-    assert pictures.made == 4
-    await pictures.close()
+        await compressor.get(make_frame(0), layout)
+    await compressor.get(make_frame(1), PictureFormat())
+    assert compressor.made == 4
+    await compressor.close()
 
 
 async def test_rgb_has_no_quality_to_tell_apart() -> None:
-    pictures, frame = Pictures(), make_frame()
-    await pictures.get(frame, PictureFormat("rgb", 10))
-    await pictures.get(frame, PictureFormat("rgb", 90))
-    assert pictures.made == 1
-    await pictures.close()
+    compressor, frame = Compressor(), make_frame()
+    await compressor.get(frame, PictureFormat("rgb", 10))
+    await compressor.get(frame, PictureFormat("rgb", 90))
+    assert compressor.made == 1
+    await compressor.close()
 
 
 async def test_compression_happens_on_another_thread_and_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,11 +73,11 @@ async def test_compression_happens_on_another_thread_and_is_timed(monkeypatch: p
         return b"x"
 
     monkeypatch.setattr(module, "compress", spy)
-    pictures = Pictures()
-    picture = await pictures.get(make_frame(), PictureFormat())
+    compressor = Compressor()
+    picture = await compressor.get(make_frame(), PictureFormat())
     assert threads[0] is not threading.current_thread()
     assert picture.seconds >= 0
-    await pictures.close()
+    await compressor.close()
 
 
 async def test_a_viewer_that_leaves_does_not_cancel_the_picture_for_the_others(
@@ -85,24 +85,24 @@ async def test_a_viewer_that_leaves_does_not_cancel_the_picture_for_the_others(
 ) -> None:
     allowed = threading.Event()
     monkeypatch.setattr(module, "compress", lambda pixels, layout: b"x" if allowed.wait(10) else b"")
-    pictures, frame = Pictures(), make_frame()
-    leaving = asyncio.create_task(pictures.get(frame, PictureFormat()))
-    staying = asyncio.create_task(pictures.get(frame, PictureFormat()))
+    compressor, frame = Compressor(), make_frame()
+    leaving = asyncio.create_task(compressor.get(frame, PictureFormat()))
+    staying = asyncio.create_task(compressor.get(frame, PictureFormat()))
     await asyncio.sleep(0)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     allowed.set()
     assert (await staying).body == b"x"
-    await pictures.close()
+    await compressor.close()
 
 
 async def test_only_the_last_pictures_are_remembered() -> None:
-    pictures = Pictures()
+    compressor = Compressor()
     frames: list[Frame] = [make_frame(number) for number in range(KEPT_PICTURES + 1)]
     for frame in frames:
-        await pictures.get(frame, PictureFormat())
-    await pictures.get(frames[-1], PictureFormat())
-    assert pictures.made == len(frames)
-    await pictures.get(frames[0], PictureFormat())
-    assert pictures.made == len(frames) + 1
-    await pictures.close()
+        await compressor.get(frame, PictureFormat())
+    await compressor.get(frames[-1], PictureFormat())
+    assert compressor.made == len(frames)
+    await compressor.get(frames[0], PictureFormat())
+    assert compressor.made == len(frames) + 1
+    await compressor.close()

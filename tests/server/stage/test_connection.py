@@ -35,6 +35,7 @@ pytestmark = pytest.mark.anyio
 
 TURNS = 50  # of the event loop, more than enough to read everything that is read at all
 RAW = PictureFormat("rgb")
+MONO = SoundFormat("float32", 48_000)
 
 
 class Client(FakeChannel):
@@ -73,7 +74,7 @@ async def playing(engine: FakeEngine, settings: Settings) -> AsyncIterator[Stage
 async def test_a_client_that_hangs_up_leaves_the_stage(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
         client = Client(stage)
-        await client.start(Start("performer", SoundFormat()))
+        await client.start(Start("performer", MONO))
         assert len(stage.members) == 1
         await client.leave()
         assert stage.members == set()
@@ -99,7 +100,7 @@ async def test_who_never_starts_is_sent_away(engine: FakeEngine, settings: Setti
 async def test_who_has_started_may_stay_silent(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
         client = Client(stage)
-        await client.start(Start())
+        await client.start(Start("viewer"))
         client.say(encode(Ping(1)))
         assert isinstance(await client.hear(), Pong)
         await client.leave()
@@ -108,7 +109,7 @@ async def test_who_has_started_may_stay_silent(engine: FakeEngine, settings: Set
 async def test_a_frame_arrives_with_its_pixels(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
         client = Client(stage)
-        await client.start(Start(picture=RAW))
+        await client.start(Start("viewer", picture=RAW))
         engine.emit(9, heard_until=99.5)
         frame = await client.frame()
         assert (frame.sequence, frame.size, frame.heard_until) == (9, (6, 4), 99_500_000)
@@ -121,8 +122,8 @@ async def test_a_viewer_that_never_acknowledges_holds_up_nobody_and_keeps_one_fr
 ) -> None:
     async with playing(engine, settings) as stage:
         slow, fast = Client(stage), Client(stage)
-        await slow.start(Start(picture=RAW))
-        await fast.start(Start(picture=RAW))
+        await slow.start(Start("viewer", picture=RAW))
+        await fast.start(Start("viewer", picture=RAW))
         for sequence in range(50):
             engine.emit(sequence)
             assert (await fast.frame()).sequence == sequence
@@ -138,8 +139,8 @@ async def test_a_viewer_that_never_acknowledges_holds_up_nobody_and_keeps_one_fr
 async def test_a_viewer_whose_network_is_stuck_holds_up_nobody(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
         stuck, fast = Client(stage), Client(stage)
-        await stuck.start(Start(picture=RAW))
-        await fast.start(Start(picture=RAW))
+        await stuck.start(Start("viewer", picture=RAW))
+        await fast.start(Start("viewer", picture=RAW))
         stuck.flowing.clear()
         for sequence in range(50):
             engine.emit(sequence)
@@ -175,7 +176,7 @@ async def test_who_asks_without_listening_is_read_no_further(engine: FakeEngine,
 async def test_a_channel_that_breaks_ends_the_session_quietly(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
         client = Client(stage)
-        await client.start(Start())
+        await client.start(Start("viewer"))
         client.broken = True
         engine.emit(0)
         await client.session
@@ -185,7 +186,7 @@ async def test_a_channel_that_breaks_ends_the_session_quietly(engine: FakeEngine
 async def test_a_marker_comes_after_the_frame_that_shows_its_sound(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
         client = Client(stage)
-        await client.start(Start("performer", SoundFormat(), RAW))
+        await client.start(Start("performer", MONO, RAW))
         client.say(pack_sound(Sound(0, 99_000_000, np.zeros((4800, 1), np.float32)), "float32"))
         client.say(encode(Marker("here")))
         client.say(encode(Ping(1)))
@@ -201,7 +202,7 @@ async def test_a_marker_comes_after_the_frame_that_shows_its_sound(engine: FakeE
 async def test_what_was_sent_is_counted(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
         client = Client(stage)
-        await client.start(Start(picture=RAW))
+        await client.start(Start("viewer", picture=RAW))
         engine.emit(0)
         await client.frame()
         client.say(encode(Ping(1)))
@@ -213,7 +214,7 @@ async def test_what_was_sent_is_counted(engine: FakeEngine, settings: Settings) 
 async def test_a_dead_engine_is_the_last_thing_a_client_hears(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, replace(settings, status_seconds=0.0)) as stage:
         client = Client(stage)
-        await client.start(Start())
+        await client.start(Start("viewer"))
         engine.failure = MemoryError("too big")
         while not isinstance(event := await client.hear(), ErrorEvent):
             continue
@@ -238,7 +239,7 @@ async def test_an_unforeseen_error_in_a_session_is_not_hidden(
 async def test_a_cancelled_session_leaves_the_stage(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
         client = Client(stage)
-        await client.start(Start())
+        await client.start(Start("viewer"))
         client.session.cancel()
         with pytest.raises(asyncio.CancelledError):
             await client.session
@@ -249,7 +250,7 @@ async def test_the_servers_farewell_reaches_everyone(engine: FakeEngine, setting
     async with playing(engine, settings) as stage:
         clients = [Client(stage) for _ in range(3)]
         for client in clients:
-            await client.start(Start())
+            await client.start(Start("viewer"))
         await stage.farewell("closing time")
         for client in clients:
             assert await client.hear() == Bye("closing time")

@@ -1,8 +1,8 @@
-"""What is counted, and the percentiles of what viewers measured."""
+"""Prometheus series: what is counted, and by whom."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from clavilux.server.stage.metrics import REMEMBERED, Latencies, Metrics
+from clavilux.server.stage.metrics import Metrics
 from tests.server.fakes import FakeEngine
 
 
@@ -13,31 +13,6 @@ def samples(metrics: Metrics) -> dict[str, float]:
         for sample in family.samples:
             found[" ".join([sample.name, *sample.labels.values()])] = sample.value
     return found
-
-
-def test_no_acknowledgement_no_latency() -> None:
-    assert Latencies().summary() is None
-
-
-def test_percentiles_are_nearest_rank_in_milliseconds() -> None:
-    latencies = Latencies()
-    for hundredths in range(100, 0, -1):
-        latencies.add(hundredths / 100)
-    assert latencies.summary() == {"p50": 500.0, "p95": 950.0}
-
-
-def test_one_measurement_is_every_percentile() -> None:
-    latencies = Latencies()
-    latencies.add(0.25)
-    assert latencies.summary() == {"p50": 250.0, "p95": 250.0}
-
-
-def test_old_measurements_are_forgotten() -> None:
-    latencies = Latencies()
-    latencies.add(50.0)
-    for _ in range(REMEMBERED):
-        latencies.add(0.1)
-    assert latencies.summary() == {"p50": 100.0, "p95": 100.0}
 
 
 def test_the_engines_counters_are_read_at_every_scrape() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.runtime.frame import Frame
@@ -13,7 +14,7 @@ from tests.server.fakes import make_frame
 
 pytestmark = pytest.mark.anyio
 
-QUIET = Status(-120.0, None, 0.0, 0, 0.0, None)
+QUIET = Status(level=-120.0, frame_rate=0.0, viewers=0, dropped_seconds=0.0)
 
 
 def packed(frame: Frame) -> PackedFrame:
@@ -37,7 +38,7 @@ async def test_of_parameters_statuses_and_frames_only_the_newest_waits() -> None
     for number in range(5):
         outbox.parameters({"glide": number})
         outbox.frame(make_frame(number))
-        outbox.status(Status(-float(number), None, 0.0, 0, 0.0, None))
+        outbox.status(replace(QUIET, level=-float(number)))
     first, second, third = [await outbox.next() for _ in range(3)]
     assert first == ParameterValues({"glide": 4})
     assert isinstance(second, Status)

@@ -33,7 +33,8 @@ from tests.server.fakes import FakeEngine, make_frame
 
 pytestmark = pytest.mark.anyio
 
-PLAYING = Start("performer", SoundFormat("float32", 16_000, 1))
+MONO = SoundFormat("float32", 16_000, 1)
+PLAYING = Start("performer", MONO)
 WATCHING = Start("viewer")
 PACKET = pack_sound(Sound(0, 0, np.zeros((160, 1), np.float32)), "float32")
 
@@ -119,7 +120,7 @@ async def test_hello_is_valid_json_with_the_documented_fields(stage: Stage) -> N
 
 async def test_start_gives_the_role_and_the_parameters(stage: Stage) -> None:
     session = Session(stage)
-    reply = await answer(session, Start("performer", SoundFormat(), PictureFormat("rgb")))
+    reply = await answer(session, Start("performer", MONO, PictureFormat("rgb")))
     assert isinstance(reply, Started)
     assert (reply.role, reply.stage, reply.parameters["steps"]) == ("performer", "main", 1)
     assert session.sounding
@@ -156,17 +157,17 @@ async def test_the_next_performer_may_sound_once_the_first_has_left(stage: Stage
 @pytest.mark.parametrize("token", [None, "wrong"])
 async def test_a_wrong_token_ends_the_session(engine: FakeEngine, settings: Settings, token: str | None) -> None:
     session = Session(Stage(engine, replace(settings, token="secret")))
-    farewell = await answer(session, Start(token=token))
+    farewell = await answer(session, Start("viewer", token=token))
     assert isinstance(farewell, Farewell)
     assert farewell.code == 1008
     event = farewell.messages[0]
     assert isinstance(event, ErrorEvent)
     assert (event.code, event.fatal) == ("unauthorized", True)
-    assert session.role == ""
+    assert session.role is None
 
 
 async def test_the_right_token_starts(engine: FakeEngine, settings: Settings) -> None:
-    await started(Stage(engine, replace(settings, token="secret")), Start(token="secret"))
+    await started(Stage(engine, replace(settings, token="secret")), Start("viewer", token="secret"))
 
 
 async def test_a_full_stage_ends_the_newcomer(engine: FakeEngine, settings: Settings) -> None:
@@ -217,7 +218,7 @@ async def test_nothing_is_taken_after_the_farewell(stage: Stage) -> None:
     session = Session(stage)
     await session.take(encode(Bye()))
     await session.take(encode(WATCHING))
-    assert session.role == ""
+    assert session.role is None
 
 
 @pytest.mark.parametrize(

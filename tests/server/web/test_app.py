@@ -6,19 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from starlette.websockets import WebSocketDisconnect
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from clavilux.server.protocol.messages import HARD_LIMIT_BYTES, SUBPROTOCOL, Hello, Start, Started
+from clavilux import server
+from clavilux.server.protocol.messages import Hello, Start, Started
 from clavilux.server.protocol.text import encode, parse_event
+from clavilux.server.protocol.words import HARD_LIMIT_BYTES, SUBPROTOCOL
 from clavilux.server.settings import PAGE, Settings
-from clavilux.server.stage.connection import GoneError
 from clavilux.server.web import app as module
-from clavilux.server.web.app import SECURITY_HEADERS, WebSocketChannel, host_name
 from clavilux.server.web.run import Listening
+from clavilux.server.web.security import SECURITY_HEADERS
 from tests.server.fakes import FakeEngine, serving
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +65,7 @@ def test_nothing_outside_the_page_is_served(here: Listening, path: str) -> None:
 
 def test_the_product_has_a_page_folder_of_its_own() -> None:
     assert PAGE.name == "page"
-    assert PAGE.parent == Path(module.__file__).parent
+    assert PAGE.parent == Path(server.__file__).parent
 
 
 def test_healthz_says_that_the_server_lives(here: Listening) -> None:
@@ -136,28 +136,6 @@ async def test_a_name_pointed_at_this_machine_by_someone_else_is_refused(here: L
     assert caught.value.response.status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("settings", "name", "answers"),
-    [
-        (Settings(), "localhost", True),
-        (Settings(), "evil.example", False),
-        (Settings(host="0.0.0.0"), "stage.example", True),
-        (Settings(names=("stage.example",)), "stage.example", True),
-        (Settings(names=("stage.example",)), "localhost", False),
-    ],
-)
-def test_a_server_answers_to_its_own_names(settings: Settings, name: str, answers: bool) -> None:
-    assert settings.answers(name) is answers
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [("LocalHost:7860", "localhost"), ("[::1]:7860", "::1"), ("stage.example", "stage.example"), ("", ""), ("[", "")],
-)
-def test_a_host_header_gives_a_name(host: str, name: str) -> None:
-    assert host_name(host) == name
-
-
 async def test_sockets_beyond_the_limit_are_closed_at_once(
     engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,27 +164,8 @@ async def test_a_message_over_the_limit_is_an_error_and_the_session_lives(url: s
         await socket.send("x" * 70_000)
         error = await event(socket)
         assert "too_large" in str(error)
-        await socket.send(encode(Start()))
+        await socket.send(encode(Start("viewer")))
         assert isinstance(await event(socket), Started)
-
-
-class _Socket:
-    """A websocket whose sending fails as it is told."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-    async def send(self, message: object) -> None:
-        raise self.error
-
-
-@pytest.mark.parametrize("error", [WebSocketDisconnect(1006), RuntimeError("after sending 'websocket.close'")])
-async def test_sending_to_a_closed_socket_says_that_the_client_is_gone(error: Exception) -> None:
-    channel = WebSocketChannel(_Socket(error))
-    with pytest.raises(GoneError):
-        await channel.send("late")
-    with pytest.raises(GoneError):
-        await channel.close(1000, "late")
 
 
 async def test_many_connections_come_and_go(url: str) -> None:

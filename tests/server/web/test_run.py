@@ -13,8 +13,9 @@ from websockets.sync.client import connect as open_socket
 from websockets.typing import Subprotocol
 
 from clavilux.runtime.errors import ClaviluxError, DeviceError
-from clavilux.server.protocol.messages import SUBPROTOCOL, Bye, Hello, Start, Started
+from clavilux.server.protocol.messages import Bye, Hello, Start, Started
 from clavilux.server.protocol.text import encode, parse_event
+from clavilux.server.protocol.words import SUBPROTOCOL
 from clavilux.server.settings import Settings
 from clavilux.server.stage.outbox import Outbox
 from clavilux.server.web import run
@@ -34,7 +35,7 @@ Sec-WebSocket-Protocol: clavilux.v1\r
 """
 PING = b'{"type":"ping","client_time":1}'
 PINGS = (bytes([0x81, 0x80 | len(PING), 0, 0, 0, 0]) + PING) * 1000  # masked with zeros, as a client must
-MOST_BACKLOG = 256 * 2**20  # bytes; the kernel's buffers of a connection end far below
+MAX_BACKLOG = 256 * 2**20  # bytes; the kernel's buffers of a connection end far below
 SCRIPT = """
 from pathlib import Path
 from clavilux.server.web.run import serve
@@ -96,7 +97,7 @@ def test_clients_are_told_when_the_server_ends(engine: FakeEngine, settings: Set
         open_socket(f"ws://127.0.0.1:{here.port}/ws", subprotocols=V1) as client,
     ):
         assert isinstance(parse_event(str(client.recv())), Hello)
-        client.send(encode(Start()))
+        client.send(encode(Start("viewer")))
         assert isinstance(parse_event(str(client.recv())), Started)
         here.stop()
         assert parse_event(str(client.recv(timeout=DEADLINE))) == Bye("the server is shutting down")
@@ -112,7 +113,7 @@ def test_a_client_that_takes_no_farewell_does_not_keep_the_server_from_ending(
         open_socket(f"ws://127.0.0.1:{here.port}/ws", subprotocols=V1) as client,
     ):
         client.recv()
-        client.send(encode(Start()))
+        client.send(encode(Start("viewer")))
         client.recv()
         here.stop()
         with pytest.raises(ConnectionClosed):
@@ -124,7 +125,7 @@ def flood(deaf: socket.socket) -> int:
     """Send pings until nobody takes them any more; return how many bytes went."""
     sent = 0
     with contextlib.suppress(TimeoutError):
-        while sent < MOST_BACKLOG:
+        while sent < MAX_BACKLOG:
             sent += deaf.send(PINGS)
     return sent
 
@@ -137,7 +138,7 @@ def test_a_client_that_asks_without_listening_is_read_no_further_and_ends_with_t
     with serving(engine, settings) as here, socket.create_connection((here.host, here.port)) as deaf:
         deaf.sendall(HANDSHAKE.format(host=here.host, port=here.port).encode())
         deaf.settimeout(0.5)  # s, after which nothing more will be taken
-        assert flood(deaf) < MOST_BACKLOG
+        assert flood(deaf) < MAX_BACKLOG
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

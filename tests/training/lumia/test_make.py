@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import Wav2Vec2BertModel
 
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.instrument import open_instrument
+from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.sound_file import Clip as Sound
 from clavilux.training.lumia import make as lumia

@@ -19,7 +19,7 @@ from PIL import Image
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.instrument import open_instrument
+from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.output.video import write_video
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.sound_file import Clip as Sound

@@ -18,7 +18,7 @@ import numpy as np
 from tests.runtime.providers.nvidia.fake_driver import Driver
 
 INVALID_VALUE, INVALID_CONTEXT, NOT_READY = 1, 201, 600  # CUDA's error codes
-CONTEXT, MODULE, FUNCTION = 11, 22, 33  # handles
+CONTEXT = 11  # handle
 FIRST_ADDRESS, ALIGNMENT = 1 << 44, 1 << 20
 OPTION_GRAPH, OPTION_NO_WAIT = "gpu_graph_id", "disable_synchronize_execution_providers"
 
@@ -33,7 +33,6 @@ class Card(Driver):
     memory: dict[int, np.ndarray] = field(default_factory=dict)  # uint8, by address
     pinned: dict[int, Any] = field(default_factory=dict)
     refuses: set[str] = field(default_factory=set)  # functions that fail
-    launches: int = 0
     _handles: int = 1000
     _done: int = 0  # pieces of work
     _times: dict[int, int] = field(default_factory=dict)
@@ -82,14 +81,6 @@ class Card(Driver):
         stream._obj.value = self._handles
         return self._failure("cuStreamCreate") or (0 if flags == 1 else INVALID_VALUE)
 
-    def cuModuleLoadData(self, module: Any, text: bytes) -> int:  # noqa: N802
-        module._obj.value = MODULE
-        return self._failure("cuModuleLoadData")
-
-    def cuModuleGetFunction(self, function: Any, module: Any, name: bytes) -> int:  # noqa: N802
-        function._obj.value = FUNCTION
-        return self._failure("cuModuleGetFunction") or (0 if module.value == MODULE else INVALID_VALUE)
-
     def cuMemHostAlloc(self, pointer: Any, count: Any, flags: int) -> int:  # noqa: N802
         memory = (ctypes.c_uint8 * count.value)(*b"\xff" * min(count.value, 64))
         self.allocations += 1
@@ -111,24 +102,6 @@ class Card(Driver):
 
         self.queue(stream.value, copy)
         return self._failure("cuMemcpyAsync")
-
-    def cuLaunchKernel(self, function: Any, *arguments: Any) -> int:  # noqa: N802
-        """Do what the assembler of `stream.MIX` says; threads beyond the count do nothing there."""
-        blocks, _, _, threads, *_, stream, values, _ = arguments
-        kinds = ctypes.c_uint64, ctypes.c_float, ctypes.c_uint64, ctypes.c_float, ctypes.c_uint64, ctypes.c_uint32
-        target, a, x, b, y, count = (
-            ctypes.cast(value, ctypes.POINTER(kind)).contents.value for value, kind in zip(values, kinds, strict=True)
-        )
-        if function.value != FUNCTION or blocks * threads < count:
-            return INVALID_VALUE
-        self.launches += 1
-
-        def mix() -> None:
-            first, second = (self.tensor(address, (-1,), np.dtype(np.float32))[:count] for address in (x, y))
-            self.tensor(target, (-1,), np.dtype(np.float32))[:count] = first * np.float32(a) + second * np.float32(b)
-
-        self.queue(stream.value, mix)
-        return self._failure("cuLaunchKernel")
 
     def cuEventCreate(self, event: Any, flags: int) -> int:  # noqa: N802
         self._handles += 1

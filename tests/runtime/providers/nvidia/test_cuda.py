@@ -7,10 +7,11 @@ import onnxruntime
 import pytest
 
 from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers.nvidia import cuda
 from clavilux.runtime.providers.nvidia import driver as nvidia
 from clavilux.runtime.providers.nvidia.cuda import refuse_host_nodes
-from clavilux.runtime.providers.session import GraphFile, open_session
+from clavilux.runtime.providers.session import GraphFile
 from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
 
 GPU = ("CUDAExecutionProvider", "CPUExecutionProvider")

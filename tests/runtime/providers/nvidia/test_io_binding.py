@@ -47,9 +47,9 @@ def test_buffers_stay_where_they_are_while_the_shapes_stay(tmp_path: Path) -> No
     addresses: list[set[int]] = []
     for value in (1.0, 2.0, 3.0):
         session.run(inputs(value=value))
-        launch = session._launch
-        assert launch is not None
-        addresses.append({buffer.data_ptr() for buffer in [*launch.inputs.values(), *launch._binding.get_outputs()]})
+        run = session._bound
+        assert run is not None
+        addresses.append({buffer.data_ptr() for buffer in [*run.inputs.values(), *run._binding.get_outputs()]})
     assert addresses[1] == addresses[2]
 
 
@@ -155,9 +155,9 @@ def test_a_queued_run_does_not_wait_and_is_captured_the_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, fake, _, card = on_card(tmp_path, monkeypatch)
-    launch = session.bind({"sample": (1, 4), "bias": (4,)})
+    run = session.bind({"sample": (1, 4), "bias": (4,)})
     for _ in range(3):
-        launch.queue()
+        run.queue()
     assert (fake.runs, card.waits) == (["-1", "1", "1"], 0)
 
 
@@ -190,21 +190,21 @@ def test_a_shape_that_the_graph_does_not_take_is_named_before_anything_is_alloca
 
 def test_a_queued_run_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session, fake, _, _ = on_card(tmp_path, monkeypatch)
-    launch = session.bind({"sample": (1, 4), "bias": (4,)})
+    run = session.bind({"sample": (1, 4), "bias": (4,)})
 
     def fail(*arguments: Any) -> None:
         raise RuntimeError("CUDA error 700\nat some place")
 
     monkeypatch.setattr(fake, "run_with_iobinding", fail)
     with pytest.raises(ProviderError, match=r"^denoiser\.onnx does not run: CUDA error 700$"):
-        launch.queue()
+        run.queue()
 
 
 def test_run_options_are_made_once_and_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session, fake, _, _ = on_card(tmp_path, monkeypatch)
-    launch = session.bind({"sample": (1, 4), "bias": (4,)})
+    run = session.bind({"sample": (1, 4), "bias": (4,)})
     for _ in range(5):
-        launch.queue()
+        run.queue()
     assert len(set(map(id, fake.options))) == 2
 
 

@@ -30,13 +30,6 @@ def put(stream: CudaStream, card: Card, values: list[float]) -> DeviceValue:
     return tensor
 
 
-def get(stream: CudaStream, tensor: DeviceValue) -> list[float]:
-    staged = stream.pinned(tuple(tensor.shape()), np.float32)
-    stream.copy(staged.address, tensor.data_ptr(), staged.array.nbytes)
-    stream.wait()
-    return staged.array.tolist()
-
-
 def test_nothing_has_happened_before_the_host_waits(stream: CudaStream, card: Card) -> None:
     staged, back = stream.pinned((2,), np.float32), stream.pinned((2,), np.float32)
     tensor = card.allocate((2,), np.float32)
@@ -47,21 +40,6 @@ def test_nothing_has_happened_before_the_host_waits(stream: CudaStream, card: Ca
     stream.wait()
     assert back.array.tolist() == [1.0, 1.0]
     assert (stream.waits, card.waits) == (1, 1)
-
-
-def test_a_mix_is_what_numpy_makes_of_it_bit_for_bit(stream: CudaStream, card: Card) -> None:
-    x, y = ([float(value) for value in np.random.default_rng(seed).normal(size=300)] for seed in (0, 1))
-    one, other = put(stream, card, x), put(stream, card, y)
-    target = card.allocate((300,), np.float32)
-    stream.mix(target.data_ptr(), (0.3, one.data_ptr()), (0.7, other.data_ptr()), 300)
-    singles = np.float32(x) * np.float32(0.3) + np.float32(y) * np.float32(0.7)
-    assert get(stream, target) == singles.tolist()
-
-
-def test_a_mix_may_go_into_what_it_is_made_of(stream: CudaStream, card: Card) -> None:
-    x = put(stream, card, [1.0, 2.0])
-    stream.mix(x.data_ptr(), (2.0, x.data_ptr()), (0.0, x.data_ptr()), 2)
-    assert get(stream, x) == [2.0, 4.0]
 
 
 def test_memory_that_is_not_pinned_is_refused(stream: CudaStream, card: Card) -> None:
@@ -84,7 +62,7 @@ def test_marks_tell_how_long_the_card_took_once_it_has_passed_them(stream: CudaS
     tensor = put(stream, card, [1.0])
     for number in (0, 1):
         stream.mark(number)
-        stream.mix(tensor.data_ptr(), (1.0, tensor.data_ptr()), (0.0, tensor.data_ptr()), 1)
+        stream.copy(tensor.data_ptr(), tensor.data_ptr(), 4)
     with pytest.raises(ProviderError, match=r"refuses cuEventElapsedTime \(CUDA error 600\)"):
         stream.seconds(0, 1)
     stream.wait()
@@ -94,7 +72,6 @@ def test_marks_tell_how_long_the_card_took_once_it_has_passed_them(stream: CudaS
 USES = {
     "pinned": lambda stream, address: stream.pinned((1,), np.uint8),
     "copy": lambda stream, address: stream.copy(address, address, 4),
-    "mix": lambda stream, address: stream.mix(address, (1.0, address), (0.0, address), 1),
     "mark": lambda stream, address: stream.mark(0),
     "seconds": lambda stream, address: stream.seconds(8, 9),
     "wait": lambda stream, address: stream.wait(),
@@ -133,7 +110,7 @@ def test_without_a_driver_the_error_says_so() -> None:
         CudaStream(load_only())
 
 
-@pytest.mark.parametrize("function", ["cuDevicePrimaryCtxRetain", "cuStreamCreate", "cuModuleLoadData"])
+@pytest.mark.parametrize("function", ["cuDevicePrimaryCtxRetain", "cuStreamCreate"])
 def test_a_driver_that_refuses_is_named(card: Card, function: str) -> None:
     card.refuses.add(function)
     with pytest.raises(ProviderError, match=rf"the NVIDIA driver refuses {function} \(CUDA error 1\)"):

@@ -17,6 +17,7 @@ import onnx
 import pytest
 
 from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle, GuidanceSpec
+from clavilux.runtime.diffusion.choose import START
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.nvidia.tensorrt import profile_settings
 from clavilux.runtime.providers.nvidia.tensorrt_rtx import PLUGIN
@@ -98,6 +99,13 @@ def test_each_float32_graph_becomes_one_engine(tiny_bundle: Path, tmp_path: Path
 @pytest.mark.parametrize("name", GRAPHS)
 def test_each_graph_of_many_sizes_becomes_one_engine(flexible_bundle: Path, tmp_path: Path, name: str) -> None:
     assert compiled(flexible_bundle, name, "sm120", tmp_path) == ["EPContext"]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_start_graph_becomes_one_engine_for_latents_of_any_size(tmp_path: Path, architecture: str) -> None:
+    words = [f"{option}={value}" for option, value in profile_settings("nv", START.shapes).items()]
+    run(SCRIPT, START.path, tmp_path / "engine.onnx", architecture, *words)
+    assert operators(tmp_path / "engine.onnx") == ["EPContext"]
 
 
 def test_our_own_build_makes_one_engine_too(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers import engine_cache as engines
 from clavilux.runtime.providers.nvidia import driver as nvidia
 from clavilux.runtime.providers.nvidia import tensorrt_rtx
-from clavilux.runtime.providers.session import GraphFile, ShapeRange, open_session
+from clavilux.runtime.providers.session import GraphFile, ShapeRange
 from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
 
 HASH = "a" * 64

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clavilux.runtime.instrument import DEFAULT_BUNDLE
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.runtime.sound.sound_file import Clip as Sound
 from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin
 from clavilux.training.lumia.data.concepts import NAMES

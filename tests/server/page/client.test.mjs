@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
 async function load(name) {
-  const source = await readFile(new URL(`../../server/page/${name}`, import.meta.url), 'utf8');
+  const source = await readFile(new URL(`../../../server/page/${name}`, import.meta.url), 'utf8');
   return import(`data:text/javascript,${encodeURIComponent(source)}`);
 }
 

@@ -1,0 +1,113 @@
+"""The frame maker: a prompt becomes the next picture, unless it would be the one that is shown already.
+
+Owns what lies between pictures: the walk through noise, the pipeline with its last latents, and what the pictures on
+their way are made of. No I/O, no clock.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.control.parameters import Parameters
+from clavilux.runtime.diffusion.choose import open_pipeline
+from clavilux.runtime.diffusion.decoder import Decoder
+from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
+from clavilux.runtime.diffusion.noise import draw, walk
+from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest, Pipeline
+from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
+
+NOT_PAINTED = {"denoise": 0.0, "decode": 0.0}
+
+
+@dataclass(frozen=True, eq=False)
+class PictureKey:
+    """Key of a picture: all that decides it, and what its sound is known by."""
+
+    prompt: NDArray[np.float32]  # embeds, [1, tokens, width]
+    parameters: Parameters
+    walked: float  # draws passed on the walk through noise
+    heard_until: float | None  # capture time of the newest sample in the prompt, s
+
+    def same(self, other: "PictureKey") -> bool:
+        """Whether this gives the picture that `other` gave: all is equal, and nothing of the last picture returns."""
+        noise = self.parameters.noise
+        moved = noise == "fresh" or (noise == "walk" and self.walked != other.walked)
+        still = not moved and self.parameters.feedback == 0
+        return still and self.parameters == other.parameters and np.array_equal(self.prompt, other.prompt)
+
+
+class FrameMaker:
+    """Makes pictures and knows what they are made of."""
+
+    def __init__(self, bundle: Bundle, denoiser: Denoiser, decoder: Decoder) -> None:
+        self.picture: Picture = np.zeros((bundle.picture.height, bundle.picture.width, 3), np.uint8)
+        self._bundle = bundle
+        self._graphs = denoiser, decoder
+        self._whole = open_pipeline(denoiser, decoder)
+        self.pipeline: Pipeline = self._whole  # or with `stream_batch` another one
+        self._walked = 0.0
+        self._keys: tuple[PictureKey, ...] = ()  # of the last picture, then of those on their way
+
+    @property
+    def heard_until(self) -> float | None:
+        """Capture time of the newest sample that shaped the picture, s; None before any."""
+        return self._keys[0].heard_until if self._keys else None
+
+    @property
+    def has_painted(self) -> bool:
+        """Whether there is a picture to hold."""
+        return bool(self._keys)
+
+    def hold(self, heard_until: float | None) -> None:
+        """Keep the picture that is shown, as heard until now, and drop those on their way."""
+        self._keys = self._up_to_date(self._keys[:1], heard_until)
+        self.pipeline.flush()
+
+    def make(
+        self, prompt: NDArray[np.float32], parameters: Parameters, *, sequence: int, seconds: float, heard: float | None
+    ) -> dict[str, float]:
+        """Make the picture of `prompt`, float32 [1, tokens, width]; return the seconds that denoiser and decoder took.
+
+        `seconds` have passed since the last frame, `heard` is the capture time of the newest sample in the prompt, and
+        `sequence` seeds noise that is fresh for every frame. Raises ProviderError when a graph does not run.
+        """
+        self._walked += seconds * parameters.walk
+        key = PictureKey(prompt, parameters, self._walked, heard)
+        if self._keys and all(key.same(one) for one in self._keys):
+            self._keys = self._up_to_date(self._keys, heard)
+            return NOT_PAINTED
+        shape = latent_shape(self._bundle, parameters)
+
+        def noise(step: int) -> Latents:
+            if parameters.noise == "walk":
+                return walk(shape, parameters.seed, key.walked, step)
+            return draw(shape, parameters.seed, sequence if parameters.noise == "fresh" else 0, step)
+
+        stays = self._choose_pipeline(streams=parameters.stream_batch and parameters.steps > 1)
+        feedback = parameters.feedback if stays else 0.0  # latents that another pipeline kept may be minutes old
+        request = PictureRequest(prompt, noise, shape, parameters.steps, feedback, parameters.guidance)
+        self.picture = self.pipeline.run(request)
+        self._keys = (*self._keys, key)[-1 - self.pipeline.delay :]
+        return self.pipeline.stages
+
+    def _up_to_date(self, keys: tuple[PictureKey, ...], heard_until: float | None) -> tuple[PictureKey, ...]:
+        """Return these as heard until now: with the newest sound they would be the same."""
+        return tuple(replace(key, heard_until=heard_until) for key in keys)
+
+    def _choose_pipeline(self, *, streams: bool) -> bool:
+        """Take the pipeline for this way; return whether it made the last picture, too."""
+        if streams == (self.pipeline is not self._whole):
+            return True
+        self.pipeline = StreamBatchPipeline(*self._graphs) if streams else self._whole
+        return False
+
+
+def latent_shape(bundle: Bundle, parameters: Parameters) -> tuple[int, int, int, int]:
+    """Return the shape of the latents, [1, C, h, w], of the picture's size that the parameters ask for."""
+    latents = bundle.latents
+    if bundle.sizes is None:
+        return 1, latents.channels, latents.height, latents.width
+    factor = bundle.picture.height // latents.height
+    return 1, latents.channels, parameters.height // factor, parameters.width // factor

@@ -1,0 +1,94 @@
+"""Health of a stage: the latency that viewers measure, time per stage, and the status made of them.
+
+Runs on one event loop. Units: seconds, and milliseconds in `Latencies.summary`.
+"""
+
+import math
+from collections import deque
+
+from clavilux.runtime.frame import Frame
+from clavilux.server.protocol.messages import Status
+from clavilux.server.protocol.words import MICROSECONDS, WireStage
+from clavilux.server.stage.interfaces import Timed
+from clavilux.server.stage.metrics import Metrics
+from clavilux.server.stage.wire_time import LATEST_CAPTURE
+
+REMEMBERED = 256  # acknowledgements that the percentiles look back on
+PERCENTILES = (50, 95)
+MS_PER_S = 1000.0
+SILENCE = -120.0  # dBFS
+HEARING = frozenset({WireStage.QUEUE, WireStage.FEATURES, WireStage.ENCODE})  # once per hop, which several frames show
+STALE = 1.0  # s without newer sound, after which a frame tells nothing about latency
+MAX_LATENCY = 60.0  # s; an acknowledgement that claims more has a wrong clock
+
+
+class Latencies:
+    """The last REMEMBERED heard-to-shown latencies of a stage."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=REMEMBERED)
+
+    def add(self, seconds: float) -> None:
+        """Take one measurement."""
+        self._seconds.append(seconds)
+
+    def summary(self) -> dict[str, float] | None:
+        """Return p50 and p95 in ms (nearest rank), None before any measurement."""
+        if not self._seconds:
+            return None
+        ordered = sorted(self._seconds)
+        ranks = {percent: max(0, math.ceil(len(ordered) * percent / 100) - 1) for percent in PERCENTILES}
+        return {f"p{percent}": round(ordered[rank] * MS_PER_S, 1) for percent, rank in ranks.items()}
+
+
+class Health:
+    """Measures a stage frame by frame, and says in a status how it is doing."""
+
+    def __init__(self, engine: Timed, metrics: Metrics) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._latencies = Latencies()
+        self._counted = (engine.clock.now(), engine.counters().frames)  # at the last status
+        self._heard: tuple[float | None, float] = (None, 0.0)  # the newest heard_until, and when a frame first had it
+
+    def take(self, frame: Frame) -> None:
+        """Take the stage times of a frame: all of them if it shows newer sound, otherwise those of painting alone."""
+        fresh = frame.heard_until != self._heard[0]
+        if fresh:
+            self._heard = (frame.heard_until, frame.time)
+        self._metrics.observe_stages(
+            {name: seconds for name, seconds in frame.stages.items() if fresh or name not in HEARING}
+        )
+
+    def timed(self, frame: Frame) -> float | None:
+        """Return the heard_until that an acknowledgement of `frame` is timed against; None when its sound is stale."""
+        return frame.heard_until if frame.time - self._heard[1] < STALE else None
+
+    def acknowledged(self, heard_until: float | None, shown_at: int) -> None:
+        """Take the latency that an acknowledgement shows if both its ends are known and make sense.
+
+        `heard_until` is seconds of the engine's clock, None for unknown; `shown_at` is server time, µs, 0 for unknown.
+        """
+        if heard_until is None or shown_at == 0:
+            return
+        shown = shown_at / MICROSECONDS
+        if 0 <= shown - heard_until <= MAX_LATENCY and shown - self._engine.clock.now() <= LATEST_CAPTURE:
+            self._latencies.add(shown - heard_until)
+            self._metrics.heard_to_shown.observe(shown - heard_until)
+
+    def status(self, last: Frame | None, viewers: int) -> Status:
+        """Return how the stage does; `last` is its newest frame. The frame rate counts from the status before."""
+        (then, before), now, counters = self._counted, self._engine.clock.now(), self._engine.counters()
+        self._counted = (now, counters.frames)
+        level, heard = (last.level, last.heard) if last else (SILENCE, None)
+        return Status(
+            # JSON has no word for what is not finite, and a status must never end a connection.
+            level=round(level, 1) if math.isfinite(level) else SILENCE,
+            heard={"name": heard.name, "similarity": round(heard.similarity, 3)}
+            if heard is not None and math.isfinite(heard.similarity)
+            else None,
+            frame_rate=round((counters.frames - before) / (now - then), 1) if now > then else 0.0,
+            viewers=viewers,
+            dropped_seconds=round(counters.dropped_seconds, 3),
+            latency=self._latencies.summary(),
+        )

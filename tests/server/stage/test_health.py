@@ -1,0 +1,125 @@
+"""Health: the percentiles of what viewers measured, which frames are timed, and the status."""
+
+from dataclasses import replace
+
+import pytest
+
+from clavilux.runtime.clock import ManualClock
+from clavilux.runtime.frame import STAGES, Heard
+from clavilux.server.protocol.messages import Status
+from clavilux.server.stage.health import HEARING, REMEMBERED, STALE, Health, Latencies
+from clavilux.server.stage.metrics import Metrics
+from tests.server.fakes import NOW, FakeEngine, make_frame
+
+US = 1_000_000
+NOTHING_YET = Status(level=-120.0, heard=None, frame_rate=0.0, viewers=0, dropped_seconds=0.0, latency=None)
+
+
+@pytest.fixture
+def metrics(engine: FakeEngine) -> Metrics:
+    return Metrics(engine)
+
+
+@pytest.fixture
+def health(engine: FakeEngine, metrics: Metrics) -> Health:
+    return Health(engine, metrics)
+
+
+def test_no_acknowledgement_no_latency() -> None:
+    assert Latencies().summary() is None
+
+
+def test_percentiles_are_nearest_rank_in_milliseconds() -> None:
+    latencies = Latencies()
+    for hundredths in range(100, 0, -1):
+        latencies.add(hundredths / 100)
+    assert latencies.summary() == {"p50": 500.0, "p95": 950.0}
+
+
+def test_one_measurement_is_every_percentile() -> None:
+    latencies = Latencies()
+    latencies.add(0.25)
+    assert latencies.summary() == {"p50": 250.0, "p95": 250.0}
+
+
+def test_old_measurements_are_forgotten() -> None:
+    latencies = Latencies()
+    latencies.add(50.0)
+    for _ in range(REMEMBERED):
+        latencies.add(0.1)
+    assert latencies.summary() == {"p50": 100.0, "p95": 100.0}
+
+
+def test_an_acknowledgement_gives_the_time_from_heard_to_shown(health: Health, metrics: Metrics) -> None:
+    health.acknowledged(99.0, round(99.25 * US))
+    assert health.status(None, 0).latency == {"p50": 250.0, "p95": 250.0}
+    assert b"clavilux_heard_to_shown_seconds_sum 0.25" in metrics.text()
+
+
+@pytest.mark.parametrize(
+    ("heard_until", "shown_at"), [(None, 99.0), (99.0, 0), (99.0, 98.0), (99.0, 103.0), (20.0, 99.0)]
+)
+def test_an_acknowledgement_that_cannot_be_true_gives_none(
+    health: Health, metrics: Metrics, heard_until: float | None, shown_at: float
+) -> None:
+    health.acknowledged(heard_until, round(shown_at * US))
+    assert health.status(None, 0).latency is None
+    assert b"clavilux_heard_to_shown_seconds_count 0.0" in metrics.text()
+
+
+def test_a_frame_is_timed_while_its_sound_is_new(health: Health) -> None:
+    health.take(make_frame(1, heard_until=99.0))
+    frame = make_frame(2, 99.0)
+    assert health.timed(frame) == 99.0
+    assert health.timed(replace(frame, time=frame.time + STALE)) is None
+
+
+def test_newer_sound_makes_frames_count_again(health: Health) -> None:
+    for sequence, heard_until in ((1, 99.0), (2, 99.5)):
+        health.take(replace(make_frame(sequence, heard_until), time=NOW + sequence))
+    assert health.timed(replace(make_frame(3, 99.5), time=NOW + 2.5)) == 99.5
+
+
+def test_the_stages_of_hearing_count_once_for_all_frames_that_show_the_same_sound(
+    health: Health, metrics: Metrics
+) -> None:
+    for sequence in range(3):
+        health.take(make_frame(sequence, heard_until=99.0))
+    for stage in STAGES:
+        times = 1 if stage in HEARING else 3
+        assert f'clavilux_stage_seconds_count{{stage="{stage}"}} {times}.0'.encode() in metrics.text()
+
+
+def test_before_any_frame_a_status_tells_silence(health: Health) -> None:
+    assert health.status(None, 0) == NOTHING_YET
+
+
+def test_a_status_tells_level_concept_rate_and_viewers(engine: FakeEngine, health: Health) -> None:
+    engine.counted.frames, engine.counted.dropped_seconds = 15, 0.25
+    clock = engine.clock
+    assert isinstance(clock, ManualClock)
+    clock.set(NOW + 0.5)
+    assert health.status(make_frame(0, 99.0, Heard("dog", 0.81234)), 3) == Status(
+        level=-20.0,
+        heard={"name": "dog", "similarity": 0.812},
+        frame_rate=30.0,
+        viewers=3,
+        dropped_seconds=0.25,
+        latency=None,
+    )
+
+
+def test_the_frame_rate_counts_from_the_status_before(engine: FakeEngine, health: Health) -> None:
+    clock = engine.clock
+    assert isinstance(clock, ManualClock)
+    for second, frames in ((1, 10), (2, 14)):
+        clock.set(NOW + second)
+        engine.counted.frames = frames
+        status = health.status(None, 0)
+    assert status.frame_rate == 4.0
+
+
+@pytest.mark.parametrize("level", [float("-inf"), float("nan")])
+def test_a_status_never_holds_what_json_cannot_say(health: Health, level: float) -> None:
+    status = health.status(replace(make_frame(0, 99.0, Heard("dog", float("nan"))), level=level), 0)
+    assert (status.level, status.heard) == (-120.0, None)
