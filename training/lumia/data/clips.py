@@ -16,9 +16,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
 
-SAMPLE_RATE = 16_000  # Hz, the rate of everything that the encoder hears
 QUIET = 0.01  # of the peak; softer ends are cut off
 MARGIN = 480  # samples kept before and after the sound: 30 ms
 PEAK = 0.5  # of full scale, for every clip

@@ -25,9 +25,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError, SoundError
 from clavilux.training.command_line import command
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin, tidy
+from clavilux.training.lumia.data.clips import Clip, Origin, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, SOUNDS
 from clavilux.training.lumia.data.debian_packages import Package, debian_package
 from clavilux.training.lumia.data.qt_resources import read_resources

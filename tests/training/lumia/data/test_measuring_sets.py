@@ -9,10 +9,11 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError, SoundError
 from clavilux.training.command_line import command
 from clavilux.training.lumia.data import assets, measuring_sets
-from clavilux.training.lumia.data.clips import PEAK, SAMPLE_RATE
+from clavilux.training.lumia.data.clips import PEAK
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.measuring_sets import (
     concept_in,
