@@ -27,7 +27,8 @@ from clavilux import SoundFormat, connect
 from clavilux.runtime.errors import ClaviluxError
 
 if TYPE_CHECKING:
-    from clavilux.server.client.connect import ClientStage, ReceivedFrame
+    from clavilux.server.client.frame import ReceivedFrame
+    from clavilux.server.client.stage import ClientStage
 
 URL = "ws://127.0.0.1:7860/ws"
 BLOCK_SECONDS = 0.02  # what a sound card hands over at once

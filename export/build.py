@@ -15,10 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from clavilux.export.checkpoints.load import Sources, load_tokenizer, revision, weights_bytes
+from clavilux.export.checkpoints.load import Sources, load_tokenizer
+from clavilux.export.checkpoints.locate import revision
 from clavilux.export.checkpoints.lora import check_loras
 from clavilux.export.checkpoints.single_file import unpack_single_files
-from clavilux.export.checkpoints.weights import find_weights
+from clavilux.export.checkpoints.weights import find_weights, weights_bytes
 from clavilux.export.diffusers_layout.write import FOLDER
 from clavilux.export.given_unet import check_onnx_unet, find_onnx_unet
 from clavilux.export.graphs.convert import free_memory
@@ -34,20 +35,12 @@ from clavilux.export.spec import (
     TEXT_ENCODER_GRAPH,
 )
 from clavilux.export.stages import Stages
-from clavilux.export.work.resume import Arrays, Journal, Made, fingerprint, state_of
+from clavilux.export.work.resume import Arrays, FinishedStages, Made, fingerprint, state_of
 from clavilux.export.work.staging import WorkFolder, check_room, staged
-from clavilux.runtime.bundle.bundle import (
-    CONDITIONING,
-    TOKENIZER,
-    AudioSpec,
-    Bundle,
-    Manifest,
-    PictureSpec,
-    PrecisionSpec,
-    TokenSpec,
-    write_manifest,
-)
-from clavilux.runtime.bundle.manifest import MEL_BINS, SAMPLE_RATE, Choice
+from clavilux.runtime.bundle.bundle import CONDITIONING, Bundle, write_manifest
+from clavilux.runtime.bundle.graphs import TOKENIZER
+from clavilux.runtime.bundle.manifest import AudioSpec, Choice, Manifest, PictureSpec, PrecisionSpec, TokenSpec
+from clavilux.runtime.sound.format import MEL_BINS, SAMPLE_RATE
 
 __all__ = ["Options", "Report", "Sources", "export_bundle"]
 
@@ -87,12 +80,12 @@ def run_export(
         plan = make_plan(unpacked(sources, work, report), options)
         check_onnx_unet(plan)
         check_weights(plan.sources, report)
-        journal = Journal(work.journal, work.bundle, fingerprint(_facts(sources, plan)), report)
-        export = _Export(plan, work, journal, report)
+        finished = FinishedStages(work.finished, work.bundle, fingerprint(_facts(sources, plan)), report)
+        export = _Export(plan, work, finished, report)
         export.run()
         write_manifest(work.bundle, export.manifest())
         Bundle.open(work.bundle)
-    return Report(Bundle.open(out), journal.stages)
+    return Report(Bundle.open(out), finished.stages)
 
 
 def check_weights(sources: Sources, report: Callable[[str], None]) -> None:
@@ -166,7 +159,7 @@ class _Export:
 
     plan: Plan
     work: WorkFolder
-    journal: Journal
+    finished: FinishedStages
     report: Callable[[str], None]
 
     def run(self) -> None:
@@ -196,11 +189,11 @@ class _Export:
             free_memory()
             return arrays
 
-        return self.journal.stage(name, make_anew, files)
+        return self.finished.stage(name, make_anew, files)
 
     def manifest(self) -> Manifest:
         """Return all that `bundle.json` shall say."""
-        plan, options, stages = self.plan, self.plan.options, self.journal.stages.values()
+        plan, options, stages = self.plan, self.plan.options, self.finished.stages.values()
         proofs = [made.proof for made in stages]
         choices = tuple(choice for proof in proofs for choice in proof.choices)
         kept = tuple(one for proof in proofs for one in proof.kept)

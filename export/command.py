@@ -16,14 +16,14 @@ from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     GUIDANCES,
     LEAD_INS,
-    MOST_STEPS,
-    SAMPLE_RATE,
+    MAX_STEPS,
     SCHEDULES,
     STORAGES,
     GuidanceSpec,
 )
 from clavilux.runtime.errors import ExportError, ProviderError
 from clavilux.runtime.placement.devices import DEVICES, check_device
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from clavilux.export.checkpoints.load import Lora, Sources
@@ -254,8 +254,8 @@ def _sizes(text: str) -> tuple[int, int]:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_STEPS:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 1 to {MOST_STEPS}")
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_STEPS:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 1 to {MAX_STEPS}")
     return int(text)
 
 

@@ -17,7 +17,7 @@ from diffusers.configuration_utils import FrozenDict
 from onnx_ir.passes import common
 from torch import Tensor, nn
 
-from clavilux.export.checkpoints.load import Where, read_config
+from clavilux.export.checkpoints.locate import Where, read_config
 from clavilux.export.checkpoints.weights import DIFFUSERS_FILES
 from clavilux.export.graphs.convert import Case, Traced, example, release, save, to_onnx
 from clavilux.export.models.denoiser import DenoiserGraph

@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass
 
-from clavilux.runtime.bundle.json_fields import LONGEST_TEXT
+from clavilux.runtime.bundle.bounds import MAX_TEXT
 from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
-    FRAME_LENGTH,
-    FRAME_STEP,
     GUIDANCES,
     LEAD_INS,
-    MOST_GUIDANCE,
+    MAX_GUIDANCE,
     STORAGES,
     GuidanceSpec,
     Source,
 )
 from clavilux.runtime.errors import ExportError
+from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP
 
 LAYOUTS = ("diffusers",)
 """Layouts of other programs, in which the pipeline's parts can be written beside the bundle's own graphs."""
@@ -65,10 +64,8 @@ def check_options(options: Options) -> None:
     if options.hop_samples > options.window_samples:
         raise ExportError(f"the hop ({options.hop_samples}) is longer than the window ({options.window_samples})")
     for key, text, shortest in (("name", options.name, 1), ("licence", options.licence, 0)):
-        if not shortest <= len(text) <= LONGEST_TEXT or not text.isprintable():
-            raise ExportError(
-                f"the {key} is {text!r}; expected one line of text, {shortest} to {LONGEST_TEXT} characters"
-            )
+        if not shortest <= len(text) <= MAX_TEXT or not text.isprintable():
+            raise ExportError(f"the {key} is {text!r}; expected one line of text, {shortest} to {MAX_TEXT} characters")
     if options.arithmetic == "float16" and options.storage != "float16":
         raise ExportError(f"the storage is {options.storage!r}; float16 arithmetic stores its weights in float16")
     for key, value, choices in (
@@ -83,7 +80,7 @@ def check_options(options: Options) -> None:
 
 
 def _check_guidance(guidance: GuidanceSpec) -> None:
-    for key, value, most in (("scale", guidance.scale, MOST_GUIDANCE), ("delta", guidance.delta, 1.0)):
+    for key, value, most in (("scale", guidance.scale, MAX_GUIDANCE), ("delta", guidance.delta, 1.0)):
         if not 0 <= value <= most:
             raise ExportError(f"the guidance has {key} {value:g}; expected 0 to {most:g}")
     if guidance.kind == "classic" and guidance.scale < 1:

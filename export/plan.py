@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clavilux.export.checkpoints.load import Config, Sources, origin, read_config, revision
+from clavilux.export.checkpoints.load import Sources
+from clavilux.export.checkpoints.locate import Config, origin, read_config, revision
 from clavilux.export.models.audio_encoder import check_encoder, most_frames, token_count, token_width
 from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
 from clavilux.export.models.decoder import check_vae, upscaling

@@ -9,10 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, IMAGE_ENCODER, TEXT_ENCODER
-from clavilux.runtime.bundle.manifest import MEL_BINS
+from clavilux.runtime.bundle.graphs import (
+    AUDIO_ENCODER,
+    COEFFICIENTS,
+    DECODER,
+    DENOISER,
+    GUIDED_COEFFICIENTS,
+    IMAGE_ENCODER,
+    TEXT_ENCODER,
+)
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.placement.graph_shapes import COEFFICIENTS, GUIDED_COEFFICIENTS
+from clavilux.runtime.sound.format import MEL_BINS
 
 COLOURS = 3
 

@@ -51,9 +51,9 @@ from clavilux.export.spec import (
 )
 from clavilux.export.work.resume import Arrays
 from clavilux.export.work.staging import WorkFolder
-from clavilux.runtime.bundle.bundle import TOKENIZER, write_conditioning
+from clavilux.runtime.bundle.bundle import write_conditioning
+from clavilux.runtime.bundle.graphs import MIN_FRAMES, TOKENIZER
 from clavilux.runtime.diffusion.schedule import Guidance, Schedule
-from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
 from clavilux.runtime.providers.session import Session
 
 SOUNDS_COMPARED = 3
@@ -129,7 +129,7 @@ class Stages:
         )
         raw = [features.raw(sound) for sound in sounds]
         cases = [Case({"features": one}, [tokens]) for one, tokens in zip(raw, expected, strict=True)]
-        frames = Axis("frames", FEWEST_FRAMES, plan.frames)
+        frames = Axis("frames", MIN_FRAMES, plan.frames)
         component = replace(AUDIO_ENCODER_GRAPH, open_axes=(frames,))
         return self._trace(component, AudioEncoderGraph(encoder, plan.frames), cases), hiss[0]
 

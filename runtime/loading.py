@@ -6,7 +6,8 @@ with open_engine("my-bundle", device="cuda") as engine:
 
 from pathlib import Path
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.clock import Clock
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from clavilux.runtime.bundle.manifest import MEL_BINS
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser
 from clavilux.runtime.diffusion.guider import guider_for
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.hearing.log_mel import frame_count
 from clavilux.runtime.providers.session import Work
+from clavilux.runtime.sound.format import MEL_BINS, frame_count
 
 SEED = 0
 

@@ -219,11 +219,16 @@ def test_a_terminated_command_leaves_no_half_film(tiny_bundle: Path, tmp_path: P
     assert not list(out.iterdir())
 
 
-def test_a_picture_that_cannot_be_written_leaves_the_old_one(tiny_bundle: Path, tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
     out = tmp_path / "dog.png"
     out.write_text("the old one")
-    (tmp_path / ".dog.png.part").mkdir()
-    assert "dog.png cannot be written" in mistake("render", PENGUIN, out, "--bundle", tiny_bundle)
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert "dog.png cannot be written (No space" in mistake("render", PENGUIN, out, "--bundle", tiny_bundle)
     assert out.read_text() == "the old one"
 
 

@@ -14,7 +14,9 @@ import torch
 from diffusers import AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from clavilux.export.build import Options, Sources, export_bundle
+from clavilux.export.build import export_bundle
+from clavilux.export.checkpoints.load import Sources
+from clavilux.export.options import Options
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 

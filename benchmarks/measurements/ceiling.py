@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from clavilux.benchmarks.measurements.operations import Work, count
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from clavilux.runtime.bundle.manifest import MEL_BINS
-from clavilux.runtime.hearing.log_mel import frame_count
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, COEFFICIENTS, DECODER, DENOISER, GUIDED_COEFFICIENTS
 from clavilux.runtime.placement.devices import open_session
-from clavilux.runtime.placement.graph_shapes import COEFFICIENTS, GUIDED_COEFFICIENTS
 from clavilux.runtime.providers.session import GraphFile
+from clavilux.runtime.sound.format import MEL_BINS, frame_count
 
 OPSET, IR_VERSION = 20, 10
 WEIGHTS = 8  # different matrices in one graph, so that they do not stay in a cache

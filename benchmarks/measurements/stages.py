@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from clavilux.benchmarks.measurements.percentiles import Clock, Summary, WarmUp, summary, warm_up
-from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.playing.pacing import STEP_SECONDS, HopPacer
+from clavilux.runtime.playing.pacing import HopPacer
+from clavilux.runtime.sound.format import FRAME_STEP, SAMPLE_RATE, STEP_SECONDS
 from clavilux.server.protocol.messages import PictureFormat
 from clavilux.server.stage.compression import compress
 

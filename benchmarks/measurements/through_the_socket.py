@@ -22,7 +22,9 @@ from clavilux.benchmarks.measurements.percentiles import MS, Summary, summary
 from clavilux.benchmarks.measurements.rhythm import Pacing, pacing
 from clavilux.benchmarks.measurements.serving import Server
 from clavilux.runtime.sound.sound_file import read_clip
-from clavilux.server.client.connect import ClientStage, ReceivedFrame, SoundFormat, connect
+from clavilux.server.client.connect import SoundFormat, connect
+from clavilux.server.client.frame import ReceivedFrame
+from clavilux.server.client.stage import ClientStage
 
 RATE = 48_000  # Hz, as browsers capture
 BLOCK = 480  # samples: 10 ms

@@ -1,6 +1,5 @@
 """Exporting checkpoints to the bundle that is measured against them. Needs the extra `export`; `weights` asks."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +7,11 @@ from safetensors import safe_open
 
 from clavilux.benchmarks.peers.architectures import BUILDERS, CONDITIONING, write
 from clavilux.benchmarks.peers.wanted import Progress, Wanted, Weights
-from clavilux.export.build import Sources, export_bundle
+from clavilux.export.build import export_bundle
+from clavilux.export.checkpoints.load import Sources
 from clavilux.export.options import Options
-from clavilux.runtime.bundle.bundle import MANIFEST
+from clavilux.runtime.bundle.manifest_json import MANIFEST
+from clavilux.runtime.files import Record, describe_files
 
 PROVED_STEPS = 4  # the proof compares whole runs up to this many
 
@@ -50,16 +51,12 @@ def numbered(conditioning: Path) -> tuple[str, ...]:
 def _bundle(folder: Path, bundles: Path, options: Options, wanted: Wanted, progress: Progress) -> Path:
     """Return a bundle of `folder` that can do what is wanted: one that was made before, or a new one."""
     options = _for(wanted, options)
-    asked = json.dumps([str(folder.resolve()), *_facts(options)])
     out = bundles / _name(options)
-    record = bundles / f"{out.name}.json"
-    if record.is_file() and record.read_text() == asked and (out / MANIFEST).is_file():
-        return out
-    bundles.mkdir(parents=True, exist_ok=True)
-    record.unlink(missing_ok=True)
-    progress(f"exporting {folder} to {out}")
-    export_bundle(_sources(folder), out, options, progress)
-    record.write_text(asked)
+    key, record = [str(folder.resolve()), *_facts(options)], bundles / f"{out.name}.json"
+    if not Record.trusted(record, key, out):
+        progress(f"exporting {folder} to {out}")
+        export_bundle(_sources(folder), out, options, progress)
+        Record(key, describe_files(out, [out / MANIFEST])).write(record)  # which has the hashes of all others
     return out
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.benchmarks.peers.worker import Array, Job, Watch, serve
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.diffusion.choose import open_pipeline
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser
@@ -17,9 +18,10 @@ from clavilux.runtime.diffusion.guider import guider_for
 from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.hearing.log_mel import LogMel
 from clavilux.runtime.models import workloads
 from clavilux.runtime.placement.autotune import open_graphs
+from clavilux.runtime.sound.format import frame_count
 
 
 class Clavilux:

@@ -24,7 +24,8 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.serving import PATIENCE
 from clavilux.benchmarks.measurements.through_the_socket import MICROSECONDS, RATE, load, play
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.server.client.connect import ReceivedFrame, SoundFormat, connect
+from clavilux.server.client.connect import SoundFormat, connect
+from clavilux.server.client.frame import ReceivedFrame
 from clavilux.server.protocol.binary import FRAME_HEADER
 
 STAGE_BYTES = 4  # of one stage's time in a frame

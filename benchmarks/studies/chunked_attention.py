@@ -35,9 +35,9 @@ from clavilux.export.graphs.convert import save, to_onnx
 from clavilux.export.models.audio_encoder import STACK, AudioEncoderGraph, frames_in, most_frames
 from clavilux.export.parity.figures import relative_l2
 from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Component, Port
-from clavilux.runtime.bundle.manifest import FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers.session import Session
+from clavilux.runtime.sound.format import FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.training.lumia.make import EAR_WIDTH, WIDTH
 from clavilux.training.lumia.models import encoder
 from clavilux.training.studies.chunked import Chunks, StreamingEncoder

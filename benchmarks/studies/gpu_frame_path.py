@@ -27,7 +27,6 @@ from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.percentiles import Summary, summary
 from clavilux.benchmarks.peers.wanted import Progress, Wanted
 from clavilux.benchmarks.peers.weights import make
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.host_pipeline import HostPipeline
@@ -37,6 +36,7 @@ from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.devices import check_device
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
 GOAL_RATE = 200.0  # pictures per second
 GOAL_OUTSIDE = 2.0  # ms of the median picture

@@ -34,7 +34,8 @@ from clavilux.benchmarks.measurements.percentiles import MS
 from clavilux.benchmarks.peers.wanted import ARCHITECTURES, LUMIA, Progress, Wanted
 from clavilux.benchmarks.peers.weights import make
 from clavilux.benchmarks.studies.skipping import DEFEATED, PLAYING, SKIPPING, UNWATCHED, Spent, middle, take_turns
-from clavilux.runtime.bundle.bundle import DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import DECODER, DENOISER
 from clavilux.runtime.commands.options import threads
 from clavilux.runtime.diffusion.denoiser import Denoiser
 from clavilux.runtime.diffusion.guider import guider_for

@@ -29,15 +29,16 @@ from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
 from clavilux.benchmarks.measurements.ceiling import FACTOR, product_graph
 from clavilux.benchmarks.measurements.stages import LOUDNESS
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.commands.options import threads
 from clavilux.runtime.conditioning.conditioner import Conditioner
-from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.hearing.log_mel import LogMel
 from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.runtime.models import workloads
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
+from clavilux.runtime.sound.format import SAMPLE_RATE, frame_count
 from clavilux.runtime.sound.window import SlidingWindow
 from clavilux.server.protocol.binary import PackedFrame, pack_frame, unpack_frame
 from clavilux.server.protocol.messages import PictureFormat

@@ -29,7 +29,8 @@ from clavilux.export.graphs import int8
 from clavilux.export.graphs.convert import save
 from clavilux.export.library_logs import quietly
 from clavilux.export.parity.figures import columns, relative_l2
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.session import Session

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.energy import read_counters, spent
 from clavilux.benchmarks.measurements.stages import LOUDNESS
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.energy_gate import MIN_LEVEL
 from clavilux.runtime.playing.engine import Engine
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
 BLOCK = 0.05  # s of sound that is given at once
 SETTLED_SECONDS = 1.0  # of a state's sound that the engine takes before it is measured: longer than any pause is held

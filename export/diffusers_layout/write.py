@@ -15,8 +15,8 @@ import diffusers
 import onnx_ir as ir
 import torch
 
-from clavilux.export.checkpoints.load import TOKENIZER_PARTS, TOKENIZER_SETTINGS, WHOLE_TOKENIZER, Where, load_tokenizer
-from clavilux.export.checkpoints.locate import search
+from clavilux.export.checkpoints.load import TOKENIZER_PARTS, TOKENIZER_SETTINGS, WHOLE_TOKENIZER, load_tokenizer
+from clavilux.export.checkpoints.locate import Where, search
 from clavilux.export.diffusers_layout.graphs import Part, decoder_part, encoder_part, text_part, unet_part
 from clavilux.export.given_unet import OnnxUnet, find_onnx_unet
 from clavilux.export.graphs.convert import Traced, empty, release, save, to_onnx

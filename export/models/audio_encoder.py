@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import SeamlessM4TFeatureExtractor
 
-from clavilux.runtime.bundle.manifest import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.runtime.errors import ExportError
+from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
 
 STACK = 2  # frames side by side in one input of the encoder
 VARIANCE_FLOOR = 1e-7  # SeamlessM4TFeatureExtractor's

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
 

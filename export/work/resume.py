@@ -1,4 +1,4 @@
-"""What an export has finished so far: a stopped one goes on where it was, if nothing that it depends on has changed.
+"""The finished stages of an export: a stopped one goes on where it was, if nothing that it depends on has changed.
 
 Every stage leaves its files, its arrays and its figures in the work folder, and last a record with their hashes.
 """
@@ -8,17 +8,17 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from clavilux.export.proof import Proof
-from clavilux.runtime.bundle.bundle import describe_file
-from clavilux.runtime.bundle.manifest import Choice, FileEntry, KeptOperators, ParityFigure
+from clavilux.runtime.files import FileEntry, Record, describe_file, describe_files
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -27,7 +27,7 @@ KILOBYTE = 1024  # ru_maxrss counts in these on Linux, in bytes on macOS
 
 @dataclass(frozen=True)
 class Made:
-    """What one stage has made."""
+    """Result of one stage."""
 
     files: Mapping[str, FileEntry]  # by path in the bundle's folder
     arrays: Arrays  # for later stages
@@ -36,8 +36,18 @@ class Made:
     peak: int  # bytes: the most memory the process has held so far
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """Part of a result that its record holds besides the files."""
+
+    arrays: FileEntry
+    proof: Proof
+    seconds: float
+    peak: int  # bytes
+
+
 @dataclass
-class Journal:
+class FinishedStages:
     """The stages of one export, in `folder`; `key` stands for all that they depend on."""
 
     folder: Path
@@ -72,66 +82,38 @@ class Journal:
     def _make(self, name: str, make: Callable[[Proof], Arrays], files: Sequence[str]) -> Made:
         began, proof = time.monotonic(), Proof()
         arrays = make(proof)
-        entries = {path.relative_to(self.bundle).as_posix(): describe_file(path) for path in self._written(files)}
-        made = Made(entries, arrays, proof, time.monotonic() - began, peak_memory())
-        self._write(name, made)
-        return made
+        save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, self._arrays(name))
+        entries = describe_files(self.bundle, self._written(files))
+        kept = _Kept(describe_file(self._arrays(name)), proof, time.monotonic() - began, peak_memory())
+        Record(self.key, entries, kept).write(self._record(name))
+        return Made(entries, arrays, proof, kept.seconds, kept.peak)
 
     def _written(self, files: Sequence[str]) -> Iterator[Path]:
         for path in (path for file in files for path in sorted(self.bundle.glob(f"{file}*"))):
             yield from (one for one in sorted(path.rglob("*")) if one.is_file()) if path.is_dir() else (path,)
 
-    def _write(self, name: str, made: Made) -> None:
-        save_file({key: np.ascontiguousarray(array) for key, array in made.arrays.items()}, self._arrays(name))
-        record = {
-            "key": self.key,
-            "seconds": made.seconds,
-            "peak": made.peak,
-            "files": {file: asdict(entry) for file, entry in made.files.items()},
-            "arrays": describe_file(self._arrays(name)).sha256,
-            "proof": asdict(made.proof),
-        }
-        part = self._record(name).with_suffix(".part")
-        part.write_text(json.dumps(record))
-        part.replace(self._record(name))
-
     def _read(self, name: str) -> Made | None:
         """Return what a stage made under this key, or None when that is not there as it was recorded."""
-        try:
-            record = json.loads(self._record(name).read_text())
-            files = {file: FileEntry(**entry) for file, entry in record["files"].items()}
-            if record["key"] != self.key or not self._sound(name, files, record["arrays"]):
-                return None
-            arrays = load_file(self._arrays(name))
-            return Made(files, arrays, _proof(record["proof"]), record["seconds"], record["peak"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no record, a damaged one, or an older kind
+        record = Record.trusted(self._record(name), self.key, self.bundle)
+        if record is None:
             return None
+        try:
+            kept = msgspec.convert(record.data, _Kept)
+            if describe_file(self._arrays(name)) != kept.arrays:
+                return None
+        except (OSError, ValueError):  # no arrays, or a record of an older kind
+            return None
+        return Made(record.files, load_file(self._arrays(name)), kept.proof, kept.seconds, kept.peak)
 
     def _files(self, name: str) -> Mapping[str, FileEntry]:
         made = self._read(name)
         return made.files if made else {}
-
-    def _sound(self, name: str, files: Mapping[str, FileEntry], arrays: str) -> bool:
-        whole = all((self.bundle / file).is_file() for file in files) and self._arrays(name).is_file()
-        return (
-            whole
-            and all(describe_file(self.bundle / file) == entry for file, entry in files.items())
-            and describe_file(self._arrays(name)).sha256 == arrays
-        )
 
     def _record(self, name: str) -> Path:
         return self.folder / f"{name}.json"
 
     def _arrays(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
-
-
-def _proof(found: Mapping[str, Any]) -> Proof:
-    return Proof(
-        [ParityFigure(**one) for one in found["figures"]],
-        [KeptOperators(**one) for one in found["kept"]],
-        [Choice(**one) for one in found["choices"]],
-    )
 
 
 def peak_memory() -> int:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from clavilux.runtime.bundle.bundle import MANIFEST
+from clavilux.runtime.bundle.manifest_json import MANIFEST
 from clavilux.runtime.errors import ClaviluxError, ExportError
+from clavilux.runtime.files import take_place
 
 MEGABYTE, GIGABYTE = 1e6, 1e9
 
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """Where an export works."""
+    """Folder in which an export works."""
 
     root: Path
 
@@ -30,13 +31,13 @@ class WorkFolder:
         return self.root / "bundle"
 
     @property
-    def journal(self) -> Path:
-        """Records of what is finished."""
-        return self.root / "journal"
+    def finished(self) -> Path:
+        """Records of the finished stages."""
+        return self.root / "finished"
 
     @property
     def scratch(self) -> Path:
-        """What is thrown away when its stage is done."""
+        """Files that are thrown away when their stage is done."""
         return self.root / "scratch"
 
     def clear_scratch(self) -> None:
@@ -62,11 +63,11 @@ def staged(out: Path, *, overwrite: bool) -> Iterator[WorkFolder]:
     try:
         work.root.mkdir(parents=True, exist_ok=True)
         with FileLock(work.root / "lock", timeout=0), _dropped_unless_stopped(work.root):
-            for folder in (work.bundle, work.journal):
+            for folder in (work.bundle, work.finished):
                 folder.mkdir(exist_ok=True)
             work.clear_scratch()
             yield work
-            _put(work.bundle, out)
+            take_place(work.bundle, out)
     except Timeout:
         raise ExportError(f"{out} is being exported by another process; wait for it, or choose another place") from None
     except OSError as error:
@@ -116,18 +117,3 @@ def check_room(out: Path, needed: int) -> None:
 def _size(count: int) -> str:
     """Return a number of bytes for people."""
     return f"{count / GIGABYTE:.1f} GB" if count >= GIGABYTE else f"{count / MEGABYTE:.1f} MB"
-
-
-def _put(bundle: Path, out: Path) -> None:
-    """Move `bundle` to `out`; what was there leaves only once its place can be taken."""
-    if not out.exists():
-        bundle.rename(out)
-        return
-    old = bundle.with_name("replaced")
-    shutil.rmtree(old, ignore_errors=True)
-    out.rename(old)
-    try:
-        bundle.rename(out)
-    except OSError:
-        old.rename(out)
-        raise

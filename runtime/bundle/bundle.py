@@ -7,7 +7,6 @@ Opening checks the manifest, the presence, size and sha256 of every file, and th
 Nothing here is ever unpickled.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER, TEXT_ENCODER, TOKENIZER
 from clavilux.runtime.bundle.manifest import (
     MANIFEST_FIELDS,
     AudioSpec,
     Choice,
-    FileEntry,
     GuidanceSpec,
     KeptOperators,
     LatentSpec,
@@ -32,18 +31,17 @@ from clavilux.runtime.bundle.manifest import (
     SizeSpec,
     Source,
     TokenSpec,
-    check_file_name,
-    format_manifest,
-    parse_manifest,
 )
+from clavilux.runtime.bundle.manifest_json import MANIFEST, format_manifest, parse_manifest
 from clavilux.runtime.errors import BundleError
+from clavilux.runtime.files import FileEntry, describe_file, written_whole
 
 __all__ = [
+    "MANIFEST",
     "AudioSpec",
     "Bundle",
     "Choice",
     "Conditioning",
-    "FileEntry",
     "GuidanceSpec",
     "KeptOperators",
     "LatentSpec",
@@ -55,23 +53,15 @@ __all__ = [
     "SizeSpec",
     "Source",
     "TokenSpec",
-    "describe_file",
     "write_conditioning",
     "write_manifest",
 ]
 
-MANIFEST = "bundle.json"
-AUDIO_ENCODER = "audio_encoder.onnx"
-DENOISER = "denoiser.onnx"
-DECODER = "decoder.onnx"
-IMAGE_ENCODER = "encoder_image.onnx"
-TEXT_ENCODER = "text_encoder.onnx"
-TOKENIZER = "tokenizer.json"
 CONDITIONING = "conditioning.safetensors"
 
 REQUIRED = (AUDIO_ENCODER, DENOISER, DECODER, CONDITIONING)
 _TEXT = (TEXT_ENCODER, TOKENIZER)
-_LARGEST_MANIFEST = 16 * 2**20  # bytes
+_MAX_MANIFEST = 16 * 2**20  # bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +109,6 @@ class Bundle(Manifest):
         return self.folder / name
 
 
-def describe_file(path: Path) -> FileEntry:
-    """Return the size in bytes and the sha256 of the file at `path`."""
-    with path.open("rb") as file:
-        return FileEntry(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
-
-
 def write_conditioning(folder: Path, conditioning: Conditioning) -> None:
     """Write `conditioning.safetensors` into `folder`."""
     arrays = {key: value for key, value in vars(conditioning).items() if value is not None}
@@ -134,12 +118,14 @@ def write_conditioning(folder: Path, conditioning: Conditioning) -> None:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `manifest` into `folder`, under a temporary name first; what could not be read back raises BundleError."""
+    """Write `manifest` whole into `folder`.
+
+    Raises BundleError when it could not be read back, and ClaviluxError when the file cannot be written.
+    """
     text = format_manifest(manifest)
     parse_manifest(text)
-    part = folder / f"{MANIFEST}.part"
-    part.write_text(text, encoding="utf-8")
-    part.replace(folder / MANIFEST)
+    with written_whole(folder / MANIFEST) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def _read_manifest(folder: Path) -> str:
@@ -149,8 +135,8 @@ def _read_manifest(folder: Path) -> str:
         raise BundleError(f"bundle {folder} is {found}; expected a folder with {MANIFEST} in it")
     if not path.is_file():
         raise BundleError(f"bundle {folder} has no {MANIFEST}; expected a folder that `clavilux export` wrote")
-    if path.stat().st_size > _LARGEST_MANIFEST:
-        raise BundleError(f"{path} has {path.stat().st_size} bytes; expected at most {_LARGEST_MANIFEST}")
+    if path.stat().st_size > _MAX_MANIFEST:
+        raise BundleError(f"{path} has {path.stat().st_size} bytes; expected at most {_MAX_MANIFEST}")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -167,7 +153,6 @@ def _check_required(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_file(path: Path, entry: FileEntry) -> None:
-    check_file_name(path.name)
     if not path.is_file():
         raise BundleError(f"{path} is missing; copy the bundle again or export it again")
     size = path.stat().st_size

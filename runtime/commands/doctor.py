@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clavilux.runtime.bundle.bundle import DECODER, Bundle
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import DECODER
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
@@ -24,6 +24,7 @@ from clavilux.runtime.placement.devices import AUTO, open_session
 from clavilux.runtime.providers import openvino
 from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, open_onnxruntime
 from clavilux.runtime.providers.other import REMOTE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_card import PortAudio
 
 MEASURED_SECONDS = 3.0

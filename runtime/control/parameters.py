@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from clavilux.runtime.bundle.manifest import MOST_GUIDANCE, MOST_STEPS, Manifest
+from clavilux.runtime.bundle.manifest import MAX_GUIDANCE, MAX_STEPS, Manifest
 from clavilux.runtime.errors import ParameterError
 
 Value = float | int | bool | str
@@ -46,12 +46,12 @@ class Parameters:
         0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws per second")
     )
     feedback: float = _parameter(0.0, Range("float", "how much of the last latents stays", 0.0, 0.95))
-    steps: int = _parameter(1, Range("int", "denoising steps per frame", 1, MOST_STEPS))
+    steps: int = _parameter(1, Range("int", "denoising steps per frame", 1, MAX_STEPS))
     stream_batch: bool = _parameter(
         False, Range("bool", "one call for all steps, each of another picture; they come later")
     )
     guidance: float = _parameter(
-        1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MOST_GUIDANCE)
+        1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MAX_GUIDANCE)
     )
     seed: int = _parameter(7, Range("int", "seed of all noise", 0, 2**32 - 1))
     gate: float = _parameter(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))

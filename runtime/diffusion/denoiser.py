@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clavilux.runtime.bundle.graphs import GUIDANCE_X0, NEXT_FROM_NOISE
 from clavilux.runtime.diffusion.guider import Guider, unguided
-from clavilux.runtime.diffusion.schedule import NEXT_FROM_NOISE, Schedule, Start
-from clavilux.runtime.placement.graph_shapes import GUIDANCE_X0
+from clavilux.runtime.diffusion.schedule import Schedule, Start
 from clavilux.runtime.providers.session import Session
 
 Latents = NDArray[np.float32]

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clavilux.runtime.bundle.graphs import COEFFICIENTS, GUIDANCE_X0, GUIDED_COEFFICIENTS, NEXT_FROM_NOISE
 from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
 from clavilux.runtime.diffusion.guider import Guider, unguided
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest
-from clavilux.runtime.diffusion.schedule import NEXT_FROM_NOISE, Start
+from clavilux.runtime.diffusion.schedule import Start
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.placement.graph_shapes import COEFFICIENTS, GUIDANCE_X0, GUIDED_COEFFICIENTS
 from clavilux.runtime.providers.nvidia.io_binding import BoundRun, BoundSession, Value
 from clavilux.runtime.providers.nvidia.stream import CudaStream, Pinned
 from clavilux.runtime.providers.session import Array

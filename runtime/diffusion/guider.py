@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from clavilux.runtime.bundle.graphs import NEXT_FROM_NOISE
 from clavilux.runtime.bundle.manifest import GuidanceSpec
-from clavilux.runtime.diffusion.schedule import NEXT_FROM_NOISE, Guidance
+from clavilux.runtime.diffusion.schedule import Guidance
 
 UNGUIDED = (1.0, 0.0, 0.0)  # the guidance columns of a pass whose x0 is taken as it is
 

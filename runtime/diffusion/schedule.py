@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.bundle.manifest import ScheduleSpec
 
-NEXT_FROM_NOISE = 5  # column of a row
-
 LCM_SIGMA_DATA = 0.5  # of the boundary condition, arXiv:2310.04378, section 4.1
 LCM_TIMESTEP_SCALING = 10.0
 MIN_ALPHA = 2.0**-24  # keeps sigma finite for schedules that end at zero signal, as diffusers' Euler does

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE, AudioSpec
+from clavilux.runtime.bundle.graphs import MIN_FRAMES
+from clavilux.runtime.bundle.manifest import AudioSpec
 from clavilux.runtime.clock import Stopwatch
 from clavilux.runtime.control.parameters import RANGES, Parameters
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.hearing.energy_gate import MIN_LEVEL, EnergyGate, decibels
-from clavilux.runtime.hearing.log_mel import LogMel, frame_count
-from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
-from clavilux.runtime.playing.pacing import STEP_SECONDS
+from clavilux.runtime.hearing.log_mel import LogMel
+from clavilux.runtime.sound.format import FRAME_STEP, SAMPLE_RATE, STEP_SECONDS, frame_count
 from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.window import SlidingWindow
 
@@ -123,7 +123,7 @@ class Listener:
         """Return the tokens of the window that ends at sample `end`; None when they are not finite."""
         first = (end - self._audio.window_samples) // FRAME_STEP
         stop = first + frame_count(self._audio.window_samples)
-        if self._audio.lead_in == "nothing" and stop >= FEWEST_FRAMES:
+        if self._audio.lead_in == "nothing" and stop >= MIN_FRAMES:
             first = max(first, 0)
         features = self._log_mel.read(first, stop)
         watch.lap("features")

@@ -8,18 +8,13 @@ import kaldi_native_fbank as knf
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.runtime.sound.samples import Samples
 
 INT16_SCALE = 2.0**15  # Kaldi works on the scale of 16-bit integers
 LEAD_FRAMES = -(-FRAME_LENGTH // FRAME_STEP) - 1  # frames before sample 0 that reach into the stream
 SILENCE = float(np.log(np.finfo(np.float32).eps))  # a frame of zeros, in every bin
-
-
-def frame_count(samples: int) -> int:
-    """Return how many whole frames lie in `samples` samples at 16 kHz."""
-    return max(0, 1 + (samples - FRAME_LENGTH) // FRAME_STEP)
 
 
 class LogMel:

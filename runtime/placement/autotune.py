@@ -16,8 +16,9 @@ from statistics import median
 import numpy as np
 
 from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import PARTS
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.placement.choice_cache import PARTS, Choice, choice_file, circumstances, recall, remember
+from clavilux.runtime.placement.choice_cache import Choice, choice_file, circumstances, recall, remember
 from clavilux.runtime.placement.devices import AUTO, open_session, runnable
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, Work

@@ -1,36 +1,31 @@
-"""What `--device auto` remembers: which device plays which part of a bundle, measured once, and what that holds for.
+"""The memory of `--device auto`: which device plays which part of a bundle, measured once, and what that holds for.
 
 A file in the user's cache for each bundle and number of threads. What was measured under other circumstances, or cannot
 be read, is named and measured again.
 """
 
-import json
 import os
 import platform
 import re
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+import msgspec
+
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import PARTS
 from clavilux.runtime.errors import ClaviluxError, ProviderError
-from clavilux.runtime.files import written_whole
+from clavilux.runtime.files import Record, user_cache
 from clavilux.runtime.placement.devices import DECLARED
-from clavilux.runtime.providers.engine_cache import user_folder
 from clavilux.runtime.providers.nvidia.driver import find_card
 from clavilux.runtime.providers.other import PACKAGES
 from clavilux.runtime.providers.session import first_line
 
-PARTS = {"encoder": AUDIO_ENCODER, "denoiser": DENOISER, "decoder": DECODER}
-"""The parts of a bundle that are played, and their graphs."""
-
 CHOICES = "choices"  # folder in the user's cache
-LARGEST = 2**20  # bytes of a record
 CPUINFO = Path("/proc/cpuinfo")
 CHANGES = {
     "bundle": "the bundle has changed",
@@ -42,7 +37,7 @@ CHANGES = {
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a measurement holds for."""
+    """Circumstances that a measurement holds for."""
 
     bundle: str  # sha256 over the graphs
     versions: dict[str, str]  # of the packages that devices are made of
@@ -52,7 +47,7 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which device plays each part, and why."""
+    """Device that plays each part, and the times that decided it."""
 
     devices: dict[str, str]  # by part
     milliseconds: dict[str, dict[str, float]]  # medians by part and device; a device that failed there is not in it
@@ -68,7 +63,7 @@ def choice_file(bundle: Bundle, threads: int) -> Path:
     """Return where the choice for `bundle` is remembered."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", bundle.name)
     place = sha256(str(bundle.folder.resolve()).encode()).hexdigest()[:12]
-    return user_folder(os.environ, sys.platform).parent / CHOICES / f"{name}-{place}-{threads}.json"
+    return user_cache(CHOICES) / f"{name}-{place}-{threads}.json"
 
 
 def recall(path: Path, now: Circumstances) -> Choice | str:
@@ -76,43 +71,30 @@ def recall(path: Path, now: Circumstances) -> Choice | str:
     if not path.exists():
         return ""
     try:
-        record = _read(path)
-        then, choice = record["circumstances"], Choice(**record["choice"])
-        if not _is_sound(choice):
-            raise ValueError("a field is not of its kind")
-        changes = [told for field, told in CHANGES.items() if then[field] != asdict(now)[field]]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        record = Record.read(path)
+        then, choice = msgspec.convert(record.key, Circumstances), msgspec.convert(record.data, Choice)
+    except (OSError, ValueError) as error:
         return f"{path} is damaged ({first_line(error)})"
+    if not _is_whole(choice):
+        return f"{path} is damaged (a part or the time of its device is missing)"
+    changes = [told for field, told in CHANGES.items() if getattr(then, field) != getattr(now, field)]
     return " and ".join(changes) or choice
 
 
 def remember(path: Path, now: Circumstances, choice: Choice) -> str:
     """Write the choice into the file `path`; return in words where it is, or why it is not."""
-    text = json.dumps({"circumstances": asdict(now), "choice": asdict(choice)}, indent=2)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as part:
-            part.write_text(text + "\n", encoding="utf-8")
-    except (OSError, ClaviluxError) as error:
+        Record(now, data=choice).write(path)
+    except ClaviluxError as error:
         return f"not remembered: {error}"
     return f"remembered in {path}"
 
 
-def _read(path: Path) -> Any:
-    if path.stat().st_size > LARGEST:
-        raise ValueError("it is too large")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _is_sound(choice: Choice) -> bool:
+def _is_whole(choice: Choice) -> bool:
     """Return whether a choice that was read names a measured device for every part, and nothing else."""
     times = choice.milliseconds
-    numbers = [number for part in times.values() for number in part.values()]
-    return (
-        set(choice.devices) == set(times) == set(PARTS)
-        and all(choice.devices[part] in times[part] for part in PARTS)
-        and all(isinstance(number, float | int) for number in numbers)
-    )
+    whole = set(choice.devices) == set(times) == set(PARTS)
+    return whole and all(choice.devices[part] in times[part] for part in PARTS)
 
 
 def _versions() -> dict[str, str]:

@@ -7,20 +7,20 @@ the weights beside it.
 import hashlib
 from collections.abc import Mapping
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
-from clavilux.runtime.bundle.manifest import MEL_BINS
-from clavilux.runtime.hearing.log_mel import frame_count
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import (
+    AUDIO_ENCODER,
+    COEFFICIENTS,
+    DECODER,
+    DENOISER,
+    GUIDANCE_X0,
+    GUIDED_COEFFICIENTS,
+    MIN_FRAMES,
+)
 from clavilux.runtime.providers.session import GraphFile, ShapeRange
+from clavilux.runtime.sound.format import MEL_BINS, frame_count
 
 WEIGHTS = ".data"  # what the name of a graph's weights ends in, where they lie in a file of their own
-FEWEST_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
-COEFFICIENTS = 6
-"""Columns of `coefficients`: timestep, x0 from sample, x0 from output, next from x0, from sample, from noise."""
-
-GUIDED_COEFFICIENTS = 9
-"""The same, and behind them what makes the guided x0: from x0, from the negative's x0, from sample."""
-
-GUIDANCE_X0 = "anchor"  # input of graphs guided `once` or by `self`: the x0 that a run is led away from
 
 
 def graph_file(bundle: Bundle, name: str) -> GraphFile:
@@ -35,7 +35,7 @@ def _shapes(bundle: Bundle, name: str) -> Mapping[str, ShapeRange]:
     """Return the shapes of the inputs that have open axes, by name."""
     if name == AUDIO_ENCODER:
         whole = (1, frame_count(bundle.audio.window_samples), MEL_BINS)
-        return {"features": ShapeRange((1, FEWEST_FRAMES, MEL_BINS), whole, whole)}
+        return {"features": ShapeRange((1, MIN_FRAMES, MEL_BINS), whole, whole)}
     if bundle.sizes is None and bundle.batch == 1:
         return {}
     latents = _latents(bundle)

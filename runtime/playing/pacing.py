@@ -8,7 +8,7 @@ import math
 from collections import deque
 from statistics import median
 
-from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
+from clavilux.runtime.sound.format import FRAME_STEP, STEP_SECONDS
 
 SHARE = 0.25  # of the time that listening may take; the rest is for pictures
 PICTURES_SHARE = 0.75  # of the time that the engine may work, pictures and looks together
@@ -16,7 +16,6 @@ LONGEST_PAUSE = 0.1  # s between two pictures, however slow they are: sound wait
 FASTEST = 30.0  # pictures per second, however fast the machine is: more are to be asked for
 REMEMBERED = 9  # looks or pictures whose median counts: one slow one among them changes nothing
 LONGEST = 1.0  # s between two looks, however slow the encoder is
-STEP_SECONDS = FRAME_STEP / SAMPLE_RATE  # hops are whole log-mel frames
 
 
 class HopPacer:

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE, AudioSpec
+from clavilux.runtime.bundle.graphs import MIN_FRAMES
+from clavilux.runtime.bundle.manifest import AudioSpec
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.hearing.log_mel import LogMel, frame_count
+from clavilux.runtime.hearing.log_mel import LogMel
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.placement.graph_shapes import FEWEST_FRAMES
+from clavilux.runtime.sound.format import SAMPLE_RATE, frame_count
 from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.sound_file import Clip
 from clavilux.runtime.sound.window import SlidingWindow
@@ -65,7 +66,7 @@ def render_picture(instrument: Instrument, clip: Clip, parameters: Parameters | 
 def _features(clip: Clip, audio: AudioSpec) -> NDArray[np.float32]:
     """Return the log-mel frames of the clip's first window, float32 [frames, 80]."""
     samples = _resampled(clip, audio.window_samples)
-    if audio.lead_in == "silence" or frame_count(len(samples)) < FEWEST_FRAMES:
+    if audio.lead_in == "silence" or frame_count(len(samples)) < MIN_FRAMES:
         samples = np.pad(samples, (audio.window_samples - len(samples), 0))
     log_mel = LogMel(frame_count(audio.window_samples))
     log_mel.push(samples)

@@ -4,36 +4,30 @@
     with engine_folder(key, places, build) as engine:
         load(engine.folder / "engine.onnx")
 
-An engine is a folder with a record beside its files. It is built under a temporary name and renamed when it is whole,
-so half an engine is never found, and two processes may build the same one at once. Nothing here knows a GPU.
+An engine is a folder that is written whole, with a record beside its files: half an engine is never found, and two
+processes may build the same one at once. Nothing here knows a GPU.
 """
 
 import json
 import logging
-import os
-import shutil
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from shutil import rmtree
 
-from clavilux.runtime.bundle.bundle import describe_file
+import msgspec
+
+from clavilux.runtime.files import Record, describe_files, remove_abandoned, user_cache, written_whole
 from clavilux.runtime.providers.session import GraphFile, ShapeRange
 
 log = logging.getLogger("clavilux.engines")
 
 ENGINES = "engines"  # folder in a bundle
 RECORD = "record.json"
-PART = ".part"  # ends the name of a folder that is still being built
-ABANDONED = 24 * 3600.0  # seconds after which such a folder is a crash's remains
 DIGEST = 12  # hexadecimal digits of the key in a folder's name
-LARGEST_RECORD = 2**20  # bytes
 CHANGES = {
     "sha256": "was built from another model",
     "precision": "was built in {}, the graph is in {}",
@@ -45,7 +39,7 @@ CHANGES = {
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What an engine was built from and for: when one of these differs, it does not fit."""
+    """Key of an engine, all that it was built from and for: when one of these differs, it does not fit."""
 
     graph: str  # name of the graph's file
     provider: str  # what `--device` calls it
@@ -77,7 +71,7 @@ def engine_folder(
     """Give the engine for `key`: the first whole one in `places`, or one that `build` writes into an empty folder.
 
     It is kept in the first of the `places` that can be written; the first one is the bundle's own. What `build` raises
-    passes through, and nothing of its work stays. When building is `slow` it is announced.
+    passes through, an OSError as ClaviluxError, and nothing of its work stays. When building is `slow` it is announced.
     """
     ready = _find(key, places, logging.WARNING if slow else logging.INFO)
     place = next(filter(_writable, places), None) if key.sha256 and not ready else None
@@ -100,19 +94,12 @@ def is_kept(key: EngineKey, places: Sequence[Path]) -> bool:
 
 def engine_places(graph: GraphFile) -> tuple[Path, ...]:
     """Return where the graph's engines may lie: its bundle, or the user's cache when the bundle cannot be written."""
-    return graph.path.parent / ENGINES, user_folder(os.environ, sys.platform)
+    return graph.path.parent / ENGINES, user_folder()
 
 
-def user_folder(environment: Mapping[str, str], platform: str) -> Path:
-    """Return the folder for engines of bundles that cannot be written, by the rules of the system `platform`."""
-    home = Path.home()
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "clavilux" / ENGINES
+def user_folder() -> Path:
+    """Return the folder for engines of bundles that cannot be written."""
+    return user_cache(ENGINES)
 
 
 def describe_shapes(shapes: Mapping[str, ShapeRange]) -> str:
@@ -141,102 +128,60 @@ def _find(key: EngineKey, places: Sequence[Path], level: int) -> Path | None:
 
 
 def _build_in(place: Path, key: EngineKey, build: Callable[[Path], None], *, own: bool) -> Path:
-    """Build under a temporary name in `place`, which is the bundle's `own` or shared; return the engine's folder."""
-    _sweep(place)
-    part = place / f"{key.folder}.{uuid4().hex}{PART}"
-    part.mkdir()
-    try:
+    """Build in `place`, which is the bundle's `own` or shared; return the engine's folder.
+
+    When another process was first, its engine is as good as ours, and may be in use: it stays.
+    """
+    remove_abandoned(place)
+    final = place / key.folder
+    with written_whole(final, stays=lambda: not _trouble(final, key)) as part:
+        part.mkdir()
         build(part)
-        _write_record(part, key)
-        final = _publish(part, place / key.folder, key)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        files = describe_files(part, (path for path in sorted(part.iterdir()) if path.is_file()))
+        Record(asdict(key), files).write(part / RECORD)
     _remove_superseded(place, key, {"sha256", "version"} if own else {"version"})
     return final
 
 
 def _trouble(folder: Path, key: EngineKey) -> str:
     """Return what is wrong with the engine in `folder`, or ""."""
-    record = _read_record(folder)
+    record = _read(folder)
     if record is None:
         return f"no {RECORD}"
-    if record["key"] != asdict(key):
-        return "its record is another engine's"
-    for name, entry in record["files"].items():
-        path = folder / Path(name).name
-        if not path.is_file():
-            return f"{name} is missing"
-        if asdict(describe_file(path)) != entry:
-            return f"{name} differs from its record"
-    return ""
+    return record.damage(folder) if record.is_for(key) else "its record is another engine's"
 
 
 def _nearest_difference(key: EngineKey, places: Sequence[Path]) -> str:
     """Return what changed since the most similar engine of this graph was built; "" when there is none."""
-    wanted = asdict(key)
-    found = [_differences(record["key"], wanted) for record in _records(places)]
+    found = [changes for place in places for _, changes in _engines(place, key)]
     changes = min((change for change in found if not {"graph", "provider"} & set(change)), key=len, default={})
     return " and ".join(CHANGES[name].format(*values) for name, values in changes.items())
 
 
-def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    return {name: (old[name], new[name]) for name in new if old[name] != new[name]}
+def _engines(place: Path, key: EngineKey) -> Iterator[tuple[Path, dict[str, tuple[str, str]]]]:
+    """Yield the engines in `place`, and what each has otherwise than `key`: the old and the new."""
+    wanted = asdict(key)
+    for folder in sorted(path.parent for path in place.glob(f"[!.]*/{RECORD}")):  # hidden ones are being built
+        if record := _read(folder):
+            old = record.key
+            yield folder, {name: (old[name], new) for name, new in wanted.items() if old[name] != new}
 
 
-def _records(places: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    for path in sorted(path for place in places for path in place.glob(f"*/{RECORD}")):
-        record = _read_record(path.parent)
-        if record and not path.parent.name.endswith(PART):
-            yield record
-
-
-def _read_record(folder: Path) -> dict[str, Any] | None:
+def _read(folder: Path) -> Record | None:
     """Return a record of the right form, or None: what was not written here is no engine."""
-    path = folder / RECORD
     try:
-        if path.stat().st_size > LARGEST_RECORD:
-            return None
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        sound = {field.name for field in fields(EngineKey)} == set(record["key"]) and bool(record["files"].items())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        record = Record.read(folder / RECORD)
+        msgspec.convert(record.key, EngineKey)
+    except (OSError, ValueError):
         return None
-    return record if sound else None
-
-
-def _write_record(folder: Path, key: EngineKey) -> None:
-    files = {path.name: asdict(describe_file(path)) for path in sorted(folder.iterdir()) if path.is_file()}
-    text = json.dumps({"key": asdict(key), "files": files}, indent=2)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
-
-
-def _publish(part: Path, final: Path, key: EngineKey) -> Path:
-    """Give the finished folder its name. When another process was first, its engine is as good as ours."""
-    try:
-        return part.rename(final)
-    except OSError:
-        if not _trouble(final, key):
-            return final
-    damaged = final.with_name(f"{final.name}.{uuid4().hex}{PART}")
-    final.rename(damaged)
-    shutil.rmtree(damaged, ignore_errors=True)
-    return part.rename(final)
+    return record if record.files else None
 
 
 def _remove_superseded(place: Path, key: EngineKey, parts: set[str]) -> None:
     """Remove engines that differ from `key` in nothing but these `parts` of it: they are of no more use."""
-    for path in place.glob(f"*/{RECORD}"):
-        record = _read_record(path.parent)
-        changes = _differences(record["key"], asdict(key)) if record else {}
+    for folder, changes in _engines(place, key):
         if changes and set(changes) <= parts:
-            shutil.rmtree(path.parent, ignore_errors=True)
-
-
-def _sweep(place: Path) -> None:
-    """Remove what crashed builds left behind."""
-    for path in place.glob(f"*{PART}"):
-        with suppress(FileNotFoundError):  # another process may sweep too
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                shutil.rmtree(path, ignore_errors=True)
+            rmtree(folder, ignore_errors=True)
 
 
 def _writable(place: Path) -> bool:

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
 Samples = NDArray[np.float32]
 

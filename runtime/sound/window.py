@@ -8,8 +8,8 @@ from collections import deque
 
 import numpy as np
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.resample import Resampler
 from clavilux.runtime.sound.samples import Samples
 

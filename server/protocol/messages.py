@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from clavilux.runtime.sound.samples import MAX_CHANNELS
 from clavilux.server.protocol.words import (
     MARKER_CHARACTERS,
-    MAX_CHANNELS,
     MAX_RATE,
     MAX_SEQUENCE,
     MAX_TIME,

@@ -9,6 +9,7 @@ from typing import NoReturn
 from clavilux import __version__
 from clavilux.runtime.control.parameters import describe
 from clavilux.runtime.errors import ParameterError, ProtocolError
+from clavilux.runtime.sound.samples import MAX_CHANNELS
 from clavilux.server.protocol.binary import parse_sound
 from clavilux.server.protocol.messages import (
     Acknowledge,
@@ -25,7 +26,6 @@ from clavilux.server.protocol.messages import (
 )
 from clavilux.server.protocol.text import error_event, parse_text
 from clavilux.server.protocol.words import (
-    MAX_CHANNELS,
     MAX_RATE,
     MESSAGE_BYTES,
     MIN_RATE,

@@ -14,8 +14,10 @@ from clavilux.export.checkpoints.load import Lora
 from clavilux.export.options import Options
 from clavilux.export.proof import Proof
 from clavilux.export.work.resume import Made
-from clavilux.runtime.bundle.bundle import Bundle, FileEntry, GuidanceSpec, KeptOperators
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.manifest import GuidanceSpec, KeptOperators
 from clavilux.runtime.errors import ExportError, ProviderError
+from clavilux.runtime.files import FileEntry
 
 ALONE = ["out", "--encoder", "e/e", "--unet", "u/u", "--scheduler", "s/s", "--vae", "v/v"]
 PIPELINE = ["out", "--encoder", "e/e", "--diffusion", "stabilityai/sd-turbo"]

@@ -9,7 +9,8 @@ from diffusers import DDIMScheduler
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from clavilux.export.build import export_bundle
-from clavilux.export.checkpoints.load import Sources, read_config
+from clavilux.export.checkpoints.load import Sources
+from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.models.audio_encoder import most_frames, token_count
 from clavilux.runtime.bundle.bundle import Bundle
 from tests.runtime.instruments import instrument

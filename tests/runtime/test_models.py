@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback, Latents

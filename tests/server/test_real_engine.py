@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.loading import open_engine
-from clavilux.server.client.connect import PictureFormat, SoundFormat, connect
+from clavilux.server.client.connect import SoundFormat, connect
+from clavilux.server.protocol.messages import PictureFormat
 from clavilux.server.settings import Settings
 from clavilux.server.web.run import Listening
 from tests.server.fakes import DEADLINE, serving

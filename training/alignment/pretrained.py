@@ -15,8 +15,8 @@ from clavilux.export.checkpoints.locate import converting, read_config
 from clavilux.export.checkpoints.weights import find_weights
 from clavilux.export.library_logs import quietly
 from clavilux.export.models.audio_encoder import MODEL_TYPE, STACK
-from clavilux.runtime.bundle.manifest import MEL_BINS, SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import MEL_BINS, SAMPLE_RATE
 from clavilux.training.alignment.data.window import Adapter
 
 FRESH = ("adapter.", "masked_spec_embed")  # weights that a checkpoint need not have

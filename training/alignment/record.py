@@ -1,7 +1,6 @@
-"""What a two-stream training writes about itself, and the comparison with what it was begun with."""
+"""The record of a two-stream training, and the comparison with the one that it was begun with."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
 from clavilux.training.alignment.metrics import Alignment
 from clavilux.training.alignment.options import TrainOptions
 from clavilux.training.alignment.pretrained import save_encoder
@@ -37,7 +37,7 @@ LIBRARIES = ("clavilux", "torch", "transformers", "accelerate", "numpy", "soundf
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training leaves, besides its files."""
+    """Outcome of a training, besides its files."""
 
     encoder: Path
     metrics: Mapping[str, Alignment]  # "whole" and "sliding"; empty without test clips
@@ -82,8 +82,8 @@ def is_record(file: Path) -> bool:
         return False
 
 
-class Record:
-    """OUT/training.json: what is run, and, for a training that goes on, whether it is the same."""
+class TrainingRecord:
+    """OUT/training.json: the training that is run, and, for one that goes on, whether it is the same."""
 
     def __init__(self, options: TrainOptions, counts: Mapping[str, Any], processes: int) -> None:
         self.file = options.out / RECORD
@@ -116,19 +116,15 @@ class Record:
 
 def write_json(file: Path, found: object) -> None:
     """Write a JSON file whole or not at all."""
-    partial = file.with_suffix(".part")
-    partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    partial.rename(file)
+    with written_whole(file) as part:
+        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
-def publish(outcome: Outcome, encoder: Any, record: Record) -> None:
+def publish(outcome: Outcome, encoder: Any, record: TrainingRecord) -> None:
     """Write the encoder and the figures."""
-    partial = outcome.encoder.with_name("encoder.part")
-    shutil.rmtree(partial, ignore_errors=True)
     placing = record.found["options"]["placing"]
-    save_encoder(encoder, partial, window_seconds=outcome.window_seconds, lead_in=placing["lead_in"])
-    shutil.rmtree(outcome.encoder, ignore_errors=True)
-    partial.rename(outcome.encoder)
+    with written_whole(outcome.encoder) as part:
+        save_encoder(encoder, part, window_seconds=outcome.window_seconds, lead_in=placing["lead_in"])
     figures = {name: asdict(one) | {"norm_ratio": one.norm_ratio} for name, one in outcome.metrics.items()}
     run = {"steps": outcome.steps, "loss": outcome.loss if np.isfinite(outcome.loss) else None}
     write_json(record.file.with_name(METRICS), run | figures)

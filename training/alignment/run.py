@@ -45,7 +45,7 @@ from clavilux.training.alignment.pretrained import (
     load_pretrained,
     pretrained_settings,
 )
-from clavilux.training.alignment.record import ENCODER, METRICS, RECORD, Outcome, Record, is_record, publish
+from clavilux.training.alignment.record import ENCODER, METRICS, RECORD, Outcome, TrainingRecord, is_record, publish
 from clavilux.training.alignment.trainer import (
     LOGS,
     Logbook,
@@ -124,7 +124,7 @@ def _train(options: TrainOptions, state: PartialState, tell: Say) -> Outcome:
             forget(options)
         checkpoint = checkpoint_to_resume(options)
         prepared = prepare(options, listening, cache, tell)
-        record = Record(options, prepared.counts, state.num_processes)
+        record = TrainingRecord(options, prepared.counts, state.num_processes)
         record.begin(resumed=checkpoint is not None, write=state.is_main_process)
     with quietly(), workers_in_one_line():
         trainer, measurements = build_trainer(options, prepared, cache, tell)

@@ -1,10 +1,15 @@
 """Checkpoints that are whole: Trainer writes its files one by one into place, and a kill may leave half of them.
 
-A checkpoint counts when `whole.json`, written last, names all its files with their sizes.
+A checkpoint counts when `whole.json`, written last, names all its files with their sizes. A kill leaves files short or
+missing, so sizes tell it; to hash gigabytes after every save would take longer than the save.
 """
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
+
+import msgspec
+
+from clavilux.runtime.files import Record
 
 WHOLE = "whole.json"
 CHECKPOINT = "checkpoint-"  # and the step
@@ -12,19 +17,29 @@ CHECKPOINT = "checkpoint-"  # and the step
 
 def seal(checkpoint: Path) -> None:
     """Say that a checkpoint is whole."""
-    sizes = {path.name: path.stat().st_size for path in sorted(checkpoint.iterdir()) if path.name != WHOLE}
-    partial = checkpoint / f"{WHOLE}.part"
-    partial.write_text(json.dumps(sizes))
-    partial.rename(checkpoint / WHOLE)
+    names = sorted(path.name for path in checkpoint.iterdir() if path.name != WHOLE)
+    Record(_sizes(checkpoint, names)).write(checkpoint / WHOLE)
 
 
 def is_whole(checkpoint: Path) -> bool:
     """Return whether a checkpoint has all that it had when it was sealed."""
     try:
-        sizes = json.loads((checkpoint / WHOLE).read_text(encoding="utf-8"))
-        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+        sealed = _sealed(checkpoint / WHOLE)
+        return sealed == _sizes(checkpoint, sealed)
     except (OSError, ValueError):
         return False
+
+
+def _sizes(checkpoint: Path, names: Iterable[str]) -> dict[str, int]:
+    return {name: (checkpoint / name).stat().st_size for name in names}
+
+
+def _sealed(file: Path) -> dict[str, int]:
+    """Return the sizes by name that a seal tells: in a record or, as older versions wrote them, alone."""
+    try:
+        return msgspec.convert(Record.read(file).key, dict[str, int])
+    except ValueError:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, int])
 
 
 def all_checkpoints(folder: Path) -> list[Path]:

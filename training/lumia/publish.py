@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import ResNetForImageClassification
 
-from clavilux.export.build import Options, Sources, export_bundle
+from clavilux.export.build import export_bundle
+from clavilux.export.checkpoints.load import Sources
+from clavilux.export.options import Options
 from clavilux.runtime.bundle.manifest import Source
 from clavilux.training.command_line import LOG
 from clavilux.training.features import WINDOW_SAMPLES

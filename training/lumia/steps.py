@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG
 
 
 @dataclass
 class Times:
-    """Time that a step took, in seconds; processor time counts every core and every child process."""
+    """Duration of a step in seconds; processor time counts every core and every child process."""
 
     wall: float = 0.0
     processor: float = 0.0
@@ -57,7 +58,8 @@ class Steps:
             yield
         finally:
             spent = Times(before.wall + time.monotonic() - wall, before.processor + _processor_seconds() - processor)
-            record.write_text(json.dumps(asdict(spent)))
+            with written_whole(record) as part:
+                part.write_text(json.dumps(asdict(spent)))
 
 
 def _processor_seconds() -> float:

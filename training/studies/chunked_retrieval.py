@@ -32,8 +32,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import Wav2Vec2BertModel
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, WINDOW_FRAMES, log_mel
 from clavilux.training.lumia import make as lumia

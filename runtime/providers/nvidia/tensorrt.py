@@ -6,7 +6,6 @@ The provider writes its engine, and its timings of kernels, into a folder; `clav
 keeps the engines, and the timings lie in the user's cache, where they speed up the next build of any bundle.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -14,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.errors import ClaviluxError, ProviderError
+from clavilux.runtime.files import written_whole
 from clavilux.runtime.providers.engine_cache import (
     EngineKey,
     describe_shapes,
@@ -72,7 +71,7 @@ def find_target() -> Target:
 
 def open_engine(graph: GraphFile, threads: int, target: Target) -> Session:
     """Load the kept engine of `graph` for `target`, or build it. Raises ProviderError when TensorRT cannot."""
-    timings = user_folder(os.environ, sys.platform) / f"timings-{target.architecture}-{target.version}"
+    timings = user_folder() / f"timings-{target.architecture}-{target.version}"
 
     def build(folder: Path) -> None:
         _copy(timings, folder)
@@ -153,13 +152,12 @@ def _load(graph: GraphFile, threads: int, settings: Mapping[str, str]) -> Any:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy timings, each under a temporary name first. They only save time: where they cannot lie, nothing is lost."""
-    with suppress(OSError):
+    """Copy timings, each whole. They only save time: where they cannot lie, nothing is lost."""
+    with suppress(OSError, ClaviluxError):
         target.mkdir(parents=True, exist_ok=True)
         for path in source.glob("*.timing"):
-            part = target / f"{path.name}.{uuid4().hex}"
-            shutil.copyfile(path, part)
-            part.replace(target / path.name)
+            with written_whole(target / path.name) as part:
+                shutil.copyfile(path, part)
 
 
 def _ready(graph: GraphFile) -> bool:

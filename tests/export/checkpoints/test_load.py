@@ -19,11 +19,9 @@ from clavilux.export.checkpoints.load import (
     load_tokenizer,
     load_unet,
     load_vae,
-    origin,
-    place,
-    read_config,
-    weights_bytes,
 )
+from clavilux.export.checkpoints.locate import origin, place, read_config
+from clavilux.export.checkpoints.weights import weights_bytes
 from clavilux.runtime.errors import ExportError
 from tests.export.checkpoints.hub import use_cache
 from tests.tiny import WIDTH, write_encoder

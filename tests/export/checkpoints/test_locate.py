@@ -15,11 +15,9 @@ from clavilux.export.checkpoints.load import (
     load_tokenizer,
     load_unet,
     load_vae,
-    read_config,
-    revision,
-    weights_bytes,
 )
-from clavilux.export.checkpoints.locate import UnreachableError
+from clavilux.export.checkpoints.locate import UnreachableError, read_config, revision
+from clavilux.export.checkpoints.weights import weights_bytes
 from clavilux.export.models.schedule import read_schedule
 from clavilux.export.plan import SCHEDULER_CONFIG
 from clavilux.runtime.errors import ExportError

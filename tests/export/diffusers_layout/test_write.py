@@ -19,7 +19,7 @@ from clavilux.export.parts import Parts
 from clavilux.export.plan import make_plan
 from clavilux.export.proof import Proof
 from clavilux.export.stages import Stages
-from clavilux.export.work.resume import Journal
+from clavilux.export.work.resume import FinishedStages
 from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
@@ -146,13 +146,13 @@ def test_a_vocabulary_in_one_file_is_written_apart_too(tiny_checkpoints: Path, t
     assert Tokenizer.from_file(str(tmp_path / "copy" / "tokenizer.json")).get_vocab_size() == len(vocabulary())
 
 
-def journal(folder: Path) -> Journal:
-    for name in ("journal", "bundle"):
+def finished(folder: Path) -> FinishedStages:
+    for name in ("finished", "bundle"):
         (folder / name).mkdir(exist_ok=True)
-    return Journal(folder / "journal", folder / "bundle", "key", lambda _: None)
+    return FinishedStages(folder / "finished", folder / "bundle", "key", lambda _: None)
 
 
-def test_the_journal_knows_the_files_of_a_layout(tmp_path: Path):
+def test_the_finished_stages_know_the_files_of_a_layout(tmp_path: Path):
     made = []
 
     def make(_: Proof) -> dict[str, NDArray[np.float32]]:
@@ -162,12 +162,12 @@ def test_the_journal_knows_the_files_of_a_layout(tmp_path: Path):
         return {}
 
     for _ in range(2):
-        one = journal(tmp_path)
+        one = finished(tmp_path)
         one.stage("layout", make, (FOLDER,))
         assert list(one.stages["layout"].files) == [f"{FOLDER}/unet/model.onnx"]
     assert len(made) == 1
     (tmp_path / "bundle" / FOLDER / "unet" / "model.onnx").write_bytes(b"other")
-    journal(tmp_path).stage("layout", make, (FOLDER,))
+    finished(tmp_path).stage("layout", make, (FOLDER,))
     assert len(made) == 2
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from clavilux.export.checkpoints.load import load_encoder, read_config
+from clavilux.export.checkpoints.load import load_encoder
+from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.models.audio_encoder import (
     AudioEncoderGraph,
     Features,

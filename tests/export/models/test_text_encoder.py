@@ -8,7 +8,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from clavilux.export.checkpoints.load import load_text_encoder, load_tokenizer, read_config
+from clavilux.export.checkpoints.load import load_text_encoder, load_tokenizer
+from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.models.text_encoder import (
     TextEncoderGraph,
     bos_embedding,

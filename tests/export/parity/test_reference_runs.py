@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
-from clavilux.export.checkpoints.load import load_unet, read_config
+from clavilux.export.checkpoints.load import load_unet
+from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.models.denoiser import DenoiserGraph, noise
 from clavilux.export.models.schedule import ScheduleChoice, read_schedule
 from clavilux.export.parity.reference_runs import UNGUIDED, Run, added_noise, bundle_latents, diffusers_latents

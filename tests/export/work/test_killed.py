@@ -58,7 +58,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def killed(tiny_checkpoints: Path, given: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a bundle would have been, had its export not been killed."""
+    """Place where a bundle would have been, had its export not been killed."""
     out = tmp_path_factory.mktemp("killed") / "bundle"
     command = [sys.executable, "-W", "ignore", "-c", EXPORT, tiny_checkpoints, given, out]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -1,4 +1,4 @@
-"""What a stopped export finds again, and what it makes anew."""
+"""Stages that a stopped export finds again, and those that it makes anew."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clavilux.export.proof import Proof
-from clavilux.export.work.resume import Arrays, Journal, fingerprint, peak_memory, state_of
+from clavilux.export.work.resume import Arrays, FinishedStages, fingerprint, peak_memory, state_of
 from clavilux.runtime.bundle.manifest import Choice, KeptOperators, ParityFigure
 
 PROOF = Proof(
@@ -22,16 +22,16 @@ class Work:
     """An export's folders and what it did in them."""
 
     def __init__(self, folder: Path) -> None:
-        self.bundle, self.folder = folder / "bundle", folder / "journal"
+        self.bundle, self.folder = folder / "bundle", folder / "finished"
         self.bundle.mkdir()
         self.folder.mkdir()
         self.made: list[str] = []
         self.told: list[str] = []
 
-    def journal(self, key: str = "key") -> Journal:
-        return Journal(self.folder, self.bundle, key, self.told.append)
+    def stages(self, key: str = "key") -> FinishedStages:
+        return FinishedStages(self.folder, self.bundle, key, self.told.append)
 
-    def run(self, name: str = "unet", key: str = "key", journal: Journal | None = None) -> Arrays:
+    def run(self, name: str = "unet", key: str = "key", stages: FinishedStages | None = None) -> Arrays:
         """Run a stage that writes a graph with weights beside it."""
 
         def make(proof: Proof) -> Arrays:
@@ -42,7 +42,7 @@ class Work:
                 getattr(proof, kind).extend(getattr(PROOF, kind))
             return ARRAYS
 
-        return (journal or self.journal(key)).stage(name, make, [f"{name}.onnx", "words.json"])
+        return (stages or self.stages(key)).stage(name, make, [f"{name}.onnx", "words.json"])
 
 
 @pytest.fixture
@@ -63,10 +63,10 @@ def test_a_finished_stage_gives_its_arrays_again(work: Work):
 
 
 def test_a_finished_stage_brings_its_proof_and_its_files_again(work: Work):
-    first = work.journal()
-    work.run(journal=first)
-    second = work.journal()
-    work.run(journal=second)
+    first = work.stages()
+    work.run(stages=first)
+    second = work.stages()
+    work.run(stages=second)
     assert second.stages["unet"].proof == first.stages["unet"].proof == PROOF
     assert second.stages["unet"].files == first.stages["unet"].files
     assert set(second.stages["unet"].files) == {"unet.onnx", "unet.onnx.data"}
@@ -74,7 +74,7 @@ def test_a_finished_stage_brings_its_proof_and_its_files_again(work: Work):
 
 def test_a_stage_may_have_no_arrays(work: Work):
     for _ in range(2):
-        assert work.journal().stage("decoder", lambda _: {}, []) == {}
+        assert work.stages().stage("decoder", lambda _: {}, []) == {}
     assert work.told == ["decoder: finished earlier, in 0 s"]
 
 
@@ -108,9 +108,9 @@ def cut_record(work: Work) -> None:
 
 def old_record(work: Work) -> None:
     record = work.folder / "unet.json"
-    record.write_text(
-        json.dumps({key: value for key, value in json.loads(record.read_text()).items() if key != "peak"})
-    )
+    found = json.loads(record.read_text())
+    del found["data"]["peak"]
+    record.write_text(json.dumps(found))
 
 
 @pytest.mark.parametrize("damage", [spoil_file, lose_file, spoil_arrays, lose_arrays, cut_record, old_record])
@@ -128,7 +128,7 @@ def test_a_stage_that_was_stopped_has_no_record(work: Work):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        work.journal().stage("unet", stopped, ["unet.onnx"])
+        work.stages().stage("unet", stopped, ["unet.onnx"])
     work.run()
     assert work.made == ["unet"]
 
@@ -136,7 +136,7 @@ def test_a_stage_that_was_stopped_has_no_record(work: Work):
 def test_what_a_stopped_stage_left_half_made_is_thrown_away(work: Work):
     work.run()
     (work.bundle / "decoder.onnx.data").write_bytes(b"half")
-    work.journal()
+    work.stages()
     assert {path.name for path in work.bundle.iterdir()} == {"unet.onnx", "unet.onnx.data"}
 
 
@@ -154,12 +154,12 @@ def test_a_stage_may_fill_a_folder(work: Work):
         return {}
 
     for _ in range(2):
-        journal = work.journal()
-        journal.stage("layout", make, ["onnx"])
-        assert list(journal.stages["layout"].files) == ["onnx/unet/model.onnx"]
+        stages = work.stages()
+        stages.stage("layout", make, ["onnx"])
+        assert list(stages.stages["layout"].files) == ["onnx/unet/model.onnx"]
     assert work.made == ["layout"]
     (work.bundle / "onnx" / "unet" / "model.onnx").write_bytes(b"Graph")
-    work.journal().stage("layout", make, ["onnx"])
+    work.stages().stage("layout", make, ["onnx"])
     assert work.made == ["layout", "layout"]
 
 

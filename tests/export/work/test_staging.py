@@ -139,7 +139,7 @@ def test_the_old_bundle_comes_back_when_its_place_cannot_be_taken(tmp_path: Path
 
 def test_what_a_stopped_replacement_had_put_aside_is_no_hindrance(tmp_path: Path):
     out = tmp_path / "bundle"
-    aside = work_folder(out) / "replaced"
+    aside = work_folder(out) / ".bundle.0123abcd.part"
     for folder in (out, aside):
         folder.mkdir(parents=True)
         write(folder, "old")

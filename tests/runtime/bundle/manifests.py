@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from clavilux.runtime.bundle.bundle import Conditioning, describe_file, write_conditioning, write_manifest
-from clavilux.runtime.bundle.manifest import parse_manifest
+from clavilux.runtime.bundle.bundle import Conditioning, write_conditioning, write_manifest
+from clavilux.runtime.bundle.manifest_json import parse_manifest
+from clavilux.runtime.files import describe_file
 
 COUNT, WIDTH = 3, 4  # of the prompt's tokens
 

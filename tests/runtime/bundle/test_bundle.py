@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from clavilux.runtime.bundle.bundle import Bundle, describe_file, write_conditioning, write_manifest
-from clavilux.runtime.bundle.manifest import parse_manifest
+from clavilux.runtime.bundle.bundle import Bundle, write_conditioning, write_manifest
+from clavilux.runtime.bundle.manifest_json import parse_manifest
 from clavilux.runtime.errors import BundleError
+from clavilux.runtime.files import describe_file
 from tests.runtime.bundle.manifests import COUNT, WIDTH, conditioning, document, write_bundle
 
 

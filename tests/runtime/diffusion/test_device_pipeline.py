@@ -46,7 +46,7 @@ def on_card(
     folder: Path, lead: str | None = None, *, latents: int = TensorProto.FLOAT, gives: int = TensorProto.UINT8
 ) -> tuple[BoundSession, BoundSession]:
     """Return denoiser and decoder on the installed fake's card."""
-    from clavilux.runtime.providers.nvidia.cuda import shared_stream  # the installed fake's
+    from clavilux.runtime.providers.nvidia.stream import shared_stream
 
     stream = shared_stream()
     sessions = []

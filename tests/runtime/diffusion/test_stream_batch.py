@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clavilux.runtime.bundle.bundle import DECODER, DENOISER, Bundle
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import DECODER, DENOISER
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.control.parameters import RANGES, Parameters, ranges_for
 from clavilux.runtime.diffusion.decoder import Decoder

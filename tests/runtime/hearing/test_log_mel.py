@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from transformers import SeamlessM4TFeatureExtractor
 
-from clavilux.runtime.bundle.manifest import MEL_BINS
 from clavilux.runtime.errors import SoundError
-from clavilux.runtime.hearing.log_mel import SILENCE, LogMel, frame_count
+from clavilux.runtime.hearing.log_mel import SILENCE, LogMel
+from clavilux.runtime.sound.format import MEL_BINS, frame_count
 from tests.runtime.sound.sounds import cuts, noise
 
 TOLERANCE = 1e-3
@@ -96,8 +96,3 @@ def test_reading_what_is_gone_or_not_yet_heard_is_an_error(start: int, stop: int
     log_mel.push(noise(400 + 7 * 160))
     with pytest.raises(SoundError, match="are asked for; -12 to 8 are here"):
         log_mel.read(start, stop)
-
-
-@pytest.mark.parametrize(("samples", "frames"), [(0, 0), (399, 0), (400, 1), (559, 1), (560, 2), (60_000, 373)])
-def test_only_whole_frames_count(samples: int, frames: int) -> None:
-    assert frame_count(samples) == frames

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import PARTS
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.models import workloads
@@ -27,7 +28,7 @@ from clavilux.runtime.placement.autotune import (
     race,
     remembered,
 )
-from clavilux.runtime.placement.choice_cache import PARTS, choice_file
+from clavilux.runtime.placement.choice_cache import choice_file
 from clavilux.runtime.providers.cpu import open_cpu
 from clavilux.runtime.providers.session import Array, Device, GraphFile, Session
 

@@ -1,4 +1,4 @@
-"""What `--device auto` remembers: found again under the same circumstances, and only then."""
+"""The memory of `--device auto`: found again under the same circumstances, and only then."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.loading import DEFAULT_BUNDLE
-from clavilux.runtime.placement import choice_cache as choices
+from clavilux.runtime.placement import choice_cache
 from clavilux.runtime.placement.choice_cache import Choice, Circumstances, choice_file, circumstances, recall, remember
 
 NOW = Circumstances("a" * 64, {"onnxruntime": "1.32.0"}, "a processor, 2 cores", 0)
@@ -51,11 +51,9 @@ def test_a_choice_for_other_circumstances_does_not_hold_and_says_why(path: Path,
         "",
         "{",
         "[]",
-        '{"circumstances": {}, "choice": {"devices": {}}}',
-        '{"circumstances": {}, "choice": {"devices": {}, "milliseconds": {}}}',
-        '{"circumstances": {}, "choice": {"devices": 1, "milliseconds": 2}}',
+        '{"key": {}, "data": {"devices": {}, "milliseconds": {}}}',
+        '{"key": 1}',
         "\xff",
-        " " * (choices.LARGEST + 1),
     ],
 )
 def test_a_damaged_file_is_named(path: Path, text: str) -> None:
@@ -68,12 +66,18 @@ def test_a_damaged_file_is_named(path: Path, text: str) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [{"devices": dict.fromkeys(PARTS, "abacus")}, {"milliseconds": {part: {"cpu": "fast"} for part in PARTS}}],
+    [
+        {"devices": dict.fromkeys(PARTS, "abacus")},
+        {"devices": dict.fromkeys(PARTS[:2], "cpu")},
+        {"devices": 1},
+        {"milliseconds": {part: {"cpu": "fast"} for part in PARTS}},
+        {"milliseconds": {}},
+    ],
 )
 def test_a_file_with_the_wrong_things_in_it_is_damaged(path: Path, damage: dict[str, object]) -> None:
     remember(path, NOW, CHOICE)
     record = json.loads(path.read_text())
-    record["choice"] |= damage
+    record["data"] |= damage
     path.write_text(json.dumps(record))
     assert "is damaged" in str(recall(path, NOW))
 
@@ -102,6 +106,6 @@ def test_every_bundle_and_number_of_threads_has_a_file_of_its_own(monkeypatch: p
 def test_a_processor_is_known_by_its_name_where_the_system_tells_it(tmp_path: Path) -> None:
     told = tmp_path / "cpuinfo"
     told.write_text("processor\t: 0\nmodel name\t: A Processor 9\nflags\t: a b\n")
-    assert choices._processor(told) == "A Processor 9"
+    assert choice_cache._processor(told) == "A Processor 9"
     told.write_text("processor\t: 0\n")
-    assert choices._processor(told) == choices._processor(tmp_path / "none") != ""
+    assert choice_cache._processor(told) == choice_cache._processor(tmp_path / "none") != ""

@@ -7,8 +7,10 @@ from pathlib import Path
 import onnx
 import pytest
 
-from clavilux.runtime.bundle.bundle import Bundle, FileEntry, GuidanceSpec
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.errors import BundleError
+from clavilux.runtime.files import FileEntry
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.session import ShapeRange
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from clavilux.runtime.bundle.manifest import FRAME_STEP
 from clavilux.runtime.clock import ManualClock, MonotonicClock
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.errors import ParameterError, SoundError
@@ -20,6 +19,7 @@ from clavilux.runtime.playing.engine import UNWATCHED_RATE, Engine
 from clavilux.runtime.playing.pacing import FASTEST, FramePacer, HopPacer
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.queues import QUEUE_SECONDS
+from clavilux.runtime.sound.format import FRAME_STEP
 from clavilux.runtime.sound.sound_file import Clip
 from tests.runtime.instruments import DEADLINE, RATE, conducted, pixels
 from tests.runtime.sound.sounds import cuts, noise

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
 from clavilux.runtime.playing.pacing import (
     FASTEST,
     LONGEST,
@@ -17,6 +16,7 @@ from clavilux.runtime.playing.pacing import (
     FramePacer,
     HopPacer,
 )
+from clavilux.runtime.sound.format import FRAME_STEP, SAMPLE_RATE
 
 
 def paced(*costs: float) -> int:

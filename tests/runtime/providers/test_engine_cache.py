@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import user_cache
 from clavilux.runtime.providers.engine_cache import (
-    PART,
     RECORD,
     EngineKey,
     describe_shapes,
     engine_folder,
     engine_places,
-    user_folder,
+    is_kept,
 )
 from clavilux.runtime.providers.session import GraphFile, ShapeRange
 
@@ -79,6 +80,13 @@ def test_whatever_changes_it_is_built_again_and_the_change_is_said(
     ]
 
 
+def test_an_engine_is_known_to_be_kept_once_it_is_built(tmp_path: Path) -> None:
+    assert not is_kept(KEY, [tmp_path])
+    use(KEY, [tmp_path])
+    assert is_kept(KEY, [tmp_path / "elsewhere", tmp_path])
+    assert not is_kept(replace(KEY, sha256=""), [tmp_path])
+
+
 def test_the_first_build_is_said_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     use(KEY, [tmp_path])
     assert caplog.messages == ["building the engine for denoiser.onnx on sm89, which can take minutes"]
@@ -126,7 +134,7 @@ def test_a_damaged_engine_is_built_again(
     assert use(KEY, [tmp_path], build) == (folder, True, b"engine")
     assert len(build.built) == 1
     assert f"in {folder} is damaged, {told}: building again" in caplog.text
-    assert not list(tmp_path.glob(f"*{PART}"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_record_names_no_file_outside_its_folder(tmp_path: Path) -> None:
@@ -153,7 +161,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_while_it_is_built_it_cannot_be_found(tmp_path: Path) -> None:
     def build(folder: Path) -> None:
         assert not (tmp_path / KEY.folder).exists()
-        assert folder.name.endswith(PART)
+        assert folder.name.startswith(".")
         Builder()(folder)
 
     use(KEY, [tmp_path], build)
@@ -241,12 +249,28 @@ def test_engines_for_other_cards_and_sizes_stay(tmp_path: Path) -> None:
 
 
 def test_what_crashed_builds_left_is_swept_after_a_day(tmp_path: Path) -> None:
-    for name, age in (("crashed", 25 * 3600), ("building", 3600)):
-        (tmp_path / f"{name}{PART}").mkdir()
-        (tmp_path / f"{name}{PART}" / RECORD).write_text("half")
-        os.utime(tmp_path / f"{name}{PART}", times=(0, time.time() - age))
+    for name, age in ((".crashed.01234567.part", 25 * 3600), (".building.01234567.part", 3600)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / RECORD).write_text("half")
+        os.utime(tmp_path / name, times=(0, time.time() - age))
     use(KEY, [tmp_path])
-    assert {path.name for path in tmp_path.iterdir()} == {f"building{PART}", KEY.folder}
+    assert {path.name for path in tmp_path.iterdir()} == {".building.01234567.part", KEY.folder}
+
+
+def test_an_engine_that_is_being_built_is_not_what_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    use(KEY, [tmp_path])[0].rename(tmp_path / ".building.01234567.part")
+    caplog.clear()
+    use(replace(KEY, architecture="sm120"), [tmp_path])
+    assert caplog.messages == ["building the engine for denoiser.onnx on sm120, which can take minutes"]
+
+
+def test_a_build_that_fills_the_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ClaviluxError, match=r"cannot be written \(No space left on device\)"):
+        use(KEY, [tmp_path], build)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_key_s_folder_depends_on_each_of_its_parts() -> None:
@@ -264,24 +288,9 @@ def test_shapes_are_told_in_a_line() -> None:
     assert describe_shapes({}) == ""
 
 
-@pytest.mark.parametrize(
-    ("platform", "environment", "folder"),
-    [
-        ("linux", {"XDG_CACHE_HOME": "/cache"}, Path("/cache/clavilux/engines")),
-        ("linux", {}, Path.home() / ".cache/clavilux/engines"),
-        ("darwin", {}, Path.home() / "Library/Caches/clavilux/engines"),
-        ("win32", {"LOCALAPPDATA": "/local"}, Path("/local/clavilux/engines")),
-        ("win32", {}, Path.home() / "AppData/Local/clavilux/engines"),
-    ],
-)
-def test_the_user_s_cache_lies_where_the_system_wants_it(
-    platform: str, environment: dict[str, str], folder: Path
-) -> None:
-    assert user_folder(environment, platform) == folder
-
-
 def test_a_graph_s_engines_lie_beside_it_first(tmp_path: Path) -> None:
-    assert engine_places(GraphFile(tmp_path / "denoiser.onnx"))[0] == tmp_path / "engines"
+    places = engine_places(GraphFile(tmp_path / "denoiser.onnx"))
+    assert places == (tmp_path / "engines", user_cache("engines"))
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import PARTS
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
-from clavilux.runtime.placement.choice_cache import PARTS
 from clavilux.runtime.placement.devices import check_device, open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.playing.render import render_picture

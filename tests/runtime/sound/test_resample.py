@@ -8,7 +8,7 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.resample import Resampler, filter_bank
 from tests.runtime.sound.sounds import cuts, noise
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.samples import as_sound
 from clavilux.runtime.sound.window import SlidingWindow
 from tests.runtime.sound.sounds import cuts, noise

@@ -18,7 +18,8 @@ from websockets.typing import Subprotocol
 
 from clavilux.runtime.errors import ProtocolError, SoundError
 from clavilux.server.client import stage as client_stage
-from clavilux.server.client.connect import MAX_WAIT, MIN_WAIT, Disconnected, backoff, connect
+from clavilux.server.client.connect import MAX_WAIT, MIN_WAIT, backoff, connect
+from clavilux.server.client.stage import Disconnected
 from clavilux.server.protocol.binary import unpack_frame
 from clavilux.server.protocol.messages import (
     Acknowledge,

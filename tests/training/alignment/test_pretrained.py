@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import SeamlessM4TFeatureExtractor
 
-from clavilux.export.checkpoints.load import load_encoder, read_config
+from clavilux.export.checkpoints.load import load_encoder
+from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.models.audio_encoder import check_encoder, token_count
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.window import Adapter, window_for

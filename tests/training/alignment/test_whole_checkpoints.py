@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from clavilux.runtime.files import Record
 from clavilux.training.alignment.whole_checkpoints import all_checkpoints, is_whole, seal, whole_checkpoints
 
 
@@ -32,7 +33,7 @@ def test_a_checkpoint_that_was_not_finished_does_not_count(tmp_path: Path) -> No
     assert len(all_checkpoints(tmp_path)) == 2
 
 
-@pytest.mark.parametrize("change", ["cut", "gone", "seal"])
+@pytest.mark.parametrize("change", ["cut", "gone", "{", "[]", "[" * 100_000])
 def test_a_checkpoint_that_lost_something_does_not_count(tmp_path: Path, change: str) -> None:
     made = checkpoint(tmp_path, 1)
     if change == "cut":
@@ -40,10 +41,17 @@ def test_a_checkpoint_that_lost_something_does_not_count(tmp_path: Path, change:
     elif change == "gone":
         (made / "model.safetensors").unlink()
     else:
-        (made / "whole.json").write_text("{")
+        (made / "whole.json").write_text(change)
     assert not is_whole(made)
 
 
 def test_a_seal_names_every_file_with_its_size(tmp_path: Path) -> None:
-    found = json.loads((checkpoint(tmp_path, 1) / "whole.json").read_text())
-    assert found == {"model.safetensors": 7, "optimizer.pt": 7}
+    assert Record.read(checkpoint(tmp_path, 1) / "whole.json").key == {"model.safetensors": 7, "optimizer.pt": 7}
+
+
+def test_a_checkpoint_of_a_training_that_an_older_version_began_counts(tmp_path: Path) -> None:
+    made = checkpoint(tmp_path, 1, sealed=False)
+    (made / "whole.json").write_text(json.dumps({"model.safetensors": 7, "optimizer.pt": 7}))
+    assert is_whole(made)
+    (made / "optimizer.pt").write_bytes(b"mom")
+    assert not is_whole(made)

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from transformers import Wav2Vec2BertModel
 
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip as Sound
 from clavilux.training.lumia import make as lumia
 from clavilux.training.lumia import publish

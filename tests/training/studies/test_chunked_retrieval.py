@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.features import PADDED_FRAMES, WINDOW_FRAMES, windows
 from clavilux.training.lumia import make as lumia
 from clavilux.training.lumia.data.clips import Clip, Origin, join_parts, write_clips

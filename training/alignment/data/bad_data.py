@@ -1,4 +1,4 @@
-"""What is wrong with a clip, said in one line; and the clips of a set that are fit to train on, looked at once.
+"""Faults of clips, each said in one line; and the clips of a set that are fit to train on, looked at once.
 
 The result is kept beside the checkpoints (`checked.json`): a resumed training, and every process of one that runs on
 several, takes the same clips. Sound is looked at in pieces, never whole.
@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import soundfile
 
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.files import Record
 from clavilux.training.alignment.data.captioned import Captioned, DataError, Example, is_file, is_folder
 from clavilux.training.alignment.data.excerpts import (
     CHECK_FRAMES,
@@ -124,7 +126,7 @@ def check(data: Captioned, folder: Path, policy: Policy, report: Callable[[str],
     suspects = range(len(data.examples)) if kept is None else kept
     bad = {i: fault for i in suspects if (fault := find_fault(data.examples[i], policy))}
     if kept is None:
-        _keep(file, key, bad)
+        Record(key, data=bad).write(file)
     for fault in bad.values():
         refuse_or_report(fault, policy, report)
     good = [one for i, one in enumerate(data.examples) if i not in bad]
@@ -144,18 +146,11 @@ def refuse_or_report(fault: Fault, policy: Policy, report: Callable[[str], None]
 
 
 def _kept(file: Path, key: dict[str, object]) -> dict[int, Fault] | None:
+    record = Record.trusted(file, key)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return {int(i): Fault(**fault) for i, fault in found["faults"].items()} if found["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return msgspec.convert(record.data, dict[int, Fault], str_keys=True) if record else None
+    except msgspec.ValidationError:
         return None
-
-
-def _keep(file: Path, key: dict[str, object], bad: dict[int, Fault]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    partial.write_text(json.dumps({"key": key, "faults": {i: asdict(fault) for i, fault in bad.items()}}))
-    partial.rename(file)
 
 
 def note_skipped(folder: Path, fault: Fault) -> None:

@@ -18,8 +18,9 @@ import soxr
 from numpy.typing import NDArray
 
 from clavilux.export.models.audio_encoder import STACK
-from clavilux.runtime.bundle.manifest import FRAME_LENGTH, FRAME_STEP, LEAD_INS, MEL_BINS, SAMPLE_RATE
+from clavilux.runtime.bundle.manifest import LEAD_INS
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.training.alignment.data.window import Window
 from clavilux.training.features import VARIANCE_FLOOR, log_mel
 

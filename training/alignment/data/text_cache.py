@@ -29,14 +29,16 @@ from clavilux.export.checkpoints.locate import Where, find, join, read_config, r
 from clavilux.export.checkpoints.weights import find_weights
 from clavilux.export.models.text_encoder import CLIP_POSITIONS, MODEL_TYPES
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import Record
 
 ROUND = 64  # captions encoded at once
 KEY_BYTES = 8  # of a caption's hash, which stands for it in tensors
 FLOAT_BYTES = 4
+ABOUT = "about.json"
 
 
 class Encoder(Protocol):
-    """What turns captions into tokens."""
+    """Text encoder: captions become tokens."""
 
     tokens: int  # N, without BOS
     width: int  # D
@@ -52,7 +54,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class TextPlaces:
-    """Where a text encoder and its tokenizer lie, each a folder or a hub name."""
+    """Places of a text encoder and its tokenizer, each a folder or a hub name."""
 
     encoder: Where
     tokenizer: Where
@@ -169,14 +171,16 @@ class TextCache:
 
     def __init__(self, folder: Path, encoder: Encoder) -> None:
         """Open or begin the cache of `encoder` below `folder`. Raises ClaviluxError when it cannot be written."""
-        about = json.dumps(encoder.about(), sort_keys=True, default=str)
-        self.folder = folder / hashlib.sha256(about.encode()).hexdigest()[:16]
+        about = encoder.about()
+        told = json.dumps(about, sort_keys=True, default=str)
+        self.folder = folder / hashlib.sha256(told.encode()).hexdigest()[:16]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "about.json").write_text(about)
         except OSError as error:
             line = f"text tokens cannot be written below {folder} ({error.strerror})"
             raise ClaviluxError(f"{line}; expected a folder: choose another --cache or OUT") from error
+        if not Record.trusted(self.folder / ABOUT, about):
+            Record(about).write(self.folder / ABOUT)
         self.encoder = encoder
         self._shape = (encoder.tokens, encoder.width)
         self._tokens_file, self._captions_file = self.folder / "tokens.f32", self.folder / "captions.jsonl"

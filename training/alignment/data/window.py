@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from clavilux.export.models.audio_encoder import STACK, token_count
-from clavilux.runtime.bundle.manifest import FRAME_STEP, SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import FRAME_STEP, SAMPLE_RATE
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
 QUIET = 0.01  # of the peak; softer ends are cut off
 MARGIN = 480  # samples kept before and after the sound: 30 ms
@@ -60,24 +61,21 @@ def write_clips(folder: Path, name: str, split: Split, clips: Iterable[Clip]) ->
     part = folder / "parts" / f"{name}.jsonl"
     part.parent.mkdir(parents=True, exist_ok=True)
     (folder / "audio" / name).mkdir(parents=True, exist_ok=True)
-    partial = part.with_suffix(".partial")
-    with partial.open("w") as file:
+    with written_whole(part) as partial, partial.open("w") as file:
         for i, clip in enumerate(one for one in clips if len(one.sound)):  # an empty FLAC cannot be read
             audio = f"audio/{name}/{i:05d}.flac"
             soundfile.write(folder / audio, clip.sound, SAMPLE_RATE, subtype="PCM_16")
             caption = clip.label or clip.text
             line = {"audio": audio, "caption": caption, "concept": clip.label, "split": split, "text": clip.text}
             file.write(json.dumps(line | {"seconds": len(clip.sound) / SAMPLE_RATE} | asdict(clip.origin)) + "\n")
-    partial.rename(part)
     return part
 
 
 def join_parts(folder: Path) -> Path:
     """Write the manifest: the lines of all parts in the order of their names. Returns its path."""
     manifest = folder / MANIFEST
-    partial = manifest.with_suffix(".partial")
-    partial.write_text("".join(part.read_text() for part in sorted((folder / "parts").glob("*.jsonl"))))
-    partial.rename(manifest)
+    with written_whole(manifest) as partial:
+        partial.write_text("".join(part.read_text() for part in sorted((folder / "parts").glob("*.jsonl"))))
     return manifest
 
 

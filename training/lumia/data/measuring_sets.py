@@ -25,8 +25,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError, SoundError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.lumia.data.clips import Clip, Origin, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, SOUNDS

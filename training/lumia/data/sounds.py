@@ -17,8 +17,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import assets
 from clavilux.training.lumia.data.clips import Clip, Origin, Split, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, Sound

@@ -22,8 +22,8 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.features import windows
 from clavilux.training.lumia.data import measuring_sets
@@ -186,7 +186,9 @@ def measure(bundle: Path, work: Path) -> Report:
     if unknown := {clip.label for clip in clips} - {"", *NAMES}:
         raise ClaviluxError(f"{work} has the concept {min(unknown)!r}, which this version does not know; build it anew")
     if not speech:
-        raise ClaviluxError(f"{work} has no voices to test with; expected a set of training.lumia.data.build")
+        raise ClaviluxError(
+            f"{work} has no voices to test with; expected a set that clavilux.training.lumia.data.build made"
+        )
     scores = hearing(listener, speech, of_engine(clips, *RENDERED), work)
     moments, delays, stays = sliding(listener, speech[::SLIDING_CLIPS])
     delay = (float(np.median(delays)), float(np.quantile(delays, 0.9)))

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.output.video import write_video
 from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip as Sound
 from clavilux.training.command_line import command
 from clavilux.training.lumia.data import measuring_sets

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.features import MEL_BINS, SILENCE, WINDOW_FRAMES, log_mel
 from clavilux.training.lumia.data.clips import Clip
 

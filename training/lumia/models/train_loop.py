@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG
 
 CLIP_NORM = 1.0  # largest norm of all gradients together
@@ -16,7 +17,7 @@ REPORT_STEPS = 50
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a training; each network of the bundle has its own."""
+    """Recipe by which a network is trained."""
 
     steps: int
     rate: float  # peak learning rate of AdamW
@@ -83,10 +84,9 @@ def _follow(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
 def _save(
     path: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]
 ) -> None:
-    partial = path.with_suffix(".partial")
     state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
-    torch.save(state, partial)
-    partial.rename(path)
+    with written_whole(path) as part:
+        torch.save(state, part)
 
 
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:

@@ -28,7 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's cache."""
     folder = tmp_path / "cache"
     for module in (engines, tensorrt):
-        monkeypatch.setattr(module, "user_folder", lambda environment, platform: folder)
+        monkeypatch.setattr(module, "user_folder", lambda: folder)
     return folder
 
 

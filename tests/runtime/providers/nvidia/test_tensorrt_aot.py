@@ -16,7 +16,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from clavilux.runtime.bundle.bundle import AUDIO_ENCODER, DECODER, DENOISER, Bundle, GuidanceSpec
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
+from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.diffusion.choose import START
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.nvidia.tensorrt import profile_settings

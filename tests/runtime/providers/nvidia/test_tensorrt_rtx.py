@@ -35,7 +35,7 @@ class Device:
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with the plugin installed, and an RTX 40."""
-    monkeypatch.setattr(engines, "user_folder", lambda environment, platform: tmp_path / "cache")
+    monkeypatch.setattr(engines, "user_folder", lambda: tmp_path / "cache")
     plugin = SimpleNamespace(get_library_path=lambda: "plugin.so")
     monkeypatch.setitem(sys.modules, tensorrt_rtx.PLUGIN, plugin)
     see(monkeypatch, Driver())

@@ -130,7 +130,15 @@ def test_a_damaged_record_is_made_again(tmp_path: Path, left: str) -> None:
     (tmp_path / "out" / "checked.json").write_text(left)
     data = read_folder(bad_folder(tmp_path / "data"), DataOptions())
     assert len(check(data, tmp_path / "out", SKIP, lambda _: None).examples) == 2
-    assert len(json.loads((tmp_path / "out" / "checked.json").read_text())["faults"]) == 3
+    assert len(json.loads((tmp_path / "out" / "checked.json").read_text())["data"]) == 3
+
+
+def test_a_record_of_something_else_than_faults_is_made_again(tmp_path: Path) -> None:
+    data = read_folder(bad_folder(tmp_path / "data"), DataOptions())
+    check(data, tmp_path / "out", SKIP, lambda _: None)
+    record = json.loads((tmp_path / "out" / "checked.json").read_text())
+    (tmp_path / "out" / "checked.json").write_text(json.dumps(record | {"data": ["0.wav"]}))
+    assert len(check(data, tmp_path / "out", SKIP, lambda _: None).faults) == 3
 
 
 def test_nothing_left_is_one_line(tmp_path: Path) -> None:

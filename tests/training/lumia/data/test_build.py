@@ -117,7 +117,7 @@ def test_a_stopped_build_goes_on_and_ends_as_an_uninterrupted_one(studio, tmp_pa
 @pytest.mark.usefixtures("studio")
 def test_a_half_written_part_is_not_taken(tmp_path):
     (tmp_path / "parts").mkdir()
-    (tmp_path / "parts" / "espeak-000.partial").write_text('{"audio": "nowhere"}\n')
+    (tmp_path / "parts" / ".espeak-000.jsonl.0123abcd.part").write_text('{"audio": "nowhere"}\n')
     files = [line["audio"] for line in lines(build_data.build(tmp_path, COUNTS))]
     assert "nowhere" not in files
     assert sum(file.startswith("audio/espeak-000/") for file in files) == build_data.PART

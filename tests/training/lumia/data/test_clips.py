@@ -121,7 +121,7 @@ def test_a_part_appears_only_when_all_its_clips_are_written(tmp_path):
 def test_no_partial_file_stays(tmp_path):
     write_clips(tmp_path, "a", "train", clips())
     join_parts(tmp_path)
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_a_folder_without_a_manifest_is_refused_with_the_command_that_makes_it(tmp_path):

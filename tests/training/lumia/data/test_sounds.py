@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import assets, sounds
 from clavilux.training.lumia.data.clips import Clip, Origin, Split
 from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, Sound

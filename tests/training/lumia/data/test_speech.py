@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import speech
 from clavilux.training.lumia.data.clips import PEAK, Clip
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, OTHER_PHRASES

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data.clips import Clip, Origin
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.measure import evaluate

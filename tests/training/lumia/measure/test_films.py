@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clavilux.runtime.bundle.manifest import SAMPLE_RATE
 from clavilux.runtime.loading import DEFAULT_BUNDLE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip as Sound
 from clavilux.training.lumia.data.clips import Clip, Origin
 from clavilux.training.lumia.data.concepts import NAMES

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clavilux.runtime.bundle.manifest import GuidanceSpec, check_file_name, format_manifest, parse_manifest
+from clavilux.runtime.bundle.manifest import GuidanceSpec
+from clavilux.runtime.bundle.manifest_json import format_manifest, parse_manifest
 from clavilux.runtime.errors import BundleError
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from tests.runtime.bundle.manifests import DOCUMENT, document
+
+FILE = {"bytes": 1, "sha256": "0" * 64}
 
 
 def refusal(path: str, value: object = None) -> str:
@@ -26,6 +30,17 @@ def test_a_manifest_survives_writing_and_reading():
 
 def test_the_written_manifest_says_the_same_as_the_read_one():
     assert json.loads(format_manifest(parse_manifest(json.dumps(DOCUMENT)))) == DOCUMENT
+
+
+def test_the_default_bundles_manifest_is_written_as_it_was_read():
+    text = (DEFAULT_BUNDLE / "bundle.json").read_text(encoding="utf-8")
+    assert format_manifest(parse_manifest(text)) == text
+
+
+def test_of_a_key_that_stands_twice_the_last_counts():
+    text = json.dumps(DOCUMENT)
+    assert parse_manifest(text[:-1] + ', "name": "second"}').name == "second"
+    assert parse_manifest(text.replace('"1": [3]', '"1": [0], "1": [3]')).schedule.timesteps[1] == (3.0,)
 
 
 def test_a_manifest_that_does_not_tell_its_lead_in_means_the_references():
@@ -54,7 +69,18 @@ def test_unknown_fields_are_left_to_later_versions():
     assert parse_manifest(json.dumps(DOCUMENT | {"mood": "blue"})).name == "small"
 
 
-@pytest.mark.parametrize("text", ["", "{", "nonsense", "[" * 100_000, '{"format": ' + "9" * 5000 + "}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "nonsense",
+        "[" * 100_000,
+        '{"format": ' + "9" * 5000 + "}",
+        json.dumps(DOCUMENT | {"mood": float("nan")}),
+        "\ud800",
+    ],
+)
 def test_what_is_not_json_is_refused(text: str):
     with pytest.raises(BundleError, match="not JSON"):
         parse_manifest(text)
@@ -85,11 +111,15 @@ def test_every_required_field_is_missed_by_name(path: str):
         ("sources", "here", "sources is 'here'; expected a list"),
         ("sources", ["here"], "sources[0] is 'here'; expected an object"),
         ("audio.sample_rate", 44100, "sample_rate is 44100; expected a whole number, 16000 to 16000"),
-        ("audio.window_samples", 32001, "window_samples is 32001; expected a multiple of 160"),
+        (
+            "audio.window_samples",
+            32001,
+            "window_samples is 32001; expected a whole number, 560 to 960000, a multiple of 160",
+        ),
         ("audio.window_samples", 160, "window_samples is 160; expected a whole number, 560 to"),
         ("audio.lead_in", "hum", "lead_in is 'hum'; expected one of nothing, silence"),
-        ("audio.hop_samples", 1601, "hop_samples is 1601; expected a multiple of 160"),
-        ("audio.hop_samples", 32160, "hop_samples is 32160; expected a whole number, 160 to 32000"),
+        ("audio.hop_samples", 1601, "hop_samples is 1601; expected a whole number, 160 to 960000, a multiple of 160"),
+        ("audio.hop_samples", 32160, "hop_samples is 32160; expected at most the window's 32000"),
         ("audio.mel_bins", 128, "mel_bins is 128"),
         ("tokens.count", 1, "count is 1; expected a whole number, 2 to"),
         ("tokens.width", 2.5, "width is 2.5; expected a whole number"),
@@ -121,7 +151,7 @@ def test_every_required_field_is_missed_by_name(path: str):
         ("sizes.smallest", 4, "smallest is 4; expected a whole number, 8 to"),
         ("sizes.smallest", 65, "the side 65 does not fit sizes 65 to 256; expected multiples of 64"),
         ("sizes.smallest", 128, "the side 64 does not fit sizes 128 to 256; expected multiples of 64"),
-        ("sizes.largest", 32, "largest is 32; expected a whole number, 64 to"),
+        ("sizes.largest", 32, "largest is 32; expected 64 or more"),
         ("sizes.largest", 64, "the side 128 does not fit sizes 64 to 64"),
         ("sizes.multiple", 0, "multiple is 0; expected a whole number, 1 to"),
         ("sizes.multiple", 4, "multiple is 4; expected a multiple of 8"),
@@ -145,12 +175,29 @@ def test_a_wrong_value_is_named_with_what_was_expected(path: str, value: object,
     "name", ["../denoiser.onnx", "a/b", "a\\b", "/etc/passwd", "..", ".", "", ".hidden", "a..b", "é"]
 )
 def test_a_file_name_that_could_leave_the_folder_is_refused(name: str):
-    assert "expected plain file names" in refusal("files", {name: {"bytes": 1, "sha256": "0" * 64}})
+    assert "expected plain file names" in refusal("files", {name: FILE})
 
 
 @pytest.mark.parametrize("name", ["denoiser.onnx", "denoiser.onnx.data", "model-00001.bin", "README"])
 def test_plain_file_names_pass(name: str):
-    check_file_name(name)
+    assert list(parse_manifest(json.dumps(document("files", {name: FILE}))).files) == [name]
+
+
+def test_a_number_too_large_for_any_type_is_named():
+    text = json.dumps(DOCUMENT).replace('"final_alpha": 1.0', '"final_alpha": 1e999')
+    with pytest.raises(BundleError, match="final_alpha is inf; expected a number, 0 to 1"):
+        parse_manifest(text)
+
+
+def test_brackets_without_end_in_an_unknown_field_are_refused():
+    with pytest.raises(BundleError, match="not JSON"):
+        parse_manifest(json.dumps(DOCUMENT)[:-1] + ', "mood": ' + "[" * 100_000)
+
+
+def test_a_text_that_no_line_can_hold_is_refused():
+    assert "sources[0]: origin is 'a\\u202eb'; expected one line of text" in refusal(
+        "sources", [{"component": "unet", "origin": "a\u202eb"}]
+    )
 
 
 def test_a_long_wrong_value_is_shortened():

@@ -1,0 +1,109 @@
+"""The manifest's JSON, read from outside and written.
+
+Bounds of single fields stand on them, in `clavilux.runtime.bundle.manifest`; here is what several fields have to do
+with each other.
+"""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from clavilux.runtime.bundle.bounds import decode, show
+from clavilux.runtime.bundle.manifest import (
+    MANIFEST_FIELDS,
+    AudioSpec,
+    LatentSpec,
+    Manifest,
+    PictureSpec,
+    ScheduleSpec,
+    SizeSpec,
+)
+from clavilux.runtime.errors import BundleError
+
+MANIFEST = "bundle.json"
+
+FORMAT = 1
+"""Version of the bundle's layout. A reader takes this one only."""
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The part of a manifest that every version has."""
+
+    format: Any = None
+
+
+def format_manifest(manifest: Manifest) -> str:
+    """Return the JSON text of `manifest`."""
+    values = asdict(manifest)
+    everything = {"format": FORMAT} | {key: values[key] for key in MANIFEST_FIELDS}
+    return json.dumps(everything, indent=1, allow_nan=False) + "\n"
+
+
+def parse_manifest(text: str) -> Manifest:
+    """Return the checked manifest in the JSON `text`.
+
+    Unknown fields are left to later versions; of a key that stands twice in an object, the last one counts. Raises
+    BundleError, naming the field, what was found and what was expected.
+    """
+    version: Any = FORMAT
+    with suppress(ValueError, RecursionError):  # of what is no JSON, `decode` says more
+        version = msgspec.json.decode(text, type=_Header).format
+    if version != FORMAT:
+        raise BundleError(f"{MANIFEST} has format {show(version)}; this version of Clavilux reads {FORMAT}")
+    manifest = decode(text, Manifest, MANIFEST)
+    _check_audio(manifest.audio)
+    _check_schedule(manifest.schedule)
+    _check_picture(manifest.latents, manifest.picture)
+    if manifest.sizes:
+        _check_sizes(manifest.sizes, manifest.picture, manifest.picture.height // manifest.latents.height)
+    if manifest.steps not in manifest.schedule.timesteps:
+        raise BundleError(f"{MANIFEST}: steps is {manifest.steps}; expected a number that the schedule has")
+    return manifest
+
+
+def _check_audio(audio: AudioSpec) -> None:
+    hop, window = audio.hop_samples, audio.window_samples
+    if hop > window:
+        raise BundleError(f"{MANIFEST}: audio: hop_samples is {hop}; expected at most the window's {window}")
+
+
+def _check_schedule(schedule: ScheduleSpec) -> None:
+    where, last = f"{MANIFEST}: schedule: timesteps", len(schedule.alphas_cumprod) - 1
+    if last < 0:
+        raise BundleError(f"{MANIFEST}: schedule: alphas_cumprod is empty; expected one number per training step")
+    if missing := set(range(1, max(schedule.timesteps, default=1) + 1)).difference(schedule.timesteps):
+        raise BundleError(f"{where}: {min(missing)} is missing; expected every number of steps up to the largest")
+    for count, steps in schedule.timesteps.items():
+        for i, step in enumerate(steps):
+            if step > last:
+                raise BundleError(f"{where}: {count}[{i}] is {step:g}; expected a number, 0 to {last}")
+        if len(steps) != count or any(later >= earlier for earlier, later in pairwise(steps)):
+            raise BundleError(f"{where}: {count} is {show(steps)}; expected {count} falling timesteps")
+
+
+def _check_picture(latents: LatentSpec, picture: PictureSpec) -> None:
+    factor = picture.height / latents.height
+    if factor != picture.width / latents.width or factor != int(factor):
+        raise BundleError(
+            f"{MANIFEST}: a picture of {picture.height}x{picture.width} does not fit latents of "
+            f"{latents.height}x{latents.width}; expected the same whole factor both ways"
+        )
+
+
+def _check_sizes(sizes: SizeSpec, picture: PictureSpec, factor: int) -> None:
+    """Raise BundleError unless the usual size is one of `sizes`, and every one makes whole latents."""
+    if sizes.multiple % factor:
+        raise BundleError(f"{MANIFEST}: sizes: multiple is {sizes.multiple}; expected a multiple of {factor}")
+    if sizes.largest < sizes.smallest:
+        raise BundleError(f"{MANIFEST}: sizes: largest is {sizes.largest}; expected {sizes.smallest} or more")
+    for side in (sizes.smallest, sizes.largest, picture.height, picture.width):
+        if side % sizes.multiple or not sizes.smallest <= side <= sizes.largest:
+            raise BundleError(
+                f"{MANIFEST}: the side {side} does not fit sizes {sizes.smallest} to {sizes.largest}; expected "
+                f"multiples of {sizes.multiple} between them"
+            )
