@@ -1,4 +1,4 @@
-"""What several tests share: marks for those that need torch or a browser, tiny checkpoints, and bundles made of these.
+"""Shared by several tests: marks for those that need torch or a browser, tiny checkpoints, and bundles made of these.
 
 Marks are read from imports, so that nobody has to set them: `torch` where a test's module, the test itself or one of
 its fixtures imports torch or what comes with it, through any number of modules; `browser` likewise for playwright.

@@ -1,4 +1,4 @@
-"""What a file needs, read from its imports without running it: for marks in tests, and for keys of what is made.
+"""Needs of a file, read from its imports without running it: for marks in tests, and for keys of what is made.
 
 Imports count that are made while the file itself is imported, through all modules of this checkout. Those under
 TYPE_CHECKING never happen; those inside a function belong to that function: see `inside`.

@@ -1,4 +1,4 @@
-"""What a file needs is read as Python would import it."""
+"""Needs of a file are read as Python would import it."""
 
 from pathlib import Path
 

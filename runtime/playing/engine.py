@@ -24,7 +24,7 @@ from clavilux.runtime.control.parameters import Parameters, Range
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.playing.pacing import FASTEST, FramePacer, HopPacer
+from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
 from clavilux.runtime.sound.samples import as_sound
 
@@ -176,7 +176,7 @@ class Engine:
 
     def _due(self, frame: Frame, began: float, ready: float) -> float:
         """Return when the frame after this one is due, in seconds of the clock."""
-        due = began + 1 / (self._parameters.frame_rate or FASTEST)
+        due = began + 1 / (self._parameters.frame_rate or MAX_FRAME_RATE)
         if not self._parameters.frame_rate and frame.stages["denoise"] > 0:  # what is not painted costs nothing
             due = self._frame_pacer.until(began, ready)
         return max(due, began + 1 / UNWATCHED_RATE) if self._audience == 0 else due
