@@ -20,10 +20,13 @@ from clavilux.export.checkpoints.locate import revision
 from clavilux.export.checkpoints.lora import check_loras
 from clavilux.export.checkpoints.single_file import unpack_single_files
 from clavilux.export.checkpoints.weights import find_weights, weights_bytes
-from clavilux.export.diffusers_layout.write import FOLDER, write_layout
+from clavilux.export.diffusers_layout.write import FOLDER
 from clavilux.export.given_unet import check_onnx_unet, find_onnx_unet
-from clavilux.export.parity.prove import Proof, Workshop, free_memory
-from clavilux.export.plan import Options, Plan, make_plan, sources_for_manifest
+from clavilux.export.graphs.convert import free_memory
+from clavilux.export.options import Options
+from clavilux.export.parts import Parts
+from clavilux.export.plan import Plan, make_plan, sources_for_manifest
+from clavilux.export.proof import Proof
 from clavilux.export.spec import (
     AUDIO_ENCODER_GRAPH,
     DECODER_GRAPH,
@@ -31,7 +34,7 @@ from clavilux.export.spec import (
     IMAGE_ENCODER_GRAPH,
     TEXT_ENCODER_GRAPH,
 )
-from clavilux.export.stages import Parts, Stages
+from clavilux.export.stages import Stages
 from clavilux.export.work.resume import Arrays, FinishedStages, Made, fingerprint, state_of
 from clavilux.export.work.staging import WorkFolder, check_room, staged
 from clavilux.runtime.bundle.bundle import CONDITIONING, Bundle, write_manifest
@@ -48,7 +51,7 @@ LIBRARIES = ("clavilux", "torch", "transformers", "diffusers", "onnx", "onnxscri
 
 @dataclass(frozen=True)
 class Report:
-    """What an export tells besides the bundle itself."""
+    """The bundle, and what each stage took."""
 
     bundle: Bundle
     stages: dict[str, Made]
@@ -161,35 +164,32 @@ class _Export:
 
     def run(self) -> None:
         """Make everything but the manifest."""
-        plan, stages = self.plan, Stages(Parts(self.plan, self.report))
+        plan, stages = self.plan, Stages(Parts(self.plan, self.report), self.work)
         bos = None
         if plan.text is not None:
             bos = self._stage("text_encoder", stages.text_encoder, TEXT_ENCODER_GRAPH.file, TOKENIZER)["bos"]
         heard = self._stage(
-            "audio_encoder", lambda shop: stages.audio_encoder(shop, bos), AUDIO_ENCODER_GRAPH.file, CONDITIONING
+            "audio_encoder", lambda proof: stages.audio_encoder(proof, bos), AUDIO_ENCODER_GRAPH.file, CONDITIONING
         )
-        latents = self._stage("denoiser", lambda shop: stages.denoiser(shop, heard), DENOISER_GRAPH.file)
-        self._stage("decoder", lambda shop: stages.decoder(shop, latents), DECODER_GRAPH.file)
+        latents = self._stage("denoiser", lambda proof: stages.denoiser(proof, heard), DENOISER_GRAPH.file)
+        self._stage("decoder", lambda proof: stages.decoder(proof, latents), DECODER_GRAPH.file)
         if plan.options.image_encoder:
             self._stage("encoder_image", stages.image_encoder, IMAGE_ENCODER_GRAPH.file)
         if plan.options.layout:
-            self._stage("layout", lambda shop: write_layout(stages.parts, shop), FOLDER)
+            self._stage("layout", stages.layout, FOLDER)
 
-    def _stage(self, name: str, make: Callable[[Workshop], Arrays], *files: str) -> Arrays:
-        options = self.plan.options
+    def _stage(self, name: str, make: Callable[[Proof], Arrays], *files: str) -> Arrays:
+        """Return what a stage makes, or has made before a stop, of a scratch folder that no other stage has used."""
 
-        def in_workshop(proof: Proof) -> Arrays:
+        def make_anew(proof: Proof) -> Arrays:
             self.work.clear_scratch()
-            shop = Workshop(
-                self.work.bundle, self.work.scratch, options.storage, options.arithmetic, self.report, proof
-            )
             self.report(f"{name}: loading")
-            arrays = make(shop)
+            arrays = make(proof)
             self.work.clear_scratch()
             free_memory()
             return arrays
 
-        return self.finished.stage(name, in_workshop, files)
+        return self.finished.stage(name, make_anew, files)
 
     def manifest(self) -> Manifest:
         """Return all that `bundle.json` shall say."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clavilux.export.options import LAYOUTS, REFERENCE_WINDOW, SPACINGS, Options
 from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     GUIDANCES,
@@ -26,13 +27,9 @@ from clavilux.runtime.sound.format import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from clavilux.export.checkpoints.load import Lora, Sources
-    from clavilux.export.plan import Options
 
-SPACINGS = ("trailing", "leading")
 PARTS = ("unet", "scheduler", "vae")
-LAYOUTS = ("diffusers",)
 NOTHING_TO_COMPILE = "cpu"
-REFERENCE_WINDOW = 60_000  # samples: 3.75 s
 CLASSIC_SCALE = 7.5  # what diffusers' pipelines guide by, and so the reference
 
 EXAMPLES = """\
@@ -198,10 +195,8 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
     )
 
 
-def options_from(arguments: argparse.Namespace) -> "Options":
+def options_from(arguments: argparse.Namespace) -> Options:
     """Return the options that the arguments choose."""
-    from clavilux.export.plan import Options
-
     window, lead_in = trained_to_hear(arguments.encoder)
     return Options(
         name=arguments.name or arguments.out.resolve().name,

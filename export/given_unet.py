@@ -19,9 +19,8 @@ from torch import Tensor, nn
 
 from clavilux.export.checkpoints.locate import Where, read_config
 from clavilux.export.checkpoints.weights import DIFFUSERS_FILES
-from clavilux.export.graphs.convert import release, save, to_onnx
+from clavilux.export.graphs.convert import Case, Traced, example, release, save, to_onnx
 from clavilux.export.models.denoiser import DenoiserGraph
-from clavilux.export.parity.prove import Case, Traced, Workshop, example
 from clavilux.export.plan import Plan
 from clavilux.export.spec import Component
 from clavilux.runtime.errors import ExportError
@@ -38,7 +37,7 @@ TIMESTEPS = {ir.DataType.FLOAT: torch.float32, ir.DataType.INT64: torch.int64}
 
 @dataclass(frozen=True)
 class Timestep:
-    """What a graph takes as its timestep."""
+    """The form of a graph's timestep."""
 
     dtype: torch.dtype
     scalar: bool  # else a vector
@@ -78,12 +77,12 @@ class OnnxUnet:
 
     @property
     def bytes(self) -> int:
-        """What the files take."""
+        """Size of the files."""
         return sum(path.stat().st_size for path in self.files)
 
     @cached_property
     def timestep(self) -> Timestep:
-        """What the graph takes as its timestep."""
+        """The form of the graph's timestep."""
         value = next(value for value in self._load().graph.inputs if value.name == "timestep")
         shape = value.shape if value.shape is not None else ir.Shape([None])
         dtype = TIMESTEPS[value.dtype or ir.DataType.FLOAT]
@@ -200,12 +199,11 @@ def _takes(shape: ir.Shape, sizes: Sequence[int | None]) -> bool:
     return all(not isinstance(dim, int) or dim == size for dim, size in zip(shape, sizes, strict=True))
 
 
-def trace_around(unet: OnnxUnet, shop: Workshop, component: Component, cases: Sequence[Case]) -> Traced:
-    """Write the denoiser's float32 graph, `component`, around a UNet that is a graph itself."""
-    shop.report(f"{component.name}: taking in {MODEL}")
+def trace_around(unet: OnnxUnet, component: Component, cases: Sequence[Case], scratch: Path) -> Traced:
+    """Write the denoiser's float32 graph, `component`, to `scratch`, around a UNet that is a graph itself."""
     outer = to_onnx(DenoiserGraph(_StandIn(unet.timestep)), component, example(component, cases[0]))
     model = filled_in(outer, unet.load())
-    path = shop.scratch / component.file
+    path = scratch / component.file
     save(model, path)
     release(model)
     return Traced(component, path, cases, bool(unet.config.get("upcast_attention")))

@@ -45,7 +45,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Gate:
-    """What one figure may be: at most `threshold`, or with `at_least` no less than it."""
+    """A bound on one figure: at most `threshold`, or with `at_least` no less than it."""
 
     figure: str
     threshold: float
@@ -118,7 +118,7 @@ GUIDING = {
     "once": (_latents("anchor"),),
     "self": (_latents("anchor"),),
 }
-"""What the denoiser's graph takes besides, by kind of guidance: the negative prompt, or the x0 that stands for it."""
+"""Inputs that the denoiser's graph takes besides, by kind of guidance: the negative prompt, or the x0 in its place."""
 
 
 def guided_denoiser(kind: str) -> Component:
@@ -157,7 +157,7 @@ TEXT_ENCODER_GRAPH = Component(
 
 COMPONENTS = (AUDIO_ENCODER_GRAPH, DENOISER_GRAPH, DECODER_GRAPH, IMAGE_ENCODER_GRAPH, TEXT_ENCODER_GRAPH)
 
-CHAIN = (Gate("relative_l2", 0.05),)
+REFERENCE_RUN = (Gate("relative_l2", 0.05),)
 """Latents after all steps of the bundle's graphs, against diffusers' own loop."""
 
 PICTURE = (Gate("psnr", 30.0, at_least=True), Gate("ssim", 0.95, at_least=True))

@@ -1,4 +1,4 @@
-"""What an export tells people at its end: the proof, what stays in float32, what each part took."""
+"""The tables that an export prints at its end: the proof, what stays in float32, what each part took."""
 
 from collections.abc import Sequence
 

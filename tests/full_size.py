@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from clavilux.benchmarks.peers.architectures import ARCHITECTURES
+from clavilux.benchmarks.peers.architectures import BUILDERS
 from tests.tiny import write_tokenizer
 
 WIDTH = 1024  # of a token, in SD 2.x
@@ -23,7 +23,7 @@ def write_full_size(folder: Path, *, seed: int = 0) -> Path:
     """Write the whole set into `folder`, one model in memory at a time, and return it."""
     torch.manual_seed(seed)
     pipeline = folder / "pipeline"
-    turbo = ARCHITECTURES["sd-turbo"]
+    turbo = BUILDERS["sd-turbo"]
     turbo.encoder().save_pretrained(folder / "encoder")
     turbo.unet().save_pretrained(pipeline / "unet")
     autoencoder().save_pretrained(pipeline / "vae")

@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, Wav2Vec2BertConfig, Wav2
 
 from clavilux.export.build import export_bundle
 from clavilux.export.checkpoints.load import Sources
-from clavilux.export.plan import Options
+from clavilux.export.options import Options
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 

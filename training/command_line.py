@@ -1,10 +1,14 @@
-"""How the commands of this folder that are no part of `clavilux` end: `python -m training.NAME`."""
+"""Command lines that are no part of `clavilux`, `python -m clavilux.training.NAME`: their log and exit code."""
 
+import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from clavilux.command import EXIT_INTERRUPTED, EXIT_MISTAKE
 from clavilux.runtime.errors import ClaviluxError
+
+LOG = logging.getLogger("clavilux.training")
 
 
 def command(name: str, main: Callable[[], int | None]) -> int:
@@ -20,3 +24,12 @@ def command(name: str, main: Callable[[], int | None]) -> int:
         line = str(error)
     print(f"{name}: {line.splitlines()[0]}", file=sys.stderr)
     return EXIT_MISTAKE
+
+
+def start_log(work: Path) -> None:
+    """Send the log to DIR/training.log and to the terminal."""
+    work.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.FileHandler(work / "training.log"), logging.StreamHandler()]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True)
+    for chatty in ("httpx", "onnxscript", "onnx_ir"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

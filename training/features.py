@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from clavilux.training.lumia.data.clips import SAMPLE_RATE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
 MEL_BINS = 80
 FRAME_SAMPLES = 400  # 25 ms

@@ -1,22 +1,27 @@
 """`clavilux bench`: how fast and how evenly it plays here, what is left of the machine, and how other stacks do."""
 
 import argparse
-import importlib.util
-import re
 from dataclasses import replace
 from pathlib import Path
 
-from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.bench.options import PARTS, asked_from
+from clavilux.benchmarks.command_line import (
+    chosen,
+    make_folder,
+    parse_counts,
+    parse_seconds,
+    parse_sizes,
+    require,
+    stopwatch,
+)
+from clavilux.benchmarks.peers.process import PEERS
+from clavilux.benchmarks.peers.wanted import ARCHITECTURES
 from clavilux.runtime.commands.options import add_model_options
 
-PEERS = ("torch", "torch-compile", "optimum", "openvino", "streamdiffusion")
-PARTS = ("startup", "ceiling", "socket")
-ARCHITECTURES = ("lumia", "sd-turbo", "tiny")
 NEEDED = ("onnx",)  # modules of the extra `bench`
 PLOTTING = "matplotlib"
 REPORT = "report.json"
-LONGEST = 600.0  # s of measuring one setting
-MOST_ROUNDS = 1000
+MAX_ROUNDS = 1000
 
 EXAMPLES = """\
 examples:
@@ -46,10 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-plots", action="store_true", help="write the JSON alone")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     group = parser.add_argument_group("other stacks on the same weights")
-    group.add_argument("--compare", type=_peers, default=(), metavar="PEER,...", help=f"{', '.join(PEERS)}, or all")
+    group.add_argument(
+        "--compare",
+        type=_peers,
+        dest="peers",
+        default=(),
+        metavar="PEER,...",
+        help=f"{', '.join(PEERS)}, or all",
+    )
     group.add_argument(
         "--peer-python",
         type=_python,
+        dest="pythons",
         action="append",
         default=[],
         metavar="PEER=PATH",
@@ -67,27 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, print the table, and write report.json and the plots."""
     require([*NEEDED, *(() if arguments.no_plots else (PLOTTING,))])
-    from clavilux.benchmarks.bench.run import Asked, measure, stopwatch
+    from clavilux.benchmarks.bench.run import measure
 
     progress = stopwatch()
-    asked = Asked(
-        bundle=Path(arguments.bundle) if arguments.bundle else None,
-        device=arguments.device,
-        threads=arguments.threads,
-        values=tuple(arguments.set),
-        sizes=arguments.sizes,
-        steps=arguments.steps,
-        seconds=arguments.seconds,
-        without=arguments.without,
-        sound=arguments.sound,
-        browser=arguments.browser,
-        peers=arguments.compare,
-        pythons=dict(arguments.peer_python),
-        rounds=arguments.rounds,
-        checkpoints=arguments.checkpoints,
-        architecture=arguments.architecture,
-        out=arguments.out,
-    )
+    asked = asked_from(arguments)
     make_folder(arguments.out)
     report = measure(asked, progress)
     if not arguments.no_plots:
@@ -103,71 +99,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def require(modules: list[str]) -> None:
-    """Raise BenchError when one of these is not installed."""
-    for name in modules:
-        if importlib.util.find_spec(name) is None:
-            raise BenchError(f"{name} is not installed; run: pip install 'clavilux[bench,cpu]'")
-
-
-def make_folder(folder: Path) -> None:
-    """Make the folder for results. Raises BenchError when that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BenchError(f"--out {folder} cannot be a folder ({error.strerror}); name another one") from error
-
-
-def parse_sizes(text: str) -> tuple[tuple[int, int], ...]:
-    """Return (height, width) of each H[xW]. Raises ArgumentTypeError."""
-    return tuple(_size(one) for one in text.split(","))
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text)
-    if not found or not int(found[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected for example 512, or 384x640 (height x width)")
-    return int(found[1]), int(found[2] or found[1])
-
-
-def parse_counts(text: str) -> tuple[int, ...]:
-    """Return numbers of steps. Raises ArgumentTypeError."""
-    if not re.fullmatch(r"[1-9]\d{0,3}(,[1-9]\d{0,3})*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} are no steps; expected for example 1,2,4")
-    return tuple(map(int, text.split(",")))
-
-
-def parse_seconds(text: str) -> float:
-    """Return seconds, above 0 and up to LONGEST. Raises ArgumentTypeError."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected seconds, up to {LONGEST:.0f}")
-    return seconds
-
-
 def _rounds(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_ROUNDS:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 1 to {MOST_ROUNDS}")
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_ROUNDS:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 1 to {MAX_ROUNDS}")
     return int(text)
 
 
 def _parts(text: str) -> tuple[str, ...]:
-    return _chosen(text, PARTS)
+    return chosen(text, PARTS)
 
 
 def _peers(text: str) -> tuple[str, ...]:
-    return PEERS if text == "all" else _chosen(text, PEERS)
-
-
-def _chosen(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(text.split(","))
-    wrong = [name for name in names if name not in known]
-    if wrong:
-        raise argparse.ArgumentTypeError(f"{wrong[0]!r}; expected some of {', '.join(known)}, with commas between")
-    return tuple(dict.fromkeys(names))
+    return tuple(PEERS) if text == "all" else chosen(text, PEERS)
 
 
 def _python(text: str) -> tuple[str, Path]:

@@ -4,12 +4,11 @@ Whatever may build engines comes first, so that the starts that are timed later 
 """
 
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from clavilux.benchmarks.bench.options import Asked
 from clavilux.benchmarks.bench.report import Report
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import ceiling, machine, stages, startup, through_the_socket
@@ -17,7 +16,8 @@ from clavilux.benchmarks.measurements.serving import serving
 from clavilux.benchmarks.measurements.stages import Setting, StageTimes
 from clavilux.benchmarks.peers.compare import Comparison, Plan, compare
 from clavilux.benchmarks.peers.process import PEERS
-from clavilux.benchmarks.peers.weights import Wanted, Weights, given, make
+from clavilux.benchmarks.peers.wanted import LUMIA, Progress, Wanted, Weights
+from clavilux.benchmarks.peers.weights import given, make
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.commands.options import parameters_from
 from clavilux.runtime.control.parameters import Parameters
@@ -28,42 +28,6 @@ from clavilux.runtime.playing.pacing import FASTEST
 
 STEPS = (1, 2, 4)  # measured where nothing else is asked for
 SLOWEST_START = 1800.0  # s: a server may build engines first
-PARTS = ("startup", "ceiling", "socket")  # what can be left out
-
-Progress = Callable[[str], None]
-Size = tuple[int, int]  # height, width
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a benchmark is asked for."""
-
-    bundle: Path | None = None
-    device: str = "cpu"
-    threads: int = 0  # 0: one per core
-    values: tuple[str, ...] = ()  # NAME=VALUE
-    sizes: tuple[Size, ...] = ()  # (): the bundle's own
-    steps: tuple[int, ...] = ()  # (): STEPS, as far as the bundle goes
-    seconds: float = 5.0  # of measuring each setting, and through the socket
-    without: tuple[str, ...] = ()  # of PARTS
-    sound: Path | None = None
-    browser: bool = False
-    peers: tuple[str, ...] = ()  # names
-    pythons: Mapping[str, Path] = field(default_factory=dict)
-    rounds: int = 15
-    checkpoints: Path | None = None
-    architecture: str | None = None
-    out: Path = Path("clavilux-bench")
-
-
-def stopwatch() -> Progress:
-    """Return what prints a line to stderr with the seconds since now before it."""
-    began = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr)
-
-    return progress
 
 
 def describe_host(progress: Progress) -> machine.Machine:
@@ -134,7 +98,7 @@ def find_weights(asked: Asked, progress: Progress) -> Weights | None:
         return None
     if asked.architecture is None and not asked.peers:
         return None
-    return make(asked.architecture or "lumia", wanted, work, progress)
+    return make(asked.architecture or LUMIA, wanted, work, progress)
 
 
 def settings_for(bundle: Bundle, asked: Asked) -> tuple[Setting, ...]:

@@ -16,6 +16,7 @@ from diffusers import AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionMo
 from safetensors.numpy import save_file
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
+from clavilux.benchmarks.peers.wanted import LUMIA, SD_TURBO, TINY
 from clavilux.training.lumia.make import EAR_WIDTH, WIDTH
 from clavilux.training.lumia.models import autoencoder, encoder, unet
 
@@ -129,8 +130,8 @@ def _turbo_scheduler() -> EulerDiscreteScheduler:
     )
 
 
-ARCHITECTURES = {
-    "lumia": Architecture(
+BUILDERS = {
+    LUMIA: Architecture(
         encoder=lambda: encoder.build(EAR_WIDTH, WIDTH),
         unet=lambda: unet.build(WIDTH),
         vae=autoencoder.build,
@@ -140,7 +141,7 @@ ARCHITECTURES = {
         hop_samples=1600,
         side=256,
     ),
-    "sd-turbo": Architecture(
+    SD_TURBO: Architecture(
         encoder=_reference_encoder,
         unet=_turbo_unet,
         vae=AutoencoderTiny,
@@ -150,7 +151,7 @@ ARCHITECTURES = {
         hop_samples=3200,
         side=512,
     ),
-    "tiny": Architecture(
+    TINY: Architecture(
         encoder=_tiny_encoder,
         unet=_tiny_unet,
         vae=_tiny_vae,

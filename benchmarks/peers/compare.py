@@ -21,7 +21,7 @@ from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp, summar
 from clavilux.benchmarks.measurements.stages import LOUDNESS, Setting
 from clavilux.benchmarks.peers.optimum_onnx import LAYOUT
 from clavilux.benchmarks.peers.process import OURS, PEERS, Contender, Loaded, Painted, Peer, PeerError
-from clavilux.benchmarks.peers.weights import Weights
+from clavilux.benchmarks.peers.wanted import Weights
 from clavilux.benchmarks.peers.worker import BOS, LATENTS, SAMPLES, STAGES, Job
 from clavilux.runtime.bundle.bundle import Bundle
 

@@ -1,15 +1,15 @@
-"""Checkpoints become the bundle that is measured against them. Needs the extra `export`; `weights` asks."""
+"""Exporting checkpoints to the bundle that is measured against them. Needs the extra `export`; `weights` asks."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from safetensors import safe_open
 
-from clavilux.benchmarks.peers.architectures import ARCHITECTURES, CONDITIONING, write
-from clavilux.benchmarks.peers.weights import Progress, Wanted, Weights
+from clavilux.benchmarks.peers.architectures import BUILDERS, CONDITIONING, write
+from clavilux.benchmarks.peers.wanted import Progress, Wanted, Weights
 from clavilux.export.build import export_bundle
 from clavilux.export.checkpoints.load import Sources
-from clavilux.export.plan import Options
+from clavilux.export.options import Options
 from clavilux.runtime.bundle.manifest_json import MANIFEST
 from clavilux.runtime.files import Record, describe_files
 
@@ -18,7 +18,7 @@ PROVED_STEPS = 4  # the proof compares whole runs up to this many
 
 def random_weights(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> Weights:
     """Return weights of one of ARCHITECTURES and their bundle. Raises ExportError."""
-    kind = ARCHITECTURES[architecture]
+    kind = BUILDERS[architecture]
     folder = work / architecture
     if not (folder / CONDITIONING).is_file():  # which is written last
         progress(f"writing random weights of {architecture}'s architecture to {folder}")

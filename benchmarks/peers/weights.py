@@ -4,44 +4,23 @@ Checkpoints are given (`--checkpoints`), or made of seeded random weights (`--ar
 own export, proof included, and kept beside the results, so that the next run finds it.
 """
 
-import importlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 
 from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.peers.wanted import Progress, Wanted, Weights
 
 PARTS = ("encoder", "unet", "vae", "scheduler")
 OPTIONAL = ("text_encoder", "conditioning.safetensors")  # one of them tells the BOS embedding
-ARCHITECTURES = ("lumia", "sd-turbo", "tiny")  # of `clavilux.benchmarks.peers.architectures`, which takes torch to ask
 PIPELINE = "pipeline"  # folder that may hold all but the encoder
-
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Weights:
-    """One set of weights, twice."""
-
-    checkpoints: Path  # with PARTS in it
-    bundle: Path
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the bundle must be able to do."""
-
-    sizes: tuple[tuple[int, int], ...] = ()  # height, width; (): the usual one
-    steps: int = 1  # at most
-    layout: bool = False  # the parts as plain graphs as well
-    batch: int = 1  # pictures that one run of the graphs can make, at most
 
 
 def make(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> Weights:
     """Return seeded random weights and their bundle, found in `work` or made there. Raises ExportError, BenchError."""
-    weights: Weights = _exporter().random_weights(architecture, wanted, work, progress)
-    return weights
+    with _export_extra():
+        from clavilux.benchmarks.peers.exported import random_weights
+    return random_weights(architecture, wanted, work, progress)
 
 
 def given(checkpoints: Path, bundle: Path | None, wanted: Wanted, work: Path, progress: Progress) -> Weights:
@@ -52,8 +31,10 @@ def given(checkpoints: Path, bundle: Path | None, wanted: Wanted, work: Path, pr
     folder = gathered(checkpoints, work / "given" / "parts")
     if bundle is not None:
         return Weights(folder, bundle)
-    name = checkpoints.resolve().name
-    return Weights(folder, _exporter().given_weights(folder, name, wanted, work / "given" / "bundles", progress))
+    with _export_extra():
+        from clavilux.benchmarks.peers.exported import given_weights
+    bundles = work / "given" / "bundles"
+    return Weights(folder, given_weights(folder, checkpoints.resolve().name, wanted, bundles, progress))
 
 
 def gathered(checkpoints: Path, links: Path) -> Path:
@@ -81,9 +62,10 @@ def _place(checkpoints: Path, name: str) -> Path | None:
     raise BenchError(f"checkpoints {checkpoints} hold no {name}/; expected {', '.join(f'{part}/' for part in PARTS)}")
 
 
-def _exporter() -> ModuleType:
-    """Return what makes bundles. Raises BenchError when torch and the like are not installed."""
+@contextmanager
+def _export_extra() -> Iterator[None]:
+    """Raise BenchError where an import finds that torch and the like are not installed."""
     try:
-        return importlib.import_module("clavilux.benchmarks.peers.exported")
+        yield
     except ModuleNotFoundError as error:
         raise BenchError(f"{error.name} is not installed; run: pip install 'clavilux[bench,cpu,export]'") from error

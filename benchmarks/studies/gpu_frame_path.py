@@ -25,6 +25,8 @@ import numpy as np
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.percentiles import Summary, summary
+from clavilux.benchmarks.peers.wanted import Progress, Wanted
+from clavilux.benchmarks.peers.weights import make
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.host_pipeline import HostPipeline
@@ -47,7 +49,6 @@ MIB = 2**20
 EXIT_USAGE = 2
 
 Clock = Callable[[], float]
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,6 @@ def bundles(given: Sequence[Path], architecture: str | None, work: Path, progres
     """Return what is measured: the bundles given, one of random weights, or else the default one."""
     found = list(given)
     if architecture is not None:
-        from clavilux.benchmarks.peers.weights import Wanted, make  # torch, which the card's machine may not have
-
         found.append(make(architecture, Wanted(), work, progress).bundle)
     return found or [DEFAULT_BUNDLE]
 

@@ -24,14 +24,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.benchmarks.bench.command import make_folder
 from clavilux.benchmarks.bench.report import HEARD_BUDGET_MS, columns
+from clavilux.benchmarks.command_line import make_folder
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
 from clavilux.benchmarks.measurements.energy import SILENT
 from clavilux.benchmarks.measurements.percentiles import MS
-from clavilux.benchmarks.peers.weights import ARCHITECTURES, Progress, Wanted, make
+from clavilux.benchmarks.peers.wanted import ARCHITECTURES, LUMIA, Progress, Wanted
+from clavilux.benchmarks.peers.weights import make
 from clavilux.benchmarks.studies.skipping import DEFEATED, PLAYING, SKIPPING, UNWATCHED, Spent, middle, take_turns
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import DECODER, DENOISER
@@ -291,7 +292,7 @@ def _run(asked: argparse.Namespace, progress: Progress) -> Levers:
     folder = asked.bundle
     if folder is None:
         wanted = Wanted(batch=BATCHES[-1])
-        folder = make(asked.architecture or ARCHITECTURES[0], wanted, asked.out / "work", progress).bundle
+        folder = make(asked.architecture or LUMIA, wanted, asked.out / "work", progress).bundle
     levers = measure(
         Bundle.open(folder), lambda: open_engine(folder, device=asked.device, threads=asked.threads), asked, progress
     )

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from clavilux.benchmarks.bench.report import columns
+from clavilux.benchmarks.command_line import ended
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.percentiles import MS
 from clavilux.benchmarks.studies.scale_report import FORMAT, KILO, MICRO
-from clavilux.command import EXIT_MISTAKE, Parser
-from clavilux.runtime.errors import ClaviluxError
+from clavilux.command import Parser
 from clavilux.server.settings import Settings
 
 HEADROOM = 0.7  # of what was measured, that a plan may use: bursts, other processes, warmer rooms
@@ -252,22 +252,21 @@ def _share(text: str) -> float:
     return value
 
 
+def run(arguments: argparse.Namespace) -> None:
+    """Print the plan. Raises ClaviluxError."""
+    if not arguments.stages:
+        raise BenchError("--stages 0; expected 1 or more")
+    names = ("stages", "viewers", "rate", "pictures", "frame", "headroom", "link")
+    wish = Wish(**{name: getattr(arguments, name) for name in names})
+    measured = read(arguments.scale)
+    found = plan(measured, wish)
+    told = {"measured": asdict(measured), "wish": asdict(wish), "plan": asdict(found)}
+    print(json.dumps(told) if arguments.json else table(measured, wish, found))
+
+
 def main(words: list[str] | None = None) -> int:
-    """Print the plan; a mistake is one line, and exit code 2."""
-    try:
-        arguments = arguments_from(words)
-        if not arguments.stages:
-            raise BenchError("--stages 0; expected 1 or more")
-        names = ("stages", "viewers", "rate", "pictures", "frame", "headroom", "link")
-        wish = Wish(**{name: getattr(arguments, name) for name in names})
-        measured = read(arguments.scale)
-        found = plan(measured, wish)
-        told = {"measured": asdict(measured), "wish": asdict(wish), "plan": asdict(found)}
-        print(json.dumps(told) if arguments.json else table(measured, wish, found))
-    except ClaviluxError as error:
-        print(f"plan: {error}", file=sys.stderr)
-        return EXIT_MISTAKE
-    return 0
+    """Run the command; a mistake is one line, and exit code 2."""
+    return ended("plan", lambda: run(arguments_from(words)))
 
 
 if __name__ == "__main__":

@@ -18,38 +18,36 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-from clavilux.benchmarks.bench.command import ARCHITECTURES, make_folder, parse_counts, parse_seconds, parse_sizes
+from clavilux.benchmarks.bench.options import Asked, asked_from
 from clavilux.benchmarks.bench.run import (
     SLOWEST_START,
-    Asked,
     describe_host,
     find_weights,
     open_asked,
     serve_words,
     settings_for,
-    stopwatch,
 )
+from clavilux.benchmarks.command_line import ended, make_folder, parse_counts, parse_seconds, parse_sizes, stopwatch
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine, stages
 from clavilux.benchmarks.measurements.percentiles import summary
 from clavilux.benchmarks.measurements.serving import Server, serving
 from clavilux.benchmarks.measurements.through_the_socket import WARM_UP
+from clavilux.benchmarks.peers.wanted import ARCHITECTURES, Progress
 from clavilux.benchmarks.studies.audience import Tally, attending
 from clavilux.benchmarks.studies.scale_plot import draw
 from clavilux.benchmarks.studies.scale_report import Scale, Together, Watched
-from clavilux.command import EXIT_MISTAKE, Parser
+from clavilux.command import Parser
 from clavilux.runtime.commands.options import add_model_options
 from clavilux.runtime.control.parameters import Parameters
-from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import FASTEST
 from clavilux.server.settings import Settings
 
-MOST_STAGES = 64
+MAX_STAGES = 64
 PARTS = ("cost", "viewers", "stages")  # in this order: whatever builds engines comes first
 JSON, PLOT = "scale.json", "scale.png"
 
-Progress = Callable[[str], None]
 Counts = tuple[int, ...]
 
 
@@ -192,8 +190,8 @@ def parse_viewers(text: str) -> Counts:
 
 
 def parse_stages(text: str) -> Counts:
-    """Return numbers of stages, 1 to MOST_STAGES. Raises ArgumentTypeError."""
-    return _whole(text, 1, MOST_STAGES, "1,2,4")
+    """Return numbers of stages, 1 to MAX_STAGES. Raises ArgumentTypeError."""
+    return _whole(text, 1, MAX_STAGES, "1,2,4")
 
 
 def _whole(text: str, least: int, most: int, example: str) -> Counts:
@@ -233,19 +231,7 @@ def arguments_from(words: list[str] | None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print the table, and write JSON and plot. Raises ClaviluxError."""
-    asked = Asked(
-        bundle=Path(arguments.bundle) if arguments.bundle else None,
-        device=arguments.device,
-        threads=arguments.threads,
-        values=tuple(arguments.set),
-        sizes=arguments.sizes,
-        steps=arguments.steps,
-        seconds=arguments.seconds,
-        without=arguments.without,
-        sound=arguments.sound,
-        architecture=arguments.architecture,
-        out=arguments.out,
-    )
+    asked = asked_from(arguments)
     make_folder(arguments.out)
     found = measure(asked, arguments.viewers, arguments.stages, stopwatch())
     if not arguments.no_plots:
@@ -257,12 +243,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main(words: list[str] | None = None) -> int:
     """Run the command; a mistake is one line, and exit code 2."""
-    try:
-        run(arguments_from(words))
-    except ClaviluxError as error:
-        print(f"scale: {error}", file=sys.stderr)
-        return EXIT_MISTAKE
-    return 0
+    return ended("scale", lambda: run(arguments_from(words)))
 
 
 if __name__ == "__main__":

@@ -13,20 +13,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clavilux.export.models.denoiser import downscaling
+from clavilux.export.graphs.convert import Case
+from clavilux.export.models.denoiser import downscaling, noise
 from clavilux.export.models.text_encoder import CLIP_POSITIONS, example_ids
-from clavilux.export.parity.prove import Case
-from clavilux.export.parity.reference_runs import noise
+from clavilux.export.parts import Parts
 from clavilux.export.spec import COLOURS, DENOISER_GRAPH, Axis, Component, Port
-from clavilux.export.stages import Parts, vae_factor
 
 Inputs = Mapping[str, NDArray[np.generic]]
 
 BATCH, LENGTH = "batch_size", "sequence_length"
 SIDES = ("height", "width")
-MOST_ROWS = 64
-LONGEST_PROMPT = 4096  # tokens
-LARGEST_SIDE = 8192  # pixels
+MAX_ROWS = 64
+MAX_PROMPT = 4096  # tokens
+MAX_SIDE = 8192  # pixels
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def unet_part(parts: Parts) -> Part:
         "unet",
         (sample, Port("timestep", ()), Port("encoder_hidden_states", (BATCH, LENGTH, "prompt_width"))),
         (Port("out_sample", sample.axes),),
-        (Axis(LENGTH, 1, LONGEST_PROMPT), *_sides(SIDES, LARGEST_SIDE // vae_factor(plan), multiple)),
+        (Axis(LENGTH, 1, MAX_PROMPT), *_sides(SIDES, MAX_SIDE // plan.vae_factor, multiple)),
     )
     usual = [max(2, side // multiple) * multiple for side in (plan.latents.height, plan.latents.width)]
     timesteps = plan.schedule.timesteps[max(plan.schedule.timesteps)]
@@ -123,13 +122,13 @@ def unet_part(parts: Parts) -> Part:
 
 def decoder_part(parts: Parts) -> Part:
     """Return the autoencoder's decoder."""
-    plan, vae, factor = parts.plan, parts.vae(), vae_factor(parts.plan)
+    plan, vae, factor = parts.plan, parts.vae(), parts.plan.vae_factor
     sides = ("latent_height", "latent_width")
     component = _component(
         "vae_decoder",
         (Port("latent_sample", (BATCH, "channels", *sides)),),
         (Port("sample", (BATCH, COLOURS, *(f"{side} * {factor}" for side in sides))),),
-        _sides(sides, LARGEST_SIDE // factor),
+        _sides(sides, MAX_SIDE // factor),
     )
     shapes = ((2, 4, 6), (1, plan.latents.height, plan.latents.width))
     inputs = [{"latent_sample": noise((rows, plan.latents.channels, *size), 2).numpy()} for rows, *size in shapes]
@@ -138,14 +137,14 @@ def decoder_part(parts: Parts) -> Part:
 
 def encoder_part(parts: Parts) -> Part:
     """Return the autoencoder's encoder; optimum's pipelines know by the output's name what it gives."""
-    plan, vae, factor = parts.plan, parts.vae(), vae_factor(parts.plan)
+    plan, vae, factor = parts.plan, parts.vae(), parts.plan.vae_factor
     sides = ("sample_height", "sample_width")
     output = "latent_sample" if plan.vae_class == "AutoencoderTiny" else "latent_parameters"
     component = _component(
         "vae_encoder",
         (Port("sample", (BATCH, COLOURS, *sides)),),
         (Port(output, (BATCH, "parameters", *(f"{side} / {factor}" for side in sides))),),
-        _sides(sides, LARGEST_SIDE, factor),
+        _sides(sides, MAX_SIDE, factor),
     )
     shapes = ((2, COLOURS, 4 * factor, 6 * factor), (1, COLOURS, *plan.options.picture))
     inputs = [{"sample": noise(shape, 3).clamp(-1, 1).numpy()} for shape in shapes]
@@ -175,7 +174,7 @@ def _component(name: str, inputs: tuple[Port, ...], outputs: tuple[Port, ...], s
         outputs=outputs,
         exact=DENOISER_GRAPH.exact,
         stored=(),  # what is compared with torch is the file itself
-        open_axes=(Axis(BATCH, 1, MOST_ROWS), *sides),
+        open_axes=(Axis(BATCH, 1, MAX_ROWS), *sides),
     )
 
 

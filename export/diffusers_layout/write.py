@@ -8,7 +8,7 @@ themselves.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import diffusers
@@ -19,38 +19,42 @@ from clavilux.export.checkpoints.load import TOKENIZER_PARTS, TOKENIZER_SETTINGS
 from clavilux.export.checkpoints.locate import Where, search
 from clavilux.export.diffusers_layout.graphs import Part, decoder_part, encoder_part, text_part, unet_part
 from clavilux.export.given_unet import OnnxUnet, find_onnx_unet
-from clavilux.export.graphs.convert import empty, release, save, to_onnx
-from clavilux.export.parity.prove import Traced, Workshop, free_memory
+from clavilux.export.graphs.convert import Traced, empty, release, save, to_onnx
+from clavilux.export.parts import Parts
+from clavilux.export.plan import Plan
 from clavilux.export.spec import Component
-from clavilux.export.stages import Parts
-from clavilux.export.work.resume import Arrays
 
 FOLDER = "diffusers"
 WEIGHTS_SUFFIX = "_data"  # model.onnx_data, the only name that optimum fetches from the hub
 PRIVATE = "_name_or_path"  # in configurations: a path of this machine
 ABSENT = ("feature_extractor", "image_encoder", "safety_checker", "text_encoder", "tokenizer")
-"""What a pipeline may lack; diffusers wants it named all the same."""
+"""Parts that a pipeline may lack; diffusers wants it named all the same."""
 
 
-def write_layout(parts: Parts, shop: Workshop) -> Arrays:
-    """Write FOLDER into the bundle and prove every graph in it; there are no arrays to return.
+def trace_parts(parts: Parts, folder: Path) -> Iterator[Traced]:
+    """Write the pipeline's graphs to `folder`, one after another, and give each to be proved.
 
-    A UNet that is a graph already is copied. Raises ExportError when a gate is missed.
+    Weights are loaded and let go as one goes on. A UNet that is a graph already is copied, and needs no proof.
     """
-    plan, folder = parts.plan, shop.folder / FOLDER
     shutil.rmtree(folder, ignore_errors=True)
-    words = plan.sources.tokenizer if plan.text is not None else None
-    given = find_onnx_unet(plan.sources.unet)
+    given = find_onnx_unet(parts.plan.sources.unet)
     if given:
         _copy_unet(given, folder / "unet")
-    for make in (*(() if given else (unet_part,)), decoder_part, encoder_part, *((text_part,) if words else ())):
-        shop.prove_exact(_traced(make(parts), shop, folder))
-        free_memory()
-    if words:
-        copy_tokenizer(words, folder / "tokenizer")
+    words = (text_part,) if _has_words(parts.plan) else ()
+    for make in (*(() if given else (unet_part,)), decoder_part, encoder_part, *words):
+        yield _traced(make(parts), parts, folder)
+
+
+def write_settings(plan: Plan, folder: Path) -> None:
+    """Write what a pipeline is besides its graphs: tokenizer, scheduler, and the index that names them all."""
+    if _has_words(plan) and plan.sources.tokenizer is not None:
+        copy_tokenizer(plan.sources.tokenizer, folder / "tokenizer")
     plan.scheduler.save_pretrained(folder / "scheduler")
-    _write_index(parts, folder / "model_index.json", words=bool(words))
-    return {}
+    _write_index(plan, folder / "model_index.json")
+
+
+def _has_words(plan: Plan) -> bool:
+    return plan.text is not None and plan.sources.tokenizer is not None
 
 
 def copy_tokenizer(where: Where, folder: Path) -> None:
@@ -62,10 +66,10 @@ def copy_tokenizer(where: Where, folder: Path) -> None:
         load_tokenizer(where).tokenizer.model.save(str(folder))
 
 
-def _traced(part: Part, shop: Workshop, folder: Path) -> Traced:
+def _traced(part: Part, parts: Parts, folder: Path) -> Traced:
     """Write one graph where it stays, beside its configuration."""
     component, cases = part.component, part.cases()
-    shop.report(f"{component.name}: tracing")
+    parts.report(f"{component.name}: tracing")
     example = {name: torch.from_numpy(array) for name, array in cases[0].inputs.items()}
     model = _named(to_onnx(part.module, component, example), component)
     path = folder / component.file
@@ -107,8 +111,7 @@ def _write_json(content: Mapping[str, object], path: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_index(parts: Parts, path: Path, *, words: bool) -> None:
-    plan = parts.plan
+def _write_index(plan: Plan, path: Path) -> None:
     text = {"text_encoder": ("transformers", "CLIPTextModel"), "tokenizer": ("transformers", "CLIPTokenizer")}
     index = {
         "_class_name": "StableDiffusionPipeline",
@@ -118,6 +121,6 @@ def _write_index(parts: Parts, path: Path, *, words: bool) -> None:
         "scheduler": ("diffusers", type(plan.scheduler).__name__),
         "unet": ("diffusers", "UNet2DConditionModel"),
         "vae": ("diffusers", plan.vae_class),
-        **(text if words else {}),
+        **(text if _has_words(plan) else {}),
     }
     _write_json(index, path)

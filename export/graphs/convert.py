@@ -1,27 +1,30 @@
-"""From a torch module to an ONNX graph, and from float32 weights to weights stored in float16.
+"""From a torch module to a float32 ONNX graph on disk, which the other files of this room store as a bundle wants it.
 
-Stored weights are cast back by `Cast` nodes that ONNX Runtime folds when it loads the graph: half the bytes on disk,
-float32 arithmetic afterwards. Float16 arithmetic is `clavilux.export.graphs.float16`.
+The weights go through memory once: what holds them, module or graph, is emptied when the graph is written.
 """
 
 import ast
+import ctypes
+import gc
 import logging
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 import torch
+from diffusers.models.attention_processor import Attention
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clavilux.export.graphs.float16 import LARGEST_FLOAT16
 from clavilux.export.spec import Component
 from clavilux.runtime.errors import ExportError
 
-SMALLEST_STORED = 1024
-"""Weights with fewer elements (biases, norms) stay float32: they cost nothing and carry much."""
+Array = NDArray[np.generic]
 
 LARGEST_SINGLE_FILE = 256 * 2**20  # bytes; weights in a file of their own are mapped, not copied, by whoever loads them
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
@@ -29,6 +32,44 @@ OUTSIDE = "clavilux.outside"
 """Marks nodes of our own pre- and post-processing, which stand beside the model in a graph's module."""
 
 _WRAPPER_DEPTH = 2  # scopes of a node that the outermost module itself computes: "", then the node's name
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs of a graph by name, and what the original makes of them, in the order of the component's outputs."""
+
+    inputs: Mapping[str, Array]
+    expected: Sequence[Array]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A float32 graph on disk, not proved yet, and what the original says."""
+
+    component: Component
+    exact: Path
+    cases: Sequence[Case]
+    upcast_attention: bool = False  # the model asks for its attention scores in float32
+
+
+def trace(component: Component, module: nn.Module, cases: Sequence[Case], scratch: Path) -> Traced:
+    """Write the float32 graph of `module` to `scratch`, traced on the first case; the module's weights are gone then.
+
+    Raises ExportError when torch cannot trace it.
+    """
+    model = to_onnx(module, component, example(component, cases[0]))
+    path = scratch / component.file
+    save(model, path)
+    release(model)
+    empty(module)
+    upcasts = any(isinstance(part, Attention) and part.upcast_attention for part in module.modules())
+    return Traced(component, path, cases, upcasts)
+
+
+def example(component: Component, case: Case) -> dict[str, Tensor]:
+    """Return the inputs to trace on; an open batch axis is doubled, since torch would fix a single one."""
+    times = 2 if component.takes_batches else 1
+    return {name: torch.from_numpy(np.repeat(array, times, axis=0)) for name, array in case.inputs.items()}
 
 
 def to_onnx(module: nn.Module, component: Component, example: Mapping[str, Tensor]) -> ir.Model:
@@ -111,6 +152,13 @@ def release(model: ir.Model) -> None:
         value.const_value = None
 
 
+def free_memory() -> None:
+    """Give memory that is not needed any more back to the system; glibc keeps it otherwise."""
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @contextmanager
 def _quiet_tracing() -> Iterator[None]:
     """Hide what the exporter's own libraries warn of; none of it is in the user's hands."""
@@ -135,38 +183,3 @@ def save(model: ir.Model, path: Path, suffix: str = ".data") -> None:
         ir.save(model, path, external_data=f"{path.name}{suffix}")
     else:
         ir.save(ir.external_data.load_to_model(model), path)  # weights that lie beside another graph come along
-
-
-def store_half(model: ir.Model) -> ir.Model:
-    """Store the large float32 weights of `model` as float16, in place, each with a Cast back in front of its uses.
-
-    A weight beyond float16's range stays float32.
-    """
-    graph = model.graph
-    casts = []
-    for value in list(graph.initializers.values()):
-        half = _half(value)
-        if half is None:
-            continue
-        graph.register_initializer(half)
-        cast = ir.node("Cast", [half], attributes={"to": ir.DataType.FLOAT.value})
-        cast.outputs[0].name = f"{value.name}_float32"
-        cast.outputs[0].dtype, cast.outputs[0].shape = ir.DataType.FLOAT, value.shape
-        ir.convenience.replace_all_uses_with(value, cast.outputs[0])
-        graph.initializers.pop(str(value.name))
-        casts.append(cast)
-    if casts:
-        graph.insert_before(graph[0], casts)
-    return model
-
-
-def _half(value: ir.Value) -> ir.Value | None:
-    """Return `value` as a float16 initializer, or None when it should stay as it is."""
-    tensor = value.const_value
-    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < SMALLEST_STORED or value.is_graph_output():
-        return None
-    array = tensor.numpy()
-    if np.abs(array).max() > LARGEST_FLOAT16:
-        return None
-    stored = ir.tensor(array.astype(np.float16), name=f"{value.name}_float16")
-    return ir.Value(name=stored.name, shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT16), const_value=stored)

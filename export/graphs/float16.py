@@ -5,11 +5,19 @@ one. `rounded` makes the proof possible without a GPU: the same graph with every
 and its result rounded to float16, which is what tensor cores with float32 accumulators do.
 """
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+
+from clavilux.export.graphs.convert import Traced, free_memory, outside_nodes, release, save
+from clavilux.export.graphs.value_ranges import measure_ranges
+from clavilux.export.spec import Component
+from clavilux.runtime.bundle.manifest import KeptOperators
+from clavilux.runtime.errors import ExportError
 
 LARGEST_FLOAT16 = 65504.0
 HEADROOM = 8.0
@@ -42,8 +50,31 @@ class Rules:
     """What is known about a graph besides its nodes."""
 
     outside: Collection[str]  # names of the nodes of our own pre- and post-processing
-    peaks: Mapping[str, float]  # largest absolute value by name of a value, as measured
+    ranges: Mapping[str, float]  # largest absolute value by name of a value, as measured
     upcast_attention: bool = False  # the model asks for its attention scores in float32
+
+
+def store(traced: Traced, path: Path) -> list[KeptOperators]:
+    """Write the graph to `path` with float16 arithmetic; return what stays in float32, and why.
+
+    Raises ExportError when a number within the graph is not finite on the proof's own inputs.
+    """
+    component = traced.component
+    ranges = measure_ranges(traced.exact, [case.inputs for case in traced.cases], traced.exact.parent)
+    if endless := [name for name, largest in ranges.items() if not np.isfinite(largest)]:
+        raise ExportError(f"{component.name}: {endless[0]} is NaN or infinite; expected finite numbers throughout")
+    model = ir.load(traced.exact)
+    kept = keep(model.graph, Rules(outside_nodes(model.graph), ranges, upcast_attention=traced.upcast_attention))
+    save(to_float16(model, {one.node for one in kept}), path)
+    release(model)
+    free_memory()
+    return _summary(component, kept)
+
+
+def _summary(component: Component, kept: Sequence[Kept]) -> list[KeptOperators]:
+    counts = Counter(one.why for one in kept)
+    kinds = {why: dict.fromkeys(one.operator for one in kept if one.why == why) for why in counts}
+    return [KeptOperators(component.name, ", ".join(kinds[why]), count, why) for why, count in counts.items()]
 
 
 def keep(graph: ir.Graph, rules: Rules) -> list[Kept]:
@@ -59,7 +90,7 @@ def keep(graph: ir.Graph, rules: Rules) -> list[Kept]:
             reasons[_name(node)] = "pre- and post-processing around the model"
         elif node.op_type in STATISTICS:
             reasons[_name(node)] = "sums over many elements"
-        elif (peak := _peak(node, rules.peaks)) * HEADROOM > LARGEST_FLOAT16:
+        elif (peak := _peak(node, rules.ranges)) * HEADROOM > LARGEST_FLOAT16:
             mask = ", a mask" if peak > MASK else ""
             reasons[_name(node)] = f"reaches {peak:.3g}{mask}; float16 ends at {LARGEST_FLOAT16:g}"
     return [Kept(_name(node), node.op_type, reasons[_name(node)]) for node in graph if _name(node) in reasons]
@@ -69,15 +100,15 @@ def _name(node: ir.Node) -> str:
     return str(node.name)
 
 
-def _peak(node: ir.Node, peaks: Mapping[str, float]) -> float:
+def _peak(node: ir.Node, ranges: Mapping[str, float]) -> float:
     """Return the largest absolute value that goes into or comes out of `node`, its weights included."""
     values = [value for value in (*node.inputs, *node.outputs) if value is not None and value.dtype == FLOAT]
-    return max((_value_peak(value, peaks) for value in values), default=0.0)
+    return max((_value_peak(value, ranges) for value in values), default=0.0)
 
 
-def _value_peak(value: ir.Value, peaks: Mapping[str, float]) -> float:
+def _value_peak(value: ir.Value, ranges: Mapping[str, float]) -> float:
     if value.const_value is None:
-        return peaks.get(str(value.name), 0.0)
+        return ranges.get(str(value.name), 0.0)
     array = value.const_value.numpy()
     return float(np.abs(array).max()) if array.size else 0.0
 
@@ -106,16 +137,16 @@ def _scores(graph: ir.Graph) -> list[ir.Node]:
     return list(found)
 
 
-def to_half(model: ir.Model, kept: Collection[str]) -> ir.Model:
+def to_float16(model: ir.Model, kept: Collection[str]) -> ir.Model:
     """Turn `model` to float16 arithmetic in place, but for the nodes named in `kept`; inputs and outputs stay.
 
     A value that crosses between the two kinds passes one Cast. Weights of float16 nodes are stored in float16.
     """
-    _Halving(model.graph, kept).run()
+    _Narrowing(model.graph, kept).run()
     return model
 
 
-class _Halving:
+class _Narrowing:
     """The state of one conversion: which values are float16 by now, and the casts made so far."""
 
     def __init__(self, graph: ir.Graph, kept: Collection[str]) -> None:

@@ -16,12 +16,13 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from clavilux.export.graphs.convert import Traced, free_memory
 from clavilux.export.spec import Component
 from clavilux.runtime.providers.session import Session
 
 OPERATORS = ("MatMul", "Gemm")
-FEWEST_RUNS = 3  # of each graph, in turn; a large one takes seconds
-LEAST_SECONDS = 3.0  # spent on measuring one pair
+MIN_RUNS = 3  # of each graph, in turn; a large one takes seconds
+MIN_SECONDS = 3.0  # spent on measuring one pair
 WORTH = 1.1  # times as fast, at least: what is less is noise, and 8 bits cost a little of the picture
 
 
@@ -31,6 +32,18 @@ class Verdict:
 
     faster: bool
     why: str
+
+
+def store(traced: Traced, path: Path) -> None:
+    """Write the graph to `path` with 8-bit matrix products."""
+    quantise(traced.exact, path)
+    free_memory()
+
+
+def discard(path: Path) -> None:
+    """Delete the graph at `path`, and the weights beside it."""
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
 
 
 def quantise(exact: Path, out: Path) -> None:
@@ -64,7 +77,7 @@ def compare_with(
 ) -> Verdict:
     """Return whether `smaller` is faster than `exact`, both run in turn on the same inputs."""
     seconds: dict[Session, list[float]] = {exact: [], smaller: []}
-    while len(seconds[smaller]) <= FEWEST_RUNS or sum(map(sum, seconds.values())) < LEAST_SECONDS:
+    while len(seconds[smaller]) <= MIN_RUNS or sum(map(sum, seconds.values())) < MIN_SECONDS:
         for session, times in seconds.items():
             began = time.perf_counter()
             session.run(inputs)

@@ -1,4 +1,4 @@
-"""How far the numbers inside a graph reach: the largest absolute value of every float32 value, over given inputs.
+"""Value ranges of a graph: the largest absolute value of every float32 value inside it, over given inputs.
 
 Float16 ends at 65504; what comes near to it on the sounds of the proof stays in float32
 (`clavilux.export.graphs.float16`).
@@ -16,10 +16,10 @@ from clavilux.runtime.providers.onnx_runtime import CPU, import_onnxruntime, ope
 from clavilux.runtime.providers.session import Session
 
 EXTREMES = ("ReduceMax", "ReduceMin", "ReduceL1")
-"""What is asked of each value; the sum is there because ONNX Runtime's extremes pass over NaN."""
+"""Asked of each value; the sum is there because ONNX Runtime's extremes pass over NaN."""
 
 
-def measure_peaks(graph: Path, inputs: Sequence[Mapping[str, NDArray[np.generic]]], scratch: Path) -> dict[str, float]:
+def measure_ranges(graph: Path, inputs: Sequence[Mapping[str, NDArray[np.generic]]], scratch: Path) -> dict[str, float]:
     """Return the largest absolute value by name of every float32 value that the graph computes.
 
     `scratch` is a place for the same graph with more outputs. NaN counts as infinity.
@@ -32,9 +32,9 @@ def measure_peaks(graph: Path, inputs: Sequence[Mapping[str, NDArray[np.generic]
     session = open_in_order(watched)
     runs = [session.run(one)[-len(EXTREMES) * len(names) :] for one in inputs]
     found = np.array(runs, np.float64).reshape(len(runs), len(names), len(EXTREMES))
-    peaks = np.abs(found[:, :, :2]).max(axis=(0, 2))
+    largest = np.abs(found[:, :, :2]).max(axis=(0, 2))
     broken = np.isnan(found).any(axis=(0, 2))
-    return dict(zip(names, np.where(broken, np.inf, peaks).tolist(), strict=True))
+    return dict(zip(names, np.where(broken, np.inf, largest).tolist(), strict=True))
 
 
 def _watch(graph: ir.Graph) -> list[str]:

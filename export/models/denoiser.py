@@ -85,3 +85,8 @@ def check_unet(config: Mapping[str, Any], where: object, *, width: int, latent_c
 def downscaling(config: Mapping[str, Any]) -> int:
     """Return by how much a UNet of this configuration shrinks the latents on each side, at its narrowest."""
     return int(2 ** (len(config["block_out_channels"]) - 1))
+
+
+def noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """Return N(0, 1), float32, as diffusers draws it from a generator with this seed."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

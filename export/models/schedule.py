@@ -6,6 +6,7 @@ from typing import Any
 
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
+from clavilux.export.options import SPACINGS
 from clavilux.runtime.bundle.manifest import PREDICTIONS, ScheduleSpec
 from clavilux.runtime.errors import ExportError
 
@@ -13,9 +14,6 @@ KINDS = {"EulerDiscreteScheduler": "euler", "DDIMScheduler": "ddim", "LCMSchedul
 CLASSES = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "lcm": LCMScheduler}
 LEAST_STEP_COUNTS = 4
 """The manifest has timesteps for 1 to this many steps, and on to what the bundle begins with."""
-
-SPACINGS = ("trailing", "leading")
-"""How timesteps may lie. With diffusers' `linspace` one step would start, and end, at timestep 0."""
 
 SPACED = ("euler", "ddim")  # kinds that obey timestep_spacing
 
@@ -34,7 +32,7 @@ _PLAIN = {
 
 @dataclass(frozen=True)
 class ScheduleChoice:
-    """What is chosen instead of the configuration's own."""
+    """Choices instead of the configuration's own."""
 
     kind: str | None = None  # one of CLASSES
     spacing: str | None = None  # one of SPACINGS

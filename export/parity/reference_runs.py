@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from clavilux.export.library_logs import quietly
+from clavilux.export.models.denoiser import noise
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.diffusion.denoiser import Denoiser
 from clavilux.runtime.diffusion.guider import Guider
@@ -23,24 +24,19 @@ Prompt = NDArray[np.float32]
 
 ADDED_SEED = 1
 EXPECTED_SETTINGS = {"steps_offset": 1, "clip_sample": False}
-"""What the pipeline would write into a scheduler that is given to it, with a warning: another one is given."""
+"""Settings that the pipeline would write into a scheduler that is given to it, with a warning: another one is given."""
 UNGUIDED = GuidanceSpec()
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run starts from."""
+    """The start of a run."""
 
     steps: int
     tokens: Prompt  # [1, L, D], BOS first
     shape: tuple[int, ...]  # of the latents, [1, C, h, w]
     guidance: GuidanceSpec = UNGUIDED
     negative: Prompt | None = None  # [L, D], for guidance
-
-
-def noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
-    """Return N(0, 1), float32, as diffusers draws it from a generator with this seed."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def added_noise(shape: tuple[int, ...], steps: int) -> list[Latents]:

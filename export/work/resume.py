@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from clavilux.export.parity.prove import Proof
+from clavilux.export.proof import Proof
 from clavilux.runtime.files import FileEntry, Record, describe_file, describe_files
 
 Arrays = dict[str, NDArray[np.float32]]

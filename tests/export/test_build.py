@@ -13,13 +13,14 @@ from diffusers import AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, Stab
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from clavilux.export import stages
+from clavilux.export import plan, stages
 from clavilux.export.build import export_bundle, room_needed
 from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_unet, load_vae
 from clavilux.export.models.audio_encoder import Features, reference_tokens
+from clavilux.export.models.denoiser import noise
 from clavilux.export.models.usual_sounds import Samples, usual_sounds
 from clavilux.export.parity.figures import psnr
-from clavilux.export.parity.reference_runs import Run, bundle_latents, noise
+from clavilux.export.parity.reference_runs import Run, bundle_latents
 from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Gate
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.diffusion.schedule import Schedule
@@ -147,7 +148,7 @@ def test_the_room_needed_is_the_bundle_and_its_largest_part_twice(tiny_checkpoin
     [(1, 4, [1, 2]), (2, 4, [1, 2]), (3, 4, [1, 3]), (50, 4, [1, 4]), (50, 50, [1, 50]), (4, 1, [1, 2])],
 )
 def test_whole_runs_are_proved_for_one_step_and_for_the_usual_number(steps: int, most: int, proved: list[int]):
-    assert stages.proof_steps(replace(tiny_options(), steps=steps, proof_steps=most)) == proved
+    assert plan.proof_steps(replace(tiny_options(), steps=steps, proof_steps=most)) == proved
 
 
 def test_a_bundle_in_the_way_is_left_alone(tiny_checkpoints: Path, tiny_bundle: Path):

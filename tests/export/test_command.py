@@ -11,8 +11,8 @@ import pytest
 from clavilux.export import command
 from clavilux.export.build import Report
 from clavilux.export.checkpoints.load import Lora
-from clavilux.export.parity.prove import Proof
-from clavilux.export.plan import Options
+from clavilux.export.options import Options
+from clavilux.export.proof import Proof
 from clavilux.export.work.resume import Made
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec, KeptOperators

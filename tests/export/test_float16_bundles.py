@@ -11,9 +11,11 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from clavilux.export.build import export_bundle
+from clavilux.export.finish import finish
+from clavilux.export.graphs.convert import Case, trace
 from clavilux.export.models.denoiser import DenoiserGraph
 from clavilux.export.parity.figures import psnr
-from clavilux.export.parity.prove import Case, Proof, Workshop
+from clavilux.export.proof import Proof
 from clavilux.export.spec import DENOISER_GRAPH, Component, Gate, Port
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ExportError
@@ -97,13 +99,18 @@ ROWS = Component(
 )
 
 
-def made(folder: Path, module: torch.nn.Module, x: torch.Tensor, component: Component = ROWS) -> Proof:
-    (folder / "scratch").mkdir()
-    shop = Workshop(folder, folder / "scratch", "float16", "float16", lambda _: None, Proof())
+def made(folder: Path, module: torch.nn.Module, x: torch.Tensor) -> Proof:
     with torch.inference_mode():
         expected = [module(x).numpy()]
-    shop.prove(shop.trace(component, module, [Case({"x": x.numpy()}, expected)]))
-    return shop.proof
+    return finished(folder, ROWS, module, Case({"x": x.numpy()}, expected))
+
+
+def finished(folder: Path, component: Component, module: torch.nn.Module, case: Case) -> Proof:
+    (folder / "scratch").mkdir()
+    proof = Proof()
+    traced = trace(component, module, [case], folder / "scratch")
+    finish(traced, folder, replace(tiny_options(), arithmetic="float16"), proof, lambda _: None)
+    return proof
 
 
 class Inner(torch.nn.Module):
@@ -140,7 +147,7 @@ def test_where_nothing_overflows_only_our_own_processing_stays(tmp_path: Path):
 
 
 def test_without_the_measurement_the_rounded_proof_would_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("clavilux.export.parity.prove.measure_peaks", lambda *_: {})
+    monkeypatch.setattr("clavilux.export.graphs.float16.measure_ranges", lambda *_: {})
     monkeypatch.setattr(torch.Tensor, "tanh", lambda x: x)
     with pytest.raises(ExportError, match="rows, float16: the exported graph gives NaN or infinity"):
         made(tmp_path, Wrapper(1000.0), X)
@@ -172,8 +179,6 @@ def test_a_unet_that_upcasts_its_attention_keeps_its_scores(tmp_path: Path, upca
 
 
 def denoiser_proof(folder: Path, unet: UNet2DConditionModel) -> Proof:
-    (folder / "scratch").mkdir()
-    shop = Workshop(folder, folder / "scratch", "float16", "float16", lambda _: None, Proof())
     random = np.random.default_rng(0)
     shapes: Mapping[str, tuple[int, ...]] = {"sample": (1, 4, 8, 8), "noise": (1, 4, 8, 8), "tokens": (1, 5, WIDTH)}
     inputs = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
@@ -181,6 +186,6 @@ def denoiser_proof(folder: Path, unet: UNet2DConditionModel) -> Proof:
     graph = DenoiserGraph(unet)
     with torch.inference_mode():
         outputs = graph(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-    shop.prove(shop.trace(DENOISER_GRAPH, graph, [Case(inputs, [output.numpy() for output in outputs])]))
+    proof = finished(folder, DENOISER_GRAPH, graph, Case(inputs, [output.numpy() for output in outputs]))
     assert len(open_session(folder / "denoiser.onnx").run(inputs)) == 2
-    return shop.proof
+    return proof

@@ -14,10 +14,13 @@ from clavilux.export.checkpoints.load import Lora, Sources
 from clavilux.export.diffusers_layout.write import FOLDER
 from clavilux.export.given_unet import OnnxUnet, check_onnx_unet, find_onnx_unet
 from clavilux.export.models.denoiser import DenoiserGraph
-from clavilux.export.parity.prove import Proof, Workshop
-from clavilux.export.plan import Options, Plan, make_plan
-from clavilux.export.stages import Parts, Stages
+from clavilux.export.options import Options
+from clavilux.export.parts import Parts
+from clavilux.export.plan import Plan, make_plan
+from clavilux.export.proof import Proof
+from clavilux.export.stages import Stages
 from clavilux.export.work.resume import Arrays
+from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.errors import ExportError
@@ -80,14 +83,14 @@ def plan(checkpoints: Path, unet: Path, **options: Any) -> Plan:
 
 def denoise(plan: Plan, folder: Path) -> Proof:
     """Do the denoiser's stage: its steps and whole runs against the given graph in ONNX Runtime."""
-    (folder / "scratch").mkdir()
-    proof = Proof()
-    shop = Workshop(folder, folder / "scratch", plan.options.storage, plan.options.arithmetic, lambda _: None, proof)
+    proof, work = Proof(), WorkFolder(folder)
+    work.bundle.mkdir()
+    work.clear_scratch()
     random = np.random.default_rng(1)
     prompt, negative = random.standard_normal((2, COUNT, WIDTH)).astype(np.float32)
     heard: Arrays = {"prompt": prompt[None], "negative": negative}
     check_onnx_unet(plan)
-    Stages(Parts(plan, lambda _: None)).denoiser(shop, heard)
+    Stages(Parts(plan, lambda _: None), work).denoiser(proof, heard)
     return proof
 
 
@@ -104,7 +107,7 @@ def test_a_given_graph_computes_in_float16_around_its_timestep(tiny_checkpoints:
     reasons = " ".join(one.why for one in proof.kept)
     assert "phases of the timestep" in reasons
     assert "pre- and post-processing" in reasons
-    sizes = [path.stat().st_size for path in (tmp_path / "denoiser.onnx", exported / "model.onnx")]
+    sizes = [path.stat().st_size for path in (tmp_path / "bundle" / "denoiser.onnx", exported / "model.onnx")]
     assert sizes[0] < 0.75 * sizes[1]
 
 
@@ -130,7 +133,7 @@ def test_weights_beside_a_given_graph_are_taken_in(tiny_checkpoints: Path, tmp_p
     denoise(plan(tiny_checkpoints, unet), tmp_path)
     (tmp_path / "scratch").rename(tmp_path / "gone")
     (unet / "model.onnx_data").unlink()
-    x0, _ = open_session(tmp_path / "denoiser.onnx").run(step())
+    x0, _ = open_session(tmp_path / "bundle" / "denoiser.onnx").run(step())
     assert np.isfinite(x0).all()
 
 
@@ -149,7 +152,7 @@ def test_rows_of_a_batch_have_their_own_timesteps_where_the_graph_takes_several(
     denoise(plan(tiny_checkpoints, unet, batch=2, storage="float32"), tmp_path)
     inputs = {name: np.repeat(array, 2, axis=0) for name, array in step().items()}
     inputs["coefficients"][:, 0] = 1.0, 999.0
-    found, _ = open_session(tmp_path / "denoiser.onnx").run(inputs)
+    found, _ = open_session(tmp_path / "bundle" / "denoiser.onnx").run(inputs)
     with torch.inference_mode():
         expected, _ = DenoiserGraph(OnnxUnet(unet).open())(
             **{key: torch.from_numpy(one) for key, one in inputs.items()}

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from clavilux.export.checkpoints.load import Sources
-from clavilux.export.plan import Options, make_plan, sources_for_manifest
+from clavilux.export.options import Options
+from clavilux.export.plan import latent_shapes, make_plan, opened, sources_for_manifest
 from clavilux.export.spec import guided_denoiser
-from clavilux.export.stages import latent_shapes, opened
 from clavilux.runtime.bundle.manifest import GuidanceSpec, LatentSpec, SizeSpec, Source
 from clavilux.runtime.errors import ExportError
 from tests.tiny import WIDTH, tiny_options, tiny_sources

@@ -21,8 +21,8 @@ from transformers import CLIPTextModel, SeamlessM4TFeatureExtractor, Wav2Vec2Ber
 from clavilux import command
 from clavilux.export.build import export_bundle
 from clavilux.export.models.usual_sounds import reference_hiss, voice
+from clavilux.export.options import Options
 from clavilux.export.parity.figures import psnr
-from clavilux.export.plan import Options
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.diffusion.noise import draw

@@ -12,9 +12,8 @@ from PIL import Image
 
 from clavilux.export.checkpoints.load import load_unet, load_vae
 from clavilux.export.models.decoder import reference_pictures
-from clavilux.export.models.denoiser import DenoiserGraph
+from clavilux.export.models.denoiser import DenoiserGraph, noise
 from clavilux.export.models.image_encoder import ImageEncoderGraph, reference_latents, usual_pictures
-from clavilux.export.parity.reference_runs import noise
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import GuidanceSpec, SizeSpec
 from clavilux.runtime.diffusion.schedule import Guidance, Schedule

@@ -57,8 +57,8 @@ def test_a_missing_bundle_is_named_first(mistake: Callable[..., str], tmp_path: 
 @pytest.mark.parametrize(
     ("found", "complaint"),
     [
-        ({}, "line 1 has no 'split'; expected a set of training.lumia.data.build"),
-        ({"split": "train"}, "has no voices to test with; expected a set of training.lumia.data.build"),
+        ({}, "line 1 has no 'split'; expected a set that clavilux.training.lumia.data.build made"),
+        ({"split": "train"}, "has no voices to test with; expected a set that clavilux.training.lumia.data.build made"),
         ({"split": "test"}, "line 1 cannot be used ("),
     ],
 )

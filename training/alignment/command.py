@@ -215,8 +215,9 @@ def _chosen(found: dict[str, Any], names: str) -> dict[str, Any]:
 
 
 def _start(arguments: argparse.Namespace) -> "Start":
+    from clavilux.training.alignment.data.window import Adapter
     from clavilux.training.alignment.options import PRETRAINED, Start
-    from clavilux.training.alignment.pretrained import Adapter, Scratch
+    from clavilux.training.alignment.pretrained import Scratch
 
     ways = ("encoder", "encoder_config", "from_scratch")
     given = [f"--{way.replace('_', '-')}" for way in ways if getattr(arguments, way) is not None]

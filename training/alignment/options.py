@@ -8,8 +8,9 @@ from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.bad_data import Policy
 from clavilux.training.alignment.data.captioned import EVERYTHING, DataOptions, check_place
 from clavilux.training.alignment.data.excerpts import REFERENCE, Placing
+from clavilux.training.alignment.data.window import Adapter, window_for
 from clavilux.training.alignment.losses import Objective
-from clavilux.training.alignment.pretrained import Adapter, Scratch, window_for
+from clavilux.training.alignment.pretrained import Scratch
 from clavilux.training.alignment.trainer import Schedule
 
 PRETRAINED = "facebook/w2v-bert-2.0"  # what the reference began from

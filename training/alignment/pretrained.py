@@ -1,7 +1,6 @@
 """The encoder that `clavilux train` trains: a Wav2Vec2-BERT from a checkpoint or from scratch, with a fresh adapter.
 
-The adapter decides how many tokens a window gives, and so how long a window must be for as many tokens as a text
-encoder takes. A checkpoint that was never trained for this (facebook/w2v-bert-2.0) has no adapter: it begins random.
+A checkpoint that was never trained for this (facebook/w2v-bert-2.0) has no adapter: it begins random.
 """
 
 from collections.abc import Mapping
@@ -15,44 +14,13 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Ve
 from clavilux.export.checkpoints.locate import converting, read_config
 from clavilux.export.checkpoints.weights import find_weights
 from clavilux.export.library_logs import quietly
-from clavilux.export.models.audio_encoder import MODEL_TYPE, STACK, token_count
+from clavilux.export.models.audio_encoder import MODEL_TYPE, STACK
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.runtime.sound.format import FRAME_STEP, MEL_BINS, SAMPLE_RATE
+from clavilux.runtime.sound.format import MEL_BINS, SAMPLE_RATE
+from clavilux.training.alignment.data.window import Adapter
 
 FRESH = ("adapter.", "masked_spec_embed")  # weights that a checkpoint need not have
 HEAD_WIDTH = 24  # of an attention head of an encoder from scratch, at least
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """Convolutions that thin out what the encoder heard; the defaults are the reference's."""
-
-    layers: int = 2
-    kernel: int = 3  # inputs
-    stride: int = 2  # inputs
-
-    def settings(self) -> dict[str, Any]:
-        """Return the entries of a configuration that say so."""
-        return {
-            "add_adapter": True,
-            "num_adapter_layers": self.layers,
-            "adapter_kernel_size": self.kernel,
-            "adapter_stride": self.stride,
-        }
-
-
-@dataclass(frozen=True)
-class Window:
-    """How much sound gives how many tokens."""
-
-    tokens: int
-    frames: int  # padded, even; 10 ms each
-    samples: int  # at 16 kHz
-
-    @property
-    def seconds(self) -> float:
-        """Return the length in seconds: what `clavilux export --window` takes."""
-        return self.samples / SAMPLE_RATE
 
 
 @dataclass(frozen=True)
@@ -61,20 +29,6 @@ class Scratch:
 
     layers: int = 4
     width: int = 96  # of the inner states
-
-
-def window_for(tokens: int, adapter: Adapter) -> Window:
-    """Return the longest window of which `adapter` makes `tokens` tokens: 3.75 s for 47, 6.07 s for 76.
-
-    The inverse of `clavilux.export.models.audio_encoder.token_count`. Raises ClaviluxError when there is none.
-    """
-    stacked, padding = tokens, 2 * (adapter.stride // 2)
-    for _ in range(adapter.layers):
-        stacked = adapter.stride * stacked - 1 + adapter.kernel - padding
-    frames = STACK * stacked
-    if tokens < 1 or frames < STACK or token_count(adapter.settings(), frames) != tokens:
-        raise ClaviluxError(f"no window gives {tokens} tokens with {adapter}; expected at least 1 token")
-    return Window(tokens, frames, (frames - 1) * FRAME_STEP)
 
 
 def pretrained_settings(where: str) -> dict[str, Any]:

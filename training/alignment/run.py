@@ -32,6 +32,7 @@ from clavilux.training.alignment.data.bad_data import CHECKED, SKIPPED
 from clavilux.training.alignment.data.batches import Collator, Listening
 from clavilux.training.alignment.data.captioned import check_templates
 from clavilux.training.alignment.data.text_cache import ClipText, TextCache, TextPlaces
+from clavilux.training.alignment.data.window import window_for
 from clavilux.training.alignment.losses import TwoStream
 from clavilux.training.alignment.metrics import Alignment
 from clavilux.training.alignment.options import Start, TrainOptions, check_options
@@ -43,7 +44,6 @@ from clavilux.training.alignment.pretrained import (
     from_scratch,
     load_pretrained,
     pretrained_settings,
-    window_for,
 )
 from clavilux.training.alignment.record import ENCODER, METRICS, RECORD, Outcome, TrainingRecord, is_record, publish
 from clavilux.training.alignment.trainer import (

@@ -9,7 +9,6 @@ one processor core each.
 
 import argparse
 import json
-import logging
 import multiprocessing
 import sys
 from collections.abc import Callable, Mapping
@@ -23,18 +22,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Wav2Vec2BertModel
 
-from clavilux.training.command_line import command
+from clavilux.training.command_line import LOG, command, start_log
 from clavilux.training.features import WINDOW_SAMPLES, windows
-from clavilux.training.lumia.data import assets, phonemes
-from clavilux.training.lumia.data import build as build_data
+from clavilux.training.lumia.data import assets, build, phonemes
 from clavilux.training.lumia.data.clips import of_engine, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.emoji import Emoji, load_emoji
 from clavilux.training.lumia.data.speech import Counts
 from clavilux.training.lumia.models import autoencoder, encoder, judge, unet, words
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Group, Windows
+from clavilux.training.lumia.models.train_loop import Recipe, trained
 from clavilux.training.lumia.publish import publish
-from clavilux.training.lumia.steps import LOG, Recipe, Workshop, trained
+from clavilux.training.lumia.steps import Steps
 
 WIDTH = 144  # of the tokens
 EAR_WIDTH = 192  # of the audio encoder
@@ -58,7 +57,7 @@ SOUNDS = ("recording", "sample", "effect", "instrument", "drums")  # kinds of cl
 class Plan:
     """How much of everything; the defaults make the default bundle, tests make a miniature."""
 
-    counts: dict[str, Counts] = field(default_factory=lambda: build_data.COUNTS)
+    counts: dict[str, Counts] = field(default_factory=lambda: build.COUNTS)
     codec_noises: int = 3  # pictures of each concept for the codec
     noises: int = 20  # pictures of each concept for the picture maker
     heard: int = 24  # windows of each concept for the picture maker
@@ -79,12 +78,12 @@ class Plan:
 
 def make(work: Path, out: Path, plan: Plan) -> None:
     """Make the bundle `out`, keeping everything in between in `work`."""
-    shop = Workshop(work)
-    shop.run("words", lambda: _words(work, plan))
+    steps = Steps(work)
+    steps.run("words", lambda: _words(work, plan))
     _side_by_side([_ear_line, _picture_line], work, plan)
     _side_by_side([_practice_line, _finish_line], work, plan)
-    shop.run("conditioning", lambda: _conditioning(work, plan))
-    publish(work, out, shop.times())
+    steps.run("conditioning", lambda: _conditioning(work, plan))
+    publish(work, out, steps.times())
 
 
 def _side_by_side(lines: list[Callable[[Path, Plan], None]], work: Path, plan: Plan) -> None:
@@ -93,25 +92,25 @@ def _side_by_side(lines: list[Callable[[Path, Plan], None]], work: Path, plan: P
             line.result()
 
 
-def _begin_line(work: Path) -> Workshop:
+def _begin_line(work: Path) -> Steps:
     start_log(work)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    return Workshop(work)
+    return Steps(work)
 
 
 def _ear_line(work: Path, plan: Plan) -> None:
-    shop = _begin_line(work)
-    shop.run("data", lambda: build_data.build(work, plan.counts))
-    shop.run("ear", lambda: _ear(work, plan))
-    shop.run("heard", lambda: _heard(work, plan))
+    steps = _begin_line(work)
+    steps.run("data", lambda: build.build(work, plan.counts))
+    steps.run("ear", lambda: _ear(work, plan))
+    steps.run("heard", lambda: _heard(work, plan))
 
 
 def _picture_line(work: Path, plan: Plan) -> None:
-    shop = _begin_line(work)
-    shop.run("codec", lambda: _codec(work, plan))
-    shop.run("latents", lambda: _latents(work, plan))
-    shop.run("maker", lambda: _maker(work, plan))
+    steps = _begin_line(work)
+    steps.run("codec", lambda: _codec(work, plan))
+    steps.run("latents", lambda: _latents(work, plan))
+    steps.run("maker", lambda: _maker(work, plan))
 
 
 def _practice_line(work: Path, plan: Plan) -> None:
@@ -119,10 +118,10 @@ def _practice_line(work: Path, plan: Plan) -> None:
 
 
 def _finish_line(work: Path, plan: Plan) -> None:
-    shop = _begin_line(work)
-    shop.run("polish", lambda: _polish(work, plan))
-    shop.run("sharpen", lambda: _sharpen(work, plan))
-    shop.run("judge", lambda: _judge(work, plan))
+    steps = _begin_line(work)
+    steps.run("polish", lambda: _polish(work, plan))
+    steps.run("sharpen", lambda: _sharpen(work, plan))
+    steps.run("judge", lambda: _judge(work, plan))
 
 
 def _words(work: Path, plan: Plan) -> None:
@@ -273,15 +272,6 @@ def _conditioning(work: Path, plan: Plan) -> None:
         "concepts": table[:-1],
     }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, work / "conditioning.safetensors")
-
-
-def start_log(work: Path) -> None:
-    """Send the log to DIR/training.log and to the terminal."""
-    work.mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [logging.FileHandler(work / "training.log"), logging.StreamHandler()]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers, force=True)
-    for chatty in ("httpx", "onnxscript", "onnx_ir"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def main() -> None:

@@ -18,15 +18,16 @@ from transformers import ResNetForImageClassification
 
 from clavilux.export.build import export_bundle
 from clavilux.export.checkpoints.load import Sources
-from clavilux.export.plan import Options
+from clavilux.export.options import Options
 from clavilux.runtime.bundle.manifest import Source
+from clavilux.training.command_line import LOG
 from clavilux.training.features import WINDOW_SAMPLES
 from clavilux.training.lumia.data.build import asked_credits
 from clavilux.training.lumia.data.clips import MANIFEST, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.measure import evaluate, sheets
 from clavilux.training.lumia.models import judge
-from clavilux.training.lumia.steps import LOG, Times
+from clavilux.training.lumia.steps import Times
 
 HOP_SAMPLES = 1600  # 0.1 s between two looks at the window
 LICENCE = "Apache-2.0"

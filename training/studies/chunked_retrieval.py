@@ -33,10 +33,11 @@ from torch import Tensor
 from transformers import Wav2Vec2BertModel
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, WINDOW_FRAMES, log_mel
 from clavilux.training.lumia import make as lumia
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, of_engine, read_clips
+from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.measure.evaluate import FIVE, VOICES, WHOLE, in_succession
 from clavilux.training.lumia.models import encoder

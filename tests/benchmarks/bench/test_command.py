@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from clavilux import command
-from clavilux.benchmarks.bench import command as bench_command
 from clavilux.benchmarks.bench import run as measure
-from clavilux.benchmarks.bench.run import Asked, serve_words, settings_for
+from clavilux.benchmarks.bench.options import Asked
+from clavilux.benchmarks.bench.run import serve_words, settings_for
+from clavilux.benchmarks.command_line import require
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.ceiling import Ceiling
 from clavilux.benchmarks.measurements.percentiles import WarmUp
 from clavilux.benchmarks.measurements.stages import WORK, Setting, summed_up
 from clavilux.benchmarks.peers import weights
-from clavilux.benchmarks.peers.process import PEERS
+from clavilux.benchmarks.peers.wanted import ARCHITECTURES, Wanted
 from clavilux.runtime.bundle.bundle import Bundle
 
 
@@ -96,15 +97,13 @@ def test_a_browser_needs_something_to_hear(tiny_bundle: Path, tmp_path: Path):
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BenchError, match=r"onnx is not installed; run: pip install 'clavilux\[bench,cpu\]'"):
-        bench_command.require(["onnx"])
+        require(["onnx"])
 
 
-def test_the_help_knows_all_that_there_is():
-    from clavilux.benchmarks.peers.architectures import ARCHITECTURES
+def test_every_architecture_that_is_offered_can_be_built():
+    from clavilux.benchmarks.peers.architectures import BUILDERS
 
-    assert tuple(PEERS) == bench_command.PEERS
-    assert bench_command.PARTS == measure.PARTS
-    assert bench_command.ARCHITECTURES == weights.ARCHITECTURES == tuple(ARCHITECTURES)
+    assert tuple(BUILDERS) == ARCHITECTURES
 
 
 def test_all_sizes_are_measured_with_all_steps(flexible_bundle: Path):
@@ -143,8 +142,8 @@ def test_without_checkpoints_a_comparison_makes_weights_of_the_default_bundles_s
 @pytest.mark.torch  # imported by the architectures, when one is exported
 def test_random_weights_become_a_bundle_once_and_are_found_again(tmp_path: Path):
     lines: list[str] = []
-    first = weights.make("tiny", weights.Wanted(), tmp_path, lines.append)
+    first = weights.make("tiny", Wanted(), tmp_path, lines.append)
     told = len(lines)
     assert Bundle.open(first.bundle).picture.height == 64
-    assert weights.make("tiny", weights.Wanted(), tmp_path, lines.append) == first
+    assert weights.make("tiny", Wanted(), tmp_path, lines.append) == first
     assert len(lines) == told

@@ -14,7 +14,8 @@ from clavilux.benchmarks.peers.compare import EQUAL_DB, Plan, _Round, compare, j
 from clavilux.benchmarks.peers.exported import numbered
 from clavilux.benchmarks.peers.process import OURS, PEERS, Painted, PeerError
 from clavilux.benchmarks.peers.pytorch import Torch
-from clavilux.benchmarks.peers.weights import PARTS, Wanted, Weights, gathered, given
+from clavilux.benchmarks.peers.wanted import Wanted, Weights
+from clavilux.benchmarks.peers.weights import PARTS, gathered, given
 from clavilux.benchmarks.peers.worker import Job
 from clavilux.runtime.bundle.bundle import Bundle
 

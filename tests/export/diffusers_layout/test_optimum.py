@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from clavilux.export.build import export_bundle
 from clavilux.export.checkpoints.load import load_text_encoder, load_tokenizer, load_vae
 from clavilux.export.diffusers_layout.write import FOLDER
+from clavilux.export.models.denoiser import noise
 from clavilux.export.parity.figures import psnr
-from clavilux.export.parity.reference_runs import Run, bundle_latents, noise
+from clavilux.export.parity.reference_runs import Run, bundle_latents
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.placement.devices import open_session

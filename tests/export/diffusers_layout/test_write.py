@@ -14,11 +14,13 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from clavilux.export.checkpoints.load import load_text_encoder, load_unet, load_vae
-from clavilux.export.diffusers_layout.write import FOLDER, copy_tokenizer, write_layout
-from clavilux.export.parity.prove import Proof, Workshop
+from clavilux.export.diffusers_layout.write import FOLDER, copy_tokenizer
+from clavilux.export.parts import Parts
 from clavilux.export.plan import make_plan
-from clavilux.export.stages import Parts
+from clavilux.export.proof import Proof
+from clavilux.export.stages import Stages
 from clavilux.export.work.resume import FinishedStages
+from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
 from tests.tiny import WIDTH, tiny_options, tiny_sources, vocabulary
@@ -51,10 +53,10 @@ PORTS = {
 
 @pytest.fixture(scope="module")
 def written(tiny_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Proof]:
-    folder, proof = tmp_path_factory.mktemp("layout"), Proof()
+    work, proof = WorkFolder(tmp_path_factory.mktemp("layout")), Proof()
     parts = Parts(make_plan(tiny_sources(tiny_checkpoints), tiny_options()), lambda _: None)
-    write_layout(parts, Workshop(folder, folder / "scratch", "float16", "float32", lambda _: None, proof))
-    return folder / FOLDER, proof
+    Stages(parts, work).layout(proof)
+    return work.bundle / FOLDER, proof
 
 
 @pytest.fixture(scope="module")

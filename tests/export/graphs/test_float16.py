@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from clavilux.export.graphs.convert import save
-from clavilux.export.graphs.float16 import HALF, Rules, keep, rounded, to_half
-from clavilux.export.graphs.value_ranges import measure_peaks
+from clavilux.export.graphs.float16 import HALF, Rules, keep, rounded, to_float16
+from clavilux.export.graphs.value_ranges import measure_ranges
 from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, loaded, node, types, write_graph
 
@@ -32,7 +32,7 @@ def weight(seed: int = 1) -> NDArray[np.float32]:
 
 def halved(path: Path, rules: Rules = PLAIN) -> ir.Model:
     model = loaded(path)
-    return to_half(model, {one.node for one in keep(model.graph, rules)})
+    return to_float16(model, {one.node for one in keep(model.graph, rules)})
 
 
 def run(model: ir.Model, path: Path, x: NDArray[np.float32]) -> NDArray[np.generic]:
@@ -111,14 +111,14 @@ LOUD = np.full((2, WIDTH), 300, np.float32)
 
 
 def test_what_reaches_beyond_float16_stays_as_measured(loud: Path, tmp_path: Path):
-    peaks = measure_peaks(loud, [{"x": LOUD}], tmp_path)
-    reasons = why(loud, Rules((), peaks))
+    ranges = measure_ranges(loud, [{"x": LOUD}], tmp_path)
+    reasons = why(loud, Rules((), ranges))
     assert reasons == dict.fromkeys(("square", "root"), "reaches 9e+04; float16 ends at 65504")
 
 
 def test_what_stays_gives_the_right_numbers_where_all_of_float16_would_overflow(loud: Path, tmp_path: Path):
-    peaks = measure_peaks(loud, [{"x": LOUD}], tmp_path)
-    found = run(rounded(halved(loud, Rules((), peaks))), tmp_path / "half.onnx", LOUD)
+    ranges = measure_ranges(loud, [{"x": LOUD}], tmp_path)
+    found = run(rounded(halved(loud, Rules((), ranges))), tmp_path / "half.onnx", LOUD)
     np.testing.assert_array_equal(found, 150)
 
 
@@ -323,7 +323,7 @@ def test_any_choice_of_what_stays_gives_valid_onnx_near_the_exact_result(
     folder = tmp_path_factory.getbasetemp()
     nodes = drawn([step for step in steps if step[0] != "Floor"] or [("Add", 0, 0)])
     path = write_graph(folder / "kept.onnx", nodes, {"down": np.array([1, 0])})
-    model = to_half(loaded(path), {one.name for index, one in enumerate(nodes) if index in kept})
+    model = to_float16(loaded(path), {one.name for index, one in enumerate(nodes) if index in kept})
     exact = open_session(path).run({"x": numbers(scale=0.5)})[0]
     found = run(rounded(model), folder / "half.onnx", numbers(scale=0.5))
     np.testing.assert_allclose(found, exact, rtol=0.02, atol=0.02)

@@ -1,8 +1,7 @@
-"""8-bit matrix products: taken where they are faster and as good, else told why not."""
+"""8-bit matrix products, and whether they are faster."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -11,10 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clavilux.export.graphs import convert, int8
-from clavilux.export.parity import prove
-from clavilux.export.parity.prove import Case, Proof, Traced, Workshop
 from clavilux.export.spec import Component, Gate, Port
-from clavilux.runtime.bundle.manifest import Choice
 from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, node, write_graph
 
@@ -72,13 +68,13 @@ def test_it_is_worth_having_when_it_is_faster_by_more_than_noise(clock: FakeCloc
 def test_both_run_equally_often_and_the_first_run_does_not_count(clock: FakeClock):
     exact, smaller = FakeSession(clock, 1.0), FakeSession(clock, 0.5)
     int8.compare_with(ROWS, {}, exact, smaller)
-    assert exact.runs == smaller.runs > int8.FEWEST_RUNS
+    assert exact.runs == smaller.runs > int8.MIN_RUNS
 
 
 def test_quick_graphs_run_until_there_is_something_to_measure(clock: FakeClock):
     exact, smaller = FakeSession(clock, 0.001, warms_up=0.001), FakeSession(clock, 0.001, warms_up=0.001)
     int8.compare_with(ROWS, {}, exact, smaller)
-    assert clock.now == pytest.approx(int8.LEAST_SECONDS, rel=0.01)
+    assert clock.now == pytest.approx(int8.MIN_SECONDS, rel=0.01)
 
 
 def rows() -> NDArray[np.float32]:
@@ -113,60 +109,3 @@ def test_weights_beside_the_graph_go_beside_the_smaller_one(
     convert.save(ir.load(exact), tmp_path / "large.onnx")
     int8.quantise(tmp_path / "large.onnx", tmp_path / "small.onnx")
     assert open_session(tmp_path / "small.onnx").run({"x": rows()})[0].shape == (2, WIDTH)
-
-
-def made(
-    exact: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, faster: bool, error: float = 0.0
-) -> SimpleNamespace:
-    """Prove the graph in a workshop whose 8-bit graph is as fast and as far off as a test says."""
-    (expected,) = open_session(exact).run({"x": rows()})
-    smaller = FakeSession(FakeClock(), 0.0, expected + np.float32(error))
-    opened = prove.open_session
-
-    def open_fake(path: Path) -> object:
-        quantised = path.parent == folder and "MatMulInteger" in {one.op_type for one in onnx.load(path).graph.node}
-        return smaller if quantised else opened(path)
-
-    monkeypatch.setattr(prove, "open_session", open_fake)
-    verdict = int8.Verdict(faster, "rows runs at some speed")
-    monkeypatch.setattr(int8, "compare_with", lambda *_: verdict)
-    told: list[str] = []
-    shop = Workshop(folder, folder / "scratch", "float16", "int8", told.append, Proof())
-    session = shop.prove(Traced(ROWS, exact, [Case({"x": rows()}, [expected])]))
-    return SimpleNamespace(session=session, proof=shop.proof, told=told, smaller=smaller, file=folder / "rows.onnx")
-
-
-def test_it_is_taken_when_it_is_faster_and_as_good(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    found = made(exact, tmp_path, monkeypatch, faster=True)
-    assert found.session is found.smaller
-    assert found.proof.choices == [Choice("rows", "int8", "rows runs at some speed")]
-    assert [figure.component for figure in found.proof.figures] == ["rows", "rows, int8"]
-    assert "MatMulInteger" in {one.op_type for one in onnx.load(found.file).graph.node}
-
-
-def test_what_is_not_faster_is_left_with_its_reason(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    found = made(exact, tmp_path, monkeypatch, faster=False)
-    assert found.proof.choices == [Choice("rows", "float32", "rows runs at some speed")]
-    assert [figure.component for figure in found.proof.figures] == ["rows", "rows, stored"]
-    assert {one.op_type for one in onnx.load(found.file).graph.node} == {"MatMul"}
-    assert "rows: float32, for int8 rows runs at some speed" in found.told
-
-
-def test_what_is_faster_but_not_as_good_is_left_with_its_figure(
-    exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    found = made(exact, tmp_path, monkeypatch, faster=True, error=1.0)
-    (choice,) = found.proof.choices
-    assert choice.arithmetic == "float32"
-    assert "rows runs at some speed; rows, int8: relative_l2 is" in choice.why
-    assert "\n" not in choice.why
-    assert {one.op_type for one in onnx.load(found.file).graph.node} == {"MatMul"}
-
-
-def test_a_refused_graph_leaves_no_weights_behind(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(convert, "LARGEST_SINGLE_FILE", 200)  # float32 lies beside its graph, float16 in it
-    large = tmp_path / "scratch" / "large.onnx"
-    convert.save(ir.load(exact), large)
-    monkeypatch.setattr(convert, "SMALLEST_STORED", 10)
-    made(large, tmp_path, monkeypatch, faster=False)
-    assert [path.name for path in tmp_path.glob("rows.onnx*")] == ["rows.onnx"]

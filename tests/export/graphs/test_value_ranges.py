@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clavilux.export.graphs.value_ranges import measure_peaks
+from clavilux.export.graphs.value_ranges import measure_ranges
 from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, node, write_graph
 
@@ -29,33 +29,33 @@ def filled(value: float, *, first: float | None = None) -> dict[str, np.ndarray]
 
 
 def test_a_peak_is_the_largest_absolute_value(graph: Path, tmp_path: Path):
-    peaks = measure_peaks(graph, [filled(1, first=3)], tmp_path)
-    assert (peaks["double"], peaks["y"]) == (6.0, 0.0)
+    ranges = measure_ranges(graph, [filled(1, first=3)], tmp_path)
+    assert (ranges["double"], ranges["y"]) == (6.0, 0.0)
 
 
 def test_a_peak_is_the_largest_over_all_inputs(graph: Path, tmp_path: Path):
-    assert measure_peaks(graph, [filled(1), filled(5), filled(2)], tmp_path)["double"] == 10.0
+    assert measure_ranges(graph, [filled(1), filled(5), filled(2)], tmp_path)["double"] == 10.0
 
 
 def test_every_float_value_has_its_peak_and_no_other(graph: Path, tmp_path: Path):
-    assert set(measure_peaks(graph, [filled(1)], tmp_path)) == {"double", "log", "y"}
+    assert set(measure_ranges(graph, [filled(1)], tmp_path)) == {"double", "log", "y"}
 
 
 @pytest.mark.parametrize("places", [[0], [5], [2 * WIDTH - 1]])
 def test_nan_anywhere_counts_as_infinity(graph: Path, tmp_path: Path, places: list[int]):
     inputs = filled(1)
     inputs["x"].reshape(-1)[places] = -1
-    assert measure_peaks(graph, [inputs], tmp_path)["log"] == np.inf
+    assert measure_ranges(graph, [inputs], tmp_path)["log"] == np.inf
 
 
 def test_nan_in_one_input_is_not_hidden_by_the_next(graph: Path, tmp_path: Path):
-    assert measure_peaks(graph, [filled(1), filled(-1), filled(1)], tmp_path)["log"] == np.inf
+    assert measure_ranges(graph, [filled(1), filled(-1), filled(1)], tmp_path)["log"] == np.inf
 
 
 def test_minus_infinity_counts_as_infinity(graph: Path, tmp_path: Path):
-    assert measure_peaks(graph, [filled(1, first=0)], tmp_path)["log"] == np.inf
+    assert measure_ranges(graph, [filled(1, first=0)], tmp_path)["log"] == np.inf
 
 
 def test_the_graph_itself_is_left_as_it_was(graph: Path, tmp_path: Path):
-    measure_peaks(graph, [filled(1)], tmp_path)
+    measure_ranges(graph, [filled(1)], tmp_path)
     assert len(open_session(graph).run(filled(1))) == 1

@@ -9,9 +9,9 @@ from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
 from clavilux.export.checkpoints.load import load_unet
 from clavilux.export.checkpoints.locate import read_config
-from clavilux.export.models.denoiser import DenoiserGraph
+from clavilux.export.models.denoiser import DenoiserGraph, noise
 from clavilux.export.models.schedule import ScheduleChoice, read_schedule
-from clavilux.export.parity.reference_runs import UNGUIDED, Run, added_noise, bundle_latents, diffusers_latents, noise
+from clavilux.export.parity.reference_runs import UNGUIDED, Run, added_noise, bundle_latents, diffusers_latents
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.diffusion.schedule import Schedule
 from tests.export.torch_session import TorchSession

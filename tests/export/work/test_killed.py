@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from clavilux.export import build
 from clavilux.export.build import export_bundle, unpacked
 from clavilux.export.checkpoints.load import Sources
-from clavilux.export.plan import Options
+from clavilux.export.options import Options
 from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.bundle.bundle import Bundle
 from tests.paths import ROOT

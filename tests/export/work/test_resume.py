@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clavilux.export.parity.prove import Proof
+from clavilux.export.proof import Proof
 from clavilux.export.work.resume import Arrays, FinishedStages, fingerprint, peak_memory, state_of
 from clavilux.runtime.bundle.manifest import Choice, KeptOperators, ParityFigure
 

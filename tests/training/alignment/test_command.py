@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from clavilux import command
 from clavilux.export.checkpoints.load import Sources, load_encoder
-from clavilux.export.plan import Options, make_plan
+from clavilux.export.options import Options
+from clavilux.export.plan import make_plan
 from clavilux.training.alignment.command import EXAMPLES, add_arguments
 from clavilux.training.alignment.run import claimed
 from clavilux.training.alignment.trainer import TwoStreamTrainer

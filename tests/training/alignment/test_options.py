@@ -8,9 +8,10 @@ import pytest
 
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.captioned import DataOptions
+from clavilux.training.alignment.data.window import Adapter
 from clavilux.training.alignment.losses import Objective
 from clavilux.training.alignment.options import Start, TrainOptions, check_options
-from clavilux.training.alignment.pretrained import Adapter, Scratch
+from clavilux.training.alignment.pretrained import Scratch
 from clavilux.training.alignment.trainer import Schedule
 
 PLAIN = TrainOptions(out=Path("out"), text="text", data=DataOptions(folder=Path("data")))

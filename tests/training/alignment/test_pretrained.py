@@ -13,15 +13,14 @@ from clavilux.export.checkpoints.load import load_encoder
 from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.models.audio_encoder import check_encoder, token_count
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.alignment.data.window import Adapter, window_for
 from clavilux.training.alignment.pretrained import (
-    Adapter,
     Scratch,
     describe,
     from_config,
     from_scratch,
     load_pretrained,
     save_encoder,
-    window_for,
 )
 from tests import tiny
 

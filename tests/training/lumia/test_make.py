@@ -12,16 +12,18 @@ from transformers import Wav2Vec2BertModel
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip as Sound
 from clavilux.training.lumia import make as lumia
 from clavilux.training.lumia import publish
 from clavilux.training.lumia.data import measuring_sets, phonemes, sounds, speech
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin, read_clips
+from clavilux.training.lumia.data.clips import Clip, Origin, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.speech import Counts, Take
 from clavilux.training.lumia.measure import evaluate
 from clavilux.training.lumia.models import encoder
-from clavilux.training.lumia.steps import Recipe, Times
+from clavilux.training.lumia.models.train_loop import Recipe
+from clavilux.training.lumia.steps import Times
 
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = lumia.Plan(

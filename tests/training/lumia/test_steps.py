@@ -1,138 +1,53 @@
-"""Stages are done once and timed; an interrupted training ends as an uninterrupted one."""
+"""Steps are done once and timed."""
 
 import json
 import logging
 
 import pytest
-import torch
-from torch import nn
 
-from clavilux.training.lumia.steps import Recipe, Times, Workshop, train, trained
+from clavilux.training.lumia.steps import Steps, Times
 
 
-def test_a_stage_is_done_once(tmp_path):
+def test_a_step_is_done_once(tmp_path):
     done = []
     for _ in range(2):
-        Workshop(tmp_path).run("data", lambda: done.append(1))
+        Steps(tmp_path).run("data", lambda: done.append(1))
     assert done == [1]
 
 
-def test_a_skipped_stage_is_logged(tmp_path, caplog):
+def test_a_skipped_step_is_logged(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     for _ in range(2):
-        Workshop(tmp_path).run("data", lambda: None)
+        Steps(tmp_path).run("data", lambda: None)
     assert "data: done before" in caplog.text
 
 
-def test_a_stage_that_failed_is_begun_again(tmp_path):
-    shop = Workshop(tmp_path)
+def test_a_step_that_failed_is_begun_again(tmp_path):
+    steps = Steps(tmp_path)
     with pytest.raises(ZeroDivisionError):
-        shop.run("data", lambda: 1 // 0)
-    shop.run("data", lambda: None)
-    assert list(shop.times()) == ["data"]
+        steps.run("data", lambda: 1 // 0)
+    steps.run("data", lambda: None)
+    assert list(steps.times()) == ["data"]
 
 
 def test_the_time_of_a_failed_attempt_is_added(tmp_path):
-    shop = Workshop(tmp_path)
+    steps = Steps(tmp_path)
     (tmp_path / "data.times.json").write_text(json.dumps({"wall": 100.0, "processor": 50.0}))
-    shop.run("data", lambda: None)
-    assert shop.times()["data"].wall >= 100
-    assert shop.times()["data"].processor >= 50
+    steps.run("data", lambda: None)
+    assert steps.times()["data"].wall >= 100
+    assert steps.times()["data"].processor >= 50
 
 
-def test_a_failed_stage_has_no_times(tmp_path):
-    shop = Workshop(tmp_path)
+def test_a_failed_step_has_no_times(tmp_path):
+    steps = Steps(tmp_path)
     with pytest.raises(ZeroDivisionError):
-        shop.run("data", lambda: 1 // 0)
-    assert shop.times() == {}
+        steps.run("data", lambda: 1 // 0)
+    assert steps.times() == {}
 
 
 def test_times_are_listed_in_the_order_of_finishing(tmp_path):
-    shop = Workshop(tmp_path)
+    steps = Steps(tmp_path)
     for name in ("second", "first"):
-        shop.run(name, lambda: None)
-    assert list(shop.times()) == ["second", "first"]
-    assert all(isinstance(one, Times) for one in shop.times().values())
-
-
-class Line(nn.Module):
-    """A model with a weight, a buffer that is not a float, and dropout, which needs the random state."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.linear = nn.Linear(4, 1)
-        self.dropout = nn.Dropout(0.2)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-
-    def loss(self, step: int) -> torch.Tensor:
-        self.steps += 1
-        data = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
-        return (self.linear(self.dropout(data))[:, 0] - data.sum(dim=1)).pow(2).mean()
-
-
-def recipe(steps: int = 12, average: float = 0.0) -> Recipe:
-    return Recipe(steps=steps, rate=0.05, warmup=2, checkpoint=4, average=average, seed=3)
-
-
-class InterruptionError(Exception):
-    """Stands for whatever ends a process."""
-
-
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_resumed_training_equals_uninterrupted_training(tmp_path, average):
-    whole, first, second = Line(), Line(), Line()
-    train(whole, whole.loss, recipe(average=average), tmp_path / "whole.pt")
-
-    def until_nine(step: int) -> torch.Tensor:
-        if step == 9:
-            raise InterruptionError
-        return first.loss(step)
-
-    with pytest.raises(InterruptionError):
-        train(first, until_nine, recipe(average=average), tmp_path / "parts.pt")
-    train(second, second.loss, recipe(average=average), tmp_path / "parts.pt")
-    for name, value in whole.state_dict().items():
-        torch.testing.assert_close(second.state_dict()[name], value, rtol=0, atol=0)
-
-
-def test_a_finished_training_is_not_trained_further(tmp_path):
-    model = Line()
-    train(model, model.loss, recipe(), tmp_path / "line.pt")
-    before = model.linear.weight.clone()
-    train(model, model.loss, recipe(), tmp_path / "line.pt")
-    torch.testing.assert_close(model.linear.weight, before)
-
-
-def test_training_lowers_the_loss(tmp_path):
-    model = Line()
-    before = float(model.eval().loss(1000).detach())
-    model.train()
-    train(model, model.loss, recipe(steps=150), tmp_path / "line.pt")
-    assert float(model.loss(1000).detach()) < 0.2 * before
-
-
-def test_the_trained_model_is_left_ready_to_use(tmp_path):
-    model = Line()
-    assert not train(model, model.loss, recipe(), tmp_path / "line.pt").training
-
-
-def test_averaged_weights_lag_behind(tmp_path):
-    plain, averaged = Line(), Line()
-    train(plain, plain.loss, recipe(), tmp_path / "plain.pt")
-    train(averaged, averaged.loss, recipe(average=0.9), tmp_path / "averaged.pt")
-    assert not torch.equal(plain.linear.weight, averaged.linear.weight)
-    assert averaged.steps == plain.steps
-
-
-def test_a_later_training_may_begin_with_the_averaged_weights(tmp_path):
-    model = train(made := Line(), made.loss, recipe(average=0.9), tmp_path / "line.pt")
-    again = Line()
-    again.load_state_dict(trained(tmp_path / "line.pt"))
-    assert torch.equal(again.linear.weight, model.linear.weight)
-
-
-def test_no_partial_checkpoint_stays(tmp_path):
-    model = Line()
-    train(model, model.loss, recipe(), tmp_path / "line.pt")
-    assert [path.name for path in tmp_path.iterdir()] == ["line.pt"]
+        steps.run(name, lambda: None)
+    assert list(steps.times()) == ["second", "first"]
+    assert all(isinstance(one, Times) for one in steps.times().values())

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.features import PADDED_FRAMES, WINDOW_FRAMES, windows
 from clavilux.training.lumia import make as lumia
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin, join_parts, write_clips
+from clavilux.training.lumia.data.clips import Clip, Origin, join_parts, write_clips
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.models import encoder
 from clavilux.training.lumia.models.targets import token_table

@@ -31,7 +31,7 @@ from clavilux.training.alignment.data.excerpts import (
     sliding_ends,
 )
 from clavilux.training.alignment.data.text_cache import TextCache, caption_key
-from clavilux.training.alignment.pretrained import Window
+from clavilux.training.alignment.data.window import Window
 
 HASH_BYTES = 8
 HASHES = float(256**HASH_BYTES)

@@ -21,7 +21,7 @@ from clavilux.export.models.audio_encoder import STACK
 from clavilux.runtime.bundle.manifest import LEAD_INS
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
-from clavilux.training.alignment.pretrained import Window
+from clavilux.training.alignment.data.window import Window
 from clavilux.training.features import VARIANCE_FLOOR, log_mel
 
 LONGEST_SECONDS = 30  # of a clip that its statistics are taken from

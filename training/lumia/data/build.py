@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.training.command_line import command
+from clavilux.training.command_line import LOG, command
 from clavilux.training.lumia.data import sounds, speech
 from clavilux.training.lumia.data.clips import MANIFEST, Clip, Split, join_parts, write_clips
 from clavilux.training.lumia.data.speech import Counts, Take
-from clavilux.training.lumia.steps import LOG
 
 SEED = 20_261_124
 COUNTS = {

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
+from clavilux.runtime.sound.format import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000  # Hz, the rate of everything that the encoder hears
 QUIET = 0.01  # of the peak; softer ends are cut off
 MARGIN = 480  # samples kept before and after the sound: 30 ms
 PEAK = 0.5  # of full scale, for every clip

@@ -26,8 +26,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from clavilux.runtime.errors import ClaviluxError, SoundError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin, tidy
+from clavilux.training.lumia.data.clips import Clip, Origin, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, SOUNDS
 from clavilux.training.lumia.data.debian_packages import Package, debian_package
 from clavilux.training.lumia.data.qt_resources import read_resources

@@ -18,8 +18,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import assets
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin, Split, tidy
+from clavilux.training.lumia.data.clips import Clip, Origin, Split, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, Sound
 
 OFFSET_MASK = 0x7FFFFFFF

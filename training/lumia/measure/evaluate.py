@@ -23,10 +23,11 @@ from torch import Tensor
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.features import windows
 from clavilux.training.lumia.data import measuring_sets
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, of_engine, read_clips
+from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.models.targets import similarities
 
@@ -185,7 +186,9 @@ def measure(bundle: Path, work: Path) -> Report:
     if unknown := {clip.label for clip in clips} - {"", *NAMES}:
         raise ClaviluxError(f"{work} has the concept {min(unknown)!r}, which this version does not know; build it anew")
     if not speech:
-        raise ClaviluxError(f"{work} has no voices to test with; expected a set of training.lumia.data.build")
+        raise ClaviluxError(
+            f"{work} has no voices to test with; expected a set that clavilux.training.lumia.data.build made"
+        )
     scores = hearing(listener, speech, of_engine(clips, *RENDERED), work)
     moments, delays, stays = sliding(listener, speech[::SLIDING_CLIPS])
     delay = (float(np.median(delays)), float(np.quantile(delays, 0.9)))
@@ -222,16 +225,19 @@ def confusions(listener: Listener, clips: Sequence[Clip]) -> list[str]:
     return [f"{pair}: {times}" for pair, times in sorted(wrong.items(), key=lambda item: -item[1])]
 
 
-def main() -> None:
-    """Print the tables of a bundle."""
-    parser = argparse.ArgumentParser(description="What a bundle hears, on voices and recordings never trained on.")
+def measuring_parser(description: str) -> argparse.ArgumentParser:
+    """Return the parser of a command that measures a bundle with the sounds in a work folder."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("bundle", type=Path, help="folder of the bundle, with the concepts of this version")
     parser.add_argument(
-        "--work",
-        type=Path,
-        required=True,
-        help="folder of training.lumia.make or training.lumia.data.build",
+        "--work", type=Path, required=True, help="folder of training.lumia.make or training.lumia.data.build"
     )
+    return parser
+
+
+def main() -> None:
+    """Print the tables of a bundle."""
+    parser = measuring_parser("What a bundle hears, on voices and recordings never trained on.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well, in full")
     options = parser.parse_args()
     Bundle.open(options.bundle)

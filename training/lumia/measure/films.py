@@ -6,7 +6,6 @@ Writes words.mp4, effects.mp4 and music.mp4 with sound, and of each a strip of f
 (.webp).
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
@@ -22,10 +21,12 @@ from clavilux.runtime.frame import Frame
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.output.video import write_video
 from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip as Sound
 from clavilux.training.command_line import command
 from clavilux.training.lumia.data import measuring_sets
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, of_engine, read_clips
+from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
+from clavilux.training.lumia.measure.evaluate import measuring_parser
 from clavilux.training.lumia.measure.sheets import PAPER
 
 WORDS = (
@@ -92,14 +93,7 @@ def preview(frames: Sequence[NDArray[np.uint8]], path: Path) -> None:
 
 def main() -> None:
     """Render the films."""
-    parser = argparse.ArgumentParser(description="Render three short films of a bundle at work.")
-    parser.add_argument("bundle", type=Path, help="folder of the bundle")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        required=True,
-        help="folder of training.lumia.make or training.lumia.data.build",
-    )
+    parser = measuring_parser("Render three short films of a bundle at work.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     options = parser.parse_args()
     Bundle.open(options.bundle)

@@ -6,7 +6,6 @@ Every concept is on the sheet, failures included; a name in red is a picture in 
 (`clavilux.training.lumia.models.judge`) does not find its concept among its first five guesses.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -78,14 +77,7 @@ def sheet(pictures: NDArray[np.uint8], names: Sequence[str], wrong: Collection[i
 
 def main() -> None:
     """Draw the sheet of a bundle."""
-    parser = argparse.ArgumentParser(description="Draw what a bundle paints for every concept in a held-out voice.")
-    parser.add_argument("bundle", type=Path, help="folder of the bundle")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        required=True,
-        help="folder of training.lumia.make or training.lumia.data.build",
-    )
+    parser = evaluate.measuring_parser("Draw what a bundle paints for every concept in a held-out voice.")
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     options = parser.parse_args()
     Bundle.open(options.bundle)

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.features import MEL_BINS, SILENCE, WINDOW_FRAMES, log_mel
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip
+from clavilux.training.lumia.data.clips import Clip
 
 EDGE_SAMPLES = 240  # zeros round a clip, so that its first and last frames fade as they do in a window
 DECIBEL = math.log(10) / 10  # natural-log power per dB

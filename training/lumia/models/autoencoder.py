@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from clavilux.training.lumia.data.emoji import LATENT_SIZE, SIZE, Emoji, gradients, paint
-from clavilux.training.lumia.steps import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, train
 
 LATENT_CHANNELS = 12
 CROP = 128  # pixels

@@ -21,7 +21,7 @@ from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, stacked
 from clavilux.training.lumia.data.phonemes import BLANK
 from clavilux.training.lumia.models.augmented_windows import Batch, Windows
 from clavilux.training.lumia.models.targets import alignment_loss, similarities
-from clavilux.training.lumia.steps import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, train
 
 ADAPTER_LAYERS, ADAPTER_STRIDE = 2, 2  # as the reference
 ROUND = 64  # windows encoded at once

@@ -19,7 +19,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from clavilux.training.lumia.data.emoji import Emoji
 from clavilux.training.lumia.models import autoencoder
-from clavilux.training.lumia.steps import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, train
 
 SIDE = 64  # pixels of what the judge sees
 TURN, MOVE, ZOOM = 0.2, 0.12, 1.25  # radians, half picture heights, factor

@@ -17,7 +17,7 @@ from torch.nn.functional import mse_loss, normalize
 
 from clavilux.training.lumia.data.emoji import LATENT_SIZE
 from clavilux.training.lumia.models.autoencoder import LATENT_CHANNELS
-from clavilux.training.lumia.steps import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, train
 
 TRAIN_STEPS = 1000
 CHANNELS = (64, 128, 256)  # at 16, 8 and 4 cells

@@ -20,7 +20,7 @@ from torch.nn.functional import mse_loss, normalize
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, OTHER_PHRASES, with_article
-from clavilux.training.lumia.steps import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, train
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 2000  # entries at most, BOS and EOS included

@@ -28,7 +28,7 @@ from clavilux.training.alignment.data.batches import (
 from clavilux.training.alignment.data.captioned import DataError, DataOptions, Example, read_folder
 from clavilux.training.alignment.data.excerpts import Placing, heard_whole
 from clavilux.training.alignment.data.text_cache import TextCache, caption_key
-from clavilux.training.alignment.pretrained import Adapter, window_for
+from clavilux.training.alignment.data.window import Adapter, window_for
 from tests.training.alignment.data.test_captioned import of_set, saved_set
 from tests.training.alignment.data.test_text_cache import Counting
 from tests.training.alignment.few_clips import CLIPS, write_clips

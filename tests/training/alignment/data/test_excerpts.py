@@ -26,7 +26,7 @@ from clavilux.training.alignment.data.excerpts import (
     sliding_ends,
     stretch,
 )
-from clavilux.training.alignment.pretrained import Adapter, window_for
+from clavilux.training.alignment.data.window import Adapter, window_for
 from clavilux.training.features import log_mel
 from tests.training.alignment.few_clips import RATE, tone
 

@@ -10,9 +10,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from clavilux.runtime.errors import ClaviluxError, SoundError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.lumia.data import assets, measuring_sets
-from clavilux.training.lumia.data.clips import PEAK, SAMPLE_RATE
+from clavilux.training.lumia.data.clips import PEAK
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.measuring_sets import (
     concept_in,

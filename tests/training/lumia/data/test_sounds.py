@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import assets, sounds
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin, Split
+from clavilux.training.lumia.data.clips import Clip, Origin, Split
 from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, Sound
 from clavilux.training.lumia.data.sounds import (
     CUT_SECONDS,

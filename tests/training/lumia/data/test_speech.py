@@ -6,8 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import speech
-from clavilux.training.lumia.data.clips import PEAK, SAMPLE_RATE, Clip
+from clavilux.training.lumia.data.clips import PEAK, Clip
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, OTHER_PHRASES
 from clavilux.training.lumia.data.speech import (
     LONGEST,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin
+from clavilux.runtime.sound.format import SAMPLE_RATE
+from clavilux.training.lumia.data.clips import Clip, Origin
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.measure import evaluate
 from clavilux.training.lumia.measure.evaluate import Listener, Moment, Report, Score, longest_run

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from clavilux.runtime.loading import DEFAULT_BUNDLE
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip as Sound
-from clavilux.training.lumia.data.clips import SAMPLE_RATE, Clip, Origin
+from clavilux.training.lumia.data.clips import Clip, Origin
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.measure import films, sheets
 from clavilux.training.lumia.measure.sheets import COLUMNS, LABEL, TILE

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 
 from clavilux.training.lumia.models import judge
 from clavilux.training.lumia.models.judge import SIDE, Verdict
-from clavilux.training.lumia.steps import Recipe
+from clavilux.training.lumia.models.train_loop import Recipe
 
 
 class Guesser(nn.Module):

@@ -13,7 +13,7 @@ from clavilux.training.lumia.data.clips import Clip, Origin
 from clavilux.training.lumia.data.emoji import LATENT_SIZE, SIZE
 from clavilux.training.lumia.models import autoencoder, encoder, targets, unet
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Batch, Group, Windows
-from clavilux.training.lumia.steps import Recipe
+from clavilux.training.lumia.models.train_loop import Recipe
 
 WIDTH = 16
 CHANNELS = (16, 16, 32)

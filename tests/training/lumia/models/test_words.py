@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, CLIPTextModel, CLIPTokenizer
 
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.models import words
-from clavilux.training.lumia.steps import Recipe
+from clavilux.training.lumia.models.train_loop import Recipe
 
 WIDTH, LENGTH = 16, 6
 ROWS = len(NAMES) + 1  # idle is the last

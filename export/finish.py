@@ -1,0 +1,71 @@
+"""The way of one component from its trace into the bundle; each step happens in one place.
+
+    module ── trace ──► float32 graph ── prove_exact ──► store, per arithmetic ──► graph in the bundle ── prove_stored
+
+Tracing (`clavilux.export.graphs.convert`) needs the torch model, what is here does not: only one copy of the weights is
+in memory at a time.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from clavilux.export.graphs import float16, float32, int8
+from clavilux.export.graphs.convert import Array, Traced
+from clavilux.export.options import Options
+from clavilux.export.parity.prove import prove_exact, prove_float16, prove_stored
+from clavilux.export.proof import Proof
+from clavilux.runtime.bundle.manifest import Choice
+from clavilux.runtime.errors import ExportError
+from clavilux.runtime.placement.devices import open_session
+from clavilux.runtime.providers.session import Session
+
+Report = Callable[[str], None]
+
+
+def finish(traced: Traced, folder: Path, options: Options, proof: Proof, report: Report) -> Session:
+    """Prove the graph, write it to `folder` as the options ask, prove it again; all that is found goes into `proof`.
+
+    Returns what stands for the bundle's graph in further comparisons: the graph itself, or, where it computes in
+    float16, its rounded twin. Raises ExportError when a gate is missed.
+    """
+    name, stored = traced.component.name, folder / traced.component.file
+    report(f"{name}: comparing with its original")
+    found, figures = prove_exact(traced)
+    proof.figures += figures
+    if options.arithmetic == "float16":
+        report(f"{name}: measuring how far its numbers reach")
+        proof.kept += float16.store(traced, stored)
+        report(f"{name}: comparing float16 with float32")
+        session, figures = prove_float16(traced, found, stored)
+    elif options.arithmetic == "int8" and (smaller := _in_int8(traced, found, stored, proof, report)):
+        return smaller
+    else:
+        float32.store(traced, stored, options.storage)
+        session, figures = prove_stored(traced, found, stored)
+    proof.figures += figures
+    return session
+
+
+def _in_int8(traced: Traced, found: Sequence[Array], stored: Path, proof: Proof, report: Report) -> Session | None:
+    """Write the graph with 8-bit matrix products if that is faster and passes the same gates; else say why not."""
+    name = traced.component.name
+    report(f"{name}: trying int8")
+    int8.store(traced, stored)
+    verdict = int8.compare_with(
+        traced.component, traced.cases[0].inputs, open_session(traced.exact), open_session(stored)
+    )
+    proved = None
+    try:
+        proved = prove_stored(traced, found, stored, "int8")
+    except ExportError as error:
+        verdict = replace(verdict, faster=False, why=f"{verdict.why}; {error}")
+    arithmetic = "int8" if verdict.faster else "float32"
+    proof.choices.append(Choice(name, arithmetic, verdict.why))
+    report(f"{name}: {arithmetic}, for int8 {verdict.why}")
+    if proved is None or not verdict.faster:
+        int8.discard(stored)
+        return None
+    session, figures = proved
+    proof.figures += figures
+    return session

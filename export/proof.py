@@ -1,0 +1,14 @@
+"""The proof of one stage: the figures of its comparisons, and what was decided about its arithmetic on the way."""
+
+from dataclasses import dataclass, field
+
+from clavilux.runtime.bundle.manifest import Choice, KeptOperators, ParityFigure
+
+
+@dataclass
+class Proof:
+    """Filled by a stage, kept by the record of what is finished, written into the manifest."""
+
+    figures: list[ParityFigure] = field(default_factory=list)
+    kept: list[KeptOperators] = field(default_factory=list)  # operators that stay in float32
+    choices: list[Choice] = field(default_factory=list)  # arithmetic that was chosen by measurement

@@ -1,0 +1,100 @@
+"""The training loop of the bundle's networks: AdamW, resumed from its last checkpoint, with averaged weights."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from clavilux.runtime.files import written_whole
+from clavilux.training.command_line import LOG
+
+CLIP_NORM = 1.0  # largest norm of all gradients together
+REPORT_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Recipe by which a network is trained."""
+
+    steps: int
+    rate: float  # peak learning rate of AdamW
+    warmup: int = 50  # steps
+    decay: float = 0.02  # weight decay
+    checkpoint: int = 200  # steps between checkpoints
+    average: float = 0.0  # decay of the averaged weights, 0 = none
+    seed: int = 0
+
+
+def train(model: nn.Module, loss: Callable[[int], Tensor], recipe: Recipe, checkpoint: Path) -> nn.Module:
+    """Train `model` on loss(step) and return it, with averaged weights where the recipe asks for them.
+
+    Each step is seeded by its number, so a run that resumes from `checkpoint` ends as an uninterrupted one does.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.98))
+    average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    begin, shown = _resume(checkpoint, model, optimizer, average), math.nan
+    model.train()
+    for step in range(begin, recipe.steps):
+        torch.manual_seed(recipe.seed * 1_000_003 + step)
+        value = _step(model, optimizer, loss(step), recipe.rate * _shape(step, recipe))
+        _follow(average, model, min(recipe.average, step / (step + 10)))
+        shown = value if math.isnan(shown) else 0.95 * shown + 0.05 * value
+        if (step + 1) % REPORT_STEPS == 0:
+            LOG.info("%s: step %d of %d, loss %.4f", checkpoint.stem, step + 1, recipe.steps, shown)
+        if (step + 1) % recipe.checkpoint == 0 or step + 1 == recipe.steps:
+            _save(checkpoint, step + 1, model, optimizer, average)
+    if recipe.average:
+        model.load_state_dict(average)
+    return model.eval()
+
+
+def trained(checkpoint: Path) -> dict[str, Tensor]:
+    """Return the averaged weights of a training that has written `checkpoint`."""
+    average: dict[str, Tensor] = torch.load(checkpoint, weights_only=True)["average"]
+    return average
+
+
+def _shape(step: int, recipe: Recipe) -> float:
+    """Return the learning rate's shape: linear warm-up times a half cosine."""
+    return min(1.0, (step + 1) / recipe.warmup) * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+
+
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    optimizer.step()
+    return float(loss.detach())
+
+
+@torch.no_grad()
+def _follow(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - decay)
+        else:
+            average[name].copy_(value)
+
+
+def _save(
+    path: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]
+) -> None:
+    state = {"step": step, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
+    with written_whole(path) as part:
+        torch.save(state, part)
+
+
+def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    average.update(state["average"])
+    step: int = state["step"]
+    return step
