@@ -2,7 +2,8 @@
 
 Marks are read from imports, so that nobody has to set them: `torch` where a test's module, the test itself or one of
 its fixtures imports torch or what comes with it, through any number of modules; `browser` likewise for playwright.
-Files that are left out anyway, or that cannot be imported here, are not even collected: importing torch takes seconds.
+Only a test that calls what imports torch inside a function wears its mark in the open. Files that are left out anyway,
+or that cannot be imported here, are not even collected: importing torch takes seconds.
 """
 
 from importlib.util import find_spec
@@ -44,8 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in marks_for(needed(item)):
             item.add_marker(mark)
-            if not installed(mark):
-                item.add_marker(pytest.mark.skip(reason=f"{mark} is not installed"))
+        for mark in MARKS:
+            if item.get_closest_marker(mark) and not installed(mark):
+                item.add_marker(pytest.mark.skip(reason=f"what tests marked {mark} need is not installed"))
 
 
 def needed(item: pytest.Item) -> frozenset[str]:
