@@ -37,7 +37,6 @@ from clavilux.runtime.files import FileEntry, describe_file, written_whole
 
 __all__ = [
     "MANIFEST",
-    "ArithmeticChoice",
     "AudioSpec",
     "Bundle",
     "Conditioning",
