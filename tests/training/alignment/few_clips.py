@@ -18,7 +18,7 @@ CAPTIONS = 4
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left behind."""
+    """Outcome of a command."""
 
     code: int
     out: str
