@@ -39,7 +39,14 @@ from clavilux.export.work.resume import Arrays, FinishedStages, Made, fingerprin
 from clavilux.export.work.staging import WorkFolder, check_room, staged
 from clavilux.runtime.bundle.bundle import CONDITIONING, Bundle, write_manifest
 from clavilux.runtime.bundle.graphs import TOKENIZER
-from clavilux.runtime.bundle.manifest import AudioSpec, Choice, Manifest, PictureSpec, PrecisionSpec, TokenSpec
+from clavilux.runtime.bundle.manifest import (
+    ArithmeticChoice,
+    AudioSpec,
+    Manifest,
+    PictureSpec,
+    PrecisionSpec,
+    TokenSpec,
+)
 from clavilux.runtime.sound.format import MEL_BINS, SAMPLE_RATE
 
 __all__ = ["Options", "Report", "Sources", "export_bundle"]
@@ -218,7 +225,7 @@ class _Export:
         )
 
 
-def _arithmetic(options: Options, choices: tuple[Choice, ...]) -> str:
+def _arithmetic(options: Options, choices: tuple[ArithmeticChoice, ...]) -> str:
     """Return what the bundle computes in: 8 bits only where a component took them."""
     if options.arithmetic == "int8" and all(choice.arithmetic != "int8" for choice in choices):
         return "float32"

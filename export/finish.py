@@ -15,7 +15,7 @@ from clavilux.export.graphs.convert import Array, Traced
 from clavilux.export.options import Options
 from clavilux.export.parity.prove import prove_exact, prove_float16, prove_stored
 from clavilux.export.proof import Proof
-from clavilux.runtime.bundle.manifest import Choice
+from clavilux.runtime.bundle.manifest import ArithmeticChoice
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers.session import Session
@@ -61,7 +61,7 @@ def _in_int8(traced: Traced, found: Sequence[Array], stored: Path, proof: Proof,
     except ExportError as error:
         verdict = replace(verdict, faster=False, why=f"{verdict.why}; {error}")
     arithmetic = "int8" if verdict.faster else "float32"
-    proof.choices.append(Choice(name, arithmetic, verdict.why))
+    proof.choices.append(ArithmeticChoice(name, arithmetic, verdict.why))
     report(f"{name}: {arithmetic}, for int8 {verdict.why}")
     if proved is None or not verdict.faster:
         int8.discard(stored)

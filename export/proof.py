@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from clavilux.runtime.bundle.manifest import Choice, KeptOperators, ParityFigure
+from clavilux.runtime.bundle.manifest import ArithmeticChoice, KeptOperators, ParityFigure
 
 
 @dataclass
@@ -11,4 +11,4 @@ class Proof:
 
     figures: list[ParityFigure] = field(default_factory=list)
     kept: list[KeptOperators] = field(default_factory=list)  # operators that stay in float32
-    choices: list[Choice] = field(default_factory=list)  # arithmetic that was chosen by measurement
+    choices: list[ArithmeticChoice] = field(default_factory=list)  # arithmetic that was chosen by measurement

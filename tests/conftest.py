@@ -1,29 +1,102 @@
-"""What several tests share: tiny checkpoints and the bundle exported from them, once per session."""
+"""Shared by several tests: marks for those that need torch or a browser, tiny checkpoints, and bundles made of these.
 
+Marks are read from imports, so that nobody has to set them: `torch` where a test's module, the test itself or one of
+its fixtures imports torch or what comes with it, through any number of modules; `browser` likewise for playwright.
+Only a test that calls what imports torch inside a function wears its mark in the open. Files that are left out anyway,
+or that cannot be imported here, are not even collected: importing torch takes seconds.
+"""
+
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests.exported import NoBundleError, shelf
+from tests.imports import inside, needs
+from tests.paths import ROOT
+
+WITH_TORCH = (
+    "accelerate datasets diffusers huggingface_hub onnx_ir onnxscript peft tensorboard tokenizers torch transformers"
+)
+MARKS = {"torch": frozenset(WITH_TORCH.split()), "browser": frozenset({"playwright"})}
+"""Marks, and the packages that a test needs to get each."""
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is left out, and why."""
+    missing = [f"not installed: tests marked {mark} are left out" for mark in MARKS if not installed(mark)]
+    unwanted = [
+        f"-m leaves out tests marked {mark}; `-m ''` leaves out none" for mark in MARKS if unasked(mark, config)
+    ]
+    return missing + unwanted
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what cannot be imported here, and what would be deselected as a whole."""
+    if collection_path.suffix != ".py":
+        return None
+    marks = marks_for(needs(collection_path))
+    return any(not installed(mark) or unasked(mark, config) for mark in marks) or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test, before `-m` selects some."""
+    for item in items:
+        for mark in marks_for(needed(item)):
+            item.add_marker(mark)
+        for mark in MARKS:
+            if item.get_closest_marker(mark) and not installed(mark):
+                item.add_marker(pytest.mark.skip(reason=f"what tests marked {mark} need is not installed"))
+
+
+def needed(item: pytest.Item) -> frozenset[str]:
+    """Return all modules that a test's file, the test and its fixtures import."""
+    names = [getattr(item, "originalname", item.name), *getattr(item, "fixturenames", ())]
+    folders = [folder for folder in item.path.parents if folder.is_relative_to(ROOT / "tests")]
+    files = [item.path, *(file for folder in folders if (file := folder / "conftest.py").is_file())]
+    return needs(item.path).union(*(inside(file, name) for file in files for name in names))
+
+
+def marks_for(modules: frozenset[str]) -> list[str]:
+    """Return the marks that a need for `modules` brings."""
+    packages = {name.partition(".")[0] for name in modules}
+    return [mark for mark, needed in MARKS.items() if needed & packages]
+
+
+def installed(mark: str) -> bool:
+    """Return whether tests of a mark can run here."""
+    return find_spec({"torch": "torch", "browser": "playwright"}[mark]) is not None
+
+
+def unasked(mark: str, config: pytest.Config) -> bool:
+    """Return whether `-m` says `not MARK`, alone or before and after `and`."""
+    return f"not {mark}" in (term.strip() for term in config.getoption("markexpr").split(" and "))
 
 
 @pytest.fixture(scope="session")
 def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of `tests.tiny.write_checkpoints`: `encoder/` and `pipeline/`. Read only: copy before changing."""
-    from tests.tiny import write_checkpoints  # torch, which most tests can do without
+    from tests.tiny import write_checkpoints
 
     return write_checkpoints(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_checkpoints: Path) -> Path:
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real exported bundle: 64x64 pictures, windows of 2 s, hops of 0.1 s. Read only: copy before changing."""
-    from tests.tiny import export_tiny
-
-    return export_tiny(tiny_checkpoints)
+    return borrowed("tiny", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def flexible_bundle(tiny_checkpoints: Path) -> Path:
+def flexible_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Like `tiny_bundle`, with classic guidance, sizes of 16 to 128, batches of 4 and an image encoder. Read only."""
-    from tests.tiny import export_flexible
+    return borrowed("flexible", tmp_path_factory)
 
-    return export_flexible(tiny_checkpoints)
+
+def borrowed(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return this session's copy of a bundle, or skip the test where there is none and none can be made."""
+    try:
+        return shelf(tmp_path_factory.mktemp("shelf")).borrow(name, tmp_path_factory.mktemp(name))
+    except NoBundleError as reason:
+        pytest.skip(str(reason))

@@ -32,7 +32,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left behind."""
+    """Code and output that a command left behind."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""What stands in two places says the same in both, and no workflow may do more than it must."""
+"""Facts that stand in two places are the same in both, and no workflow may do more than it must."""
 
 import re
 from pathlib import Path

@@ -157,12 +157,12 @@ def tiny_options(name: str = "tiny") -> Options:
     )
 
 
-def export_tiny(checkpoints: Path) -> Path:
-    """Export `checkpoints` to `bundle` beside their parts and return the bundle's folder."""
-    return export_bundle(tiny_sources(checkpoints), checkpoints / "bundle", tiny_options()).folder
+def export_tiny(checkpoints: Path, out: Path) -> Path:
+    """Export `checkpoints` to the bundle `out` and return it."""
+    return export_bundle(tiny_sources(checkpoints), out, tiny_options()).folder
 
 
-def export_flexible(checkpoints: Path) -> Path:
+def export_flexible(checkpoints: Path, out: Path) -> Path:
     """Export a bundle of many sizes and four pictures at once, with guidance and an image encoder, without words."""
     sources = replace(tiny_sources(checkpoints), tokenizer=None)
     options = replace(
@@ -174,13 +174,13 @@ def export_flexible(checkpoints: Path) -> Path:
         image_encoder=True,
         proof_steps=2,
     )
-    return export_bundle(sources, checkpoints / "flexible", options).folder
+    return export_bundle(sources, out, options).folder
 
 
-def tiny_bundle(folder: Path) -> Path:
-    """Write checkpoints into `folder`, export them and return the bundle's folder."""
-    return export_tiny(write_checkpoints(folder))
+EXPORTS = {"tiny": export_tiny, "flexible": export_flexible}
+"""What makes each bundle of `tests.exported`, from checkpoints and a place."""
 
 
 if __name__ == "__main__":
-    print(Bundle.open(tiny_bundle(Path(sys.argv[1]))).folder)
+    folder = write_checkpoints(Path(sys.argv[1]))
+    print(Bundle.open(export_tiny(folder, folder / "bundle")).folder)

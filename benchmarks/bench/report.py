@@ -17,7 +17,7 @@ from clavilux.benchmarks.measurements.startup import StartUp
 from clavilux.benchmarks.measurements.through_the_socket import WATERFALL, Shown
 from clavilux.benchmarks.peers.compare import Comparison
 from clavilux.runtime.files import written_whole
-from clavilux.runtime.playing.pacing import FASTEST
+from clavilux.runtime.playing.pacing import MAX_FRAME_RATE
 
 FORMAT = 1  # of the JSON
 SLOW_FIRST = 1.0  # s, by which a first picture must be late to be worth a line
@@ -38,7 +38,7 @@ class Report:
     reached: tuple[Reached, ...] = ()  # at the first setting
     start_up: StartUp | None = None
     socket: Shown | None = None
-    frame_rate: float = FASTEST  # the most that was asked of the server
+    frame_rate: float = MAX_FRAME_RATE  # the most that was asked of the server
     browser: dict[str, float] | None = None  # frame_rate, p50, p95 as Chromium acknowledged
     comparison: Comparison | None = None
     files: tuple[str, ...] = field(default=())  # plots beside the JSON

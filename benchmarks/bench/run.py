@@ -24,7 +24,7 @@ from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.devices import AUTO
-from clavilux.runtime.playing.pacing import FASTEST
+from clavilux.runtime.playing.pacing import MAX_FRAME_RATE
 
 STEPS = (1, 2, 4)  # measured where nothing else is asked for
 SLOWEST_START = 1800.0  # s: a server may build engines first
@@ -57,7 +57,7 @@ def measure(asked: Asked, progress: Progress) -> Report:
     measured = _stages(instrument, settings, parameters, asked.seconds, progress)
     limits, reached = _ceiling(instrument.bundle, measured[0], asked, progress)
     opened, provider = instrument.bundle, instrument.models.provider
-    rate = parameters.frame_rate or FASTEST
+    rate = parameters.frame_rate or MAX_FRAME_RATE
     del instrument  # and what it holds on the card
     words = serve_words(bundle, settings[0], opened, asked)
     started, shown, browser = _served(words, asked, progress)

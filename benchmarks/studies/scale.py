@@ -41,7 +41,7 @@ from clavilux.command import Parser
 from clavilux.runtime.commands.options import add_model_options
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.playing.pacing import FASTEST
+from clavilux.runtime.playing.pacing import MAX_FRAME_RATE
 from clavilux.server.settings import Settings
 
 MAX_STAGES = 64
@@ -54,9 +54,9 @@ Counts = tuple[int, ...]
 def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress) -> Scale:
     """Measure all parts but `asked.without`. Raises ClaviluxError for what cannot be measured here.
 
-    Servers are asked for `FASTEST` pictures a second unless `asked.values` say otherwise: what fits would leave room.
+    Servers are asked for `MAX_FRAME_RATE` pictures a second unless `asked.values` say otherwise.
     """
-    asked = replace(asked, values=(f"frame_rate={FASTEST:g}", *asked.values))
+    asked = replace(asked, values=(f"frame_rate={MAX_FRAME_RATE:g}", *asked.values))
     host = describe_host(progress)
     folder, instrument, parameters = open_asked(asked, find_weights(asked, progress))
     settings = settings_for(instrument.bundle, asked)

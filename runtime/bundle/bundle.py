@@ -19,7 +19,6 @@ from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER, TEX
 from clavilux.runtime.bundle.manifest import (
     MANIFEST_FIELDS,
     AudioSpec,
-    Choice,
     GuidanceSpec,
     KeptOperators,
     LatentSpec,
@@ -38,9 +37,9 @@ from clavilux.runtime.files import FileEntry, describe_file, written_whole
 
 __all__ = [
     "MANIFEST",
+    "ArithmeticChoice",
     "AudioSpec",
     "Bundle",
-    "Choice",
     "Conditioning",
     "GuidanceSpec",
     "KeptOperators",

@@ -142,7 +142,7 @@ class KeptOperators:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ArithmeticChoice:
     """Reason why one component computes in its arithmetic."""
 
     component: Line
@@ -157,7 +157,7 @@ class PrecisionSpec:
     arithmetic: Arithmetic
     storage: Annotated[str, one_of(STORAGES)]
     kept: tuple[KeptOperators, ...] = ()
-    choices: tuple[Choice, ...] = ()  # components that differ from `arithmetic`, or had another one tried
+    choices: tuple[ArithmeticChoice, ...] = ()  # components that differ from `arithmetic`, or had another one tried
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import PARTS
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.placement.choice_cache import Choice, choice_file, circumstances, recall, remember
+from clavilux.runtime.placement.choice_cache import DeviceChoice, choice_file, circumstances, recall, remember
 from clavilux.runtime.placement.devices import AUTO, open_session, runnable
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, Work
@@ -51,7 +51,7 @@ def open_graphs(bundle: Bundle, device: str, threads: int, works: Callable[[Bund
 def remembered(bundle: Bundle, threads: int) -> str:
     """Return in words what auto would take for this bundle."""
     found = recall(choice_file(bundle, threads), circumstances(bundle, threads))
-    if isinstance(found, Choice):
+    if isinstance(found, DeviceChoice):
         return describe(found.devices)
     return f"not measured{found and ', as '}{found}; run: clavilux doctor --device {AUTO}"
 
@@ -86,7 +86,7 @@ def race(runs: Mapping[str, Callable[[], object]], clock: Clock = time.perf_coun
 def _open_auto(bundle: Bundle, threads: int, works: Callable[[Bundle], Works], *, again: bool) -> dict[str, Session]:
     path, now = choice_file(bundle, threads), circumstances(bundle, threads)
     found = "" if again else recall(path, now)
-    if isinstance(found, Choice):
+    if isinstance(found, DeviceChoice):
         try:
             sessions = _open_chosen(bundle, threads, found)
         except ProviderError as error:
@@ -104,7 +104,7 @@ def _open_auto(bundle: Bundle, threads: int, works: Callable[[Bundle], Works], *
     return sessions
 
 
-def _open_chosen(bundle: Bundle, threads: int, choice: Choice) -> dict[str, Session]:
+def _open_chosen(bundle: Bundle, threads: int, choice: DeviceChoice) -> dict[str, Session]:
     return {
         graph: open_session(graph_file(bundle, graph), choice.devices[part], threads) for part, graph in PARTS.items()
     }
@@ -112,7 +112,7 @@ def _open_chosen(bundle: Bundle, threads: int, choice: Choice) -> dict[str, Sess
 
 def measure(
     bundle: Bundle, threads: int, devices: Mapping[str, Device], works: Works, clock: Clock = time.perf_counter
-) -> tuple[Choice, dict[str, Session]]:
+) -> tuple[DeviceChoice, dict[str, Session]]:
     """Let the devices play each part; return the choice, and the sessions that won, by the graphs' names.
 
     What fails is named and left out of that part. Raises ProviderError when no device runs a part.
@@ -129,7 +129,7 @@ def measure(
         milliseconds[part] = race(runs, clock)
         chosen[part] = choose(milliseconds[part])
         winners[name] = sessions[chosen[part]]
-    return Choice(chosen, milliseconds), winners
+    return DeviceChoice(chosen, milliseconds), winners
 
 
 def difference(found: Array, expected: Array) -> float:
@@ -170,7 +170,7 @@ def _bind(work: Work, session: Session) -> Callable[[], object]:
     return lambda: work(session)
 
 
-def _why(choice: Choice) -> str:
+def _why(choice: DeviceChoice) -> str:
     """Return the reason for a choice: how much faster each is, or that none is."""
     reasons = []
     for part, device in choice.devices.items():

@@ -46,7 +46,7 @@ class Circumstances:
 
 
 @dataclass(frozen=True)
-class Choice:
+class DeviceChoice:
     """Device that plays each part, and the times that decided it."""
 
     devices: dict[str, str]  # by part
@@ -66,13 +66,13 @@ def choice_file(bundle: Bundle, threads: int) -> Path:
     return user_cache(CHOICES) / f"{name}-{place}-{threads}.json"
 
 
-def recall(path: Path, now: Circumstances) -> Choice | str:
+def recall(path: Path, now: Circumstances) -> DeviceChoice | str:
     """Return what is remembered in the file `path`; or why nothing is that holds now, "" when there is no such file."""
     if not path.exists():
         return ""
     try:
         record = Record.read(path)
-        then, choice = msgspec.convert(record.key, Circumstances), msgspec.convert(record.data, Choice)
+        then, choice = msgspec.convert(record.key, Circumstances), msgspec.convert(record.data, DeviceChoice)
     except (OSError, ValueError) as error:
         return f"{path} is damaged ({first_line(error)})"
     if not _is_whole(choice):
@@ -81,7 +81,7 @@ def recall(path: Path, now: Circumstances) -> Choice | str:
     return " and ".join(changes) or choice
 
 
-def remember(path: Path, now: Circumstances, choice: Choice) -> str:
+def remember(path: Path, now: Circumstances, choice: DeviceChoice) -> str:
     """Write the choice into the file `path`; return in words where it is, or why it is not."""
     try:
         Record(now, data=choice).write(path)
@@ -90,7 +90,7 @@ def remember(path: Path, now: Circumstances, choice: Choice) -> str:
     return f"remembered in {path}"
 
 
-def _is_whole(choice: Choice) -> bool:
+def _is_whole(choice: DeviceChoice) -> bool:
     """Return whether a choice that was read names a measured device for every part, and nothing else."""
     times = choice.milliseconds
     whole = set(choice.devices) == set(times) == set(PARTS)

@@ -24,17 +24,17 @@ from clavilux.runtime.control.parameters import Parameters, Range
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.playing.pacing import FASTEST, FramePacer, HopPacer
+from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
 from clavilux.runtime.sound.samples import as_sound
 
 UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
 
-Listener = Callable[[Frame], None]
+Subscriber = Callable[[Frame], None]
 
 
 @dataclass(frozen=True)
-class Counters:
+class EngineCounters:
     """Counts since the engine's start."""
 
     frames: int  # pictures given out
@@ -53,7 +53,7 @@ class Engine:
         self.failure: BaseException | None = None  # what ended the thread, if something did
         self._queue = OldestDroppedQueue()
         self._parameters = instrument.defaults
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: tuple[Subscriber, ...] = ()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._frames = 0
@@ -126,7 +126,7 @@ class Engine:
         """Say how many watch; None: nobody counts them. Where nobody does, `UNWATCHED_RATE` pictures a second do."""
         self._audience = count
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
+    def subscribe(self, listener: Subscriber) -> Callable[[], None]:
         """Call `listener` with every frame, on the engine's thread; return what ends that."""
         with self._lock:
             self._listeners = (*self._listeners, listener)
@@ -137,10 +137,10 @@ class Engine:
 
         return unsubscribe
 
-    def counters(self) -> Counters:
+    def counters(self) -> EngineCounters:
         """Return what has been done so far."""
         instrument = self.instrument
-        return Counters(self._frames, instrument.hops, instrument.heard_seconds, self._queue.dropped)
+        return EngineCounters(self._frames, instrument.hops, instrument.heard_seconds, self._queue.dropped)
 
     def _run(self) -> None:
         try:
@@ -176,7 +176,7 @@ class Engine:
 
     def _due(self, frame: Frame, began: float, ready: float) -> float:
         """Return when the frame after this one is due, in seconds of the clock."""
-        due = began + 1 / (self._parameters.frame_rate or FASTEST)
+        due = began + 1 / (self._parameters.frame_rate or MAX_FRAME_RATE)
         if not self._parameters.frame_rate and frame.stages["denoise"] > 0:  # what is not painted costs nothing
             due = self._frame_pacer.until(began, ready)
         return max(due, began + 1 / UNWATCHED_RATE) if self._audience == 0 else due

@@ -12,10 +12,10 @@ from clavilux.runtime.sound.format import FRAME_STEP, STEP_SECONDS
 
 SHARE = 0.25  # of the time that listening may take; the rest is for pictures
 PICTURES_SHARE = 0.75  # of the time that the engine may work, pictures and looks together
-LONGEST_PAUSE = 0.1  # s between two pictures, however slow they are: sound waits in a queue meanwhile
-FASTEST = 30.0  # pictures per second, however fast the machine is: more are to be asked for
+MAX_PAUSE = 0.1  # s between two pictures, however slow they are: sound waits in a queue meanwhile
+MAX_FRAME_RATE = 30.0  # pictures per second, however fast the machine is: more are to be asked for
 REMEMBERED = 9  # looks or pictures whose median counts: one slow one among them changes nothing
-LONGEST = 1.0  # s between two looks, however slow the encoder is
+MAX_HOP_SECONDS = 1.0  # s between two looks, however slow the encoder is
 
 
 class HopPacer:
@@ -30,7 +30,7 @@ class HopPacer:
         if seconds <= 0:
             return
         self._costs.append(seconds)
-        wanted = min(median(self._costs) / SHARE, LONGEST)
+        wanted = min(median(self._costs) / SHARE, MAX_HOP_SECONDS)
         self.hop_samples = max(1, math.ceil(wanted / STEP_SECONDS)) * FRAME_STEP
 
 
@@ -38,7 +38,9 @@ class FramePacer:
     """Turns the cost of pictures into the time from one to the next, in seconds."""
 
     def __init__(self) -> None:
-        self.interval = 1 / FASTEST  # from the beginning of one to that of the next; `until` keeps the pause short
+        self.interval = (
+            1 / MAX_FRAME_RATE
+        )  # from the beginning of one to that of the next; `until` keeps the pause short
         self._costs: deque[float] = deque(maxlen=REMEMBERED)
         self._looks: deque[float] = deque(maxlen=REMEMBERED)
 
@@ -48,8 +50,8 @@ class FramePacer:
         self._looks.append(look)
         looks = [one for one in self._looks if one > 0]
         cost = median(self._costs) + (median(looks) * len(looks) / len(self._looks) if looks else 0.0)
-        self.interval = max(1 / FASTEST, cost / PICTURES_SHARE)
+        self.interval = max(1 / MAX_FRAME_RATE, cost / PICTURES_SHARE)
 
     def until(self, began: float, now: float) -> float:
         """Return when the picture after the one that `began` then, and is ready `now`, is due."""
-        return min(began + self.interval, max(now + LONGEST_PAUSE, began + 1 / FASTEST))
+        return min(began + self.interval, max(now + MAX_PAUSE, began + 1 / MAX_FRAME_RATE))

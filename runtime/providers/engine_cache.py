@@ -57,7 +57,7 @@ class EngineKey:
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineFile:
     """A built engine. When it is not `kept`, its folder goes away once it has been loaded."""
 
     folder: Path
@@ -67,7 +67,7 @@ class Engine:
 @contextmanager
 def engine_folder(
     key: EngineKey, places: Sequence[Path], build: Callable[[Path], None], *, slow: bool = True
-) -> Iterator[Engine]:
+) -> Iterator[EngineFile]:
     """Give the engine for `key`: the first whole one in `places`, or one that `build` writes into an empty folder.
 
     It is kept in the first of the `places` that can be written; the first one is the bundle's own. What `build` raises
@@ -78,13 +78,13 @@ def engine_folder(
     if place:
         ready = _build_in(place, key, build, own=place == places[0])
     if ready:
-        yield Engine(ready, kept=True)
+        yield EngineFile(ready, kept=True)
         return
     where = f"{' and '.join(map(str, places))} cannot be written" if key.sha256 else "it is not part of a bundle"
     log.warning("the engine for %s is not kept, because %s: it is built at every start", key.graph, where)
     with tempfile.TemporaryDirectory(prefix="clavilux-engine-") as folder:
         build(Path(folder))
-        yield Engine(Path(folder), kept=False)
+        yield EngineFile(Path(folder), kept=False)
 
 
 def is_kept(key: EngineKey, places: Sequence[Path]) -> bool:

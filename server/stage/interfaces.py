@@ -40,11 +40,11 @@ class Controls(Protocol):
 
     @property
     def ranges(self) -> Mapping[str, Range]:
-        """What the parameters may be; one that is not there, the bundle has not."""
+        """Ranges of the parameters by name; one that is not there, the bundle has not."""
 
     @property
     def defaults(self) -> Parameters:
-        """What the bundle begins with."""
+        """Parameters that the bundle begins with."""
 
     @property
     def picture(self) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from clavilux.export.options import Options
 from clavilux.export.parity import prove
 from clavilux.export.proof import Proof
 from clavilux.export.spec import Component, Gate, Port
-from clavilux.runtime.bundle.manifest import Choice
+from clavilux.runtime.bundle.manifest import ArithmeticChoice
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
 from tests.export.graphs.onnx_graphs import WIDTH, numbers, write_product
@@ -111,14 +111,14 @@ def made(
 def test_it_is_taken_when_it_is_faster_and_as_good(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     found = made(exact, tmp_path, monkeypatch, faster=True)
     assert found.session is found.smaller
-    assert found.proof.choices == [Choice("rows", "int8", "rows runs at some speed")]
+    assert found.proof.choices == [ArithmeticChoice("rows", "int8", "rows runs at some speed")]
     assert [figure.component for figure in found.proof.figures] == ["rows", "rows, int8"]
     assert "MatMulInteger" in {one.op_type for one in onnx.load(found.file).graph.node}
 
 
 def test_what_is_not_faster_is_left_with_its_reason(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     found = made(exact, tmp_path, monkeypatch, faster=False)
-    assert found.proof.choices == [Choice("rows", "float32", "rows runs at some speed")]
+    assert found.proof.choices == [ArithmeticChoice("rows", "float32", "rows runs at some speed")]
     assert [figure.component for figure in found.proof.figures] == ["rows", "rows, stored"]
     assert {one.op_type for one in onnx.load(found.file).graph.node} == {"MatMul"}
     assert "rows: float32, for int8 rows runs at some speed" in found.told

@@ -139,6 +139,7 @@ def test_without_checkpoints_a_comparison_makes_weights_of_the_default_bundles_s
     assert made == ["lumia"]
 
 
+@pytest.mark.torch  # imported by the architectures, when one is exported
 def test_random_weights_become_a_bundle_once_and_are_found_again(tmp_path: Path):
     lines: list[str] = []
     first = weights.make("tiny", Wanted(), tmp_path, lines.append)

@@ -197,6 +197,7 @@ def test_without_a_bundle_an_architecture_is_exported_for_batches(tmp_path: Path
     assert wanted == [("lumia", weights.Wanted(batch=8))]
 
 
+@pytest.mark.torch  # imported by the architectures, when one is exported
 def test_an_exported_architecture_takes_the_batch_and_is_found_again(tmp_path: Path):
     from clavilux.runtime.bundle.bundle import Bundle
 

@@ -8,12 +8,12 @@ import pytest
 
 from clavilux.export.proof import Proof
 from clavilux.export.work.resume import Arrays, FinishedStages, fingerprint, peak_memory, state_of
-from clavilux.runtime.bundle.manifest import Choice, KeptOperators, ParityFigure
+from clavilux.runtime.bundle.manifest import ArithmeticChoice, KeptOperators, ParityFigure
 
 PROOF = Proof(
     [ParityFigure("unet", "cosine", 0.999, 0.99)],
     [KeptOperators("unet", "Sin, Cos", 2, "phases")],
-    [Choice("unet", "int8", "faster")],
+    [ArithmeticChoice("unet", "int8", "faster")],
 )
 ARRAYS = {"latents": np.arange(6, dtype=np.float32).reshape(2, 3)}
 

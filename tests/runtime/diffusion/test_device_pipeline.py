@@ -24,6 +24,7 @@ from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.placement.devices import open_session
+from clavilux.runtime.providers.nvidia import cuda
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from tests.runtime.diffusion.toy_graphs import TOKENS, WIDTH, schedule, write_decoder, write_denoiser
 from tests.runtime.providers.nvidia.fake_card import Card
@@ -46,9 +47,7 @@ def on_card(
     folder: Path, lead: str | None = None, *, latents: int = TensorProto.FLOAT, gives: int = TensorProto.UINT8
 ) -> tuple[BoundSession, BoundSession]:
     """Return denoiser and decoder on the installed fake's card."""
-    from clavilux.runtime.providers.nvidia.stream import shared_stream
-
-    stream = shared_stream()
+    stream = cuda.shared_stream()  # the installed fake's
     sessions = []
     for path in (write_denoiser(folder, lead, latents=latents), write_decoder(folder, gives=gives)):
         real = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

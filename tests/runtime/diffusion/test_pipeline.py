@@ -1,4 +1,4 @@
-"""What a picture is asked for with, and what of the last one comes back."""
+"""Requests of pictures, and the latents of the last one that come back."""
 
 from dataclasses import replace
 

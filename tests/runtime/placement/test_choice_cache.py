@@ -9,12 +9,19 @@ import pytest
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.runtime.placement import choice_cache
-from clavilux.runtime.placement.choice_cache import Choice, Circumstances, choice_file, circumstances, recall, remember
+from clavilux.runtime.placement.choice_cache import (
+    Circumstances,
+    DeviceChoice,
+    choice_file,
+    circumstances,
+    recall,
+    remember,
+)
 
 NOW = Circumstances("a" * 64, {"onnxruntime": "1.32.0"}, "a processor, 2 cores", 0)
 TIMES = {"cpu": 2.0, "openvino:CPU": 1.0}
 PARTS = ("encoder", "denoiser", "decoder")
-CHOICE = Choice(dict.fromkeys(PARTS, "cpu"), dict.fromkeys(PARTS, TIMES))
+CHOICE = DeviceChoice(dict.fromkeys(PARTS, "cpu"), dict.fromkeys(PARTS, TIMES))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What `--device` may name, and what it finds."""
+"""Names of `--device`, and the devices that they find."""
 
 import sys
 from pathlib import Path

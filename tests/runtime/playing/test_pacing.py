@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.playing.pacing import (
-    FASTEST,
-    LONGEST,
-    LONGEST_PAUSE,
+    MAX_FRAME_RATE,
+    MAX_HOP_SECONDS,
+    MAX_PAUSE,
     PICTURES_SHARE,
     REMEMBERED,
     SHARE,
@@ -51,10 +51,10 @@ def test_a_look_that_cost_nothing_says_nothing() -> None:
 def test_hops_are_whole_frames_that_keep_to_the_share(costs: list[float]) -> None:
     hop = paced(*costs)
     assert hop % FRAME_STEP == 0
-    assert FRAME_STEP <= hop <= LONGEST * SAMPLE_RATE
+    assert FRAME_STEP <= hop <= MAX_HOP_SECONDS * SAMPLE_RATE
     newest = sorted(costs[-REMEMBERED:])
     middle = (newest[len(newest) // 2] + newest[(len(newest) - 1) // 2]) / 2
-    assert hop / SAMPLE_RATE >= min(middle / SHARE, LONGEST) - 1e-9
+    assert hop / SAMPLE_RATE >= min(middle / SHARE, MAX_HOP_SECONDS) - 1e-9
 
 
 def interval(*costs: float, looks: tuple[float, ...] = (0.0,)) -> float:
@@ -88,10 +88,10 @@ def test_looks_count_as_often_as_they_come(looks: tuple[float, ...], cost: float
 @pytest.mark.parametrize(
     ("costs", "newest", "due"),
     [
-        ((), 0.005, 1 / FASTEST),
+        ((), 0.005, 1 / MAX_FRAME_RATE),
         ((0.045,) * 3, 0.045, 0.06),
-        ((1.5,) * 3, 1.5, 1.5 + LONGEST_PAUSE),
-        ((5.0, 0.02), 0.02, 0.02 + LONGEST_PAUSE),
+        ((1.5,) * 3, 1.5, 1.5 + MAX_PAUSE),
+        ((5.0, 0.02), 0.02, 0.02 + MAX_PAUSE),
     ],
     ids=["fast", "leaves a quarter", "no long pause", "no long pause after a slow one"],
 )
@@ -105,4 +105,4 @@ def test_the_next_picture_is_due(costs: tuple[float, ...], newest: float, due: f
 @given(st.lists(st.floats(1e-5, 10.0), min_size=REMEMBERED, max_size=30))
 def test_the_rhythm_is_that_of_the_newest_pictures(costs: list[float]) -> None:
     newest = sorted(costs[-REMEMBERED:])
-    assert interval(*costs) == max(1 / FASTEST, newest[REMEMBERED // 2] / PICTURES_SHARE)
+    assert interval(*costs) == max(1 / MAX_FRAME_RATE, newest[REMEMBERED // 2] / PICTURES_SHARE)

@@ -1,4 +1,4 @@
-"""What waits for a connection: each part bounded, each with its policy."""
+"""The outbox of a connection: each part bounded, each with its policy."""
 
 import asyncio
 

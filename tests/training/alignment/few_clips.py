@@ -18,7 +18,7 @@ CAPTIONS = 4
 
 @dataclass(frozen=True)
 class Done:
-    """Outcome of a command."""
+    """Code and output that a command left behind."""
 
     code: int
     out: str

@@ -118,7 +118,7 @@ def entry(options: Any, name: str) -> str | None:
 
 @dataclass(eq=False)
 class FakeRuntime:
-    """What `import onnxruntime` gives; the fields say what this machine has."""
+    """ONNX Runtime as `import onnxruntime` gives it; the fields say what this machine has."""
 
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     devices: list[Any] = field(default_factory=list)  # of plugins, once registered
