@@ -1,4 +1,4 @@
-"""What a benchmark says when it cannot measure."""
+"""The error of a benchmark that cannot measure."""
 
 from clavilux.runtime.errors import ClaviluxError
 

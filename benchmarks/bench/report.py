@@ -1,4 +1,4 @@
-"""What was measured, as a table for the terminal and as JSON for whoever tracks it.
+"""Report of a benchmark, as a table for the terminal and as JSON for whoever tracks it.
 
 Absolute times belong to one machine; they are told beside it, and never claimed of another.
 """

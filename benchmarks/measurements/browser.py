@@ -43,7 +43,7 @@ HEARS = "Number(document.getElementById('latency').dataset.milliseconds) > 0"
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured; times in seconds or milliseconds as the names say."""
+    """Figures of a run in the browser; times in seconds or milliseconds as the names say."""
 
     listening_s: float  # from the command to its line with the address
     first_picture_s: float  # from the command to /readyz

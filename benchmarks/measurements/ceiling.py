@@ -42,7 +42,7 @@ STAGES = {AUDIO_ENCODER: "encode", DENOISER: "denoise", DECODER: "decode"}
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What the machine reached on nothing but products and copies."""
+    """Speeds that the machine reached on nothing but products and copies."""
 
     gigaflops: float  # 10^9 operations a second
     gigabytes: float  # 10^9 bytes a second

@@ -25,7 +25,7 @@ PACKAGES = ("clavilux", "numpy", "onnxruntime", "onnxruntime-gpu", "openvino", "
 
 @dataclass(frozen=True)
 class Machine:
-    """What the benchmark ran on."""
+    """Machine that the benchmark ran on."""
 
     processor: str
     cores: int

@@ -1,4 +1,4 @@
-"""What a graph must do at least: multiply-adds of its matrix products, and bytes that pass memory once.
+"""Work that a graph must do at least: multiply-adds of its matrix products, and bytes that pass memory once.
 
 Counted from the ONNX file alone, after shape inference. Two operations are one multiply-add. Everything that is no
 product (normalisations, activations, sums) is left out: it costs memory traffic, not arithmetic.
@@ -24,7 +24,7 @@ Shape = Sequence[int]
 
 @dataclass(frozen=True)
 class Work:
-    """What one run of a graph takes at least."""
+    """Work of one run of a graph, at least."""
 
     gigaflops: float  # 10^9 operations, two per multiply-add
     megabytes: float  # weights, inputs and outputs, each once

@@ -62,7 +62,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a run through the socket gave."""
+    """Figures of a run through the socket."""
 
     heard_to_shown: Summary  # of every picture, as the server's own status counts it
     first_shown: Summary  # of the first picture that a piece of sound shaped

@@ -66,7 +66,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is compared, and how."""
+    """Contenders and settings of a comparison, and how often each has its turn."""
 
     weights: Weights
     peers: tuple[str, ...]  # names

@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 PATIENCE = 1800.0  # s, for one answer: torch.compile takes minutes
 QUIET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1"}
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-LONGEST = 160  # characters of a reason
+MAX_REASON = 160  # characters of a reason
 
 
 class PeerError(BenchError):
@@ -85,7 +85,7 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a peer said when it was ready."""
+    """Answer of a peer that is ready."""
 
     seconds: float
     resident_mb: float | None
@@ -95,7 +95,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Painted:
-    """What one picture took there."""
+    """Times of one picture there."""
 
     stages: dict[str, float]  # seconds
     resident_mb: float | None
@@ -185,7 +185,7 @@ class Peer:
             raise PeerError(self._why("it ended"))
         found: dict[str, Any] = json.loads(line)
         if "why" in found:
-            raise PeerError(str(found["why"])[:LONGEST])
+            raise PeerError(str(found["why"])[:MAX_REASON])
         return found
 
     def _listen(self) -> None:
@@ -196,7 +196,7 @@ class Peer:
     def _why(self, what: str) -> str:
         """Return the last line that it wrote before it fell silent."""
         lines = [line for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        return f"{what}: {lines[-1].strip()[:LONGEST]}" if lines else what
+        return f"{what}: {lines[-1].strip()[:MAX_REASON]}" if lines else what
 
 
 def _copied(contender: Contender, folder: Path) -> Path:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from clavilux.benchmarks.peers.worker import FRAME_STEP, MEL_BINS, SAMPLE_RATE, STACK, Array, Job, Watch, serve
 
 EXPECTED_SETTINGS = {"steps_offset": 1, "clip_sample": False}
-"""What the pipeline would write into a scheduler that is given to it, with a warning; the scheduler is put back."""
+"""Settings that the pipeline would write into a given scheduler, with a warning; the scheduler is put back."""
 UNUSED = ("text_encoder", "tokenizer", "safety_checker", "feature_extractor")
 CARD_MODE = "max-autotune-no-cudagraphs"
 

@@ -39,7 +39,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Job:
-    """What a stack is set up for."""
+    """Everything that a stack is set up for."""
 
     checkpoints: Path  # encoder/, unet/, vae/, scheduler/
     bundle: Path  # exported from them

@@ -33,7 +33,7 @@ STAGE_BYTES = 4  # of one stage's time in a frame
 
 @dataclass
 class Count:
-    """What came to one client since it was last asked."""
+    """Frames that came to one client since it was last asked."""
 
     frames: int = 0
     bytes: int = 0  # of frames: header, stage times and picture
@@ -42,7 +42,7 @@ class Count:
 
 @dataclass(frozen=True)
 class Tally:
-    """What came to all clients of one process since it was last asked."""
+    """Counts of all clients of one process since it was last asked."""
 
     seconds: float  # since then
     cpu_seconds: float  # taken by the clients' process meanwhile

@@ -1,4 +1,4 @@
-"""What a hop costs when only its new frames go through the encoder, against the whole window: by turns, in one run.
+"""Cost of a hop when only its new frames go through the encoder, against the whole window: by turns, in one run.
 
     python -m clavilux.benchmarks.studies.chunked_attention                                 # the default bundle's shape
     python -m clavilux.benchmarks.studies.chunked_attention --shape w2v-bert --layers 4     # as wide as the reference's

@@ -1,4 +1,4 @@
-"""What a picture takes on an NVIDIA card, in the models and outside of them, and whether promises are kept.
+"""Times of a picture on an NVIDIA card, in the models and outside of them, and whether promises are kept.
 
     python -m clavilux.benchmarks.studies.gpu_frame_path                                    # the default bundle on CUDA
     python -m clavilux.benchmarks.studies.gpu_frame_path --device tensorrt --bundle sd-turbo-512  # one's own, 512x512
@@ -53,7 +53,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True)
 class FramePath:
-    """What one bundle did on the card."""
+    """Figures of one bundle on the card."""
 
     bundle: str
     provider: str

@@ -68,7 +68,7 @@ Calls = Mapping[str, Mapping[int, Times]]  # by DENOISE or DECODE, and the rows 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a call of so many rows takes."""
+    """Times of a call of so many rows."""
 
     part: str  # DENOISE or DECODE
     batch: int

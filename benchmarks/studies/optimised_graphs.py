@@ -1,4 +1,4 @@
-"""What graph optimisers gain on a CPU, component by component: each graph against itself, run in turn.
+"""Gains of graph optimisers on a CPU, component by component: each graph against itself, run in turn.
 
     python -m clavilux.benchmarks.studies.optimised_graphs BUNDLE [--json] [--runs N] [--parts denoiser,decoder]
 

@@ -27,14 +27,14 @@ from clavilux.server.settings import Settings
 HEADROOM = 0.7  # of what was measured, that a plan may use: bursts, other processes, warmer rooms
 LINK = 10.0  # Gbit/s of a machine's network
 GIGA = 1e9
-MOST = 10**9  # viewers and stages that anyone may plan for
+MAX_COUNT = 10**9  # viewers and stages that anyone may plan for
 ROUNDING = 1e-9
 AS_ASKED = 0.95  # of the asked rate; stages that reach it would perhaps have gone faster
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a plan takes from scale.json."""
+    """Figures that a plan takes from scale.json."""
 
     machine: str
     bundle: str
@@ -49,7 +49,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be planned."""
+    """Stages and viewers to plan for, and the means."""
 
     stages: int = 1
     viewers: int = 0  # of all stages together
@@ -62,7 +62,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Plan:
-    """What it takes."""
+    """Machines, networks and relays that a wish takes."""
 
     rate: float  # frames per second and stage
     stages_per_machine: int  # 0: not even one, at this rate with this headroom
@@ -230,8 +230,8 @@ def arguments_from(words: list[str] | None) -> argparse.Namespace:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text[:10]) <= MOST):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, up to {MOST}")
+    if not (text.isascii() and text.isdecimal() and int(text[:10]) <= MAX_COUNT):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, up to {MAX_COUNT}")
     return int(text)
 
 
@@ -240,7 +240,7 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= MOST:
+    if not 0 < value <= MAX_COUNT:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a number above 0")
     return value
 

@@ -1,4 +1,4 @@
-"""What it costs to play, to be silent and to be alone: processor time, pictures, and energy where the machine tells.
+"""Costs of playing, of being silent and of being alone: processor time, pictures, and energy where the machine tells.
 
 A real engine on the machine's clock is fed in real time. In silence with still noise no picture is painted, since each
 would be the same; walking noise defeats that with the same silence and the same graphs. A stage that nobody watches
@@ -46,7 +46,7 @@ PLAYING, UNWATCHED, DEFEATED, SKIPPING = STATES
 
 @dataclass(frozen=True)
 class Spent:
-    """What one state took, each per second."""
+    """Costs of one state, each per second."""
 
     processor: float  # seconds of all cores, by this process
     frames: float  # pictures given out

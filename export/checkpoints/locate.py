@@ -30,7 +30,7 @@ Where = str | Path
 Config = dict[str, Any]
 
 MARKS = ("config.json", "model_index.json", "unet", "vae", "scheduler")
-"""What lies in a folder that is a checkpoint or a pipeline: a part that is missing there is no name on the hub."""
+"""Marks of a folder that is a checkpoint or a pipeline: a part that is missing there is no name on the hub."""
 
 HUB_NAME_PARTS = 2  # owner/repository
 PATIENCE_S = 10  # with a hub that is slow to answer

@@ -46,7 +46,7 @@ OTHER_KINDS = {
 
 @dataclass(frozen=True)
 class _Change:
-    """What a LoRA file holds."""
+    """Contents of a LoRA file."""
 
     called: str  # in messages
     tensors: dict[str, Tensor]

@@ -45,11 +45,11 @@ PREFIXES = {
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": ("cond_stage_model.",),
 }
-"""What the names of a part's weights begin with in a file that holds a whole pipeline."""
+"""Prefixes of the names of a part's weights in a file that holds a whole pipeline."""
 
 LDM_BARE = "input_blocks."  # a UNet alone, in the original's names
 BARE = {"unet": (LDM_BARE, "down_blocks."), "vae": ("decoder.",)}
-"""What some names begin with in a file that holds this part alone."""
+"""Prefixes of some names in a file that holds this part alone."""
 
 CLASSES = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
 UNWEIGHED = {"scheduler": "scheduler_config.json", "tokenizer": "tokenizer_config.json"}
@@ -84,7 +84,7 @@ class SingleFile:
 
     @property
     def family(self) -> str:
-        """What diffusers takes the file for; one of FAMILIES, when it can be used here."""
+        """Kind that diffusers takes the file for; one of FAMILIES, when it can be used here."""
         widths = {one.shape[-1] for name, one in self.outline.items() if name.endswith("attn2.to_k.weight")}
         with converting(self.called):
             found: str = infer_diffusers_model_type(dict(self.outline))

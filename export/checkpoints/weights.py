@@ -31,7 +31,7 @@ FILES = {
 
 VARIANTS = ("", "fp16", "bf16")
 LENGTH_BYTES = 8  # of the number in front of a safetensors header
-LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
+MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
 PICKLES = (b"PK\x03\x04", b"\x80")  # what torch.save writes now, and wrote before
 LFS_POINTER = b"version "  # of the text that stands for a file in a clone made without git-lfs
 PICKLED = "expected safetensors; with --allow-pickle pickles are read too"
@@ -52,7 +52,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file says of itself."""
+    """Header of a safetensors file: its own account of itself."""
 
     shapes: Mapping[str, tuple[int, ...]]  # by the tensor's name
     types: Mapping[str, str]  # "F32", "F16", ...
@@ -141,7 +141,7 @@ def is_pickle(path: Path) -> bool:
     """Return whether the file at `path` begins as torch.save's do, and not with the length of a header."""
     with path.open("rb") as file:
         first = file.read(LENGTH_BYTES)
-    return first.startswith(PICKLES) and int.from_bytes(first, "little") > LONGEST_HEADER
+    return first.startswith(PICKLES) and int.from_bytes(first, "little") > MAX_HEADER
 
 
 def read_header(path: Path, what: str) -> Header:
@@ -157,7 +157,7 @@ def read_header(path: Path, what: str) -> Header:
         if first == LFS_POINTER:
             raise ExportError(f"{what}: {path.name} is a git-lfs pointer; run `git lfs pull` where it was cloned")
         length = int.from_bytes(first, "little")
-        text = file.read(length) if length <= LONGEST_HEADER else b""
+        text = file.read(length) if length <= MAX_HEADER else b""
     try:
         entries = json.loads(text)
         metadata = entries.pop("__metadata__", {})

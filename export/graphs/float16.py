@@ -47,7 +47,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Rules:
-    """What is known about a graph besides its nodes."""
+    """Facts about a graph besides its nodes."""
 
     outside: Collection[str]  # names of the nodes of our own pre- and post-processing
     ranges: Mapping[str, float]  # largest absolute value by name of a value, as measured

@@ -12,7 +12,7 @@ from clavilux.runtime.errors import ExportError
 Array = NDArray[np.generic]
 
 BEST_PSNR = 120.0
-"""What identical pictures score, in dB: infinity has no place in a manifest."""
+"""Score of identical pictures, in dB: infinity has no place in a manifest."""
 
 LARGEST_LEVEL = 255
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels; Wang et al. 2004, section III.C

@@ -22,7 +22,7 @@ from clavilux.export.spec import Component, Gate, Port
 from clavilux.runtime.bundle.manifest import ArithmeticChoice
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
-from tests.export.graphs.onnx_graphs import WIDTH, node, write_graph
+from tests.export.graphs.onnx_graphs import WIDTH, numbers, write_product
 from tests.export.graphs.rows import ROWS, Rows, case, rows
 
 PRODUCT = Component(
@@ -81,15 +81,10 @@ class FakeSession:
         return self.outputs
 
 
-def numbers() -> NDArray[np.float32]:
-    return np.random.default_rng(0).standard_normal((2, WIDTH)).astype(np.float32)
-
-
 @pytest.fixture
 def exact(tmp_path: Path) -> Path:
     (tmp_path / "scratch").mkdir()
-    weight = np.random.default_rng(1).standard_normal((WIDTH, WIDTH)).astype(np.float32)
-    return write_graph(tmp_path / "scratch" / "rows.onnx", [node("MatMul", ["x", "w"], "y")], {"w": weight})
+    return write_product(tmp_path / "scratch" / "rows.onnx")
 
 
 def made(

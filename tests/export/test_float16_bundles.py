@@ -114,7 +114,7 @@ def finished(folder: Path, component: Component, module: torch.nn.Module, case: 
 
 
 class Inner(torch.nn.Module):
-    """What a checkpoint holds, one scope below the wrapper."""
+    """A checkpoint's part, one scope below the wrapper."""
 
     def __init__(self, gain: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is settled, or refused, before any weight is read."""
+"""Plans that are settled, or refused, before any weight is read."""
 
 import json
 import shutil

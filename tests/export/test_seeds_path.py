@@ -1,4 +1,4 @@
-"""What Clavilux grew from: a clip's picture equals that of transformers and diffusers, done the reference's own way.
+"""The reference that Clavilux grew from: a clip's picture equals that of transformers and diffusers, done its own way.
 
 The way is audio2img's (a Wav2Vec2-BERT in place of CLIP's text encoder, in front of Stable Diffusion 2.1): features of
 the clip's first 3.75 s, padded; BOS and audio tokens as the prompt; BOS and what the encoder makes of four seconds of

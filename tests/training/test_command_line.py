@@ -10,13 +10,13 @@ import pytest
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.training.command_line import command
-from clavilux.training.lumia import make as lumia
-from clavilux.training.lumia.data import build as build_data
+from clavilux.training.lumia import make
+from clavilux.training.lumia.data import build
 from clavilux.training.lumia.measure import evaluate, films, sheets
 from clavilux.training.studies import chunked_retrieval
 
-MAINS = {"evaluate": evaluate.main, "sheets": sheets.main, "films": films.main, "lumia": lumia.main}
-MAINS |= {"build_data": build_data.main, "chunked_retrieval": chunked_retrieval.main}
+MAINS = {"evaluate": evaluate.main, "sheets": sheets.main, "films": films.main, "lumia": make.main}
+MAINS |= {"build_data": build.main, "chunked_retrieval": chunked_retrieval.main}
 
 
 @pytest.fixture

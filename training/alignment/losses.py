@@ -19,7 +19,7 @@ LEAST_NORM = 1e-6  # a token's norm is taken for no less, so that its logarithm 
 
 @dataclass(frozen=True)
 class Objective:
-    """What training pulls at; the defaults are the reference's."""
+    """Weights of what training pulls at; the defaults are the reference's."""
 
     temperature: float = TEMPERATURE
     negatives: int = 0  # captions remembered from earlier batches

@@ -16,17 +16,17 @@ from clavilux.training.alignment.trainer import Schedule
 PRETRAINED = "facebook/w2v-bert-2.0"  # what the reference began from
 RESUMES = ("auto", "must", "restart")
 PRECISIONS = ("float16", "bfloat16", "float32")
-MOST_SEED = 2**32 - 1  # that numpy takes
-MOST_STEPS = 10**9
+MAX_SEED = 2**32 - 1  # that numpy takes
+MAX_STEPS = 10**9
 MANY = 10**6  # of what is kept in memory, or multiplies the loss
 TINY = 1e-12  # instead of 0 where that cannot be
-LONGEST_WINDOW = 60  # s
+MAX_WINDOW = 60  # s
 REFERENCE_ADAPTER, REFERENCE_OBJECTIVE, REFERENCE_SCHEDULE, SKIP_BAD = Adapter(), Objective(), Schedule(), Policy()
 
 
 @dataclass(frozen=True)
 class Start:
-    """What the encoder begins as: a checkpoint, or, where they are given, a configuration or a small new one."""
+    """Beginning of the encoder: a checkpoint, or, where they are given, a configuration or a small new one."""
 
     encoder: str = PRETRAINED
     config: str | None = None
@@ -78,9 +78,9 @@ def check_options(options: TrainOptions) -> None:
         raise ClaviluxError("a stream has no known length; say with --steps how long to train")
     if options.data.streaming and options.schedule.workers:
         raise ClaviluxError("a stream is read by one process; leave --workers out")
-    if (seconds := window_for(options.tokens, options.start.adapter).seconds) > LONGEST_WINDOW:
+    if (seconds := window_for(options.tokens, options.start.adapter).seconds) > MAX_WINDOW:
         raise ClaviluxError(
-            f"{options.tokens} tokens need a window of {seconds:g} s; expected {LONGEST_WINDOW} or less: "
+            f"{options.tokens} tokens need a window of {seconds:g} s; expected {MAX_WINDOW} or less: "
             "give fewer --tokens, or smaller --adapter-layers, --adapter-kernel and --adapter-stride"
         )
 
@@ -91,14 +91,14 @@ def _numbers(options: TrainOptions) -> Iterator[tuple[str, float, float, int]]:
     yield "--batch", schedule.batch, 1, MANY
     yield "--accumulation", schedule.accumulation, 1, MANY
     yield "--epochs", schedule.epochs, 0.001, MANY
-    yield "--steps", 1 if schedule.steps is None else schedule.steps, 1, MOST_STEPS
+    yield "--steps", 1 if schedule.steps is None else schedule.steps, 1, MAX_STEPS
     yield "--rate", schedule.rate, TINY, MANY
-    yield "--warmup", schedule.warmup, 0, MOST_STEPS
+    yield "--warmup", schedule.warmup, 0, MAX_STEPS
     yield "--workers", schedule.workers, 0, 1000
-    yield "--seed", schedule.seed, 0, MOST_SEED
-    yield "--checkpoint-every", schedule.checkpoint_every, 1, MOST_STEPS
-    yield "--log-every", schedule.log_every, 1, MOST_STEPS
-    yield "--evaluate-every", 1 if schedule.evaluate_every is None else schedule.evaluate_every, 1, MOST_STEPS
+    yield "--seed", schedule.seed, 0, MAX_SEED
+    yield "--checkpoint-every", schedule.checkpoint_every, 1, MAX_STEPS
+    yield "--log-every", schedule.log_every, 1, MAX_STEPS
+    yield "--evaluate-every", 1 if schedule.evaluate_every is None else schedule.evaluate_every, 1, MAX_STEPS
     yield "--temperature", objective.temperature, TINY, MANY
     yield "--negatives", objective.negatives, 0, MANY
     yield "--regression", objective.regression, 0, MANY

@@ -1,4 +1,4 @@
-"""What each step beyond the reference is worth: one small encoder, trained once per variation, measured alike.
+"""Ablations of each step beyond the reference: one small encoder, trained once per variation, measured alike.
 
     python -m clavilux.training.studies.ablations DATA OUT --text CHECKPOINT       (DATA as for `clavilux train --data`)
 

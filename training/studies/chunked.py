@@ -130,7 +130,7 @@ def _tokens(model: Wav2Vec2BertModel, hidden: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Caches:
-    """What a stream remembers from hop to hop; the names are those of the exported graph's inputs."""
+    """Memory of a stream from hop to hop; the names are those of the exported graph's inputs."""
 
     keys: Tensor  # [layers, B, heads, context, head width]
     values: Tensor  # as keys

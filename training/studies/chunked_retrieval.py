@@ -1,4 +1,4 @@
-"""What the default bundle's encoder still hears when it attends by chunks, against full windows, on held-out voices.
+"""Retrieval by the default bundle's encoder when it attends by chunks, against full windows, on held-out voices.
 
     python -m clavilux.training.studies.chunked_retrieval DIR   # DIR of lumia.make; the last line is JSON
     python -m clavilux.training.studies.chunked_retrieval DIR --fine-tune 300 --chunks 10x9 --out FOLDER
@@ -36,7 +36,7 @@ from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, WINDOW_FRAMES, log_mel
-from clavilux.training.lumia import make as lumia
+from clavilux.training.lumia import make
 from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.measure.evaluate import FIVE, VOICES, WHOLE, in_succession
@@ -157,7 +157,7 @@ def load(path: Path) -> Wav2Vec2BertModel:
     if path.is_dir():
         return Wav2Vec2BertModel.from_pretrained(path, attn_implementation="eager").eval()
     average = torch.load(path, weights_only=True)["average"]
-    model = encoder.build(lumia.EAR_WIDTH, lumia.WIDTH)
+    model = encoder.build(make.EAR_WIDTH, make.WIDTH)
     model.load_state_dict({name[6:]: value for name, value in average.items() if name.startswith("model.")})
     return model.eval()
 
@@ -183,13 +183,11 @@ class StreamingPupil(encoder.Pupil):
 
 def tuned(work: Path, chunks: Chunks, steps: int, checkpoint: Path) -> Wav2Vec2BertModel:
     """Return the ear of `work` after `steps` more steps as a stream's; its heads are those of its checkpoint."""
-    data, phonemes = lumia.training_windows(work)
-    model = encoder.build(lumia.EAR_WIDTH, lumia.WIDTH)
+    data, phonemes = make.training_windows(work)
+    model = encoder.build(make.EAR_WIDTH, make.WIDTH)
     pupil = StreamingPupil(model, load_file(work / TABLE)["table"], phonemes, chunks)
     pupil.load_state_dict(torch.load(work / "ear.pt", weights_only=True)["average"])
-    encoder.fit(
-        pupil, data, replace(lumia.EAR, steps=steps, rate=RATE, warmup=min(50, steps), average=0.98), checkpoint
-    )
+    encoder.fit(pupil, data, replace(make.EAR, steps=steps, rate=RATE, warmup=min(50, steps), average=0.98), checkpoint)
     return model.eval()
 
 

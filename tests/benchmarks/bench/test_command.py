@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clavilux import command
-from clavilux.benchmarks.bench import run as measure
+from clavilux.benchmarks.bench import run as bench_run
 from clavilux.benchmarks.bench.options import Asked
 from clavilux.benchmarks.bench.run import serve_words, settings_for
 from clavilux.benchmarks.command_line import require
@@ -123,7 +123,7 @@ def test_the_ceiling_is_that_of_the_device_and_of_the_processor_for_auto(
     )
     monkeypatch.setattr("clavilux.benchmarks.measurements.ceiling.works", lambda *_: {})
     first = summed_up(Setting(64, 64, 1), [dict.fromkeys(WORK, 0.01)], 0.1, WarmUp(1, 0.0, stable=True))
-    assert measure._ceiling(Bundle.open(tiny_bundle), first, Asked(device=device), print) == (limits, ())
+    assert bench_run._ceiling(Bundle.open(tiny_bundle), first, Asked(device=device), print) == (limits, ())
     assert asked == [bare]
 
 
@@ -135,7 +135,7 @@ def test_the_server_plays_the_first_setting(flexible_bundle: Path):
 def test_without_checkpoints_a_comparison_makes_weights_of_the_default_bundles_shape(monkeypatch: pytest.MonkeyPatch):
     made: list[str] = []
     monkeypatch.setattr("clavilux.benchmarks.bench.run.make", lambda name, *_: made.append(name))
-    measure.find_weights(Asked(peers=("torch",)), print)
+    bench_run.find_weights(Asked(peers=("torch",)), print)
     assert made == ["lumia"]
 
 

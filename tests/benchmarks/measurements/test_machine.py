@@ -1,4 +1,4 @@
-"""What the machine tells about itself, and what it does not."""
+"""Facts that the machine tells about itself, and those that it does not."""
 
 import os
 from dataclasses import replace

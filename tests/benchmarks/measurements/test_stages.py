@@ -1,4 +1,4 @@
-"""What a pass through the instrument took, summed up."""
+"""Times of a pass through the instrument, summed up."""
 
 from pathlib import Path
 

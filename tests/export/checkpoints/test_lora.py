@@ -62,7 +62,7 @@ def paint(unet: UNet2DConditionModel) -> Tensor:
 
 
 def expected(adapted: UNet2DConditionModel, scale: float) -> Tensor:
-    """What the UNet paints with its adapter beside it at `scale`, by PEFT."""
+    """Output of the UNet with its adapter beside it at `scale`, by PEFT."""
     adapted.set_adapters("default", scale)
     return paint(adapted)
 

@@ -1,4 +1,4 @@
-"""What the peer's own python does for `test_optimum`: load our layout with optimum, and export with optimum.
+"""Work of the peer's own python for `test_optimum`: load our layout with optimum, and export with optimum.
 
     PYTHON optimum_peer.py paint FOLDER INPUTS.npz OUT.npz     # INPUTS: prompt [1, L, D], latents [1, C, h, w], steps
     PYTHON optimum_peer.py export PIPELINE OUT

@@ -48,7 +48,7 @@ PORTS = {
         "pooler_output": ["batch_size", WIDTH],
     },
 }
-"""What optimum-onnx 0.1.0 writes, but that it cannot export TAESD: there it is what its pipelines read."""
+"""Ports that optimum-onnx 0.1.0 writes, but that it cannot export TAESD: there it is what its pipelines read."""
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,17 @@ def write_graph(path: Path, nodes: Sequence[NodeProto], weights: Arrays = {}, ou
     return path
 
 
+def write_product(path: Path) -> Path:
+    """Write the graph of one seeded matrix product."""
+    weight = np.random.default_rng(1).standard_normal((WIDTH, WIDTH)).astype(np.float32)
+    return write_graph(path, [node("MatMul", ["x", "w"], "y")], {"w": weight})
+
+
+def numbers() -> NDArray[np.float32]:
+    """Return seeded numbers for `x`."""
+    return np.random.default_rng(0).standard_normal((2, WIDTH)).astype(np.float32)
+
+
 def loaded(path: Path) -> ir.Model:
     return ir.load(path)
 

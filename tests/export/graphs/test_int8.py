@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clavilux.export.graphs import convert, int8
 from clavilux.export.spec import Component, Gate, Port
 from clavilux.runtime.placement.devices import open_session
-from tests.export.graphs.onnx_graphs import WIDTH, node, write_graph
+from tests.export.graphs.onnx_graphs import WIDTH, numbers, write_product
 
 ROWS = Component(
     name="rows",
@@ -77,22 +77,17 @@ def test_quick_graphs_run_until_there_is_something_to_measure(clock: FakeClock):
     assert clock.now == pytest.approx(int8.MIN_SECONDS, rel=0.01)
 
 
-def rows() -> NDArray[np.float32]:
-    return np.random.default_rng(0).standard_normal((2, WIDTH)).astype(np.float32)
-
-
 @pytest.fixture
 def exact(tmp_path: Path) -> Path:
     (tmp_path / "scratch").mkdir()
-    weight = np.random.default_rng(1).standard_normal((WIDTH, WIDTH)).astype(np.float32)
-    return write_graph(tmp_path / "scratch" / "rows.onnx", [node("MatMul", ["x", "w"], "y")], {"w": weight})
+    return write_product(tmp_path / "scratch" / "rows.onnx")
 
 
 def test_matrix_products_become_eight_bits_and_stay_close(exact: Path, tmp_path: Path):
     int8.quantise(exact, tmp_path / "small.onnx")
     kinds = {one.op_type for one in onnx.load(tmp_path / "small.onnx").graph.node}
     assert "MatMulInteger" in kinds
-    (expected,), (found,) = (open_session(path).run({"x": rows()}) for path in (exact, tmp_path / "small.onnx"))
+    (expected,), (found,) = (open_session(path).run({"x": numbers()}) for path in (exact, tmp_path / "small.onnx"))
     np.testing.assert_allclose(found, expected, atol=0.1)
 
 
@@ -108,4 +103,4 @@ def test_weights_beside_the_graph_go_beside_the_smaller_one(
     monkeypatch.setattr(convert, "LARGEST_SINGLE_FILE", 10)
     convert.save(ir.load(exact), tmp_path / "large.onnx")
     int8.quantise(tmp_path / "large.onnx", tmp_path / "small.onnx")
-    assert open_session(tmp_path / "small.onnx").run({"x": rows()})[0].shape == (2, WIDTH)
+    assert open_session(tmp_path / "small.onnx").run({"x": numbers()})[0].shape == (2, WIDTH)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from clavilux.training.alignment import losses as two_stream
+from clavilux.training.alignment import losses
 from clavilux.training.alignment.losses import Memory, Objective, TwoStream, norm_term, sequence_contrast
 
 LENGTH, WIDTH = 5, 6
@@ -232,15 +232,15 @@ def test_a_mask_that_no_frame_drew_has_a_gradient_of_zero(training: bool) -> Non
 def with_another_process(monkeypatch: pytest.MonkeyPatch, other: tuple[Tensor, Tensor, Tensor], rank: int) -> None:
     """Let the next gathering find `other` as the batch of a second process."""
     parts = iter(other)
-    monkeypatch.setattr(two_stream, "is_initialized", lambda: True)
-    monkeypatch.setattr(two_stream, "get_world_size", lambda: 2)
+    monkeypatch.setattr(losses, "is_initialized", lambda: True)
+    monkeypatch.setattr(losses, "get_world_size", lambda: 2)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: rank)
 
     def gathered(own: Tensor) -> list[Tensor]:
         found = [own, next(parts)]
         return found if rank == 0 else found[::-1]
 
-    monkeypatch.setattr(two_stream, "_gathered", gathered)
+    monkeypatch.setattr(losses, "_gathered", gathered)
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -1,4 +1,4 @@
-"""What cannot be, and what no machine has room for, is one line that names the option."""
+"""Options that cannot be, or that no machine has room for, are one line that names the option."""
 
 from dataclasses import replace
 from pathlib import Path

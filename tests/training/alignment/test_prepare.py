@@ -1,4 +1,4 @@
-"""What the contrast cannot learn from is said before it is trained on."""
+"""Data that the contrast cannot learn from are named before it is trained on."""
 
 from dataclasses import replace
 from pathlib import Path

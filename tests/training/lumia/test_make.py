@@ -14,8 +14,7 @@ from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip as Sound
-from clavilux.training.lumia import make as lumia
-from clavilux.training.lumia import publish
+from clavilux.training.lumia import make, publish
 from clavilux.training.lumia.data import measuring_sets, phonemes, sounds, speech
 from clavilux.training.lumia.data.clips import Clip, Origin, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
@@ -26,7 +25,7 @@ from clavilux.training.lumia.models.train_loop import Recipe
 from clavilux.training.lumia.steps import Times
 
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
-PLAN = lumia.Plan(
+PLAN = make.Plan(
     counts={"espeak": Counts(name=1, synonym=0, other=1)},
     codec_noises=1, noises=1, heard=1, width=16, ear_width=16, channels=(16, 16, 32), ramp=1,
     told=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, sharpen=SHORT, judge=SHORT,
@@ -63,12 +62,12 @@ def made(tmp_path_factory):
     patch.setattr(evaluate, "SLIDING_CLIPS", 1)
     patch.setattr(publish.sheets, "SHEET_VOICE", "espeak")
     for shares in ("SHARES", "PRACTICE_SHARES"):
-        patch.setattr(lumia, shares, {"espeak": 0.8, "sounds": 0.2})
-    patch.setattr(lumia, "_emojis", lambda work: [None] * (len(CONCEPTS) + 1))
-    patch.setattr(lumia, "_side_by_side", lambda lines, work, plan: [line(work, plan) for line in lines])
+        patch.setattr(make, shares, {"espeak": 0.8, "sounds": 0.2})
+    patch.setattr(make, "_emojis", lambda work: [None] * (len(CONCEPTS) + 1))
+    patch.setattr(make, "_side_by_side", lambda lines, work, plan: [line(work, plan) for line in lines])
     threads, work = torch.get_num_threads(), tmp_path_factory.mktemp("work")
     handlers = logging.getLogger().handlers[:]
-    lumia.make(work, work / "bundle", PLAN)
+    make.make(work, work / "bundle", PLAN)
     yield work, work / "bundle"
     for handler in set(logging.getLogger().handlers) - set(handlers):
         handler.close()
@@ -109,7 +108,7 @@ def test_concepts_are_the_text_encoders_own_tokens(made):
 
 def test_token_statistics_are_those_of_heard_prompts(made):
     work, _ = made
-    heard = lumia._listen(work, "encoder", each=1).flatten(0, 1)
+    heard = make._listen(work, "encoder", each=1).flatten(0, 1)
     found = load_file(work / "conditioning.safetensors")
     torch.testing.assert_close(found["token_mean"][1:], heard.mean(dim=0))
     torch.testing.assert_close(found["token_std"][1:], heard.std(dim=0))
@@ -129,7 +128,7 @@ def test_practice_begins_with_what_the_ear_has_learnt(made, tmp_path, monkeypatc
         (tmp_path / name).symlink_to(made[0] / name)
     begun = []
     monkeypatch.setattr(encoder, "fit", lambda pupil, *_: begun.append(pupil.model.state_dict()))
-    lumia._practice(tmp_path, PLAN)
+    make._practice(tmp_path, PLAN)
     before = Wav2Vec2BertModel.from_pretrained(made[0] / "encoder_first").state_dict()
     assert all(torch.equal(value, begun[0][name]) for name, value in before.items())
 
@@ -158,7 +157,7 @@ def test_findings_are_kept_as_numbers(made):
 
 
 def test_the_default_plan_takes_more_of_everything():
-    plan = lumia.Plan()
+    plan = make.Plan()
     assert set(plan.counts) == {"espeak", "flite", "kokoro"}
     assert plan.ear.steps > 1000
 

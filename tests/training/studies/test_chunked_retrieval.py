@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.features import PADDED_FRAMES, WINDOW_FRAMES, windows
-from clavilux.training.lumia import make as lumia
+from clavilux.training.lumia import make
 from clavilux.training.lumia.data.clips import Clip, Origin, join_parts, write_clips
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.models import encoder
@@ -105,8 +105,8 @@ def test_the_table_says_what_changed() -> None:
 @pytest.fixture
 def work(tmp_path, monkeypatch, model):
     """A folder as clavilux.training.lumia.make leaves it, in miniature."""
-    monkeypatch.setattr(lumia, "EAR_WIDTH", 16)
-    monkeypatch.setattr(lumia, "WIDTH", 8)
+    monkeypatch.setattr(make, "EAR_WIDTH", 16)
+    monkeypatch.setattr(make, "WIDTH", 8)
     write_clips(tmp_path, "test", "test", clips(3))
     write_clips(tmp_path, "train", "train", clips(3))
     join_parts(tmp_path)
@@ -148,7 +148,7 @@ def test_fine_tuning_goes_on_from_the_checkpoint_and_is_kept(work, monkeypatch, 
 
         return Windows([Group(clips(3), 1.0)], NAMES, 0, phonemes=[[1]] * 3), 2
 
-    monkeypatch.setattr(lumia, "training_windows", few)
+    monkeypatch.setattr(make, "training_windows", few)
     chunked_retrieval.main([str(work), "--chunks", "50x1", "--fine-tune", "1", "--out", str(work / "tuned")])
     tuned, before = (chunked_retrieval.load(place / "encoder") for place in (work / "tuned", work))
     moved = [

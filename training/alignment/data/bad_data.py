@@ -44,7 +44,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done about bad data."""
+    """Policy for bad data."""
 
     on_bad: str = ON_BAD[0]
     expect_rate: int | None = None  # Hz; None: others are resampled

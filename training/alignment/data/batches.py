@@ -141,7 +141,7 @@ class SlidingWindows(WholeClips):
 
 @dataclass(frozen=True)
 class Streaming:
-    """What a stream needs to know beyond how it listens."""
+    """Settings of a stream beyond how it listens."""
 
     data: DataOptions
     policy: Policy

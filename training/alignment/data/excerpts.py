@@ -1,7 +1,7 @@
 """Stretches of sound files as the encoder hears them: read in part, at 16 kHz, mono, then log-mel, normalised, stacked.
 
 A whole clip passes as in the reference: its mel bins are normalised over all of it, then it is cut to the window. That
-reads no more than the first LONGEST_SECONDS, as long as FSD50K's longest clips. Windows from elsewhere in a clip are
+reads no more than the first MAX_SECONDS, as long as FSD50K's longest clips. Windows from elsewhere in a clip are
 normalised by themselves, as the instrument does when it slides. Formats are those that libsndfile reads.
 """
 
@@ -24,7 +24,7 @@ from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SA
 from clavilux.training.alignment.data.window import Window
 from clavilux.training.features import VARIANCE_FLOOR, log_mel
 
-LONGEST_SECONDS = 30  # of a clip that its statistics are taken from
+MAX_SECONDS = 30  # of a clip that its statistics are taken from
 LEAST_FRAMES = 2  # fewer have no variance
 SHORTEST_SAMPLES = FRAME_LENGTH + (LEAST_FRAMES - 1) * FRAME_STEP
 LEAST_HEARD = 6400  # samples of a clip in a partial window, at least: 0.4 s
@@ -105,7 +105,7 @@ def stretch(file: soundfile.SoundFile, start: int, count: int) -> NDArray[np.flo
 def heard_whole(sound: Sound, window: Window) -> NDArray[np.float32]:
     """Return a clip as the reference feeds it, float32 [frames / 2, 160]."""
     with open_sound(sound) as file:
-        samples = stretch(file, 0, LONGEST_SECONDS * SAMPLE_RATE)
+        samples = stretch(file, 0, MAX_SECONDS * SAMPLE_RATE)
     return prepared(log_mel(samples), window)
 
 

@@ -1,4 +1,4 @@
-"""What the default bundle knows: its concepts with their pictures and words, and the sounds that some of them make.
+"""Concepts of the default bundle, with their pictures and words, and the sounds that some of them make.
 
 Assumes nothing; plain data. The names of recordings are the titles inside OpenSFX's `.cat` file, the names of samples
 are files of Sonic Pi, and bank and program numbers belong to FluidR3 (General MIDI) and FluidR3 GS.

@@ -21,7 +21,7 @@ FULL_SCALE = 32768.0
 
 
 class Properties(ctypes.Structure):
-    """What a voice is chosen by: the header's espeak_VOICE."""
+    """Key that a voice is chosen by: the header's espeak_VOICE."""
 
     _fields_: ClassVar = [
         ("name", ctypes.c_char_p),

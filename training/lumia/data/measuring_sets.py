@@ -8,7 +8,7 @@ ones, or are fetched into DIR/measuring (250 MB). What a clip holds was not veri
 the packages. A recogniser (pocketsphinx, choosing among 448 words) heard the concept's word in 50 of the 65 recordings,
 and in most of Tux Paint's the bare word: "hen" where the text says "A brown hen."
 
-Left out are silent and repeated files, speech over LONGEST seconds, and names that leave doubt: a chimpanzee is a
+Left out are silent and repeated files, speech over MAX_SECONDS seconds, and names that leave doubt: a chimpanzee is a
 monkey, but an organ may be no church, and a sea lion is no seal.
 """
 
@@ -33,7 +33,7 @@ from clavilux.training.lumia.data.concepts import CONCEPTS, SOUNDS
 from clavilux.training.lumia.data.debian_packages import Package, debian_package
 from clavilux.training.lumia.data.qt_resources import read_resources
 
-LONGEST = 2.5  # seconds: speech beyond is left out, of sounds the loudest piece is taken
+MAX_SECONDS = 2.5  # seconds: speech beyond is left out, of sounds the loudest piece is taken
 WHOLE = 3600.0  # seconds, longer than any file
 AUDIO = (".ogg", ".wav")
 
@@ -190,7 +190,7 @@ def human_words(folder: Path) -> list[Clip]:
 
 
 def real_sounds(folder: Path) -> list[Clip]:
-    """Return recorded sounds, at most LONGEST seconds each, with the concept that their file names tell.
+    """Return recorded sounds, at most MAX_SECONDS seconds each, with the concept that their file names tell.
 
     `trained` tells which concepts have sounds in training. Raises ClaviluxError as `human_words` does.
     """
@@ -312,14 +312,14 @@ def _decoded(content: bytes, name: Path) -> NDArray[np.float32]:
 
 
 def _is_short(clip: Clip) -> bool:
-    return len(clip.sound) <= LONGEST * SAMPLE_RATE
+    return len(clip.sound) <= MAX_SECONDS * SAMPLE_RATE
 
 
 def _loudest(clip: Clip) -> Clip:
     return replace(clip, sound=loudest_piece(clip.sound))
 
 
-def loudest_piece(sound: NDArray[np.float32], seconds: float = LONGEST) -> NDArray[np.float32]:
+def loudest_piece(sound: NDArray[np.float32], seconds: float = MAX_SECONDS) -> NDArray[np.float32]:
     """Return the piece with the most energy, tidied: [n] mono at SAMPLE_RATE, at most `seconds` long."""
     length = int(seconds * SAMPLE_RATE)
     if len(sound) <= length:

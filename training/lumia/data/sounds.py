@@ -28,7 +28,7 @@ TICKS_PER_SECOND = 960  # MIDI: 480 a quarter note at the default 120 quarters a
 RENDER_RATE = 32_000  # Hz
 CUT_SECONDS = 2.5  # longest piece of a recording that becomes one clip
 DRUM_CHANNEL = 9
-LONGEST_RECORDING = 12.0  # seconds of a recording that are used
+MAX_RECORDING = 12.0  # seconds of a recording that are used
 RENDERED: dict[Split, int] = {"train": 8, "test": 2}  # takes per source
 CHORDS = 0.35  # share of chords among takes of several notes
 FONTS = {
@@ -101,7 +101,7 @@ def _cuts(concept: Concept, sound: Sound, takes: dict[str, Recording]) -> Iterat
         take = takes[sound.name]
         samples, rate = _read(io.BytesIO(take.wave))
         origin = Origin(sound.source, "Debian openttd-opensfx", take.licence, take.credit)
-    whole = tidy(samples, rate, longest=LONGEST_RECORDING)
+    whole = tidy(samples, rate, longest=MAX_RECORDING)
     length = int(CUT_SECONDS * SAMPLE_RATE)
     for start in range(0, max(1, len(whole) - length // 2), length // 2):
         piece = tidy(whole[start : start + length], SAMPLE_RATE, CUT_SECONDS)

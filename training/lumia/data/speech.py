@@ -39,7 +39,7 @@ KOKORO_HELD_OUT = ("af_river", "am_michael", "am_fenrir", "bf_emma", "bm_george"
 FRAMES = ("A {}.", "A {}.", "A {}.", "{}.", "The {}.", "My {}.")  # carrier phrases, the first the commonest
 FLITE_HERTZ = 115  # mean pitch of its male voices
 ESPEAK_RATE, ESPEAK_PITCH = 160, 50  # words per minute and pitch of 0..100: about its defaults
-LONGEST = 1.9  # seconds of one take: what a window can hold
+MAX_SECONDS = 1.9  # seconds of one take: what a window can hold
 SOURCES = {  # engine: package and licence of what it says
     "espeak": ("Debian espeak-ng", "no restriction on its output"),
     "flite": ("Debian flite", "CMU, permissive"),
@@ -127,7 +127,7 @@ def synthesize(takes: Iterable[Take], folder: Path) -> Iterator[Clip]:
     say = cache(lambda engine: ENGINES[engine](folder))
     for take in takes:
         samples, rate = say(take.engine)(take)
-        yield Clip(tidy(samples, rate, LONGEST), take.label, take.origin, take.text)
+        yield Clip(tidy(samples, rate, MAX_SECONDS), take.label, take.origin, take.text)
 
 
 def _start_flite(_folder: Path) -> Say:

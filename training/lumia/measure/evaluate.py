@@ -1,4 +1,4 @@
-"""What the bundle hears, measured on voices and recordings never trained on: whole clips, sliding windows, noise.
+"""Hearing of the bundle, measured on voices and recordings never trained on: whole clips, sliding windows, noise.
 
     python -m clavilux.training.lumia.measure.evaluate runtime/bundles/lumia --work DIR    (DIR of ...make)
 
@@ -56,7 +56,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Moment:
-    """What the sliding window gives at one time."""
+    """Answer of the sliding window at one time."""
 
     after: float  # seconds from the word's end to the window's
     first: float  # R@1, 0..1

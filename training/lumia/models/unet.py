@@ -64,7 +64,7 @@ def scheduler() -> DDIMScheduler:
 
 @dataclass(frozen=True)
 class Material:
-    """What the UNet learns from: K concepts (idle last), J noises, N tokens of width D."""
+    """Data that the UNet learns from: K concepts (idle last), J noises, N tokens of width D."""
 
     latents: Tensor  # [K, J, C, h, w] scaled latents of every concept under every noise
     noise: Tensor  # [K, J, C, h, w]

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clavilux.training.lumia.data import build as build_data
-from clavilux.training.lumia.data import sounds, speech
+from clavilux.training.lumia.data import build, sounds, speech
 from clavilux.training.lumia.data.clips import Clip, Origin, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, OTHER_PHRASES
 from clavilux.training.lumia.data.speech import Counts, Take
@@ -52,7 +51,7 @@ def studio(monkeypatch) -> Studio:
     monkeypatch.setattr(speech, "OTHER_PHRASES", OTHER_PHRASES[:2])
     monkeypatch.setattr(speech, "synthesize", studio.synthesize)
     monkeypatch.setattr(sounds, "rendered_sounds", rendered)
-    monkeypatch.setattr(build_data, "PART", 6)
+    monkeypatch.setattr(build, "PART", 6)
     return studio
 
 
@@ -62,11 +61,9 @@ def lines(manifest: Path) -> list[dict[str, str]]:
 
 @pytest.mark.usefixtures("studio")
 def test_the_manifest_holds_every_take_and_sound_on_its_side(tmp_path):
-    build_data.build(tmp_path, COUNTS)
+    build.build(tmp_path, COUNTS)
     trained, measured = read_clips(tmp_path, "train"), read_clips(tmp_path, "test")
-    takes = [
-        take for engine, counts in COUNTS.items() for take in speech.training_takes(engine, counts, build_data.SEED)
-    ]
+    takes = [take for engine, counts in COUNTS.items() for take in speech.training_takes(engine, counts, build.SEED)]
     assert sorted(clip.text for clip in trained if clip.text) == sorted(take.text for take in takes)
     assert [clip.text for clip in measured if clip.text] == [take.text for take in speech.held_out_takes()]
     assert [clip.label for clip in trained if not clip.text] == ["horse", "piano"]
@@ -75,7 +72,7 @@ def test_the_manifest_holds_every_take_and_sound_on_its_side(tmp_path):
 
 @pytest.mark.usefixtures("studio")
 def test_no_voice_of_the_test_is_in_the_training_part(tmp_path):
-    build_data.build(tmp_path, COUNTS)
+    build.build(tmp_path, COUNTS)
     voices = [{clip.origin.voice for clip in read_clips(tmp_path, split) if clip.text} for split in ("train", "test")]
     assert not voices[0] & voices[1]
     assert not any(voice.startswith("hibari/") for voice in voices[0])
@@ -84,7 +81,7 @@ def test_no_voice_of_the_test_is_in_the_training_part(tmp_path):
 
 @pytest.mark.usefixtures("studio")
 def test_the_manifest_follows_the_names_of_the_parts_and_the_takes_in_them(tmp_path):
-    files = [line["audio"] for line in lines(build_data.build(tmp_path, COUNTS))]
+    files = [line["audio"] for line in lines(build.build(tmp_path, COUNTS))]
     assert files == sorted(files)
     assert list(dict.fromkeys(file.split("/")[1] for file in files)) == [
         *(f"espeak-{i:03d}" for i in range(4)),
@@ -96,44 +93,44 @@ def test_the_manifest_follows_the_names_of_the_parts_and_the_takes_in_them(tmp_p
 
 
 def test_finished_parts_are_not_made_again(studio, tmp_path):
-    build_data.build(tmp_path, COUNTS)
+    build.build(tmp_path, COUNTS)
     before = len(studio.said)
-    build_data.build(tmp_path, COUNTS)
+    build.build(tmp_path, COUNTS)
     assert len(studio.said) == before > 0
 
 
 def test_a_stopped_build_goes_on_and_ends_as_an_uninterrupted_one(studio, tmp_path):
-    whole = build_data.build(tmp_path / "whole", COUNTS).read_text()
+    whole = build.build(tmp_path / "whole", COUNTS).read_text()
     takes = len(studio.said)
     studio.said, studio.most = [], 14
     with pytest.raises(InterruptionError):
-        build_data.build(tmp_path / "parts", COUNTS)
+        build.build(tmp_path / "parts", COUNTS)
     assert not (tmp_path / "parts" / "manifest.jsonl").exists()
     studio.most = 10_000
-    assert build_data.build(tmp_path / "parts", COUNTS).read_text() == whole
-    assert len(studio.said) == takes + 14 % build_data.PART
+    assert build.build(tmp_path / "parts", COUNTS).read_text() == whole
+    assert len(studio.said) == takes + 14 % build.PART
 
 
 @pytest.mark.usefixtures("studio")
 def test_a_half_written_part_is_not_taken(tmp_path):
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / ".espeak-000.jsonl.0123abcd.part").write_text('{"audio": "nowhere"}\n')
-    files = [line["audio"] for line in lines(build_data.build(tmp_path, COUNTS))]
+    files = [line["audio"] for line in lines(build.build(tmp_path, COUNTS))]
     assert "nowhere" not in files
-    assert sum(file.startswith("audio/espeak-000/") for file in files) == build_data.PART
+    assert sum(file.startswith("audio/espeak-000/") for file in files) == build.PART
 
 
 @pytest.mark.usefixtures("studio")
 def test_the_same_seed_gives_the_same_takes_and_another_seed_others(tmp_path):
     first, second, other = (
-        build_data.build(tmp_path / str(i), COUNTS, seed).read_text() for i, seed in enumerate((1, 1, 2))
+        build.build(tmp_path / str(i), COUNTS, seed).read_text() for i, seed in enumerate((1, 1, 2))
     )
     assert first == second != other
 
 
 @pytest.mark.usefixtures("studio")
 def test_credits_hold_every_source_with_licence_and_count_and_the_lines_asked_for(tmp_path):
-    build_data.build(tmp_path, COUNTS)
+    build.build(tmp_path, COUNTS)
     text = (tmp_path / "CREDITS.md").read_text()
     espeak = len(speech.training_takes("espeak", COUNTS["espeak"], 0)) + 2 * len(FEW)
     assert f"| Debian espeak-ng | no restriction on its output | {espeak} |" in text
@@ -145,7 +142,7 @@ def test_credits_hold_every_source_with_licence_and_count_and_the_lines_asked_fo
 def test_asked_credits_are_in_the_order_of_the_alphabet_each_once(tmp_path):
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("".join(json.dumps({"credit": line}) + "\n" for line in ("b", "", "a", "b")))
-    assert build_data.asked_credits(manifest) == ["a", "b"]
+    assert build.asked_credits(manifest) == ["a", "b"]
 
 
 def test_the_summary_counts_clips_hours_voices_and_concepts(tmp_path):
@@ -153,7 +150,7 @@ def test_the_summary_counts_clips_hours_voices_and_concepts(tmp_path):
     rows = [line, line | {"concept": "", "voice": "flite/awb"}, line | {"split": "test"}]
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert build_data.summary(manifest).splitlines() == [
+    assert build.summary(manifest).splitlines() == [
         "train: 2 clips, 1.00 h, 2 voices and sources, 1 concepts",
         "test: 1 clips, 0.50 h, 1 voices and sources, 1 concepts",
     ]
@@ -162,22 +159,22 @@ def test_the_summary_counts_clips_hours_voices_and_concepts(tmp_path):
 def test_a_side_without_clips_has_no_line(tmp_path):
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("")
-    assert build_data.summary(manifest) == ""
+    assert build.summary(manifest) == ""
 
 
 @pytest.mark.usefixtures("studio")
 def test_the_command_builds_and_says_what_it_built(monkeypatch, capsys, tmp_path):
     asked = []
 
-    def build(folder: Path, counts: object = None, seed: int = 0) -> Path:
+    def fake(folder: Path, counts: object = None, seed: int = 0) -> Path:
         asked.append((folder, seed, counts))
         manifest = folder / "manifest.jsonl"
         manifest.write_text(json.dumps({"split": "train", "seconds": 1.0, "voice": "a", "concept": ""}) + "\n")
         return manifest
 
-    monkeypatch.setattr(build_data, "build", build)
+    monkeypatch.setattr(build, "build", fake)
     monkeypatch.setattr(sys, "argv", ["build_data", str(tmp_path), "--seed", "5"])
-    build_data.main()
+    build.main()
     assert asked == [(tmp_path, 5, None)]
     out = capsys.readouterr().out
     assert "train: 1 clips" in out
@@ -185,4 +182,4 @@ def test_the_command_builds_and_says_what_it_built(monkeypatch, capsys, tmp_path
 
 
 def test_every_engine_that_is_trained_on_has_its_counts():
-    assert set(build_data.COUNTS) == set(speech.ENGINES) - {"hibari"}
+    assert set(build.COUNTS) == set(speech.ENGINES) - {"hibari"}

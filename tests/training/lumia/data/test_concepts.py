@@ -1,4 +1,4 @@
-"""What the default bundle knows is consistent: words, pictures and sounds each belong to one concept."""
+"""The concepts of the default bundle are consistent: words, pictures and sounds each belong to one concept."""
 
 import re
 from collections import Counter

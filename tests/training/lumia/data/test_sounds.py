@@ -16,7 +16,7 @@ from clavilux.training.lumia.data.clips import Clip, Origin, Split
 from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, Sound
 from clavilux.training.lumia.data.sounds import (
     CUT_SECONDS,
-    LONGEST_RECORDING,
+    MAX_RECORDING,
     RENDERED,
     Recording,
     _midi,
@@ -125,7 +125,7 @@ def test_a_long_recording_becomes_overlapping_pieces_of_its_beginning(monkeypatc
     monkeypatch.setattr(assets, "installed", lambda name: path)
     only(monkeypatch, Sound("recording", name="Cow"))
     lengths = [len(clip.sound) / SAMPLE_RATE for clip in made("train")]
-    assert len(lengths) == math.ceil(2 * LONGEST_RECORDING / CUT_SECONDS - 1)
+    assert len(lengths) == math.ceil(2 * MAX_RECORDING / CUT_SECONDS - 1)
     assert max(lengths) <= CUT_SECONDS
     assert lengths[0] == pytest.approx(CUT_SECONDS, rel=0.02)
 

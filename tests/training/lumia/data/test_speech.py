@@ -11,7 +11,7 @@ from clavilux.training.lumia.data import speech
 from clavilux.training.lumia.data.clips import PEAK, Clip
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, OTHER_PHRASES
 from clavilux.training.lumia.data.speech import (
-    LONGEST,
+    MAX_SECONDS,
     SOURCES,
     Counts,
     Take,
@@ -156,7 +156,7 @@ def test_every_engine_has_its_source_and_licence():
 @pytest.mark.parametrize(("engine", "voice"), [("flite", "kal"), ("espeak", "en-us+m1"), ("espeak", "en-gb")])
 def test_a_synthesiser_says_a_word_of_usual_length(engine, voice, tmp_path):
     (clip,) = said([Take(engine, voice, "A dog.", "dog")], tmp_path)
-    assert 0.2 < len(clip.sound) / SAMPLE_RATE < LONGEST
+    assert 0.2 < len(clip.sound) / SAMPLE_RATE < MAX_SECONDS
     assert (clip.label, clip.origin.voice, clip.text) == ("dog", f"{engine}/{voice}", "A dog.")
     assert np.abs(clip.sound).max() == pytest.approx(PEAK)
 
@@ -176,7 +176,7 @@ def test_faster_speech_is_shorter(engine, voice, tmp_path):
 
 def test_speech_too_long_for_a_window_is_cut(tmp_path):
     (clip,) = said([Take("espeak", "en-us", " ".join(["A helicopter."] * 5), "helicopter")], tmp_path)
-    assert len(clip.sound) == int(LONGEST * SAMPLE_RATE)
+    assert len(clip.sound) == int(MAX_SECONDS * SAMPLE_RATE)
 
 
 def test_clips_keep_the_order_of_the_takes(tmp_path):

@@ -9,7 +9,7 @@ import torch
 
 from clavilux.training.features import MEL_BINS, SILENCE, WINDOW_FRAMES
 from clavilux.training.lumia.data.clips import Clip, Origin
-from clavilux.training.lumia.models import augmented_windows as dataset
+from clavilux.training.lumia.models import augmented_windows
 from clavilux.training.lumia.models.augmented_windows import (
     Augmentation,
     Batch,
@@ -39,7 +39,7 @@ STILL = Augmentation(
 @pytest.fixture(autouse=True)
 def _short_noises(monkeypatch):
     """Make a fifth of the noise: it is most of the work."""
-    monkeypatch.setattr(dataset, "NOISE_SECONDS", 4)
+    monkeypatch.setattr(augmented_windows, "NOISE_SECONDS", 4)
 
 
 def tone(hertz: float, seconds: float = 0.5) -> np.ndarray:
@@ -243,7 +243,7 @@ def test_a_colour_is_a_smooth_curve_over_the_frequencies_and_leaves_silence_alon
     loudest = plain.amax(dim=2).argmax(dim=1)
     curves = (coloured - plain)[torch.arange(8), loudest]
     assert curves.std() > 0.5
-    assert curves.diff(dim=1).diff(dim=1).abs().gt(1e-3).sum(dim=1).max() <= 3 * dataset.COLOUR_KNOTS
+    assert curves.diff(dim=1).diff(dim=1).abs().gt(1e-3).sum(dim=1).max() <= 3 * augmented_windows.COLOUR_KNOTS
     again = (coloured - plain)[torch.arange(8), loudest + 3]
     torch.testing.assert_close(again, curves, atol=1e-4, rtol=0)
 
