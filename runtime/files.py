@@ -1,9 +1,9 @@
 """Files that are written whole or not at all, and the records that say when what lies on disk can be trusted.
 
-with written_whole(path) as part:
-    part.write_bytes(content)
-Record(key, describe_files(folder, ["a.bin"])).write(path)
-if Record.trusted(path, key, folder): ...
+    with written_whole(path) as part:
+        part.write_bytes(content)
+    Record(key, describe_files(folder, [folder / "a.bin"])).write(path)
+    if Record.trusted(path, key, folder): ...
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from platformdirs import user_cache_path
 from clavilux.runtime.errors import ClaviluxError
 
 PART = ".part"
-"""Ending of what is still being written: `.NAME.<32 hexadecimal digits>.part`, beside its place."""
+"""Ending of what is still being written: `.NAME.<8 hexadecimal digits>.part`, beside its place."""
 
 ABANDONED = 24 * 3600.0  # seconds after which such a file or folder is a crash's remains
 MAX_RECORD = 2**26  # bytes
