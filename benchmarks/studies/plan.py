@@ -1,4 +1,4 @@
-"""A plan for so many stages and viewers, from what `benchmarks.studies.scale` measured: arithmetic, told as such.
+"""A plan for so many stages and viewers, from what `clavilux.benchmarks.studies.scale` measured: arithmetic, no more.
 
     python -m clavilux.benchmarks.studies.plan scale.json --viewers 10000 --stages 10
     python -m clavilux.benchmarks.studies.plan scale.json --stages 10 --rate 30 --pictures 240  # another card's
@@ -79,7 +79,7 @@ class Plan:
 
 
 def read(path: Path) -> Measured:
-    """Read what `benchmarks.studies.scale` wrote. Raises BenchError for something else, or less than all."""
+    """Read what `clavilux.benchmarks.studies.scale` wrote. Raises BenchError for something else, or less than all."""
     try:
         found: Any = json.loads(path.read_text(encoding="utf-8"))
         if found["format"] != FORMAT:

@@ -1,4 +1,4 @@
-"""Lines through the points that `benchmarks.studies.scale` measured, a table for people, JSON for the plan.
+"""Lines through the points that `clavilux.benchmarks.studies.scale` measured, a table for people, JSON for the plan.
 
 Lines are least squares, and are told with the points they were drawn from and how far off the worst one lies.
 """
