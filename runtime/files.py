@@ -4,6 +4,8 @@
         part.write_bytes(content)
     Record(key, describe_files(folder, [folder / "a.bin"])).write(path)
     if Record.trusted(path, key, folder): ...
+
+There is no other way to write what others read, and no other kind of record beside files.
 """
 
 import hashlib

@@ -57,7 +57,8 @@ class Steps:
         try:
             yield
         finally:
-            spent = Times(before.wall + time.monotonic() - wall, before.processor + _processor_seconds() - processor)
+            wall, processor = time.monotonic() - wall, _processor_seconds() - processor  # never below 0, so never less
+            spent = Times(before.wall + wall, before.processor + processor)
             with written_whole(record) as part:
                 part.write_text(json.dumps(asdict(spent)))
 

@@ -170,6 +170,7 @@ def test_a_python_that_is_not_there_is_named(tmp_path: Path):
         Peer(OURS, tmp_path / "none" / "python", tmp_path)
 
 
+@pytest.mark.torch  # which the workers import, in their own processes
 @pytest.mark.parametrize("name", PEERS)
 def test_a_foreign_worker_stands_on_its_own_files(name: str, tmp_path: Path):
     alone = replace(PEERS[name], words=())
