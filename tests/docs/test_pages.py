@@ -87,3 +87,20 @@ def test_reading_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
         reader = Fetched()
         reader.feed(page.read_text(encoding="utf-8"))
         assert reader.foreign == [], page
+
+
+def listed_members() -> list[tuple[str, str]]:
+    """Return each member that a page of the reference asks for, with its module."""
+    found = []
+    for page in sorted((DOCS / "reference").glob("*.md")):
+        for part in page.read_text(encoding="utf-8").split("\n::: ")[1:]:
+            for members in re.findall(r"^ +members: \[([^\]]*)\]", part, re.MULTILINE):
+                found += [(part.split("\n", 1)[0].strip(), name) for name in re.findall(r"\w+", members)]
+    return found
+
+
+@pytest.mark.parametrize(("module", "member"), listed_members(), ids=lambda name: name)
+def test_what_the_reference_lists_is_there(module: str, member: str) -> None:
+    name = module.removeprefix("clavilux.").replace(".", "/")
+    path = next(path for path in (ROOT / f"{name}.py", ROOT / name / "__init__.py") if path.is_file())
+    assert re.search(rf"^(class |def |async def )?{member}\b", path.read_text(encoding="utf-8"), re.MULTILINE), path

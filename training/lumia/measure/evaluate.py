@@ -230,7 +230,7 @@ def measuring_parser(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("bundle", type=Path, help="folder of the bundle, with the concepts of this version")
     parser.add_argument(
-        "--work", type=Path, required=True, help="folder of training.lumia.make or training.lumia.data.build"
+        "--work", type=Path, required=True, help="folder of clavilux.training.lumia.make or ...lumia.data.build"
     )
     return parser
 
