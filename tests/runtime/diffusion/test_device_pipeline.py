@@ -4,6 +4,7 @@ The pipeline on the host, with the same graphs on the CPU, says what every pictu
 """
 
 import gc
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,14 @@ SHAPE = (1, 4, 4, 4)
 WIDE = (1, 4, 4, 8)
 LEADS = {"none": None, "classic": "negative", "self": "anchor", "once": "anchor"}
 NEGATIVE = np.full((TOKENS, WIDTH), -0.5, np.float32)
+
+
+@pytest.fixture(autouse=True)
+def little_garbage() -> Iterator[None]:
+    """Leave what other tests hold out of every collection: there may be millions of it."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def asked(index: int = 0, *, shape: tuple[int, ...] = SHAPE, **changes: object) -> PictureRequest:

@@ -33,6 +33,12 @@ from clavilux.runtime.providers.cpu import open_cpu
 from clavilux.runtime.providers.session import Array, Device, GraphFile, Session
 
 
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure each part for a moment: each device still runs twice."""
+    monkeypatch.setattr(auto, "SECONDS", 0.02)
+
+
 @dataclass
 class Time:
     """A clock that stands still until somebody moves it."""
