@@ -7,6 +7,7 @@ beside this file are links to the five real ones; an installed package holds the
 """
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["PictureFormat", "SoundFormat", "__version__", "connect", "open_engine"]
+
+if not (Path(__file__).parent / "runtime").is_dir():
+    raise ImportError(
+        f"{Path(__file__).parent} has no folder runtime: the links of this checkout are text files, or it is an "
+        "unpacked sdist; run: git config core.symlinks true, then git checkout -- clavilux; or: pip install '.[cpu]'"
+    )
 
 _DOORS = {
     "PictureFormat": "clavilux.server.protocol.messages",

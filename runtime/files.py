@@ -29,6 +29,7 @@ PART = ".part"
 """Ending of what is still being written: `.NAME.<8 hexadecimal digits>.part`, beside its place."""
 
 ABANDONED = 24 * 3600.0  # seconds after which such a file or folder is a crash's remains
+ATTEMPTS = 100  # at a place that others take at the same time
 MAX_RECORD = 2**26  # bytes
 _MAX_BYTES = 2**40
 
@@ -85,21 +86,28 @@ def take_place(part: Path, path: Path, *, stays: Callable[[], bool] = lambda: Fa
     if not part.is_dir():
         part.replace(path)
         return
-    with suppress(OSError):  # a folder cannot take another's place in one step
-        part.rename(path)
-        return
-    if path.exists() and stays():
-        return
-    old = part.with_name(_part_of(path).name)
-    if path.exists():
-        path.rename(old)
-    try:
-        part.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise
-    _remove(old)
+    for attempt in range(1, ATTEMPTS + 1):
+        with suppress(OSError):  # a folder cannot take another's place in one step
+            part.rename(path)
+            return
+        if path.exists() and stays():
+            return
+        old = part.with_name(_part_of(path).name)
+        with suppress(FileNotFoundError):  # whoever else writes there may have moved it first
+            path.rename(old)
+        try:
+            part.rename(path)
+        except OSError:  # another's whole folder came in between
+            try:
+                old.rename(path)
+            except OSError:
+                if path.exists():
+                    _remove(old)
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            _remove(old)
+            return
 
 
 def remove_abandoned(folder: Path, name: str | None = None) -> None:

@@ -96,7 +96,7 @@ def _refuse(found: object, kind: Any, where: str) -> None:
 def _fits(found: object, kind: Any, *, strict: bool = True) -> bool:
     try:
         msgspec.convert(found, kind, strict=strict, str_keys=True)
-    except msgspec.ValidationError:
+    except ValueError:  # a lone surrogate, which Python reads from JSON, is no text either
         return False
     return True
 

@@ -50,9 +50,7 @@ def parse_manifest(text: str) -> Manifest:
     Unknown fields are left to later versions; of a key that stands twice in an object, the last one counts. Raises
     BundleError, naming the field, what was found and what was expected.
     """
-    version: Any = FORMAT
-    with suppress(ValueError, RecursionError):  # of what is no JSON, `decode` says more
-        version = msgspec.json.decode(text, type=_Header).format
+    version = _version(text)
     if version != FORMAT:
         raise BundleError(f"{MANIFEST} has format {show(version)}; this version of Clavilux reads {FORMAT}")
     manifest = decode(text, Manifest, MANIFEST)
@@ -64,6 +62,17 @@ def parse_manifest(text: str) -> Manifest:
     if manifest.steps not in manifest.schedule.timesteps:
         raise BundleError(f"{MANIFEST}: steps is {manifest.steps}; expected a number that the schedule has")
     return manifest
+
+
+def _version(text: str) -> Any:
+    """Return the format that a manifest tells; FORMAT for what is no JSON at all, of which `decode` says more."""
+    try:
+        return msgspec.json.decode(text, type=_Header).format
+    except (ValueError, RecursionError):
+        with suppress(ValueError, RecursionError):  # Python's reader takes numbers that msgspec refuses
+            found = json.loads(text)
+            return found.get("format") if isinstance(found, dict) else FORMAT
+    return FORMAT
 
 
 def _check_audio(audio: AudioSpec) -> None:

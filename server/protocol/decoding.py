@@ -5,8 +5,9 @@ value, and because the protocol allows a little more: a whole number may be writ
 Of a key that comes twice the last value counts.
 """
 
+import json
 import re
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, NoReturn, TypeVar, get_args
 
 import msgspec
 from msgspec import inspect
@@ -17,6 +18,7 @@ from clavilux.server.protocol.words import ErrorCode
 SHOWN_CHARACTERS = 60  # of an offending value, in an error message
 MAX_BRACKETS = 300  # no message needs more, and deeper nesting than the interpreter bears must not get in
 MISSING = re.compile(r"missing required field `(\w+)`")
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 PATH = re.compile(r"at `\$\.(\w+(?:\.\w+)*)")  # ends before an index: the whole list or object is shown
 
 M = TypeVar("M")
@@ -46,7 +48,19 @@ class MessageDecoder(Generic[M]):
             return self._decoder.decode(text)
         except msgspec.ValidationError:
             return self._look_again(_object(text))
-        except ValueError as error:  # lone surrogates are one too
+        except ValueError as error:
+            if not SURROGATE.search(text):
+                raise _unreadable(text, error) from None
+            return self._with_surrogates(text)
+
+    def _with_surrogates(self, text: str) -> M:
+        """Read text with lone surrogates, which msgspec refuses; JavaScript writes them, names of files hold them."""
+        try:
+            body = json.loads(text, parse_constant=_refuse_constant)
+            return self._look_again(_checked(body))
+        except UnicodeEncodeError:
+            raise _bad(f"text {brief(text)} has a lone surrogate where none can be; expected a valid field") from None
+        except ValueError as error:
             raise _unreadable(text, error) from None
 
     def _look_again(self, body: dict[str, Any]) -> M:
@@ -66,9 +80,17 @@ def _object(text: str) -> dict[str, Any]:
         body = msgspec.json.decode(text)
     except ValueError as error:
         raise _unreadable(text, error) from None
+    return _checked(body)
+
+
+def _checked(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict) or not isinstance(body.get("type"), str):
         raise _bad(f'found {brief(body)}; expected an object with a string "type"')
     return body
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _mend(body: dict[str, Any], kind: inspect.Type, problem: str) -> None:
@@ -101,7 +123,7 @@ def _phrase(kind: inspect.Type) -> str:
         case inspect.IntType(ge=low, le=high):
             return f"a whole number, {low} to {high}"
         case inspect.FloatType(lt=high):
-            return f"a number within ±{high:g}, of 64 bits if it is whole"
+            return f"a number within ±{high:g}, of 64 signed bits if it is whole"
         case inspect.StrType(max_length=limit):
             return f"a string of at most {limit} characters"
         case inspect.BoolType():

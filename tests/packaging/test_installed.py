@@ -1,6 +1,7 @@
 """Clavilux beside other people's files, and in an environment that has nothing but its wheel."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.packaging.builds import FOLDERS, build, copy
-from tests.paths import SOUNDS
+from tests.paths import ROOT, SOUNDS
 
 ALONE = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
@@ -34,6 +35,16 @@ def test_scripts_called_as_its_folders_are_in_nobodys_way(tmp_path: Path):
 @pytest.mark.parametrize("heavy", ["numpy", "onnxruntime", "torch"])
 def test_the_name_alone_loads_nothing_heavy(heavy: str):
     assert python("-c", f"import sys, clavilux; print({heavy!r} in sys.modules)").strip() == "False"
+
+
+def test_a_checkout_whose_links_are_text_says_so_in_one_line(tmp_path: Path) -> None:
+    package = tmp_path / "clavilux"
+    package.mkdir()
+    for name in ("__init__.py", "__main__.py", "command.py"):
+        shutil.copy(ROOT / "clavilux" / name, package / name)
+    (package / "runtime").write_text("../runtime")
+    done = subprocess.run([sys.executable, "-m", "clavilux"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "run: git config core.symlinks true" in done.stderr.splitlines()[-1]
 
 
 def test_an_installed_wheel_plays_a_file(tmp_path: Path):

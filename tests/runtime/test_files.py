@@ -1,8 +1,10 @@
 """Files that are written whole or not at all, and records that are trusted only while they hold."""
 
+import errno
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -270,3 +272,41 @@ def test_the_user_s_cache_lies_where_the_system_wants_it(monkeypatch: pytest.Mon
     assert user_cache("engines") == Path("/cache/clavilux/engines")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert user_cache("engines") == Path.home() / ".cache/clavilux/engines"
+
+
+def test_many_who_write_one_folder_at_once_all_succeed_and_leave_nothing(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        for _ in range(25):
+            with written_whole(tmp_path / "place") as part:
+                part.mkdir()
+                (part / "a").write_text(str(number))
+                (part / "b").write_text(str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+    assert (tmp_path / "place" / "a").read_text() == (tmp_path / "place" / "b").read_text()
+
+
+def test_a_place_that_is_always_taken_again_is_an_error_and_keeps_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "old").touch()
+    rename = Path.rename
+
+    def fails(self: Path, target: Path) -> Path:
+        if (self / "new").exists():
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+
+    def write() -> None:
+        with written_whole(tmp_path / "place") as part:
+            part.mkdir()
+            (part / "new").touch()
+
+    with pytest.raises(ClaviluxError, match="cannot be written"):
+        write()
+    assert [path.name for path in tmp_path.rglob("*")] == ["place", "old"]

@@ -27,7 +27,6 @@ EXPORT = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from export import build
 from clavilux.export.build import export_bundle, unpacked
 from tests.export.work.test_killed import KILLED_IN, options, sources
 

@@ -12,6 +12,7 @@ from clavilux.runtime.errors import BundleError
 from clavilux.runtime.loading import DEFAULT_BUNDLE
 from tests.runtime.bundle.manifests import DOCUMENT, document
 
+LUMIA = DEFAULT_BUNDLE / "bundle.json"
 FILE = {"bytes": 1, "sha256": "0" * 64}
 
 
@@ -225,3 +226,17 @@ def outcome(text: str) -> str:
         return parse_manifest(text).name
     except BundleError as error:
         return str(error)
+
+
+@pytest.mark.parametrize("key", ["steps", "audio", "tokens", "files", "sizes", "batch"])
+def test_a_lone_surrogate_is_named_wherever_it_stands(key: str) -> None:
+    text = json.dumps(json.loads(LUMIA.read_text()) | {key: "\ud800"})
+    with pytest.raises(BundleError, match=rf"{key} is '\\ud800'"):
+        parse_manifest(text)
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999", "9" * 500, "2", "[]"])
+def test_no_format_but_ours_is_taken_however_it_is_written(value: str) -> None:
+    text = LUMIA.read_text().replace('"format": 1,', f'"format": {value},')
+    with pytest.raises(BundleError, match="has format"):
+        parse_manifest(text)

@@ -110,9 +110,9 @@ def test_a_whole_number_stays_whole_where_any_number_goes() -> None:
         ("integer", True, "integer.x is True; expected a whole number, 0 to 10"),
         ("integer", None, "integer.x is None; expected a whole number, 0 to 10"),
         ("integer", "3", "integer.x is '3'; expected a whole number, 0 to 10"),
-        ("number", "1", "number.x is '1'; expected a number within ±1e+300, of 64 bits if it is whole"),
+        ("number", "1", "number.x is '1'; expected a number within ±1e+300, of 64 signed bits if it is whole"),
         ("number", 1e301, "number.x is 1e+301; expected a number within ±1e+300"),
-        ("number", 2**63, "number.x is 9223372036854775808; expected a number within ±1e+300, of 64 bits"),
+        ("number", 2**63, "number.x is 9223372036854775808; expected a number within ±1e+300, of 64 signed bits"),
         ("flag", 1, "flag.x is 1; expected true or false"),
         ("strings", "a", "strings.x is 'a'; expected a list of strings"),
         ("strings", [1], "strings.x is [1]; expected a list of strings"),
@@ -199,8 +199,8 @@ def test_json_that_is_no_typed_object_is_refused(text: str) -> None:
         '{"type": "number", "x": ' + "1" * 5000 + "}",
         '{"type": "mapping", "x": {"a": 1e999}}',
         '{"type": "mapping", "x": {"a": ' + "1" * 5000 + "}}",
-        '{"type": "text", "x": "\ud800"}',
-        '{"type": "text", "x": "\\ud800"}',
+        '{"type": "text", "x": NaN, "y": "\\ud800"}',
+        '{"type": "text", "y": "\\ud800"',
         '{"type": "text", "x": 3',
     ],
 )
@@ -236,3 +236,16 @@ def test_any_json_value_is_read_or_refused_in_one_line(kind: str, value: Any) ->
     except ProtocolError as error:
         line = str(error)
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\\ud800"])
+def test_text_with_a_lone_surrogate_is_text(text: str) -> None:
+    assert DECODER.decode(f'{{"type": "text", "x": "{text}"}}').x == "\ud800"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["number", "integer", "flag"])
+def test_a_lone_surrogate_where_no_text_belongs_is_refused_in_one_line(kind: str) -> None:
+    error = refused(f'{{"type": "{kind}", "x": "\\ud800"}}')
+    assert error.code == "bad_message"
+    assert "ud800" in str(error)
+    assert "\n" not in str(error)

@@ -271,3 +271,10 @@ def test_a_number_comes_back_to_its_client_as_it_was() -> None:
 def test_of_a_key_that_comes_twice_the_last_value_counts_in_both_directions(parse: Any) -> None:
     assert parse('{"type": "ping", "reason": "a", "type": "bye", "reason": "b"}') == Bye("b")
     assert parse('{"type": "parameters", "values": {"glide": 1, "glide": 2}}') == ParameterValues({"glide": 2})
+
+
+@pytest.mark.parametrize("text", ["\ud800", "no file a\udcffb"])
+def test_a_lone_surrogate_passes_both_ways(text: str) -> None:
+    event = error_event(ProtocolError("engine_failed", text), fatal=True)
+    assert parse_event(encode(event)) == event
+    assert parse_text(f'{{"type":"ping","client_time":3.0,"x":"{text}"}}') == Ping(3)
