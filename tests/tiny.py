@@ -178,7 +178,7 @@ def export_flexible(checkpoints: Path, out: Path) -> Path:
 
 
 EXPORTS = {"tiny": export_tiny, "flexible": export_flexible}
-"""What makes each bundle of `tests.exported`, from checkpoints and a place."""
+"""Makers of the bundles of `tests.exported`, each from checkpoints and a place."""
 
 
 if __name__ == "__main__":

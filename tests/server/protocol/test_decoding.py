@@ -240,7 +240,7 @@ def test_any_json_value_is_read_or_refused_in_one_line(kind: str, value: Any) ->
 
 @pytest.mark.parametrize("text", ["\ud800", "\\ud800"])
 def test_text_with_a_lone_surrogate_is_text(text: str) -> None:
-    assert DECODER.decode(f'{{"type": "text", "x": "{text}"}}').x == "\ud800"  # type: ignore[union-attr]
+    assert DECODER.decode(f'{{"type": "text", "x": "{text}"}}').x == "\ud800"
 
 
 @pytest.mark.parametrize("kind", ["number", "integer", "flag"])
