@@ -6,6 +6,9 @@ Only a test that calls what imports torch inside a function wears its mark in th
 or that cannot be imported here, are not even collected: importing torch takes seconds.
 """
 
+import logging
+import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +32,13 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         f"-m leaves out tests marked {mark}; `-m ''` leaves out none" for mark in MARKS if unasked(mark, config)
     ]
     return missing + unwanted
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Give everything that is tested one worker more than there are cores, for many tests wait; a part gets none."""
+    if config.args_source == pytest.Config.ArgsSource.ARGS:
+        return 0
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -73,6 +83,16 @@ def installed(mark: str) -> bool:
 def unasked(mark: str, config: pytest.Config) -> bool:
     """Return whether `-m` says `not MARK`, alone or before and after `and`."""
     return f"not {mark}" in (term.strip() for term in config.getoption("markexpr").split(" and "))
+
+
+@pytest.fixture(autouse=True)
+def _log_as_found() -> Iterator[None]:
+    """Give the log back as it was: commands of `training` send it elsewhere, and more of it, for good."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

@@ -23,16 +23,17 @@ def needs(file: Path) -> frozenset[str]:
 @cache
 def inside(file: Path, function: str) -> frozenset[str]:
     """Return what calling the module's function `function` imports by statements of its own; nothing where none is."""
-    own = [one for one in _parsed(file).body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
-    statements = [inner for one in own if one.name == function for inner in ast.walk(one)]
-    return frozenset(_followed(name for one in statements for name in _named(one)))
+    return frozenset(_followed(_by_function(file).get(function, ())))
 
 
 def source(name: str) -> Path | None:
     """Return the file of a module of this checkout by its dotted name; None for everything else."""
-    if name.partition(".")[0] not in OWN:
-        return None
-    place = ROOT.joinpath(*name.split("."))
+    return _source(name, ROOT) if name.partition(".")[0] in OWN else None
+
+
+@cache
+def _source(name: str, root: Path) -> Path | None:
+    place = root.joinpath(*name.split("."))
     return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
 
 
@@ -58,14 +59,32 @@ def _direct(file: Path) -> tuple[str, ...]:
     return (*packages, *(name for one in _at_import(_parsed(file)) for name in _named(one)))
 
 
+@cache
+def _by_function(file: Path) -> dict[str, tuple[str, ...]]:
+    """Return what the module's functions import by statements of their own, by their names."""
+    own = [one for one in _parsed(file).body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {one.name: tuple(name for inner in ast.walk(one) for name in _named(inner)) for one in own}
+
+
 def _at_import(node: ast.AST) -> Iterator[ast.AST]:
     """Give the statements that run while a module is imported."""
-    for one in ast.iter_child_nodes(node):
+    for one in _statements(node):
         later = isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
         never = isinstance(one, ast.If) and isinstance(one.test, ast.Name) and one.test.id == "TYPE_CHECKING"
-        if isinstance(one, ast.stmt) and not later and not never:
+        if not later and not never:
             yield one
             yield from _at_import(one)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Give the statements that stand in a node, or are part of one that does: no import stands in an expression."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, field, ())
+        for one in inner if isinstance(inner, list) else ():
+            if isinstance(one, ast.stmt):
+                yield one
+            else:
+                yield from _statements(one)
 
 
 def _named(statement: ast.AST) -> Iterable[str]:

@@ -46,6 +46,9 @@ def test_packages_are_imported_before_what_lies_in_them(checkout: Path):
         ("try:", "    import torch", "except ImportError:", "    pass"),
         ("class Inside:", "    import torch"),
         ("if True:", "    from torch import nn"),
+        ("try:", "    import other", "except ImportError:", "    import torch"),
+        ("for _ in ():", "    pass", "else:", "    with open('here'):", "        import torch"),
+        ("match 1:", "    case 1:", "        import torch"),
     ],
 )
 def test_every_statement_that_runs_on_import_counts(checkout: Path, lines: tuple[str, ...]):

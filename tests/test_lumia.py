@@ -1,5 +1,7 @@
 """The default bundle as a newcomer meets it: it opens, hears words in voices it never heard, and paints them."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -15,9 +17,10 @@ LARGEST = 48_000_000  # bytes
 FRAME_RATE = 10.0
 
 
+@cache
 def spoken(word: str) -> list[Frame]:
     """Return the frames of playing a spoken word to a new instrument."""
-    return list(render_frames(open_instrument(), read_clip(SOUNDS / f"{word}.wav"), FRAME_RATE))
+    return list(render_frames(open_instrument(threads=1), read_clip(SOUNDS / f"{word}.wav"), FRAME_RATE))
 
 
 def test_the_bundle_is_sound_and_small() -> None:
@@ -47,9 +50,9 @@ def test_two_words_are_two_pictures() -> None:
 def test_the_picture_of_a_clip_is_what_playing_it_ends_with() -> None:
     """Both are the word's picture: closer to each other than to another word's."""
     still, other = (
-        render_picture(open_instrument(), read_clip(SOUNDS / f"{word}.wav")) for word in ("penguin", "train")
+        render_picture(open_instrument(threads=1), read_clip(SOUNDS / f"{word}.wav")) for word in ("penguin", "train")
     )
-    player = open_instrument()
+    player = open_instrument(threads=1)
     parameters = player.defaults.merge({"glide": 0, "noise": "fixed"})
     live = list(render_frames(player, read_clip(SOUNDS / "penguin.wav"), FRAME_RATE, parameters))[-1].pixels
     distances = [np.abs(live.astype(float) - picture).mean() for picture in (still, other)]

@@ -43,8 +43,8 @@ def started(*words: str | Path, **environment: str) -> Iterator[subprocess.Popen
 
 @contextmanager
 def stage(**environment: str) -> Iterator[str]:
-    """Run the default bundle's server on a free port; give its socket's address."""
-    with started("-m", "clavilux", "serve", "--port", "0", **environment) as server:
+    """Run the default bundle's server on a free port, with few pictures; give its socket's address."""
+    with started("-m", "clavilux", "serve", "--port", "0", "--set", "frame_rate=5", **environment) as server:
         yield "ws://" + line_with(server, r"http://(\S+)/")[1] + "/ws"
 
 

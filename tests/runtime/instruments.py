@@ -3,16 +3,19 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clavilux.runtime.clock import ManualClock
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.clock import Clock, ManualClock
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
+from clavilux.runtime.models import Models
 from clavilux.runtime.playing.engine import Engine
 
 RATE = 16_000
@@ -35,9 +38,26 @@ class Player:
         return getattr(self.instrument, name)
 
 
+def unplayed(bundle: Path) -> Instrument:
+    """Return an instrument that nothing has been played on."""
+    return Instrument(*_loaded(bundle))
+
+
+@cache
+def _loaded(bundle: Path) -> tuple[Bundle, Models]:
+    """Load a bundle's graphs once in a process: their sessions keep nothing from one run to the next."""
+    opened = open_instrument(bundle, threads=1)
+    return opened.bundle, opened.models
+
+
 def instrument(bundle: Path, **parameters: float | str | bool) -> Player:
     """Return an instrument that nothing has been played on, with these parameters."""
-    return Player(open_instrument(bundle), **parameters)
+    return Player(unplayed(bundle), **parameters)
+
+
+def stopped(bundle: Path, clock: Clock | None = None) -> Engine:
+    """Return an engine that has not been started yet."""
+    return Engine(unplayed(bundle), clock=clock)
 
 
 def pixels(frames: list[Frame]) -> np.ndarray:
@@ -70,7 +90,7 @@ class Conductor:
 def conducted(bundle: Path, frame_rate: float) -> Iterator[Conductor]:
     """Run an engine whose every frame the test asks for, at most `frame_rate` a second."""
     clock = ManualClock()
-    engine = Engine(open_instrument(bundle), clock=clock)
+    engine = stopped(bundle, clock)
     # A hair faster than asked, so that a rounding error never makes a frame late for its own time.
     engine.set({"frame_rate": frame_rate * 1.001})
     conductor = Conductor(engine, clock)

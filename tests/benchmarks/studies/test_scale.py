@@ -224,7 +224,7 @@ def test_a_tiny_bundle_is_measured_told_written_and_drawn(
     monkeypatch.setattr(scale, "WARM_UP", 0.0)
     words = ["--bundle", str(tiny_bundle), "--threads", "1", "--viewers", "2,0", "--stages", "2", "--steps", "1,2"]
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as progress:
-        assert scale.main([*words, "--seconds", "0.5", "--out", str(tmp_path)]) == 0
+        assert scale.main([*words, "--seconds", "0.3", "--out", str(tmp_path)]) == 0
     assert [line[10:] for line in progress.getvalue().splitlines() if "BUSY" not in line] == [
         "cost: 64x64, 1 step",
         "cost: 64x64, 2 steps",

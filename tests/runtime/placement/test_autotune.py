@@ -51,19 +51,23 @@ class Time:
 
 @dataclass
 class Timed:
-    """A real session whose runs take as long as it is told."""
+    """Results of a real session's first run, again and again, each taking as long as it is told."""
 
-    real: Session
+    graph: Path
     time: Time
     seconds: float
     change: Callable[[Array], Array]
     provider: str = "timed"
-    runs: int = 0
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         self.time.now += self.seconds
-        self.runs += 1
-        return [self.change(result) for result in self.real.run(inputs)]
+        if self.graph.name not in RESULTS:
+            RESULTS[self.graph.name] = open_cpu(GraphFile(self.graph), 1).run(inputs)
+        return [self.change(result) for result in RESULTS[self.graph.name]]
+
+
+RESULTS: dict[str, list[Array]] = {}
+"""Results of lumia's graphs: which ones they are does not matter here, only whether devices have the same."""
 
 
 @dataclass
@@ -76,10 +80,10 @@ class Machine:
     def device(
         self, name: str, seconds: Mapping[str, float] | float, change: Callable[[Array], Array] = lambda result: result
     ) -> Device:
-        def opener(graph: GraphFile, threads: int) -> Session:
+        def opener(graph: GraphFile, _threads: int) -> Session:
             self.opened.append((name, graph))
             taken = seconds if isinstance(seconds, float) else seconds[graph.path.name]
-            return Timed(open_cpu(graph, threads), self.time, taken, change)
+            return Timed(graph.path, self.time, taken, change)
 
         return Device(name, (), lambda: None, opener)
 

@@ -14,14 +14,13 @@ from clavilux.runtime.errors import ParameterError, SoundError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.loading import open_engine, open_instrument
 from clavilux.runtime.playing.engine import UNWATCHED_RATE, Engine
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.queues import QUEUE_SECONDS
 from clavilux.runtime.sound.format import FRAME_STEP
 from clavilux.runtime.sound.sound_file import Clip
-from tests.runtime.instruments import DEADLINE, RATE, conducted, pixels
+from tests.runtime.instruments import DEADLINE, RATE, conducted, pixels, stopped, unplayed
 from tests.runtime.sound.sounds import cuts, noise
 
 FRAME_RATE = 25
@@ -31,7 +30,7 @@ FRAME_RATE = 25
 @settings(max_examples=5)
 def test_live_and_offline_give_the_same_frames(tiny_bundle: Path, places: list[int]) -> None:
     clip = Clip(noise(48_000)[:, None], 48_000)
-    offline = list(render_frames(open_instrument(tiny_bundle), clip, FRAME_RATE))
+    offline = list(render_frames(unplayed(tiny_bundle), clip, FRAME_RATE))
     with conducted(tiny_bundle, FRAME_RATE) as conductor:
         for frame in range(1, len(offline)):
             start, stop = (round(index / FRAME_RATE * clip.rate) for index in (frame - 1, frame))
@@ -50,7 +49,7 @@ def test_parameters_take_effect_at_the_next_frame(tiny_bundle: Path) -> None:
 
 
 def test_parameters_are_merged_and_the_newest_wins(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     engine.set({"glide": 1.0, "steps": 2})
     merged = engine.set({"glide": 2.0})
     assert (merged.glide, merged.steps) == (2.0, 2)
@@ -58,7 +57,7 @@ def test_parameters_are_merged_and_the_newest_wins(tiny_bundle: Path) -> None:
 
 
 def test_a_wrong_parameter_changes_nothing(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     before = engine.parameters
     with pytest.raises(ParameterError):
         engine.set({"glide": 1.0, "steps": 9})
@@ -66,7 +65,7 @@ def test_a_wrong_parameter_changes_nothing(tiny_bundle: Path) -> None:
 
 
 def test_sound_that_waits_too_long_is_dropped_oldest_first_and_counted(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     for second in range(5):
         engine.hear(noise(RATE), RATE, captured_at=float(second))
     assert engine.counters().dropped_seconds == 5 - QUEUE_SECONDS
@@ -74,7 +73,7 @@ def test_sound_that_waits_too_long_is_dropped_oldest_first_and_counted(tiny_bund
 
 
 def test_one_chunk_stays_however_long_it_is(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     engine.hear(noise(10 * RATE), RATE)
     assert engine.counters().dropped_seconds == 0
 
@@ -88,7 +87,7 @@ def test_sound_without_a_time_ended_just_now(tiny_bundle: Path) -> None:
 
 def test_unusable_sound_is_refused_at_the_door(tiny_bundle: Path) -> None:
     with pytest.raises(SoundError, match="sample rate is 100 Hz"):
-        open_engine(tiny_bundle).hear(noise(RATE), 100)
+        stopped(tiny_bundle).hear(noise(RATE), 100)
 
 
 def test_the_engine_counts_what_it_did(tiny_bundle: Path) -> None:
@@ -100,11 +99,11 @@ def test_the_engine_counts_what_it_did(tiny_bundle: Path) -> None:
 
 
 def test_the_engine_knows_its_picture_size(tiny_bundle: Path) -> None:
-    assert open_engine(tiny_bundle).picture == (64, 64)
+    assert stopped(tiny_bundle).picture == (64, 64)
 
 
 def test_ready_is_set_after_the_first_picture(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     assert not engine.ready.is_set()
     with engine:
         assert engine.ready.wait(DEADLINE)
@@ -120,7 +119,7 @@ def test_on_the_machines_clock_frames_keep_coming(tiny_bundle: Path) -> None:
         if len(frames) == 5:
             enough.set()
 
-    with open_engine(tiny_bundle) as engine:
+    with stopped(tiny_bundle) as engine:
         engine.subscribe(take)
         assert enough.wait(DEADLINE)
     assert [frame.sequence for frame in frames] == list(range(frames[0].sequence, frames[0].sequence + len(frames)))
@@ -139,7 +138,7 @@ def test_a_listener_that_left_hears_no_more(tiny_bundle: Path) -> None:
 
 
 def test_stopping_an_engine_that_never_started_is_allowed(tiny_bundle: Path) -> None:
-    open_engine(tiny_bundle).stop()
+    stopped(tiny_bundle).stop()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -148,7 +147,7 @@ def test_what_ends_the_thread_is_kept(tiny_bundle: Path, monkeypatch: pytest.Mon
         raise MemoryError("no room for a picture")
 
     monkeypatch.setattr(Instrument, "step", fail)
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     engine.start()
     engine.stop()
     assert isinstance(engine.failure, MemoryError)
@@ -166,7 +165,7 @@ def test_on_the_machines_clock_the_hop_follows_what_looks_cost(
 
     monkeypatch.setattr(HopPacer, "note", note)
     grids: list[HopGrid] = []
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     record_grids(engine, grids, monkeypatch)
     with engine:
         assert engine.ready.wait(DEADLINE)
@@ -211,7 +210,7 @@ def test_on_the_machines_clock_pictures_leave_time_to_everything_else(
         painted.set()
 
     monkeypatch.setattr(FramePacer, "note", note)
-    with open_engine(tiny_bundle) as engine:
+    with stopped(tiny_bundle) as engine:
         assert painted.wait(DEADLINE)
     assert due(engine) == 0.125
     engine.set({"frame_rate": 20.0})
@@ -230,7 +229,7 @@ def test_pictures_that_are_not_painted_say_nothing_about_their_cost(
 ) -> None:
     noted: list[float] = []
     monkeypatch.setattr(FramePacer, "note", lambda _pacer, picture, _look: noted.append(picture))
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     engine.set({"noise": "fixed", "glide": 0.0, "drift": 0.0})
     for now in (0.0, 1.0):
         engine.instrument.step(now, engine.parameters)
@@ -243,19 +242,19 @@ def test_pictures_that_are_not_painted_say_nothing_about_their_cost(
 
 
 def test_what_is_not_painted_waits_for_nothing(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     engine._frame_pacer.interval = 0.12
     assert due(engine) == 0.12
     assert due(engine, painted=False) == 1 / MAX_FRAME_RATE
 
 
 def test_on_another_clock_pictures_come_thirty_times_a_second(tiny_bundle: Path) -> None:
-    assert due(open_engine(tiny_bundle, clock=ManualClock())) == 1 / MAX_FRAME_RATE
+    assert due(stopped(tiny_bundle, ManualClock())) == 1 / MAX_FRAME_RATE
 
 
 @pytest.mark.parametrize(("asked", "interval"), [(0.0, 1 / MAX_FRAME_RATE), (10.0, 0.1), (1.0, 1.0), (100.0, 0.01)])
 def test_a_frame_rate_that_is_asked_for_is_obeyed(tiny_bundle: Path, asked: float, interval: float) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     engine.set({"frame_rate": asked})
     assert due(engine) == interval
 
@@ -264,20 +263,20 @@ def test_a_frame_rate_that_is_asked_for_is_obeyed(tiny_bundle: Path, asked: floa
     ("audience", "interval"), [(None, 1 / MAX_FRAME_RATE), (3, 1 / MAX_FRAME_RATE), (0, 1 / UNWATCHED_RATE)]
 )
 def test_when_nobody_watches_few_pictures_are_made(tiny_bundle: Path, audience: int | None, interval: float) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     engine.watch(audience)
     assert due(engine) == interval
 
 
 def test_an_unwatched_stage_is_not_slowed_below_what_was_asked(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     engine.watch(0)
     engine.set({"frame_rate": 1.0})
     assert due(engine) == 1.0
 
 
 def test_a_picture_of_seconds_loses_no_sound(tiny_bundle: Path) -> None:
-    engine = open_engine(tiny_bundle)
+    engine = stopped(tiny_bundle)
     for _ in range(3):
         engine._frame_pacer.note(1.6, 0.0)
     frame = Frame(0, np.zeros((1, 1, 3), np.uint8), 0.0, None, 0.0, None, {"denoise": 1.6})

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.control.parameters import Parameters
-from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import frames_in, render_frames, render_picture
 from clavilux.runtime.sound.sound_file import Clip
-from tests.runtime.instruments import RATE
+from tests.runtime.instruments import RATE, unplayed
 from tests.runtime.sound.sounds import noise
 
 
@@ -19,7 +18,7 @@ def clip(seconds: float, *, rate: int = RATE, seed: int = 0) -> Clip:
 
 
 def test_a_clip_of_one_second_has_as_many_frames_as_the_rate(tiny_bundle: Path) -> None:
-    frames = list(render_frames(open_instrument(tiny_bundle), clip(1.0), 10))
+    frames = list(render_frames(unplayed(tiny_bundle), clip(1.0), 10))
     assert [frame.time for frame in frames] == pytest.approx([index / 10 for index in range(10)])
 
 
@@ -28,47 +27,47 @@ def test_a_part_of_a_frame_counts() -> None:
 
 
 def test_a_frame_knows_no_sound_after_its_time(tiny_bundle: Path) -> None:
-    frames = list(render_frames(open_instrument(tiny_bundle), clip(1.0), 10))
+    frames = list(render_frames(unplayed(tiny_bundle), clip(1.0), 10))
     assert all(frame.heard_until is None or frame.heard_until <= frame.time for frame in frames)
     assert frames[-1].heard_until is not None
 
 
 def test_rendering_twice_gives_the_same_frames(tiny_bundle: Path) -> None:
-    first, second = (list(render_frames(open_instrument(tiny_bundle), clip(0.5), 10)) for _ in range(2))
+    first, second = (list(render_frames(unplayed(tiny_bundle), clip(0.5), 10)) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.pixels, other.pixels)
 
 
 def test_the_picture_of_a_clip_has_the_bundles_size(tiny_bundle: Path) -> None:
-    picture = render_picture(open_instrument(tiny_bundle), clip(2.0))
+    picture = render_picture(unplayed(tiny_bundle), clip(2.0))
     assert (picture.shape, picture.dtype) == ((64, 64, 3), np.uint8)
 
 
 def test_only_the_first_window_shapes_the_picture(tiny_bundle: Path) -> None:
-    player = open_instrument(tiny_bundle)
+    player = unplayed(tiny_bundle)
     long = clip(4.0)
     short = Clip(long.samples[: 2 * RATE], RATE)
     np.testing.assert_array_equal(render_picture(player, long), render_picture(player, short))
 
 
 def test_the_picture_depends_on_the_sound(tiny_bundle: Path) -> None:
-    player = open_instrument(tiny_bundle)
+    player = unplayed(tiny_bundle)
     tone = Clip(np.sin(np.arange(2 * RATE) * 0.2).astype(np.float32)[:, None], RATE)
     assert not np.array_equal(render_picture(player, clip(2.0)), render_picture(player, tone))
 
 
 def test_the_picture_depends_on_the_seed(tiny_bundle: Path) -> None:
-    pictures = [render_picture(open_instrument(tiny_bundle), clip(2.0), Parameters(seed=seed)) for seed in (1, 2)]
+    pictures = [render_picture(unplayed(tiny_bundle), clip(2.0), Parameters(seed=seed)) for seed in (1, 2)]
     assert not np.array_equal(*pictures)
 
 
 @pytest.mark.parametrize("seconds", [0.001, 0.03, 0.5])
 def test_a_very_short_clip_has_a_picture_too(tiny_bundle: Path, seconds: float) -> None:
-    assert render_picture(open_instrument(tiny_bundle), clip(seconds)).shape == (64, 64, 3)
+    assert render_picture(unplayed(tiny_bundle), clip(seconds)).shape == (64, 64, 3)
 
 
 def test_a_short_clip_after_silence_is_another_picture_than_alone(tiny_bundle: Path) -> None:
-    player = open_instrument(tiny_bundle)
+    player = unplayed(tiny_bundle)
     alone = render_picture(player, clip(0.5))
     player.bundle = replace(player.bundle, audio=replace(player.bundle.audio, lead_in="silence"))
     after_silence = render_picture(player, clip(0.5))
@@ -79,7 +78,7 @@ def test_a_short_clip_after_silence_is_another_picture_than_alone(tiny_bundle: P
 
 def test_the_picture_equals_the_reference_path_step_by_step(tiny_bundle: Path) -> None:
     """BOS and audio tokens, one run of the sampler from seeded noise, then the decoder."""
-    player = open_instrument(tiny_bundle)
+    player = unplayed(tiny_bundle)
     bundle, models = player.bundle, player.models
     from transformers import SeamlessM4TFeatureExtractor
 

@@ -9,11 +9,9 @@ from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.control.parameters import RANGES, defaults_for, describe, ranges_for
 from clavilux.runtime.errors import ParameterError
-from clavilux.runtime.loading import open_instrument
-from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.playing.render import render_picture
 from clavilux.runtime.sound.sound_file import Clip
-from tests.runtime.instruments import RATE, instrument
+from tests.runtime.instruments import RATE, instrument, stopped, unplayed
 from tests.runtime.sound.sounds import noise
 
 ABSENT = {"guidance", "height", "stream_batch", "width"}  # from a bundle of one size and batch without guidance
@@ -84,14 +82,14 @@ def test_the_same_size_through_the_parameters_is_the_same_picture(flexible_bundl
 
 
 def test_an_engine_tells_the_size_that_holds_now(flexible_bundle: Path) -> None:
-    engine = Engine(open_instrument(flexible_bundle), clock=ManualClock())
+    engine = stopped(flexible_bundle, ManualClock())
     assert engine.picture == (64, 64)
     engine.set({"height": 32})
     assert engine.picture == (32, 64)
 
 
 def test_an_engine_of_one_size_tells_that(tiny_bundle: Path) -> None:
-    assert Engine(open_instrument(tiny_bundle), clock=ManualClock()).picture == (64, 64)
+    assert stopped(tiny_bundle, ManualClock()).picture == (64, 64)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +108,7 @@ def test_an_engine_of_one_size_tells_that(tiny_bundle: Path) -> None:
 def test_what_the_bundle_cannot_paint_is_refused(
     flexible_bundle: Path, key: str, value: object, complaint: str
 ) -> None:
-    engine = Engine(open_instrument(flexible_bundle), clock=ManualClock())
+    engine = stopped(flexible_bundle, ManualClock())
     before = engine.parameters
     with pytest.raises(ParameterError, match=complaint):
         engine.set({"glide": 1.0, key: value})
@@ -119,7 +117,7 @@ def test_what_the_bundle_cannot_paint_is_refused(
 
 @pytest.mark.parametrize("key", sorted(ABSENT))
 def test_what_a_bundle_does_not_have_is_refused(tiny_bundle: Path, key: str) -> None:
-    engine = Engine(open_instrument(tiny_bundle), clock=ManualClock())
+    engine = stopped(tiny_bundle, ManualClock())
     with pytest.raises(ParameterError, match=f"no parameter '{key}'; this bundle has none"):
         engine.set({key: 1})
 
@@ -153,7 +151,7 @@ def test_what_a_bundle_begins_with_lies_in_its_ranges(which: str, request: pytes
 
 
 def test_an_instrument_begins_as_its_bundle_says(flexible_bundle: Path) -> None:
-    parameters = open_instrument(flexible_bundle).defaults
+    parameters = unplayed(flexible_bundle).defaults
     assert (parameters.steps, parameters.guidance, parameters.height, parameters.width) == (6, 2.5, 64, 64)
 
 

@@ -46,13 +46,27 @@ def rendered(seed: int, split: str) -> Iterator[Clip]:
 
 @pytest.fixture
 def studio(monkeypatch) -> Studio:
+    return opened(monkeypatch)
+
+
+def opened(patch: pytest.MonkeyPatch) -> Studio:
     studio = Studio()
-    monkeypatch.setattr(speech, "CONCEPTS", FEW)
-    monkeypatch.setattr(speech, "OTHER_PHRASES", OTHER_PHRASES[:2])
-    monkeypatch.setattr(speech, "synthesize", studio.synthesize)
-    monkeypatch.setattr(sounds, "rendered_sounds", rendered)
-    monkeypatch.setattr(build, "PART", 6)
+    patch.setattr(speech, "CONCEPTS", FEW)
+    patch.setattr(speech, "OTHER_PHRASES", OTHER_PHRASES[:2])
+    patch.setattr(speech, "synthesize", studio.synthesize)
+    patch.setattr(sounds, "rendered_sounds", rendered)
+    patch.setattr(build, "PART", 6)
     return studio
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The folder of a whole build. Read only."""
+    folder = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as patch:
+        opened(patch)
+        build.build(folder, COUNTS)
+    return folder
 
 
 def lines(manifest: Path) -> list[dict[str, str]]:
@@ -60,9 +74,8 @@ def lines(manifest: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.usefixtures("studio")
-def test_the_manifest_holds_every_take_and_sound_on_its_side(tmp_path):
-    build.build(tmp_path, COUNTS)
-    trained, measured = read_clips(tmp_path, "train"), read_clips(tmp_path, "test")
+def test_the_manifest_holds_every_take_and_sound_on_its_side(built):
+    trained, measured = read_clips(built, "train"), read_clips(built, "test")
     takes = [take for engine, counts in COUNTS.items() for take in speech.training_takes(engine, counts, build.SEED)]
     assert sorted(clip.text for clip in trained if clip.text) == sorted(take.text for take in takes)
     assert [clip.text for clip in measured if clip.text] == [take.text for take in speech.held_out_takes()]
@@ -70,18 +83,15 @@ def test_the_manifest_holds_every_take_and_sound_on_its_side(tmp_path):
     assert [clip.origin.voice for clip in measured if not clip.text] == ["recording/Horse", "instrument/test"]
 
 
-@pytest.mark.usefixtures("studio")
-def test_no_voice_of_the_test_is_in_the_training_part(tmp_path):
-    build.build(tmp_path, COUNTS)
-    voices = [{clip.origin.voice for clip in read_clips(tmp_path, split) if clip.text} for split in ("train", "test")]
+def test_no_voice_of_the_test_is_in_the_training_part(built):
+    voices = [{clip.origin.voice for clip in read_clips(built, split) if clip.text} for split in ("train", "test")]
     assert not voices[0] & voices[1]
     assert not any(voice.startswith("hibari/") for voice in voices[0])
     assert "hibari/heart" in voices[1]
 
 
-@pytest.mark.usefixtures("studio")
-def test_the_manifest_follows_the_names_of_the_parts_and_the_takes_in_them(tmp_path):
-    files = [line["audio"] for line in lines(build.build(tmp_path, COUNTS))]
+def test_the_manifest_follows_the_names_of_the_parts_and_the_takes_in_them(built):
+    files = [line["audio"] for line in lines(built / "manifest.jsonl")]
     assert files == sorted(files)
     assert list(dict.fromkeys(file.split("/")[1] for file in files)) == [
         *(f"espeak-{i:03d}" for i in range(4)),
@@ -129,9 +139,8 @@ def test_the_same_seed_gives_the_same_takes_and_another_seed_others(tmp_path):
 
 
 @pytest.mark.usefixtures("studio")
-def test_credits_hold_every_source_with_licence_and_count_and_the_lines_asked_for(tmp_path):
-    build.build(tmp_path, COUNTS)
-    text = (tmp_path / "CREDITS.md").read_text()
+def test_credits_hold_every_source_with_licence_and_count_and_the_lines_asked_for(built):
+    text = (built / "CREDITS.md").read_text()
     espeak = len(speech.training_takes("espeak", COUNTS["espeak"], 0)) + 2 * len(FEW)
     assert f"| Debian espeak-ng | no restriction on its output | {espeak} |" in text
     assert "| Debian openttd-opensfx | CC-BY-3.0 | 2 |" in text
