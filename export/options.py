@@ -42,7 +42,7 @@ class Options:
     arithmetic: str = "float32"  # or "float16", for GPUs; or "int8", where it is faster and as good
     schedule: str | None = None  # one of SCHEDULES instead of the scheduler's own class
     spacing: str | None = None  # one of SPACINGS instead of the scheduler's own timesteps
-    steps: int = 1  # to begin with; the bundle can do any number up to this, and up to LEAST_STEP_COUNTS
+    steps: int = 1  # to begin with; the bundle can do any number up to this, and up to MIN_STEP_COUNTS
     guidance: GuidanceSpec = NO_GUIDANCE
     sizes: tuple[int, int] | None = None  # smallest and largest side of pictures, pixels; None: `picture` only
     batch: int = 1  # pictures at once, at most

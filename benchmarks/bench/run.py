@@ -27,7 +27,7 @@ from clavilux.runtime.placement.devices import AUTO
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE
 
 STEPS = (1, 2, 4)  # measured where nothing else is asked for
-SLOWEST_START = 1800.0  # s: a server may build engines first
+MAX_START_SECONDS = 1800.0  # s: a server may build engines first
 
 
 def describe_host(progress: Progress) -> machine.Machine:
@@ -156,7 +156,7 @@ def _served(
         started = startup.measure(words)
     if "socket" not in asked.without:
         progress("through the socket")
-        with serving(words, SLOWEST_START) as server:
+        with serving(words, MAX_START_SECONDS) as server:
             shown = through_the_socket.measure(server, asked.seconds, asked.sound)
     if asked.browser:
         progress("in Chromium")

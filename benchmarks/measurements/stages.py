@@ -22,7 +22,7 @@ WORK = ("features", "encode", "condition", "denoise", "decode", "compress")  # t
 PER_HOP = ("features", "encode")  # the others are done per picture
 LOUDNESS = 0.1  # deviation of the noise that is heard: -20 dBFS, which no gate keeps out
 SHARE_OF_WARM_UP = 0.5  # of the measuring time, at most
-LEAST = 3  # pictures measured, however long they take
+MIN_PICTURES = 3  # pictures measured, however long they take
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def measure(
     warmed = warm_up(play, seconds * SHARE_OF_WARM_UP, clock)
     taken: list[dict[str, float]] = []
     began = clock()
-    while len(taken) < LEAST or clock() - began < seconds:
+    while len(taken) < MIN_PICTURES or clock() - began < seconds:
         taken.append(play())
     return summed_up(setting, taken, _live_hop(instrument, parameters, taken), warmed)
 
@@ -81,8 +81,8 @@ def summed_up(setting: Setting, taken: list[dict[str, float]], hop: float, warme
     stages = {name: summary([one[name] for one in taken]) for name in WORK}
     pictures = [sum(one[name] for name in WORK if name not in PER_HOP) for one in taken]
     hops = [sum(one[name] for name in PER_HOP) for one in taken]
-    picture, look = float(np.median(pictures)), float(np.median(hops))
-    rate = max((1 - look / hop) / picture, 1 / (picture + look))
+    picture, per_hop = float(np.median(pictures)), float(np.median(hops))
+    rate = max((1 - per_hop / hop) / picture, 1 / (picture + per_hop))
     return StageTimes(setting, stages, summary(pictures), round(rate, 2), warmed)
 
 

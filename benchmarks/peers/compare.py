@@ -26,7 +26,7 @@ from clavilux.benchmarks.peers.worker import BOS, LATENTS, SAMPLES, STAGES, Job
 from clavilux.runtime.bundle.bundle import Bundle
 
 EQUAL_DB = 40.0  # PSNR: the mean error is 2.5 of 255 levels
-BEST_DB = 120.0  # what identical pictures score: infinity has no place in JSON
+MAX_DB = 120.0  # what identical pictures score: infinity has no place in JSON
 LEVELS = 255.0
 WARM_UP_SECONDS = 20.0  # at most, for each stack and setting; a compiled stack's first picture is told apart
 
@@ -134,7 +134,7 @@ def psnr(one: Path, other: Path) -> float:
     if first.shape != second.shape:
         return 0.0
     error = float(np.mean((first - second) ** 2))
-    return BEST_DB if error == 0 else round(min(BEST_DB, 10 * float(np.log10(LEVELS**2 / error))), 1)
+    return MAX_DB if error == 0 else round(min(MAX_DB, 10 * float(np.log10(LEVELS**2 / error))), 1)
 
 
 def judge(
@@ -183,7 +183,7 @@ class _Round:
                     raise
                 stopped[name] = str(error)
                 del self._peers[name]
-        alternate({name: self._painter(name, stopped) for name in self._peers}, self._plan.rounds)
+        alternate({name: self._turn(name, stopped) for name in self._peers}, self._plan.rounds)
         for name in stopped:
             self._peers.pop(name, None)
         ours = self._painted[OURS.name]
@@ -198,7 +198,7 @@ class _Round:
         self._first[name] = peer.paint(self._inputs, steps, self._out(name)).seconds
         self._warmed[name] = warm_up(lambda: peer.paint(self._inputs, steps), WARM_UP_SECONDS)
 
-    def _painter(self, name: str, stopped: dict[str, str]) -> Callable[[], float]:
+    def _turn(self, name: str, stopped: dict[str, str]) -> Callable[[], float]:
         def paint() -> float:
             if name in stopped:
                 return 0.0

@@ -32,7 +32,7 @@ from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
 from clavilux.benchmarks.measurements.operations import count
 from clavilux.benchmarks.measurements.percentiles import MS, warm_up
 from clavilux.export.graphs.convert import save, to_onnx
-from clavilux.export.models.audio_encoder import STACK, AudioEncoderGraph, frames_in, most_frames
+from clavilux.export.models.audio_encoder import STACK, AudioEncoderGraph, frames_in, max_frames
 from clavilux.export.parity.figures import relative_l2
 from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Component, Port
 from clavilux.runtime.placement.devices import open_session
@@ -50,7 +50,7 @@ WARM_UP = 10.0  # s, at most, per graph
 WINDOWS, HOPS = (2.0, 3.75), (0.1, 0.2)  # s
 WHOLE = "window"
 PROVED_HOPS = 5  # of each exported step
-LARGEST_ERROR = 1e-4  # relative L2 of a graph's tokens from torch's
+MAX_ERROR = 1e-4  # relative L2 of a graph's tokens from torch's
 STEP = Component(
     name="audio_encoder_step",
     file="audio_encoder_step.onnx",
@@ -140,7 +140,7 @@ def hearing_all(window: int, hop: int) -> Chunks:
 
 def open_whole(model: Wav2Vec2BertModel, samples: int, folder: Path) -> Callable[[NDArray[np.float32]], Array]:
     """Return the encoder of whole windows of `samples`, exported into `folder` and proved. Raises BenchError."""
-    module, features = AudioEncoderGraph(model, most_frames(samples)), _features(samples)
+    module, features = AudioEncoderGraph(model, max_frames(samples)), _features(samples)
     path = folder / AUDIO_ENCODER_GRAPH.file
     save(to_onnx(module, AUDIO_ENCODER_GRAPH, {"features": torch.from_numpy(features)}), path)
     session = open_session(path, threads=1)
@@ -155,7 +155,7 @@ def open_step(model: Wav2Vec2BertModel, samples: int, chunks: Chunks, folder: Pa
 
     Raises BenchError when its tokens are not torch's.
     """
-    module, features = StreamingEncoder(model, chunks, most_frames(samples) // STACK).eval(), _features(samples)
+    module, features = StreamingEncoder(model, chunks, max_frames(samples) // STACK).eval(), _features(samples)
     caches = module.begin().named()
     path = folder / STEP.file
     save(to_onnx(module, STEP, {"features": torch.from_numpy(features), **caches}), path)
@@ -178,10 +178,8 @@ def _features(samples: int) -> NDArray[np.float32]:
 
 def _prove(found: Array, expected: Array, what: str) -> None:
     error = relative_l2(expected.astype(np.float64), found.astype(np.float64))
-    if not error <= LARGEST_ERROR:
-        raise BenchError(
-            f"{what}: the graph's tokens are {error:.1e} from torch's; expected at most {LARGEST_ERROR:.0e}"
-        )
+    if not error <= MAX_ERROR:
+        raise BenchError(f"{what}: the graph's tokens are {error:.1e} from torch's; expected at most {MAX_ERROR:.0e}")
 
 
 def measure(shape: str, layers: int, window: float, *, hops: Sequence[float] = HOPS, rounds: int = ROUNDS) -> list[Row]:
@@ -216,7 +214,7 @@ def _open_step(model: Wav2Vec2BertModel, samples: int, size: int, folder: Path) 
     """Return a stream of hops of `size` stacked frames; its graph lies apart, as sessions keep weights mapped."""
     place = folder / f"{size}"
     place.mkdir()
-    return open_step(model, samples, hearing_all(most_frames(samples) // STACK, size), place)
+    return open_step(model, samples, hearing_all(max_frames(samples) // STACK, size), place)
 
 
 def _by_turns(

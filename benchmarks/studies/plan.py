@@ -119,7 +119,7 @@ def plan(measured: Measured, wish: Wish) -> Plan:
     stream = 8 * (wish.frame * KILO if wish.frame else measured.frame_bytes) * rate  # bit/s
     per_process = whole(wish.headroom / (measured.frame_cpu * rate))
     free = max(0.0, wish.headroom - measured.fixed_cpu)
-    direct = min(Settings().most_viewers, whole(free / (measured.frame_cpu * rate)))
+    direct = min(Settings().max_viewers, whole(free / (measured.frame_cpu * rate)))
     each = ceil(wish.viewers / wish.stages)
     relays, tiers = relayed(each, direct, per_process)
     return Plan(
@@ -203,7 +203,7 @@ def _lines(wish: Wish, found: Plan) -> list[str]:
     )
     lines.append(
         f"a stage has {counted(found.viewers_per_stage, 'viewer')}; its own process takes {found.direct} "
-        f"(at most {Settings().most_viewers}), an event loop of its own {found.per_process}"
+        f"(at most {Settings().max_viewers}), an event loop of its own {found.per_process}"
     )
     if found.relays_per_stage:
         lines.append(

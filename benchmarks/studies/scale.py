@@ -20,7 +20,7 @@ from statistics import mean
 
 from clavilux.benchmarks.bench.options import Asked, asked_from
 from clavilux.benchmarks.bench.run import (
-    SLOWEST_START,
+    MAX_START_SECONDS,
     describe_host,
     find_weights,
     open_asked,
@@ -90,7 +90,7 @@ def _cost(
 def watched(words: Sequence[str], viewers: Counts, asked: Asked, progress: Progress) -> tuple[Watched, ...]:
     """Return what one server did for each number of viewers. Raises BenchError."""
     found = []
-    with serving(words, SLOWEST_START) as server:
+    with serving(words, MAX_START_SECONDS) as server:
         for count in viewers:
             progress(f"viewers: {count}")
             found.append(_watched(server, count, asked))
@@ -135,7 +135,7 @@ def _at_once(words: Sequence[str], count: int, asked: Asked, cores: int, progres
     threads = asked.threads or (max(1, cores // count) if count > 1 else 0)  # what is given last holds
     with ExitStack() as stack:
         shared = [*words, "--threads", str(threads)]
-        servers = [stack.enter_context(serving(shared, SLOWEST_START)) for _ in range(count)]
+        servers = [stack.enter_context(serving(shared, MAX_START_SECONDS)) for _ in range(count)]
         asking = [stack.enter_context(attending(one.socket, *_performing(asked))) for one in servers]
         tallies, (whole, _) = _observed(asking, servers, asked.seconds)
         ids = [one.process_id for one in servers]
@@ -186,7 +186,7 @@ def _most(values: Sequence[float | None]) -> float | None:
 
 def parse_viewers(text: str) -> Counts:
     """Return numbers of viewers, 0 to what a stage takes. Raises ArgumentTypeError."""
-    return _whole(text, 0, Settings().most_viewers, "1,4,16,64")
+    return _whole(text, 0, Settings().max_viewers, "1,4,16,64")
 
 
 def parse_stages(text: str) -> Counts:

@@ -26,7 +26,7 @@ def frames_in(samples: int) -> int:
     return 1 + (samples - FRAME_LENGTH) // FRAME_STEP
 
 
-def most_frames(window_samples: int) -> int:
+def max_frames(window_samples: int) -> int:
     """Return the padded length of a window, in frames: an even number, 376 for the reference's 3.75 s."""
     return -(-(window_samples // FRAME_STEP) // STACK) * STACK
 

@@ -65,7 +65,7 @@ def hello(engine: Controls, settings: Settings, now: int) -> Hello:
         bundle=settings.bundle,
         picture={"width": width, "height": height, "encodings": PICTURE_ENCODINGS},
         sound=None if settings.own_sound else SOUND_TAKEN,
-        limits={"in_flight": IN_FLIGHT, "message_bytes": MESSAGE_BYTES, "viewers": settings.most_viewers},
+        limits={"in_flight": IN_FLIGHT, "message_bytes": MESSAGE_BYTES, "viewers": settings.max_viewers},
         parameters=describe(engine.ranges, engine.defaults),
         stages=WIRE_STAGES,
         token_required=settings.token is not None,

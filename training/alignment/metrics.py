@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RANKS = (1, 5, 10)
-LEAST_NORM = 1e-12
+MIN_NORM = 1e-12
 ROUND = 512  # clips compared at once
 
 Array = NDArray[np.float32]
@@ -34,7 +34,7 @@ class Alignment:
     @property
     def norm_ratio(self) -> float:
         """Return the mean norm of audio tokens, divided by that of their text tokens."""
-        return float(np.mean(self.audio_norms) / max(float(np.mean(self.text_norms)), LEAST_NORM))
+        return float(np.mean(self.audio_norms) / max(float(np.mean(self.text_norms)), MIN_NORM))
 
     def scalars(self) -> dict[str, float]:
         """Return what a log takes, by name."""
@@ -83,7 +83,7 @@ def _compared(tokens: Array, text: Array) -> tuple[float, float, float]:
 
 def unit(tokens: Array) -> Array:
     """Return tokens with norm 1; a token without any stays 0."""
-    scaled: Array = tokens / np.maximum(np.linalg.norm(tokens, axis=-1, keepdims=True), LEAST_NORM)
+    scaled: Array = tokens / np.maximum(np.linalg.norm(tokens, axis=-1, keepdims=True), MIN_NORM)
     return scaled
 
 

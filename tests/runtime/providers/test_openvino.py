@@ -26,8 +26,8 @@ from clavilux.runtime.sound.sound_file import read_clip
 from tests.paths import SOUNDS
 from tests.runtime.providers.nvidia.fake_gpu import inputs, write_graph
 
-LEAST_PSNR = 50.0  # dB
-LEAST_HALF_PSNR = 40.0  # dB, in bfloat16
+MIN_PSNR = 50.0  # dB
+MIN_FLOAT16_PSNR = 40.0  # dB, in bfloat16
 CLOSE = 1e-4  # of float32 results of one graph
 STARTS = {"features": (1, 198, 80), "sample": (1, 12, 16, 16), "noise": (1, 12, 16, 16), "latents": (1, 12, 16, 16)}
 
@@ -71,7 +71,7 @@ def test_every_graph_of_lumia_gives_what_onnx_runtime_gives(name: str) -> None:
     for one, other in zip(found, expected, strict=True):
         assert (one.shape, one.dtype) == (other.shape, other.dtype)
         if one.dtype == np.uint8:
-            assert psnr(one, other) > LEAST_PSNR
+            assert psnr(one, other) > MIN_PSNR
         else:
             np.testing.assert_allclose(one, other, atol=CLOSE, rtol=CLOSE)
 
@@ -79,7 +79,7 @@ def test_every_graph_of_lumia_gives_what_onnx_runtime_gives(name: str) -> None:
 def test_the_picture_of_a_word_is_the_same(lumia: Path) -> None:
     clip = read_clip(SOUNDS / "penguin.wav")
     found, expected = (render_picture(open_instrument(lumia, device=one), clip) for one in ("openvino", "cpu"))
-    assert psnr(found, expected) > LEAST_PSNR
+    assert psnr(found, expected) > MIN_PSNR
 
 
 def test_a_bundle_says_that_openvino_plays_it(lumia: Path) -> None:
@@ -93,7 +93,7 @@ def test_bfloat16_gives_nearly_the_same_picture_and_keeps_graphs_of_its_own(lumi
     players = [open_instrument(lumia, device=one) for one in ("openvino:cpu:bf16", "openvino")]
     assert [one.models.provider for one in players] == ["OpenVINO CPU bfloat16", "OpenVINO CPU"]
     found, expected = (render_picture(one, clip) for one in players)
-    assert LEAST_HALF_PSNR < psnr(found, expected) < float("inf")
+    assert MIN_FLOAT16_PSNR < psnr(found, expected) < float("inf")
     again = open_instrument(lumia, device="openvino:cpu:bf16")
     assert again.models.provider == "OpenVINO CPU bfloat16"
     np.testing.assert_array_equal(render_picture(again, clip), found)

@@ -171,7 +171,7 @@ async def test_the_right_token_starts(engine: FakeEngine, settings: Settings) ->
 
 
 async def test_a_full_stage_ends_the_newcomer(engine: FakeEngine, settings: Settings) -> None:
-    stage = Stage(engine, replace(settings, most_viewers=1))
+    stage = Stage(engine, replace(settings, max_viewers=1))
     late = Session(stage)
     await started(stage, WATCHING)
     assert (await answer(late, WATCHING)).code == 1013

@@ -20,7 +20,7 @@ from clavilux.training.alignment.data.captioned import Captioned, DataError, Exa
 from clavilux.training.alignment.data.excerpts import (
     CHECK_FRAMES,
     LOUDEST,
-    SHORTEST_SAMPLES,
+    MIN_SAMPLES,
     Sound,
     bytes_missing,
     length,
@@ -71,7 +71,7 @@ def _sound_fault(name: str, sound: Sound, policy: Policy) -> Fault | None:
         if missing := bytes_missing(sound):
             return Fault(name, "unreadable", f"breaks off, {missing} bytes are missing; expected a whole file")
         samples = length(file)
-        if samples < SHORTEST_SAMPLES:
+        if samples < MIN_SAMPLES:
             milliseconds = MILLISECONDS * samples / 16_000
             return Fault(name, "no sound", f"lasts {milliseconds:.0f} ms; expected 35 or more")
         return _value_fault(name, file)

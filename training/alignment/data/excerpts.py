@@ -18,6 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from clavilux.export.models.audio_encoder import STACK
+from clavilux.runtime.bundle.graphs import MIN_FRAMES
 from clavilux.runtime.bundle.manifest import LEAD_INS
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
@@ -25,9 +26,8 @@ from clavilux.training.alignment.data.window import Window
 from clavilux.training.features import VARIANCE_FLOOR, log_mel
 
 MAX_SECONDS = 30  # of a clip that its statistics are taken from
-LEAST_FRAMES = 2  # fewer have no variance
-SHORTEST_SAMPLES = FRAME_LENGTH + (LEAST_FRAMES - 1) * FRAME_STEP
-LEAST_HEARD = 6400  # samples of a clip in a partial window, at least: 0.4 s
+MIN_SAMPLES = FRAME_LENGTH + (MIN_FRAMES - 1) * FRAME_STEP
+MIN_HEARD = 6400  # samples of a clip in a partial window, at least: 0.4 s
 CHECK_FRAMES = 1 << 20  # of a file, looked at together
 LOUDEST = 1e9  # of a sample: float32 holds the log-mel powers of a thousand times as much
 STREAMED = 0x7FFF_F000  # bytes and more: what those write as a WAV's length who do not know it yet
@@ -131,7 +131,7 @@ def heard(sound: Sound, window: Window, placing: Placing, dice: np.random.Genera
     with open_sound(sound) as file:
         samples = length(file)
     if partial:
-        least = min(samples, LEAST_HEARD, window.samples)
+        least = min(samples, MIN_HEARD, window.samples)
         return heard_at(sound, window, int(dice.integers(least, samples + window.samples - least + 1)), placing.lead_in)
     if samples <= window.samples:
         return heard_whole(sound, window)
@@ -143,7 +143,7 @@ def sliding_ends(samples: int, window: Window, count: int) -> list[int]:
 
     `samples` is the clip's length; the ends are spaced evenly, in samples after the clip's beginning.
     """
-    least = min(samples, LEAST_HEARD, window.samples)
+    least = min(samples, MIN_HEARD, window.samples)
     return [round(end) for end in np.linspace(least, samples + window.samples - least, count)]
 
 
@@ -153,8 +153,8 @@ def prepared(frames: NDArray[np.float32], window: Window) -> NDArray[np.float32]
     Each bin gets mean 0 and variance 1 over all T frames; then they are cut or padded with zeros to the window, and
     pairs are laid side by side: what SeamlessM4TFeatureExtractor does. Raises SoundError for fewer frames.
     """
-    if len(frames) < LEAST_FRAMES:
-        raise SoundError(f"it has {len(frames)} frames of 10 ms; expected {LEAST_FRAMES} or more")
+    if len(frames) < MIN_FRAMES:
+        raise SoundError(f"it has {len(frames)} frames of 10 ms; expected {MIN_FRAMES} or more")
     exact = frames.astype(np.float64)
     clean = (exact - exact.mean(axis=0)) / np.sqrt(exact.var(axis=0, ddof=1) + VARIANCE_FLOOR)
     cut = clean[: window.frames].astype(np.float32)

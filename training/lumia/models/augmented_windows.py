@@ -33,7 +33,7 @@ class Augmentation:
 
     speed: float = 1.2  # clips play between 1/speed and speed times as fast
     formants: float = 1.12  # frequencies are scaled between 1/formants and formants
-    least_visible: float = 0.8  # a labelled clip lies in the window at least so far
+    min_visible: float = 0.8  # a labelled clip lies in the window at least so far
     gain: tuple[float, float] = (-40.0, 6.0)  # dB
     signal_to_noise: tuple[float, float] = (5.0, 50.0)  # dB, peak frame to mean noise
     clean: float = 0.2  # share of windows with digital silence round the sound
@@ -57,7 +57,7 @@ class Augmentation:
             speed=self.speed ** (0.3 + 0.7 * difficulty),
             formants=self.formants ** (0.3 + 0.7 * difficulty),
             frames=round(self.frames * (EASY_LENGTH + (1 - EASY_LENGTH) * max(0.0, 2 * difficulty - 1))),
-            least_visible=1 - (1 - self.least_visible) * difficulty,
+            min_visible=1 - (1 - self.min_visible) * difficulty,
             signal_to_noise=(low + (high - low) * 0.5 * (1 - difficulty), high),
             **shares,
         )
@@ -150,7 +150,7 @@ class Windows:
         size = len(clips)
         speed = self._strayed(clips, dice, self.options.speed)
         length = self._lengths[clips] / speed
-        hidden = (1 - self.options.least_visible) * length
+        hidden = (1 - self.options.min_visible) * length
         low = torch.minimum(-hidden, self.options.frames - length)
         high = torch.clamp(self.options.frames - length + hidden, min=0.0)
         start = low + _uniform(size, dice, 0, 1) * (high - low)

@@ -14,7 +14,7 @@ from clavilux.export.models.audio_encoder import Features, frames_in
 from clavilux.runtime.errors import SoundError
 from clavilux.training.alignment.data import excerpts
 from clavilux.training.alignment.data.excerpts import (
-    LEAST_HEARD,
+    MIN_HEARD,
     Placing,
     bytes_missing,
     heard,
@@ -155,7 +155,7 @@ def test_a_short_clip_cannot_be_shifted() -> None:
 
 
 def test_sliding_ends_go_from_just_heard_to_nearly_lost() -> None:
-    assert sliding_ends(32_000, WINDOW, 3) == [LEAST_HEARD, 21_040, 32_000 + WINDOW.samples - LEAST_HEARD]
+    assert sliding_ends(32_000, WINDOW, 3) == [MIN_HEARD, 21_040, 32_000 + WINDOW.samples - MIN_HEARD]
     assert sliding_ends(1000, WINDOW, 2) == [1000, WINDOW.samples]
 
 

@@ -239,7 +239,7 @@ def spelling_by_hand(pupil: encoder.Pupil, hidden: torch.Tensor, batch: Batch, c
         cost = ctc_loss(
             scores, batch.phonemes[i, :length], torch.tensor(len(scores)), torch.tensor(length), reduction="sum"
         )
-        total += float(cost.detach()) / max(length, encoder.LEAST_LENGTH)
+        total += float(cost.detach()) / max(length, encoder.MIN_LENGTH)
     return total / len(chosen)
 
 
