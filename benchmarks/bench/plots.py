@@ -10,8 +10,8 @@ from typing import Any
 
 from clavilux.benchmarks.bench.report import HEARD_BUDGET_MS, Report
 from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.measurements.in_process import WORK, Setting
 from clavilux.benchmarks.measurements.machine import Machine
-from clavilux.benchmarks.measurements.stages import WORK, Setting
 from clavilux.benchmarks.measurements.through_the_socket import WATERFALL
 
 INK, FAINT, GRID, PAPER = "#1d2733", "#66717e", "#dfe3e8", "#ffffff"

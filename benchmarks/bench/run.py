@@ -11,9 +11,9 @@ from typing import Any
 from clavilux.benchmarks.bench.options import Asked
 from clavilux.benchmarks.bench.report import Report
 from clavilux.benchmarks.errors import BenchError
-from clavilux.benchmarks.measurements import ceiling, machine, stages, startup, through_the_socket
+from clavilux.benchmarks.measurements import ceiling, in_process, machine, startup, through_the_socket
+from clavilux.benchmarks.measurements.in_process import Setting, StageTimes
 from clavilux.benchmarks.measurements.serving import serving
-from clavilux.benchmarks.measurements.stages import Setting, StageTimes
 from clavilux.benchmarks.peers.compare import Comparison, Plan, compare
 from clavilux.benchmarks.peers.process import PEERS
 from clavilux.benchmarks.peers.wanted import LUMIA, Progress, Wanted, Weights
@@ -130,7 +130,7 @@ def _stages(
     measured = []
     for setting in settings:
         progress(f"stages: {setting}")
-        measured.append(stages.measure(instrument, setting, parameters, seconds))
+        measured.append(in_process.measure(instrument, setting, parameters, seconds))
     return tuple(measured)
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
+from clavilux.benchmarks.measurements.in_process import LOUDNESS, Setting
 from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp, summary, warm_up
-from clavilux.benchmarks.measurements.stages import LOUDNESS, Setting
 from clavilux.benchmarks.peers.optimum_onnx import LAYOUT
 from clavilux.benchmarks.peers.process import OURS, PEERS, Contender, Loaded, Painted, Peer, PeerError
 from clavilux.benchmarks.peers.wanted import Weights

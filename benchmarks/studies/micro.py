@@ -28,7 +28,7 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
 from clavilux.benchmarks.measurements.ceiling import FACTOR, product_graph
-from clavilux.benchmarks.measurements.stages import LOUDNESS
+from clavilux.benchmarks.measurements.in_process import LOUDNESS
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.commands.options import threads

@@ -29,7 +29,7 @@ from clavilux.benchmarks.bench.run import (
 )
 from clavilux.benchmarks.command_line import ended, make_folder, parse_counts, parse_seconds, parse_sizes, stopwatch
 from clavilux.benchmarks.errors import BenchError
-from clavilux.benchmarks.measurements import machine, stages
+from clavilux.benchmarks.measurements import in_process, machine
 from clavilux.benchmarks.measurements.percentiles import summary
 from clavilux.benchmarks.measurements.serving import Server, serving
 from clavilux.benchmarks.measurements.through_the_socket import WARM_UP
@@ -81,10 +81,10 @@ def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress)
 
 
 def _cost(
-    instrument: Instrument, setting: stages.Setting, parameters: Parameters, asked: Asked, progress: Progress
-) -> stages.StageTimes:
+    instrument: Instrument, setting: in_process.Setting, parameters: Parameters, asked: Asked, progress: Progress
+) -> in_process.StageTimes:
     progress(f"cost: {setting}")
-    return stages.measure(instrument, setting, parameters, asked.seconds)
+    return in_process.measure(instrument, setting, parameters, asked.seconds)
 
 
 def watched(words: Sequence[str], viewers: Counts, asked: Asked, progress: Progress) -> tuple[Watched, ...]:

@@ -12,9 +12,9 @@ from statistics import mean
 import numpy as np
 
 from clavilux.benchmarks.bench.report import columns
+from clavilux.benchmarks.measurements.in_process import StageTimes
 from clavilux.benchmarks.measurements.machine import Machine, warning
 from clavilux.benchmarks.measurements.percentiles import MS, Summary
-from clavilux.benchmarks.measurements.stages import StageTimes
 from clavilux.runtime.files import written_whole
 
 FORMAT = 1  # of the JSON

@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, Stab
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from clavilux.export import plan, stages
+from clavilux.export import phases, plan
 from clavilux.export.build import export_bundle, room_needed
 from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_unet, load_vae
 from clavilux.export.models.audio_encoder import Features, reference_tokens
@@ -124,7 +124,7 @@ def test_different_sounds_give_different_pictures(bundle: Bundle):
 
 def test_a_failing_proof_writes_no_bundle(tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     impossible = replace(AUDIO_ENCODER_GRAPH, exact=(Gate("max_abs_error", -1.0),))
-    monkeypatch.setattr(stages, "AUDIO_ENCODER_GRAPH", impossible)
+    monkeypatch.setattr(phases, "AUDIO_ENCODER_GRAPH", impossible)
     with pytest.raises(ExportError, match=r"audio_encoder: max_abs_error is .*; expected at most -1"):
         export_bundle(tiny_sources(tiny_checkpoints), tmp_path / "bundle", tiny_options())
     assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,7 @@
 
     python -m clavilux.training.lumia.make --work DIR --out runtime/bundles/lumia
 
-Restartable: finished stages are kept in DIR, an unfinished one resumes from its last checkpoint; delete DIR to begin
+Restartable: finished phases are kept in DIR, an unfinished one resumes from its last checkpoint; delete DIR to begin
 anew. The log goes to DIR/training.log as well. Ear and pictures do not need each other, so they are made side by side,
 one processor core each.
 """
@@ -32,8 +32,8 @@ from clavilux.training.lumia.data.speech import Counts
 from clavilux.training.lumia.models import autoencoder, encoder, judge, unet, words
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Group, Windows
 from clavilux.training.lumia.models.train_loop import Recipe, trained
+from clavilux.training.lumia.phases import Phases
 from clavilux.training.lumia.publish import publish
-from clavilux.training.lumia.steps import Steps
 
 WIDTH = 144  # of the tokens
 EAR_WIDTH = 192  # of the audio encoder
@@ -78,12 +78,12 @@ class Plan:
 
 def make(work: Path, out: Path, plan: Plan) -> None:
     """Make the bundle `out`, keeping everything in between in `work`."""
-    steps = Steps(work)
-    steps.run("words", lambda: _words(work, plan))
+    phases = Phases(work)
+    phases.run("words", lambda: _words(work, plan))
     _side_by_side([_ear_line, _picture_line], work, plan)
     _side_by_side([_practice_line, _finish_line], work, plan)
-    steps.run("conditioning", lambda: _conditioning(work, plan))
-    publish(work, out, steps.times())
+    phases.run("conditioning", lambda: _conditioning(work, plan))
+    publish(work, out, phases.times())
 
 
 def _side_by_side(lines: list[Callable[[Path, Plan], None]], work: Path, plan: Plan) -> None:
@@ -92,25 +92,25 @@ def _side_by_side(lines: list[Callable[[Path, Plan], None]], work: Path, plan: P
             line.result()
 
 
-def _begin_line(work: Path) -> Steps:
+def _begin_line(work: Path) -> Phases:
     start_log(work)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    return Steps(work)
+    return Phases(work)
 
 
 def _ear_line(work: Path, plan: Plan) -> None:
-    steps = _begin_line(work)
-    steps.run("data", lambda: build.build(work, plan.counts))
-    steps.run("ear", lambda: _ear(work, plan))
-    steps.run("heard", lambda: _heard(work, plan))
+    phases = _begin_line(work)
+    phases.run("data", lambda: build.build(work, plan.counts))
+    phases.run("ear", lambda: _ear(work, plan))
+    phases.run("heard", lambda: _heard(work, plan))
 
 
 def _picture_line(work: Path, plan: Plan) -> None:
-    steps = _begin_line(work)
-    steps.run("codec", lambda: _codec(work, plan))
-    steps.run("latents", lambda: _latents(work, plan))
-    steps.run("maker", lambda: _maker(work, plan))
+    phases = _begin_line(work)
+    phases.run("codec", lambda: _codec(work, plan))
+    phases.run("latents", lambda: _latents(work, plan))
+    phases.run("maker", lambda: _maker(work, plan))
 
 
 def _practice_line(work: Path, plan: Plan) -> None:
@@ -118,10 +118,10 @@ def _practice_line(work: Path, plan: Plan) -> None:
 
 
 def _finish_line(work: Path, plan: Plan) -> None:
-    steps = _begin_line(work)
-    steps.run("polish", lambda: _polish(work, plan))
-    steps.run("sharpen", lambda: _sharpen(work, plan))
-    steps.run("judge", lambda: _judge(work, plan))
+    phases = _begin_line(work)
+    phases.run("polish", lambda: _polish(work, plan))
+    phases.run("sharpen", lambda: _sharpen(work, plan))
+    phases.run("judge", lambda: _judge(work, plan))
 
 
 def _words(work: Path, plan: Plan) -> None:

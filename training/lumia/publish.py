@@ -27,7 +27,7 @@ from clavilux.training.lumia.data.clips import MANIFEST, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.measure import evaluate, sheets
 from clavilux.training.lumia.models import judge
-from clavilux.training.lumia.steps import Times
+from clavilux.training.lumia.phases import Duration
 
 HOP_SAMPLES = 1600  # 0.1 s between two looks at the window
 LICENCE = "Apache-2.0"
@@ -49,7 +49,7 @@ class Findings:
     unseen: tuple[str, ...]  # concepts whose named picture the judge does not find
 
 
-def publish(work: Path, out: Path, times: Mapping[str, Times]) -> None:
+def publish(work: Path, out: Path, times: Mapping[str, Duration]) -> None:
     """Export the parts in `work`, measure the bundle, draw its sheets into `work` and write its card."""
     export(work, out)
     findings = measured(work, out)
@@ -121,16 +121,16 @@ def pictures_table(findings: Findings) -> str:
     )
 
 
-def card(findings: Findings, times: Mapping[str, Times], credits: Sequence[str]) -> str:
+def card(findings: Findings, times: Mapping[str, Duration], credits: Sequence[str]) -> str:
     """Return the model card."""
-    stages = "\n".join(f"| {name} | {one.wall / 60:.0f} | {one.processor / 60:.0f} |" for name, one in times.items())
+    phases = "\n".join(f"| {name} | {one.wall / 60:.0f} | {one.processor / 60:.0f} |" for name, one in times.items())
     filled = {
         "concepts": "\n".join(_categories()),
         "count": str(len(NAMES)),
         "hearing": evaluate.table_of(findings.hearing),
         "pictures": pictures_table(findings),
         "unseen": fill(", ".join(findings.unseen) or "none", width=LINE),
-        "stages": stages,
+        "phases": phases,
         "hours": f"{sum(one.processor for one in times.values()) / 3600:.1f}",
         "credits": "\n".join(f"  * {line}" for line in credits),
     }
@@ -196,7 +196,7 @@ classifier does not find.
 
 | stage | wall, min | processor, min |
 |---|---|---|
-@stages@
+@phases@
 
 ## Data
 * Pictures: Fluent Emoji by Microsoft (MIT), npm `@lobehub/fluent-emoji-3d` 1.1.0, on a painted ground.

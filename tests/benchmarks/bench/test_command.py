@@ -15,8 +15,8 @@ from clavilux.benchmarks.bench.run import serve_words, settings_for
 from clavilux.benchmarks.command_line import require
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.ceiling import Ceiling
+from clavilux.benchmarks.measurements.in_process import WORK, Setting, summed_up
 from clavilux.benchmarks.measurements.percentiles import WarmUp
-from clavilux.benchmarks.measurements.stages import WORK, Setting, summed_up
 from clavilux.benchmarks.peers import weights
 from clavilux.benchmarks.peers.wanted import ARCHITECTURES, Wanted
 from clavilux.runtime.bundle.bundle import Bundle

@@ -13,11 +13,11 @@ from clavilux.benchmarks.bench.report import Report, columns
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.alternate import Ratio
 from clavilux.benchmarks.measurements.ceiling import Ceiling, reached
+from clavilux.benchmarks.measurements.in_process import WORK, Setting, StageTimes
 from clavilux.benchmarks.measurements.machine import Machine
 from clavilux.benchmarks.measurements.operations import Work
 from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp
 from clavilux.benchmarks.measurements.rhythm import Pacing
-from clavilux.benchmarks.measurements.stages import WORK, Setting, StageTimes
 from clavilux.benchmarks.measurements.startup import StartUp
 from clavilux.benchmarks.measurements.through_the_socket import WATERFALL, Shown
 from clavilux.benchmarks.peers.compare import Compared, Comparison

@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.measurements.in_process import Setting
 from clavilux.benchmarks.measurements.percentiles import WarmUp
-from clavilux.benchmarks.measurements.stages import Setting
 from clavilux.benchmarks.peers.compare import EQUAL_DB, Plan, _Round, compare, judge, psnr, write_inputs
 from clavilux.benchmarks.peers.exported import numbered
 from clavilux.benchmarks.peers.process import OURS, PEERS, Painted, PeerError

@@ -11,10 +11,10 @@ from PIL import Image
 
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
+from clavilux.benchmarks.measurements.in_process import WORK, Setting, StageTimes
 from clavilux.benchmarks.measurements.machine import Machine
 from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp
 from clavilux.benchmarks.measurements.serving import serving
-from clavilux.benchmarks.measurements.stages import WORK, Setting, StageTimes
 from clavilux.benchmarks.studies import scale
 from clavilux.benchmarks.studies.audience import Client, Count, Tally, attending
 from clavilux.benchmarks.studies.scale_plot import draw

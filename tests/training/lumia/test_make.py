@@ -22,7 +22,7 @@ from clavilux.training.lumia.data.speech import Counts, Take
 from clavilux.training.lumia.measure import evaluate
 from clavilux.training.lumia.models import encoder
 from clavilux.training.lumia.models.train_loop import Recipe
-from clavilux.training.lumia.steps import Times
+from clavilux.training.lumia.phases import Duration
 
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = make.Plan(
@@ -164,5 +164,5 @@ def test_the_default_plan_takes_more_of_everything():
 
 def test_training_hours_are_those_of_all_stages(made):
     findings = publish.measured(*made)
-    times = {"ear": Times(wall=100, processor=3600), "maker": Times(wall=1, processor=1800)}
+    times = {"ear": Duration(wall=100, processor=3600), "maker": Duration(wall=1, processor=1800)}
     assert "1.5 processor hours" in publish.card(findings, times, [])

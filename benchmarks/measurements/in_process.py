@@ -1,4 +1,4 @@
-"""Times of each stage, in this process: the instrument hears one hop of sound and makes one picture, again and again.
+"""Stage times in this process: the instrument hears one hop of sound and makes one picture, again and again.
 
 Every pass runs every stage, so that they share caches as they do live; JPEG as the server makes it comes last. On a
 GPU a stage ends when its result is in the host's memory, so nothing is still under way when its time is taken.

@@ -1,6 +1,6 @@
-"""The stages of an export, one for each part of a bundle: loaded, traced, finished, one model in memory at a time.
+"""The phases of an export, one for each part of a bundle: loaded, traced, finished, one model in memory at a time.
 
-Every stage fills a `Proof`, and returns arrays for later ones. Comparisons of whole runs and pictures, which need more
+Every phase fills a `Proof`, and returns arrays for later ones. Comparisons of whole runs and pictures, which need more
 than one graph, are made here; the way of a single graph is `clavilux.export.finish`.
 """
 
@@ -72,8 +72,8 @@ class _Ear:
 
 
 @dataclass(frozen=True)
-class Stages:
-    """The stages of one export, working in one folder."""
+class Phases:
+    """The phases of one export, working in one folder."""
 
     parts: Parts
     work: WorkFolder

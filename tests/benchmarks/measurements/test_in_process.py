@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from clavilux.benchmarks.measurements.in_process import MIN_PICTURES, WORK, Setting, StageTimes, measure, summed_up
 from clavilux.benchmarks.measurements.percentiles import WarmUp
-from clavilux.benchmarks.measurements.stages import MIN_PICTURES, WORK, Setting, StageTimes, measure, summed_up
 from clavilux.runtime.errors import ParameterError
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
