@@ -20,8 +20,8 @@ from starlette.websockets import WebSocket
 
 from clavilux.server.protocol.words import SUBPROTOCOL, CloseCode
 from clavilux.server.settings import Settings
-from clavilux.server.stage.connection import run_session
 from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.stage.message_pump import run_connection
 from clavilux.server.stage.stage import Stage
 from clavilux.server.web.channel import WebSocketChannel
 from clavilux.server.web.security import HardenedResponses, refusal
@@ -63,7 +63,7 @@ class _Site:
             return
         self._open += 1
         try:
-            await run_session(WebSocketChannel(socket), self.stage)
+            await run_connection(WebSocketChannel(socket), self.stage)
         finally:
             self._open -= 1
 

@@ -16,9 +16,9 @@ from clavilux.server.protocol.binary import FRAME_HEADER, SOUND_HEADER
 from clavilux.server.protocol.words import CloseCode, ErrorCode
 from clavilux.server.settings import Settings
 from clavilux.server.stage import outbox
+from clavilux.server.stage.connection import hello
 from clavilux.server.stage.health import REMEMBERED
 from clavilux.server.stage.in_flight import IN_FLIGHT
-from clavilux.server.stage.session import hello
 from clavilux.server.stage.wire_time import MAX_CAPTURE_AGE, MAX_CAPTURE_LEAD
 from clavilux.server.web import app
 from tests.paths import ROOT
