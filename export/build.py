@@ -23,7 +23,7 @@ from clavilux.export.checkpoints.weights import find_weights, weights_bytes
 from clavilux.export.diffusers_layout.write import FOLDER
 from clavilux.export.given_unet import check_onnx_unet, find_onnx_unet
 from clavilux.export.graphs.convert import free_memory
-from clavilux.export.options import Options
+from clavilux.export.options import Options, Progress
 from clavilux.export.parts import Parts
 from clavilux.export.phases import Phases
 from clavilux.export.plan import Plan, make_plan, sources_for_manifest
@@ -64,9 +64,7 @@ class Report:
     stages: dict[str, Made]
 
 
-def export_bundle(
-    sources: Sources, out: Path | str, options: Options, progress: Callable[[str], None] | None = None
-) -> Bundle:
+def export_bundle(sources: Sources, out: Path | str, options: Options, progress: Progress | None = None) -> Bundle:
     """Write the bundle of `sources` to the folder `out` and return it opened; `progress` is told each step in words.
 
     Raises ExportError when the checkpoints do not fit together, cannot be read, or the proof fails; then nothing is
@@ -75,9 +73,7 @@ def export_bundle(
     return run_export(sources, out, options, progress).bundle
 
 
-def run_export(
-    sources: Sources, out: Path | str, options: Options, progress: Callable[[str], None] | None = None
-) -> Report:
+def run_export(sources: Sources, out: Path | str, options: Options, progress: Progress | None = None) -> Report:
     """Do what `export_bundle` does, and also return what each phase took."""
     out = Path(out)
     report = progress or _silent
@@ -95,7 +91,7 @@ def run_export(
     return Report(Bundle.open(out), finished.phases)
 
 
-def check_weights(sources: Sources, report: Callable[[str], None]) -> None:
+def check_weights(sources: Sources, report: Progress) -> None:
     """Fetch what is not here yet; raise ExportError when weights are missing, before an hour is spent on others."""
     for role, where in sources.checkpoints().items():
         if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where)):
@@ -141,7 +137,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     return found
 
 
-def unpacked(sources: Sources, work: WorkFolder, report: Callable[[str], None]) -> Sources:
+def unpacked(sources: Sources, work: WorkFolder, report: Progress) -> Sources:
     """Return `sources` with single files unpacked into folders, which a stopped export may have left."""
     folder = work.root / "unpacked"
     record = folder / "record.json"
@@ -167,7 +163,7 @@ class _Export:
     plan: Plan
     work: WorkFolder
     finished: FinishedPhases
-    report: Callable[[str], None]
+    report: Progress
 
     def run(self) -> None:
         """Make everything but the manifest."""

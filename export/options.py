@@ -1,5 +1,6 @@
 """The options of an export and their words, without torch: the command line offers what stands here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from clavilux.runtime.bundle.bounds import MAX_TEXT
@@ -14,6 +15,9 @@ from clavilux.runtime.bundle.manifest import (
 )
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP
+
+Progress = Callable[[str], None]
+"""Whoever is told, a line at a time, how far something is."""
 
 LAYOUTS = ("diffusers",)
 """Layouts of other programs, in which the pipeline's parts can be written beside the bundle's own graphs."""

@@ -18,13 +18,11 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from diffusers.models.attention_processor import Attention
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clavilux.export.spec import Component
 from clavilux.runtime.errors import ExportError
-
-Array = NDArray[np.generic]
+from clavilux.runtime.providers.session import Array
 
 MAX_SINGLE_FILE = 256 * 2**20  # bytes; weights in a file of their own are mapped, not copied, by whoever loads them
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from

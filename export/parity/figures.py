@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from clavilux.export.spec import Gate
 from clavilux.runtime.bundle.manifest import ParityFigure
 from clavilux.runtime.errors import ExportError
-
-Array = NDArray[np.generic]
+from clavilux.runtime.providers.session import Array
 
 MAX_PSNR = 120.0
 """Score of identical pictures, in dB: infinity has no place in a manifest."""

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from clavilux.export.options import Progress
 from clavilux.export.proof import Proof
 from clavilux.runtime.files import FileEntry, Record, describe_file, describe_files
 
@@ -53,7 +54,7 @@ class FinishedPhases:
     folder: Path
     bundle: Path  # where the phases' files lie
     key: str
-    report: Callable[[str], None]
+    report: Progress
     phases: dict[str, Made] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
