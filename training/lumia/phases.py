@@ -23,8 +23,8 @@ class Duration:
     processor: float = 0.0
 
 
-class Phases:
-    """A folder with a record of each finished phase; `run` skips what is done."""
+class PhaseRunner:
+    """Runs the phases of one folder, which keeps a record of each that is finished; `run` skips what is done."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

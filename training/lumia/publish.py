@@ -42,10 +42,10 @@ LINE = 116  # characters of a line of the card
 class Findings:
     """Everything that is measured about a bundle."""
 
-    hearing: evaluate.Report
-    own: judge.Verdict  # of the judge, on paintings that it has not seen
-    named: judge.Verdict  # of pictures painted from the concepts' own tokens
-    heard: judge.Verdict  # of pictures painted from a held-out voice
+    hearing: evaluate.Evaluation
+    own: judge.Accuracy  # of the judge, on paintings that it has not seen
+    named: judge.Accuracy  # of pictures painted from the concepts' own tokens
+    heard: judge.Accuracy  # of pictures painted from a held-out voice
     unseen: tuple[str, ...]  # concepts whose named picture the judge does not find
 
 
@@ -86,7 +86,7 @@ def export(work: Path, out: Path) -> None:
 def measured(work: Path, out: Path) -> Findings:
     """Return what the bundle hears and shows; the contact sheets go to work/named.webp and work/heard.webp."""
     critic = ResNetForImageClassification.from_pretrained(work / "judge").eval()
-    own = judge.Verdict(**json.loads((work / "judge.json").read_text()))
+    own = judge.Accuracy(**json.loads((work / "judge.json").read_text()))
     clips = of_engine(read_clips(work, "test"), sheets.SHEET_VOICE)
     labels = [clip.label for clip in clips]
     named, missed = _judged(critic, sheets.painted_names(out), NAMES, work / "named.webp")
@@ -96,13 +96,13 @@ def measured(work: Path, out: Path) -> Findings:
 
 def _judged(
     critic: nn.Module, pictures: NDArray[np.uint8], names: Sequence[str], path: Path
-) -> tuple[judge.Verdict, list[int]]:
+) -> tuple[judge.Accuracy, list[int]]:
     """Return the verdict on pictures [n, H, W, 3] and the places of failures, and draw the sheet."""
     seen = judge.seen(torch.from_numpy(pictures).permute(0, 3, 1, 2))
     concepts = torch.tensor([NAMES.index(name) for name in names])
     missed = judge.failures(critic, seen, concepts)
     sheets.sheet(pictures, names, missed).save(path, quality=SHEET_QUALITY)
-    return judge.verdict(critic, seen, concepts), missed
+    return judge.accuracy(critic, seen, concepts), missed
 
 
 def pictures_table(findings: Findings) -> str:

@@ -5,25 +5,25 @@ import logging
 
 import pytest
 
-from clavilux.training.lumia.phases import Duration, Phases
+from clavilux.training.lumia.phases import Duration, PhaseRunner
 
 
 def test_a_step_is_done_once(tmp_path):
     done = []
     for _ in range(2):
-        Phases(tmp_path).run("data", lambda: done.append(1))
+        PhaseRunner(tmp_path).run("data", lambda: done.append(1))
     assert done == [1]
 
 
 def test_a_skipped_step_is_logged(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     for _ in range(2):
-        Phases(tmp_path).run("data", lambda: None)
+        PhaseRunner(tmp_path).run("data", lambda: None)
     assert "data: done before" in caplog.text
 
 
 def test_a_step_that_failed_is_begun_again(tmp_path):
-    phases = Phases(tmp_path)
+    phases = PhaseRunner(tmp_path)
     with pytest.raises(ZeroDivisionError):
         phases.run("data", lambda: 1 // 0)
     phases.run("data", lambda: None)
@@ -31,7 +31,7 @@ def test_a_step_that_failed_is_begun_again(tmp_path):
 
 
 def test_the_time_of_a_failed_attempt_is_added(tmp_path):
-    phases = Phases(tmp_path)
+    phases = PhaseRunner(tmp_path)
     (tmp_path / "data.times.json").write_text(json.dumps({"wall": 100.0, "processor": 50.0}))
     phases.run("data", lambda: None)
     assert phases.times()["data"].wall >= 100
@@ -39,14 +39,14 @@ def test_the_time_of_a_failed_attempt_is_added(tmp_path):
 
 
 def test_a_failed_step_has_no_times(tmp_path):
-    phases = Phases(tmp_path)
+    phases = PhaseRunner(tmp_path)
     with pytest.raises(ZeroDivisionError):
         phases.run("data", lambda: 1 // 0)
     assert phases.times() == {}
 
 
 def test_times_are_listed_in_the_order_of_finishing(tmp_path):
-    phases = Phases(tmp_path)
+    phases = PhaseRunner(tmp_path)
     for name in ("second", "first"):
         phases.run(name, lambda: None)
     assert list(phases.times()) == ["second", "first"]

@@ -33,7 +33,7 @@ LOUDEST = 1e9  # of a sample: float32 holds the log-mel powers of a thousand tim
 STREAMED = 0x7FFF_F000  # bytes and more: what those write as a WAV's length who do not know it yet
 WAV_HEADER = 44  # bytes, which some writers count as sound
 
-Sound = Path | bytes
+EncodedSound = Path | bytes
 """A file, or what is in one."""
 
 
@@ -56,7 +56,7 @@ class Placing:
 REFERENCE = Placing()
 
 
-def open_sound(sound: Sound) -> soundfile.SoundFile:
+def open_sound(sound: EncodedSound) -> soundfile.SoundFile:
     """Open a file for reading. Raises SoundError, in a few words, when libsndfile cannot."""
     try:
         return soundfile.SoundFile(io.BytesIO(sound) if isinstance(sound, bytes) else sound)
@@ -64,7 +64,7 @@ def open_sound(sound: Sound) -> soundfile.SoundFile:
         raise SoundError(error.error_string.strip().rstrip(".")) from error
 
 
-def bytes_missing(sound: Sound) -> int:
+def bytes_missing(sound: EncodedSound) -> int:
     """Return how many bytes a WAV's header promises beyond the file's end, where libsndfile only shortens the sound."""
     with io.BytesIO(sound) if isinstance(sound, bytes) else sound.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
@@ -102,14 +102,14 @@ def stretch(file: soundfile.SoundFile, start: int, count: int) -> NDArray[np.flo
     return resampled[:count].astype(np.float32, copy=False)
 
 
-def heard_whole(sound: Sound, window: Window) -> NDArray[np.float32]:
+def heard_whole(sound: EncodedSound, window: Window) -> NDArray[np.float32]:
     """Return a clip as the reference feeds it, float32 [frames / 2, 160]."""
     with open_sound(sound) as file:
         samples = stretch(file, 0, MAX_SECONDS * SAMPLE_RATE)
     return prepared(log_mel(samples), window)
 
 
-def heard_at(sound: Sound, window: Window, end: int, lead_in: str) -> NDArray[np.float32]:
+def heard_at(sound: EncodedSound, window: Window, end: int, lead_in: str) -> NDArray[np.float32]:
     """Return what a sliding window hears when it ends at sample `end` of a clip, float32 [frames / 2, 160].
 
     What lies before the clip is digital silence or, with the lead-in "nothing", not there yet: the window is shorter,
@@ -123,7 +123,7 @@ def heard_at(sound: Sound, window: Window, end: int, lead_in: str) -> NDArray[np
     return prepared(log_mel(np.pad(samples, (before, after))), window)
 
 
-def heard(sound: Sound, window: Window, placing: Placing, dice: np.random.Generator) -> NDArray[np.float32]:
+def heard(sound: EncodedSound, window: Window, placing: Placing, dice: np.random.Generator) -> NDArray[np.float32]:
     """Return one training example of a clip, float32 [frames / 2, 160], placed as the dice fall."""
     partial, shifted = dice.random(2) < (placing.partial, placing.shift)
     if not partial and not shifted:

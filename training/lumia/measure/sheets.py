@@ -20,7 +20,7 @@ from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.command_line import command
 from clavilux.training.features import windows
-from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
+from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
 from clavilux.training.lumia.measure import evaluate
 
 SHEET_VOICE = "hibari"  # held out as a whole engine
@@ -48,7 +48,7 @@ def pipeline(bundle: Path) -> Paint:
     return paint
 
 
-def painted_clips(bundle: Path, clips: Sequence[Clip]) -> NDArray[np.uint8]:
+def painted_clips(bundle: Path, clips: Sequence[LabelledClip]) -> NDArray[np.uint8]:
     """Return what the bundle paints for each clip heard whole: [n, H, W, 3]."""
     encode, paint = evaluate.bundle_encoder(bundle), pipeline(bundle)
     tokens = [encode(windows(clip.sound, [evaluate.WHOLE])).numpy()[0] for clip in clips]

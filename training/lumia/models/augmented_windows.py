@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.features import MEL_BINS, SILENCE, WINDOW_FRAMES, log_mel
-from clavilux.training.lumia.data.clips import Clip
+from clavilux.training.lumia.data.clips import LabelledClip
 
 EDGE_SAMPLES = 240  # zeros round a clip, so that its first and last frames fade as they do in a window
 DECIBEL = math.log(10) / 10  # natural-log power per dB
@@ -67,7 +67,7 @@ class Augmentation:
 class Group:
     """Clips of one kind and how often they are drawn, relative to the other groups."""
 
-    clips: Sequence[Clip]
+    clips: Sequence[LabelledClip]
     weight: float
 
 
@@ -262,7 +262,7 @@ def _masked(frames: Tensor, dice: torch.Generator, widest: float) -> Tensor:
     return frames
 
 
-def _noises(clips: Sequence[Clip], seed: int) -> list[np.ndarray]:
+def _noises(clips: Sequence[LabelledClip], seed: int) -> list[np.ndarray]:
     """Return NOISE_SECONDS each of coloured noise, hum and babble."""
     dice = np.random.default_rng(seed)
     length = NOISE_SECONDS * SAMPLE_RATE
@@ -275,7 +275,7 @@ def _noises(clips: Sequence[Clip], seed: int) -> list[np.ndarray]:
     return [(0.1 * noise / np.abs(noise).max()).astype(np.float32) for noise in noises]
 
 
-def _babble(clips: Sequence[Clip], length: int, dice: np.random.Generator) -> np.ndarray:
+def _babble(clips: Sequence[LabelledClip], length: int, dice: np.random.Generator) -> np.ndarray:
     result = 1e-3 * dice.standard_normal(length)
     for _ in range(NOISE_SECONDS * 8):
         sound = clips[int(dice.integers(len(clips)))].sound[: length // 2]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clavilux.training.features import MEL_BINS, SILENCE, WINDOW_FRAMES
-from clavilux.training.lumia.data.clips import Clip, Origin
+from clavilux.training.lumia.data.clips import LabelledClip, Origin
 from clavilux.training.lumia.models import augmented_windows
 from clavilux.training.lumia.models.augmented_windows import (
     Augmentation,
@@ -46,8 +46,8 @@ def tone(hertz: float, seconds: float = 0.5) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * 16_000)) / 16_000)).astype(np.float32)
 
 
-def clips(labels: tuple[str, ...] = NAMES, seconds: float = 0.5) -> list[Clip]:
-    return [Clip(tone(PITCHES[label], seconds), label, Origin(f"test/{label}", "", "")) for label in labels]
+def clips(labels: tuple[str, ...] = NAMES, seconds: float = 0.5) -> list[LabelledClip]:
+    return [LabelledClip(tone(PITCHES[label], seconds), label, Origin(f"test/{label}", "", "")) for label in labels]
 
 
 def windows(
