@@ -26,7 +26,7 @@ HEARD_BUDGET_MS = 200.0
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """Everything of one run; what was not asked for is None or empty."""
 
     machine: Machine

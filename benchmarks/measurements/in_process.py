@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clavilux.benchmarks.measurements.percentiles import Clock, Summary, WarmUp, summary, warm_up
+from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp, summary, warm_up
+from clavilux.runtime.clock import Timer
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import HopPacer
@@ -56,7 +57,7 @@ def noise() -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
 
 
 def measure(
-    instrument: Instrument, setting: Setting, parameters: Parameters, seconds: float, clock: Clock = time.perf_counter
+    instrument: Instrument, setting: Setting, parameters: Parameters, seconds: float, clock: Timer = time.perf_counter
 ) -> StageTimes:
     """Play with `parameters` in this setting for `seconds`, after a warm-up.
 
@@ -99,7 +100,7 @@ def _live_hop(instrument: Instrument, parameters: Parameters, taken: list[dict[s
     return (_asked_hop(parameters) or pacer.hop_samples) / SAMPLE_RATE
 
 
-def _player(instrument: Instrument, parameters: Parameters, clock: Clock) -> Callable[[], dict[str, float]]:
+def _player(instrument: Instrument, parameters: Parameters, clock: Timer) -> Callable[[], dict[str, float]]:
     """Return what hears one more hop, makes its picture, and returns the seconds of every stage."""
     hop = _asked_hop(parameters) or instrument.bundle.audio.hop_samples
     sound, layout, passed = noise(), PictureFormat(), 0

@@ -36,13 +36,11 @@ from clavilux.export.models.audio_encoder import STACK, AudioEncoderGraph, frame
 from clavilux.export.parity.figures import relative_l2
 from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Component, Port
 from clavilux.runtime.placement.devices import open_session
-from clavilux.runtime.providers.session import Session
+from clavilux.runtime.providers.session import Array, Session
 from clavilux.runtime.sound.format import FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.training.lumia.make import EAR_WIDTH, WIDTH
 from clavilux.training.lumia.models import encoder
 from clavilux.training.studies.chunked import Chunks, StreamingEncoder
-
-Array = NDArray[np.generic]
 
 SEED = 0
 ROUNDS = 30
@@ -77,7 +75,7 @@ STEP = Component(
 
 
 @dataclass(frozen=True)
-class Row:
+class HopCost:
     """One hop against its window."""
 
     shape: str
@@ -182,7 +180,9 @@ def _prove(found: Array, expected: Array, what: str) -> None:
         raise BenchError(f"{what}: the graph's tokens are {error:.1e} from torch's; expected at most {MAX_ERROR:.0e}")
 
 
-def measure(shape: str, layers: int, window: float, *, hops: Sequence[float] = HOPS, rounds: int = ROUNDS) -> list[Row]:
+def measure(
+    shape: str, layers: int, window: float, *, hops: Sequence[float] = HOPS, rounds: int = ROUNDS
+) -> list[HopCost]:
     """Return a row per hop, all measured by turns with the whole window. Raises BenchError, ExportError."""
     torch.manual_seed(SEED)
     model, samples = SHAPES[shape][0](layers).eval(), round(window * SAMPLE_RATE)
@@ -195,7 +195,7 @@ def measure(shape: str, layers: int, window: float, *, hops: Sequence[float] = H
         parts = {hop: count(Path(folder) / f"{size}" / STEP.file, {}).gigaflops for hop, size in frames.items()}
     median = {name: round(float(np.median(times)) * MS, 3) for name, times in taken.items()}
     return [
-        Row(
+        HopCost(
             shape,
             layers,
             window,
@@ -242,7 +242,7 @@ def _timed(run: Callable[[], object]) -> Callable[[], float]:
     return timed
 
 
-def table_of(rows: Sequence[Row]) -> str:
+def table_of(rows: Sequence[HopCost]) -> str:
     """Return the rows as text, a column per figure."""
     head = (
         "shape",
@@ -258,7 +258,7 @@ def table_of(rows: Sequence[Row]) -> str:
     return columns([head, *map(_cells, rows)])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: HopCost) -> tuple[str, ...]:
     times = (
         f"{row.whole_ms:.1f}",
         f"{row.step_ms:.1f}",

@@ -25,8 +25,10 @@ import numpy as np
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.percentiles import Summary, summary
-from clavilux.benchmarks.peers.wanted import Progress, Wanted
+from clavilux.benchmarks.peers.wanted import Wanted
 from clavilux.benchmarks.peers.weights import make
+from clavilux.export.options import Progress
+from clavilux.runtime.clock import Timer
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.host_pipeline import HostPipeline
@@ -47,8 +49,6 @@ COMPARED = 4  # pictures that are painted in both ways
 LOUDNESS = 0.1
 MIB = 2**20
 EXIT_USAGE = 2
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class FramePath:
         }
 
 
-def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = time.perf_counter) -> FramePath:
+def measure(instrument: Instrument, name: str, seconds: float, clock: Timer = time.perf_counter) -> FramePath:
     """Play for so many seconds, as fast as it goes. Raises BenchError when pictures are not painted on the card."""
     pipeline = instrument.pipeline
     if not isinstance(pipeline, DevicePipeline):
@@ -120,7 +120,7 @@ def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = ti
 class _Player:
     """Plays sound and takes pictures without a pause, and notes what each one took."""
 
-    def __init__(self, instrument: Instrument, pipeline: DevicePipeline, clock: Clock) -> None:
+    def __init__(self, instrument: Instrument, pipeline: DevicePipeline, clock: Timer) -> None:
         values = {"noise": "walk", "feedback": FEEDBACK}
         self.parameters = instrument.defaults.merge(values, instrument.ranges)
         self.times: list[tuple[float, float]] = []  # s: of the whole picture, in models
