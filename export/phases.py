@@ -52,7 +52,7 @@ from clavilux.export.spec import (
 from clavilux.export.work.resume import Arrays
 from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.bundle.bundle import write_conditioning
-from clavilux.runtime.bundle.graphs import MIN_FRAMES, TOKENIZER
+from clavilux.runtime.bundle.graphs import GUIDANCE_X0, MIN_FRAMES, TOKENIZER
 from clavilux.runtime.diffusion.denoiser import Latents
 from clavilux.runtime.diffusion.schedule import Guidance, Schedule
 from clavilux.runtime.providers.session import Session
@@ -229,7 +229,7 @@ def _step_case(component: Component, graph: DenoiserGraph, run: RunInputs, row: 
         "tokens": run.tokens,
         "coefficients": row,
         "negative": None if run.negative is None else run.negative[None],
-        "anchor": noise(run.shape, 2).numpy(),
+        GUIDANCE_X0: noise(run.shape, 2).numpy(),
     }
     inputs = {port.name: np.asarray(known[port.name]) for port in component.inputs}
     with torch.inference_mode():

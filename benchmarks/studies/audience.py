@@ -99,7 +99,7 @@ class Client:
 
 
 @contextmanager
-def attending(url: str, *words: str) -> Iterator[Callable[[], Tally]]:
+def taking_part(url: str, *words: str) -> Iterator[Callable[[], Tally]]:
     """Let clients take part until the block ends; yield what asks them for a Tally.
 
     `words` are this module's options. Asking raises BenchError when a client cannot take part any more.

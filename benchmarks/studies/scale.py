@@ -34,7 +34,7 @@ from clavilux.benchmarks.measurements.percentiles import summary
 from clavilux.benchmarks.measurements.serving import Server, serving
 from clavilux.benchmarks.measurements.through_the_socket import WARM_UP
 from clavilux.benchmarks.peers.wanted import ARCHITECTURES
-from clavilux.benchmarks.studies.audience import Tally, attending
+from clavilux.benchmarks.studies.audience import Tally, taking_part
 from clavilux.benchmarks.studies.scale_plot import draw
 from clavilux.benchmarks.studies.scale_report import Scale, Together, Watched
 from clavilux.command import Parser
@@ -100,9 +100,9 @@ def watched(
 
 def _watched(server: Server, count: int, asked: BenchOptions) -> Watched:
     with ExitStack() as stack:
-        asking = [stack.enter_context(attending(server.socket, *_performing(asked)))]
+        asking = [stack.enter_context(taking_part(server.socket, *_performing(asked)))]
         if count:
-            asking.append(stack.enter_context(attending(server.socket, "--viewers", str(count))))
+            asking.append(stack.enter_context(taking_part(server.socket, "--viewers", str(count))))
         tallies, (whole, loop) = _observed(asking, [server], asked.seconds)
     return digest(count, tallies[0], tallies[-1], whole, loop)
 
@@ -137,7 +137,7 @@ def _at_once(words: Sequence[str], count: int, asked: BenchOptions, cores: int, 
     with ExitStack() as stack:
         shared = [*words, "--threads", str(threads)]
         servers = [stack.enter_context(serving(shared, MAX_START_SECONDS)) for _ in range(count)]
-        asking = [stack.enter_context(attending(one.socket, *_performing(asked))) for one in servers]
+        asking = [stack.enter_context(taking_part(one.socket, *_performing(asked))) for one in servers]
         tallies, (whole, _) = _observed(asking, servers, asked.seconds)
         ids = [one.process_id for one in servers]
         resident, card = (_most([read(one) for one in ids]) for read in (machine.resident_mb, machine.card_mb))

@@ -16,7 +16,7 @@ from clavilux.benchmarks.measurements.machine import Machine
 from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp
 from clavilux.benchmarks.measurements.serving import serving
 from clavilux.benchmarks.studies import scale
-from clavilux.benchmarks.studies.audience import Client, Received, Tally, attending
+from clavilux.benchmarks.studies.audience import Client, Received, Tally, taking_part
 from clavilux.benchmarks.studies.scale_plot import draw
 from clavilux.benchmarks.studies.scale_report import Scale, Together, Watched, fitted
 from clavilux.server.client.frame import ReceivedFrame
@@ -250,11 +250,11 @@ def test_a_tiny_bundle_is_measured_told_written_and_drawn(
 def test_clients_say_in_one_line_why_they_cannot_go_on(tiny_bundle: Path):
     stack = ExitStack()
     with serving(["--bundle", str(tiny_bundle), "--threads", "1"]) as server:
-        audience = stack.enter_context(attending(server.socket, "--viewers", "1"))
+        audience = stack.enter_context(taking_part(server.socket, "--viewers", "1"))
         (first,) = audience().clients
         assert first.frames > 0
         assert first.bytes > first.frames * FRAME_HEADER.size
     with stack, pytest.raises(BenchError, match="the connection ended"):
         audience()
-    with attending("ws://127.0.0.1:1/ws", "--performer") as nobody, pytest.raises(BenchError, match="cannot reach"):
+    with taking_part("ws://127.0.0.1:1/ws", "--performer") as nobody, pytest.raises(BenchError, match="cannot reach"):
         nobody()

@@ -12,8 +12,8 @@ from clavilux.export.models.audio_encoder import (
     AudioEncoderGraph,
     Features,
     check_encoder,
-    frames_in,
     max_frames,
+    mel_frames,
     reference_tokens,
     token_width,
 )
@@ -34,7 +34,7 @@ def config(tiny_checkpoints: Path) -> dict:
 
 @pytest.mark.parametrize(("samples", "frames", "padded"), [(60_000, 373, 376), (32_000, 198, 200), (64_000, 398, 400)])
 def test_a_window_has_the_references_frames(samples: int, frames: int, padded: int):
-    assert (frames_in(samples), max_frames(samples)) == (frames, padded)
+    assert (mel_frames(samples), max_frames(samples)) == (frames, padded)
 
 
 def test_raw_features_have_one_row_per_whole_frame():

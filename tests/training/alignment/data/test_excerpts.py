@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clavilux.export.models.audio_encoder import Features, frames_in
+from clavilux.export.models.audio_encoder import Features, mel_frames
 from clavilux.runtime.errors import SoundError
 from clavilux.training.alignment.data import excerpts
 from clavilux.training.alignment.data.excerpts import (
@@ -51,7 +51,7 @@ def test_a_whole_clip_is_what_the_references_extractor_gives(seconds: float) -> 
 
 def test_features_are_float32_and_normalised_over_the_clip() -> None:
     found = prepared(log_mel(tone(WINDOW.seconds)), WINDOW)
-    frames = found.reshape(-1, 80)[: frames_in(WINDOW.samples)]
+    frames = found.reshape(-1, 80)[: mel_frames(WINDOW.samples)]
     assert found.dtype == np.float32
     np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(frames.std(axis=0, ddof=1), 1, atol=1e-2)
