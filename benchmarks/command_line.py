@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clavilux.benchmarks.errors import BenchError
 from clavilux.command import EXIT_MISTAKE
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ClaviluxError
 
 MAX_SECONDS = 600.0  # of measuring one setting
@@ -25,7 +26,7 @@ def ended(name: str, run: Callable[[], None]) -> int:
     return 0
 
 
-def stopwatch() -> Callable[[str], None]:
+def stopwatch() -> Progress:
     """Return a function that prints a line to stderr, with the seconds since now before it."""
     began = time.monotonic()
 

@@ -23,8 +23,9 @@ from clavilux.export.checkpoints.weights import find_weights, weights_bytes
 from clavilux.export.diffusers_layout.write import FOLDER
 from clavilux.export.given_unet import check_onnx_unet, find_onnx_unet
 from clavilux.export.graphs.convert import free_memory
-from clavilux.export.options import Options
+from clavilux.export.options import Options, Progress
 from clavilux.export.parts import Parts
+from clavilux.export.phases import Phases
 from clavilux.export.plan import Plan, make_plan, sources_for_manifest
 from clavilux.export.proof import Proof
 from clavilux.export.spec import (
@@ -34,8 +35,7 @@ from clavilux.export.spec import (
     IMAGE_ENCODER_GRAPH,
     TEXT_ENCODER_GRAPH,
 )
-from clavilux.export.stages import Stages
-from clavilux.export.work.resume import Arrays, FinishedStages, Made, fingerprint, state_of
+from clavilux.export.work.resume import Arrays, FinishedPhases, Made, fingerprint, state_of
 from clavilux.export.work.staging import WorkFolder, check_room, staged
 from clavilux.runtime.bundle.bundle import CONDITIONING, Bundle, write_manifest
 from clavilux.runtime.bundle.graphs import TOKENIZER
@@ -58,15 +58,13 @@ LIBRARIES = ("clavilux", "torch", "transformers", "diffusers", "onnx", "onnxscri
 
 @dataclass(frozen=True)
 class Report:
-    """The bundle, and what each stage took."""
+    """The bundle, and what each phase took."""
 
     bundle: Bundle
     stages: dict[str, Made]
 
 
-def export_bundle(
-    sources: Sources, out: Path | str, options: Options, progress: Callable[[str], None] | None = None
-) -> Bundle:
+def export_bundle(sources: Sources, out: Path | str, options: Options, progress: Progress | None = None) -> Bundle:
     """Write the bundle of `sources` to the folder `out` and return it opened; `progress` is told each step in words.
 
     Raises ExportError when the checkpoints do not fit together, cannot be read, or the proof fails; then nothing is
@@ -75,10 +73,8 @@ def export_bundle(
     return run_export(sources, out, options, progress).bundle
 
 
-def run_export(
-    sources: Sources, out: Path | str, options: Options, progress: Callable[[str], None] | None = None
-) -> Report:
-    """Do what `export_bundle` does, and also return what each stage took."""
+def run_export(sources: Sources, out: Path | str, options: Options, progress: Progress | None = None) -> Report:
+    """Do what `export_bundle` does, and also return what each phase took."""
     out = Path(out)
     report = progress or _silent
     check_room(out, room_needed(sources, options))
@@ -87,15 +83,15 @@ def run_export(
         plan = make_plan(unpacked(sources, work, report), options)
         check_onnx_unet(plan)
         check_weights(plan.sources, report)
-        finished = FinishedStages(work.finished, work.bundle, fingerprint(_facts(sources, plan)), report)
+        finished = FinishedPhases(work.finished, work.bundle, fingerprint(_facts(sources, plan)), report)
         export = _Export(plan, work, finished, report)
         export.run()
         write_manifest(work.bundle, export.manifest())
         Bundle.open(work.bundle)
-    return Report(Bundle.open(out), finished.stages)
+    return Report(Bundle.open(out), finished.phases)
 
 
-def check_weights(sources: Sources, report: Callable[[str], None]) -> None:
+def check_weights(sources: Sources, report: Progress) -> None:
     """Fetch what is not here yet; raise ExportError when weights are missing, before an hour is spent on others."""
     for role, where in sources.checkpoints().items():
         if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where)):
@@ -110,7 +106,7 @@ def _silent(_: str) -> None:
 
 
 def _facts(sources: Sources, plan: Plan) -> dict[str, object]:
-    """Return all that the stages depend on: options, checkpoints and the libraries that read them."""
+    """Return all that the phases depend on: options, checkpoints and the libraries that read them."""
     states = {role: (str(where), revision(where), state_of(where)) for role, where in sources.checkpoints().items()}
     options = replace(plan.options, overwrite=False)
     versions = {name: version(name) for name in LIBRARIES}
@@ -141,7 +137,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     return found
 
 
-def unpacked(sources: Sources, work: WorkFolder, report: Callable[[str], None]) -> Sources:
+def unpacked(sources: Sources, work: WorkFolder, report: Progress) -> Sources:
     """Return `sources` with single files unpacked into folders, which a stopped export may have left."""
     folder = work.root / "unpacked"
     record = folder / "record.json"
@@ -162,31 +158,31 @@ def unpacked(sources: Sources, work: WorkFolder, report: Callable[[str], None]) 
 
 @dataclass(frozen=True)
 class _Export:
-    """The stages of one export, in order."""
+    """The phases of one export, in order."""
 
     plan: Plan
     work: WorkFolder
-    finished: FinishedStages
-    report: Callable[[str], None]
+    finished: FinishedPhases
+    report: Progress
 
     def run(self) -> None:
         """Make everything but the manifest."""
-        plan, stages = self.plan, Stages(Parts(self.plan, self.report), self.work)
+        plan, phases = self.plan, Phases(Parts(self.plan, self.report), self.work)
         bos = None
         if plan.text is not None:
-            bos = self._stage("text_encoder", stages.text_encoder, TEXT_ENCODER_GRAPH.file, TOKENIZER)["bos"]
-        heard = self._stage(
-            "audio_encoder", lambda proof: stages.audio_encoder(proof, bos), AUDIO_ENCODER_GRAPH.file, CONDITIONING
+            bos = self._phase("text_encoder", phases.text_encoder, TEXT_ENCODER_GRAPH.file, TOKENIZER)["bos"]
+        heard = self._phase(
+            "audio_encoder", lambda proof: phases.audio_encoder(proof, bos), AUDIO_ENCODER_GRAPH.file, CONDITIONING
         )
-        latents = self._stage("denoiser", lambda proof: stages.denoiser(proof, heard), DENOISER_GRAPH.file)
-        self._stage("decoder", lambda proof: stages.decoder(proof, latents), DECODER_GRAPH.file)
+        latents = self._phase("denoiser", lambda proof: phases.denoiser(proof, heard), DENOISER_GRAPH.file)
+        self._phase("decoder", lambda proof: phases.decoder(proof, latents), DECODER_GRAPH.file)
         if plan.options.image_encoder:
-            self._stage("encoder_image", stages.image_encoder, IMAGE_ENCODER_GRAPH.file)
+            self._phase("encoder_image", phases.image_encoder, IMAGE_ENCODER_GRAPH.file)
         if plan.options.layout:
-            self._stage("layout", stages.layout, FOLDER)
+            self._phase("layout", phases.layout, FOLDER)
 
-    def _stage(self, name: str, make: Callable[[Proof], Arrays], *files: str) -> Arrays:
-        """Return what a stage makes, or has made before a stop, of a scratch folder that no other stage has used."""
+    def _phase(self, name: str, make: Callable[[Proof], Arrays], *files: str) -> Arrays:
+        """Return what a phase makes, or has made before a stop, of a scratch folder that no other phase has used."""
 
         def make_anew(proof: Proof) -> Arrays:
             self.work.clear_scratch()
@@ -196,15 +192,15 @@ class _Export:
             free_memory()
             return arrays
 
-        return self.finished.stage(name, make_anew, files)
+        return self.finished.phase(name, make_anew, files)
 
     def manifest(self) -> Manifest:
         """Return all that `bundle.json` shall say."""
-        plan, options, stages = self.plan, self.plan.options, self.finished.stages.values()
-        proofs = [made.proof for made in stages]
+        plan, options, phases = self.plan, self.plan.options, self.finished.phases.values()
+        proofs = [made.proof for made in phases]
         choices = tuple(choice for proof in proofs for choice in proof.choices)
         kept = tuple(one for proof in proofs for one in proof.kept)
-        files = {name: entry for made in stages for name, entry in made.files.items()}
+        files = {name: entry for made in phases for name, entry in made.files.items()}
         return Manifest(
             name=options.name,
             licence=options.licence,

@@ -5,13 +5,12 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clavilux.export.options import LAYOUTS, REFERENCE_WINDOW, SPACINGS, Options
+from clavilux.export.options import LAYOUTS, REFERENCE_WINDOW, SPACINGS, Options, Progress
 from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     GUIDANCES,
@@ -157,7 +156,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _compile(bundle: Path, device: str, progress: Callable[[str], None]) -> None:
+def _compile(bundle: Path, device: str, progress: Progress) -> None:
     """Let the device build its engines now, so that the first performance need not wait for them."""
     if device != NOTHING_TO_COMPILE:
         from clavilux.runtime.loading import open_instrument

@@ -6,24 +6,22 @@ Tracing (`clavilux.export.graphs.convert`) needs the torch model, what is here d
 in memory at a time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from clavilux.export.graphs import float16, float32, int8
-from clavilux.export.graphs.convert import Array, Traced
-from clavilux.export.options import Options
+from clavilux.export.graphs.convert import Traced
+from clavilux.export.options import Options, Progress
 from clavilux.export.parity.prove import prove_exact, prove_float16, prove_stored
 from clavilux.export.proof import Proof
 from clavilux.runtime.bundle.manifest import ArithmeticChoice
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
-from clavilux.runtime.providers.session import Session
-
-Report = Callable[[str], None]
+from clavilux.runtime.providers.session import Array, Session
 
 
-def finish(traced: Traced, folder: Path, options: Options, proof: Proof, report: Report) -> Session:
+def finish(traced: Traced, folder: Path, options: Options, proof: Proof, report: Progress) -> Session:
     """Prove the graph, write it to `folder` as the options ask, prove it again; all that is found goes into `proof`.
 
     Returns what stands for the bundle's graph in further comparisons: the graph itself, or, where it computes in
@@ -47,7 +45,7 @@ def finish(traced: Traced, folder: Path, options: Options, proof: Proof, report:
     return session
 
 
-def _in_int8(traced: Traced, found: Sequence[Array], stored: Path, proof: Proof, report: Report) -> Session | None:
+def _in_int8(traced: Traced, found: Sequence[Array], stored: Path, proof: Proof, report: Progress) -> Session | None:
     """Write the graph with 8-bit matrix products if that is faster and passes the same gates; else say why not."""
     name = traced.component.name
     report(f"{name}: trying int8")

@@ -36,7 +36,7 @@ TIMESTEPS = {ir.DataType.FLOAT: torch.float32, ir.DataType.INT64: torch.int64}
 
 
 @dataclass(frozen=True)
-class Timestep:
+class TimestepInput:
     """The form of a graph's timestep."""
 
     dtype: torch.dtype
@@ -81,12 +81,12 @@ class OnnxUnet:
         return sum(path.stat().st_size for path in self.files)
 
     @cached_property
-    def timestep(self) -> Timestep:
+    def timestep(self) -> TimestepInput:
         """The form of the graph's timestep."""
         value = next(value for value in self._load().graph.inputs if value.name == "timestep")
         shape = value.shape if value.shape is not None else ir.Shape([None])
         dtype = TIMESTEPS[value.dtype or ir.DataType.FLOAT]
-        return Timestep(dtype, scalar=not shape.dims, single=not shape.dims or shape[0] == 1)
+        return TimestepInput(dtype, scalar=not shape.dims, single=not shape.dims or shape[0] == 1)
 
     def _load(self) -> ir.Model:
         try:
@@ -129,7 +129,7 @@ class OpenUnet:
 class _StandIn(nn.Module):
     """One node in place of the UNet."""
 
-    def __init__(self, timestep: Timestep) -> None:
+    def __init__(self, timestep: TimestepInput) -> None:
         super().__init__()
         self.timestep = timestep
 

@@ -1,5 +1,6 @@
 """The options of an export and their words, without torch: the command line offers what stands here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from clavilux.runtime.bundle.bounds import MAX_TEXT
@@ -14,6 +15,9 @@ from clavilux.runtime.bundle.manifest import (
 )
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP
+
+Progress = Callable[[str], None]
+"""Whoever is told, a line at a time, how far something is."""
 
 LAYOUTS = ("diffusers",)
 """Layouts of other programs, in which the pipeline's parts can be written beside the bundle's own graphs."""
@@ -42,7 +46,7 @@ class Options:
     arithmetic: str = "float32"  # or "float16", for GPUs; or "int8", where it is faster and as good
     schedule: str | None = None  # one of SCHEDULES instead of the scheduler's own class
     spacing: str | None = None  # one of SPACINGS instead of the scheduler's own timesteps
-    steps: int = 1  # to begin with; the bundle can do any number up to this, and up to LEAST_STEP_COUNTS
+    steps: int = 1  # to begin with; the bundle can do any number up to this, and up to MIN_STEP_COUNTS
     guidance: GuidanceSpec = NO_GUIDANCE
     sizes: tuple[int, int] | None = None  # smallest and largest side of pictures, pixels; None: `picture` only
     batch: int = 1  # pictures at once, at most

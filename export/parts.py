@@ -1,6 +1,5 @@
 """The models of a plan, loaded one at a time when they are asked for."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -9,6 +8,7 @@ from transformers import CLIPTextModel, Wav2Vec2BertModel
 
 from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_unet, load_vae
 from clavilux.export.checkpoints.lora import fuse_loras
+from clavilux.export.options import Progress
 from clavilux.export.plan import Plan
 
 
@@ -16,7 +16,7 @@ class Loading(TypedDict):
     """Arguments that every loader of weights takes."""
 
     allow_pickle: bool
-    report: Callable[[str], None]
+    report: Progress
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Parts:
     """The checkpoints of a plan, loaded anew at each call; `report` is told what is fetched."""
 
     plan: Plan
-    report: Callable[[str], None]
+    report: Progress
 
     @property
     def loading(self) -> Loading:

@@ -6,7 +6,7 @@ from typing import Any
 
 from clavilux.export.checkpoints.load import Sources
 from clavilux.export.checkpoints.locate import Config, origin, read_config, revision
-from clavilux.export.models.audio_encoder import check_encoder, most_frames, token_count, token_width
+from clavilux.export.models.audio_encoder import check_encoder, max_frames, token_count, token_width
 from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
 from clavilux.export.models.decoder import check_vae, upscaling
 from clavilux.export.models.denoiser import check_unet, downscaling
@@ -61,7 +61,7 @@ def make_plan(sources: Sources, options: Options) -> Plan:
         sources.scheduler,
         ScheduleChoice(options.schedule, options.spacing, options.steps),
     )
-    frames = most_frames(options.window_samples)
+    frames = max_frames(options.window_samples)
     count = token_count(encoder, frames) + 1
     text = _read_text(sources, width, count)
     given = read_given(sources.conditioning)

@@ -1,4 +1,4 @@
-"""The proof of one stage: the figures of its comparisons, and what was decided about its arithmetic on the way."""
+"""The proof of one phase: the figures of its comparisons, and what was decided about its arithmetic on the way."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from clavilux.runtime.bundle.manifest import ArithmeticChoice, KeptOperators, Pa
 
 @dataclass
 class Proof:
-    """Filled by a stage, kept by the record of what is finished, written into the manifest."""
+    """Filled by a phase, kept by the record of what is finished, written into the manifest."""
 
     figures: list[ParityFigure] = field(default_factory=list)
     kept: list[KeptOperators] = field(default_factory=list)  # operators that stay in float32

@@ -14,6 +14,7 @@ from clavilux.runtime.bundle.graphs import (
     COEFFICIENTS,
     DECODER,
     DENOISER,
+    GUIDANCE_X0,
     GUIDED_COEFFICIENTS,
     IMAGE_ENCODER,
     TEXT_ENCODER,
@@ -115,8 +116,8 @@ DENOISER_GRAPH = Component(
 GUIDING = {
     "none": (),
     "classic": (Port("negative", ("batch", "prompt", "token_width")),),
-    "once": (_latents("anchor"),),
-    "self": (_latents("anchor"),),
+    "once": (_latents(GUIDANCE_X0),),
+    "self": (_latents(GUIDANCE_X0),),
 }
 """Inputs that the denoiser's graph takes besides, by kind of guidance: the negative prompt, or the x0 in its place."""
 

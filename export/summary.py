@@ -12,7 +12,7 @@ GIGABYTE = 1e9
 
 def summary(report: Report) -> str:
     """Return the tables of one export."""
-    parts = [table(report.bundle.parity), _precision(report.bundle), _stages(report)]
+    parts = [table(report.bundle.parity), _precision(report.bundle), _phases(report)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -25,7 +25,7 @@ def _precision(bundle: Bundle) -> str:
     return columns([("component", "arithmetic", "why", "operators"), *rows]) if rows else ""
 
 
-def _stages(report: Report) -> str:
+def _phases(report: Report) -> str:
     rows = [("stage", "seconds", "MB written", "peak memory, GB")]
     for name, made in report.stages.items():
         size = sum(entry.bytes for entry in made.files.values())

@@ -2,7 +2,11 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
+
+Timer = Callable[[], float]
+"""Seconds that never go backwards, and no way to wait: `time.perf_counter`."""
 
 
 class Clock(Protocol):

@@ -11,7 +11,7 @@ from clavilux.runtime.diffusion.denoiser import Denoiser
 from clavilux.runtime.diffusion.guider import guider_for
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.providers.session import Work
+from clavilux.runtime.providers.session import Workload
 from clavilux.runtime.sound.format import MEL_BINS, frame_count
 
 SEED = 0
@@ -32,7 +32,7 @@ class Models:
         return ", ".join(dict.fromkeys(session.provider for session in sessions))
 
 
-def workloads(bundle: Bundle) -> dict[str, Work]:
+def workloads(bundle: Bundle) -> dict[str, Workload]:
     """Return what each graph does once for a picture, with seeded inputs of the bundle's usual sizes, by its name."""
     random = np.random.default_rng(SEED)
     audio, latents, conditioning = bundle.audio, bundle.latents, bundle.conditioning

@@ -18,7 +18,7 @@ class Settings:
     origins: tuple[str, ...] = ()  # pages from elsewhere that may connect, such as "http://localhost:5173"
     bundle: str = "lumia"  # its name, for hello
     own_sound: bool = False  # the sound comes from a sound card here: no client may bring its own
-    most_viewers: int = 64  # performers come on top
+    max_viewers: int = 64  # performers come on top
     page: Path = PAGE  # folder of the web instrument
     status_seconds: float = 0.5  # between two statuses
     start_seconds: float = 30.0  # from hello to start, then the connection ends

@@ -13,7 +13,7 @@ from clavilux.runtime.sound.sound_file import read_clip
 from tests.paths import SOUNDS
 
 WORDS = ("penguin", "train", "elephant", "piano")
-LARGEST = 48_000_000  # bytes
+MAX_BYTES = 48_000_000  # bytes
 FRAME_RATE = 10.0
 
 
@@ -26,7 +26,7 @@ def spoken(word: str) -> list[Frame]:
 def test_the_bundle_is_sound_and_small() -> None:
     bundle = Bundle.open(DEFAULT_BUNDLE)
     assert (bundle.name, bundle.licence, bundle.picture.height) == ("lumia", "Apache-2.0", 256)
-    assert sum(file.bytes for file in bundle.files.values()) < LARGEST
+    assert sum(file.bytes for file in bundle.files.values()) < MAX_BYTES
 
 
 def test_the_bundle_carries_its_proof() -> None:

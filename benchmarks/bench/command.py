@@ -4,7 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from clavilux.benchmarks.bench.options import PARTS, asked_from
+from clavilux.benchmarks.bench.options import PARTS, options_from
 from clavilux.benchmarks.command_line import (
     chosen,
     make_folder,
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     from clavilux.benchmarks.bench.run import measure
 
     progress = stopwatch()
-    asked = asked_from(arguments)
+    asked = options_from(arguments)
     make_folder(arguments.out)
     report = measure(asked, progress)
     if not arguments.no_plots:

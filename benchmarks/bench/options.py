@@ -12,7 +12,7 @@ Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True)
-class Asked:
+class BenchOptions:
     """Everything that is free to choose about a benchmark."""
 
     bundle: Path | None = None
@@ -33,7 +33,7 @@ class Asked:
     out: Path = Path("clavilux-bench")
 
 
-def asked_from(arguments: argparse.Namespace) -> Asked:
+def options_from(arguments: argparse.Namespace) -> BenchOptions:
     """Return the options that a command line has under their names here; `add_model_options` gave the first ones."""
     given = {
         **vars(arguments),
@@ -41,4 +41,4 @@ def asked_from(arguments: argparse.Namespace) -> Asked:
         "values": tuple(arguments.set),
         "pythons": dict(getattr(arguments, "pythons", ())),
     }
-    return Asked(**{one.name: given[one.name] for one in fields(Asked) if one.name in given})
+    return BenchOptions(**{one.name: given[one.name] for one in fields(BenchOptions) if one.name in given})

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from clavilux.benchmarks.bench.report import HEARD_BUDGET_MS, Report
+from clavilux.benchmarks.bench.report import HEARD_BUDGET_MS, BenchReport
 from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.measurements.in_process import WORK, Setting
 from clavilux.benchmarks.measurements.machine import Machine
-from clavilux.benchmarks.measurements.stages import WORK, Setting
 from clavilux.benchmarks.measurements.through_the_socket import WATERFALL
 
 INK, FAINT, GRID, PAPER = "#1d2733", "#66717e", "#dfe3e8", "#ffffff"
@@ -45,15 +45,15 @@ STYLE: Any = {
 
 LEGEND: Any = {"fontsize": 9, "handlelength": 1, "columnspacing": 1.2, "borderpad": 0.2, "borderaxespad": 0.2}
 
-Draw = Callable[[Any, Report], None]
+ReportPlot = Callable[[Any, BenchReport], None]
 
 
-def draw_all(report: Report, folder: Path) -> tuple[str, ...]:
+def draw_all(report: BenchReport, folder: Path) -> tuple[str, ...]:
     """Write a PNG for each part of the report that there is into `folder`; return their names.
 
     Raises BenchError when matplotlib is not installed.
     """
-    plots: dict[str, tuple[bool, Draw]] = {
+    plots: dict[str, tuple[bool, ReportPlot]] = {
         "waterfall.png": (report.socket is not None, _waterfall),
         "comparison.png": (bool(report.comparison and report.comparison.compared), _comparison),
         "cost.png": (bool(report.stages), _cost),
@@ -65,7 +65,7 @@ def draw_all(report: Report, folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _draw(draw: Draw, report: Report, path: Path) -> None:
+def _draw(draw: ReportPlot, report: BenchReport, path: Path) -> None:
     with sheet(path, caption(report.machine, report.bundle, report.provider)) as figure:
         draw(figure.add_subplot(), report)
 
@@ -108,7 +108,7 @@ def _rows(axes: Any, count: int) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _waterfall(axes: Any, report: Report) -> None:
+def _waterfall(axes: Any, report: BenchReport) -> None:
     """Draw the way of a sound, part after part, each where the one before ended."""
     told = report.socket
     if told is None:
@@ -146,7 +146,7 @@ def _waterfall(axes: Any, report: Report) -> None:
     subtitle(axes, "medians; blue is work, grey is waiting and carrying")
 
 
-def _comparison(axes: Any, report: Report) -> None:
+def _comparison(axes: Any, report: BenchReport) -> None:
     """Draw each peer's ratio with its interval."""
     found = report.comparison
     if found is None:
@@ -175,7 +175,7 @@ def _comparison(axes: Any, report: Report) -> None:
     subtitle(axes, f"{which}encode, denoise, decode by turns; medians' ratios, 95 % intervals")
 
 
-def _cost(axes: Any, report: Report) -> None:
+def _cost(axes: Any, report: BenchReport) -> None:
     """Stack the stages of each setting: against size where there are several, against steps otherwise."""
     rows = sorted(report.stages, key=lambda one: _order(one.setting))
     _rows(axes, len(rows) + 1)
@@ -204,7 +204,7 @@ def _order(setting: Setting) -> tuple[int, int]:
     return setting.height * setting.width, setting.steps
 
 
-def _ceiling(axes: Any, report: Report) -> None:
+def _ceiling(axes: Any, report: BenchReport) -> None:
     """Draw each graph's measured time beside the least that this machine would allow."""
     rows, ceiling = report.reached, report.ceiling
     if ceiling is None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from clavilux.benchmarks.measurements.ceiling import Ceiling, Reached
 from clavilux.benchmarks.measurements.energy import SILENT
+from clavilux.benchmarks.measurements.in_process import WORK, StageTimes
 from clavilux.benchmarks.measurements.machine import Machine, warning
-from clavilux.benchmarks.measurements.stages import WORK, StageTimes
 from clavilux.benchmarks.measurements.startup import StartUp
 from clavilux.benchmarks.measurements.through_the_socket import WATERFALL, Shown
 from clavilux.benchmarks.peers.compare import Comparison
@@ -26,7 +26,7 @@ HEARD_BUDGET_MS = 200.0
 
 
 @dataclass(frozen=True)
-class Report:
+class BenchReport:
     """Everything of one run; what was not asked for is None or empty."""
 
     machine: Machine

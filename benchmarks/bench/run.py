@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from clavilux.benchmarks.bench.options import Asked
-from clavilux.benchmarks.bench.report import Report
+from clavilux.benchmarks.bench.options import BenchOptions
+from clavilux.benchmarks.bench.report import BenchReport
 from clavilux.benchmarks.errors import BenchError
-from clavilux.benchmarks.measurements import ceiling, machine, stages, startup, through_the_socket
+from clavilux.benchmarks.measurements import ceiling, in_process, machine, startup, through_the_socket
+from clavilux.benchmarks.measurements.in_process import Setting, StageTimes
 from clavilux.benchmarks.measurements.serving import serving
-from clavilux.benchmarks.measurements.stages import Setting, StageTimes
-from clavilux.benchmarks.peers.compare import Comparison, Plan, compare
+from clavilux.benchmarks.peers.compare import Comparison, Experiment, compare
 from clavilux.benchmarks.peers.process import PEERS
-from clavilux.benchmarks.peers.wanted import LUMIA, Progress, Wanted, Weights
+from clavilux.benchmarks.peers.wanted import LUMIA, SharedWeights, Wanted
 from clavilux.benchmarks.peers.weights import given, make
+from clavilux.export.options import Progress
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.commands.options import parameters_from
 from clavilux.runtime.control.parameters import Parameters
@@ -27,7 +28,7 @@ from clavilux.runtime.placement.devices import AUTO
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE
 
 STEPS = (1, 2, 4)  # measured where nothing else is asked for
-SLOWEST_START = 1800.0  # s: a server may build engines first
+MAX_START_SECONDS = 1800.0  # s: a server may build engines first
 
 
 def describe_host(progress: Progress) -> machine.Machine:
@@ -38,7 +39,7 @@ def describe_host(progress: Progress) -> machine.Machine:
     return host
 
 
-def open_asked(asked: Asked, weights: Weights | None) -> tuple[Path, Instrument, Parameters]:
+def open_asked(asked: BenchOptions, weights: SharedWeights | None) -> tuple[Path, Instrument, Parameters]:
     """Return the folder of the asked bundle, its instrument, and the asked parameters.
 
     Raises BundleError, ProviderError, ParameterError.
@@ -48,7 +49,7 @@ def open_asked(asked: Asked, weights: Weights | None) -> tuple[Path, Instrument,
     return folder, instrument, instrument.defaults.merge(parameters_from(list(asked.values)), instrument.ranges)
 
 
-def measure(asked: Asked, progress: Progress) -> Report:
+def measure(asked: BenchOptions, progress: Progress) -> BenchReport:
     """Measure everything that is asked for. Raises ClaviluxError for what cannot be measured here."""
     host = describe_host(progress)
     weights = find_weights(asked, progress)
@@ -61,7 +62,7 @@ def measure(asked: Asked, progress: Progress) -> Report:
     del instrument  # and what it holds on the card
     words = serve_words(bundle, settings[0], opened, asked)
     started, shown, browser = _served(words, asked, progress)
-    return Report(
+    return BenchReport(
         machine=host,
         bundle=opened.name,
         provider=provider,
@@ -77,7 +78,7 @@ def measure(asked: Asked, progress: Progress) -> Report:
     )
 
 
-def find_weights(asked: Asked, progress: Progress) -> Weights | None:
+def find_weights(asked: BenchOptions, progress: Progress) -> SharedWeights | None:
     """Return the checkpoints and their bundle, made if need be; None where a bundle alone is measured.
 
     Raises BenchError for what contradicts itself or is missing.
@@ -101,7 +102,7 @@ def find_weights(asked: Asked, progress: Progress) -> Weights | None:
     return make(asked.architecture or LUMIA, wanted, work, progress)
 
 
-def settings_for(bundle: Bundle, asked: Asked) -> tuple[Setting, ...]:
+def settings_for(bundle: Bundle, asked: BenchOptions) -> tuple[Setting, ...]:
     """Return all sizes with all steps. Raises BenchError for a size or steps that the bundle cannot have."""
     usual = (bundle.picture.height, bundle.picture.width)
     if bundle.sizes is None and any(size != usual for size in asked.sizes):
@@ -115,7 +116,7 @@ def settings_for(bundle: Bundle, asked: Asked) -> tuple[Setting, ...]:
     return tuple(Setting(*size, count) for size in asked.sizes or (usual,) for count in counts)
 
 
-def serve_words(folder: Path, setting: Setting, bundle: Bundle, asked: Asked) -> list[str]:
+def serve_words(folder: Path, setting: Setting, bundle: Bundle, asked: BenchOptions) -> list[str]:
     """Return the options of `clavilux serve` for this setting."""
     words = ["--bundle", str(folder), "--device", asked.device, "--threads", str(asked.threads)]
     values = [*asked.values, f"steps={setting.steps}"]
@@ -130,12 +131,12 @@ def _stages(
     measured = []
     for setting in settings:
         progress(f"stages: {setting}")
-        measured.append(stages.measure(instrument, setting, parameters, seconds))
+        measured.append(in_process.measure(instrument, setting, parameters, seconds))
     return tuple(measured)
 
 
 def _ceiling(
-    bundle: Bundle, first: StageTimes, asked: Asked, progress: Progress
+    bundle: Bundle, first: StageTimes, asked: BenchOptions, progress: Progress
 ) -> tuple[ceiling.Ceiling | None, tuple[ceiling.Reached, ...]]:
     if "ceiling" in asked.without:
         return None, ()
@@ -148,7 +149,7 @@ def _ceiling(
 
 
 def _served(
-    words: list[str], asked: Asked, progress: Progress
+    words: list[str], asked: BenchOptions, progress: Progress
 ) -> tuple[startup.StartUp | None, through_the_socket.Shown | None, dict[str, float] | None]:
     started, shown, browser = None, None, None
     if "startup" not in asked.without:
@@ -156,7 +157,7 @@ def _served(
         started = startup.measure(words)
     if "socket" not in asked.without:
         progress("through the socket")
-        with serving(words, SLOWEST_START) as server:
+        with serving(words, MAX_START_SECONDS) as server:
             shown = through_the_socket.measure(server, asked.seconds, asked.sound)
     if asked.browser:
         progress("in Chromium")
@@ -164,7 +165,7 @@ def _served(
     return started, shown, browser
 
 
-def _in_a_browser(words: list[str], asked: Asked) -> dict[str, float]:
+def _in_a_browser(words: list[str], asked: BenchOptions) -> dict[str, float]:
     if asked.sound is None:
         raise BenchError("--browser needs --sound FILE.wav, which its microphone plays")
     try:
@@ -176,9 +177,9 @@ def _in_a_browser(words: list[str], asked: Asked) -> dict[str, float]:
 
 
 def _compared(
-    weights: Weights, settings: tuple[Setting, ...], cores: int, asked: Asked, progress: Progress
+    weights: SharedWeights, settings: tuple[Setting, ...], cores: int, asked: BenchOptions, progress: Progress
 ) -> Comparison:
-    plan = Plan(
+    experiment = Experiment(
         weights=weights,
         peers=asked.peers,
         pythons=asked.pythons,
@@ -189,4 +190,4 @@ def _compared(
         threads=asked.threads or cores,
         work=asked.out / "work" / "compare",
     )
-    return compare(plan, progress)
+    return compare(experiment, progress)

@@ -42,7 +42,7 @@ HEARS = "Number(document.getElementById('latency').dataset.milliseconds) > 0"
 
 
 @dataclass(frozen=True)
-class Report:
+class BrowserFigures:
     """Figures of a run in the browser; times in seconds or milliseconds as the names say."""
 
     listening_s: float  # from the command to its line with the address
@@ -82,14 +82,14 @@ def _statuses(url: str, seconds: float) -> Iterator[dict[str, float]]:
                 yield {"frame_rate": event["frame_rate"], **event["latency"]}
 
 
-def measure(sound: Path, seconds: float, words: list[str]) -> Report:
+def measure(sound: Path, seconds: float, words: list[str]) -> BrowserFigures:
     """Start, play, and sum up."""
     with serving(words) as server:
         statuses = listen(server.url, sound, seconds)
         if not statuses:
             raise BenchError(f"the browser showed no picture of a sound within {seconds:g} s; play longer: --seconds")
         resident = resident_mb(server.process_id)
-        return Report(
+        return BrowserFigures(
             listening_s=round(server.listening_s, 2),
             first_picture_s=round(server.first_picture_s, 2),
             frames_per_second=median(one["frame_rate"] for one in statuses),

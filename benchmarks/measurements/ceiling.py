@@ -20,7 +20,14 @@ from onnx import helper, numpy_helper
 
 from clavilux.benchmarks.measurements.operations import Work, count
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, COEFFICIENTS, DECODER, DENOISER, GUIDED_COEFFICIENTS
+from clavilux.runtime.bundle.graphs import (
+    AUDIO_ENCODER,
+    COEFFICIENTS,
+    DECODER,
+    DENOISER,
+    GUIDANCE_X0,
+    GUIDED_COEFFICIENTS,
+)
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers.session import GraphFile
 from clavilux.runtime.sound.format import MEL_BINS, frame_count
@@ -105,7 +112,7 @@ def works(bundle: Bundle, height: int, width: int, steps: int) -> dict[str, Work
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         AUDIO_ENCODER: {"features": (1, frame_count(bundle.audio.window_samples), MEL_BINS)},
         DENOISER: {
-            **dict.fromkeys(("sample", "noise", "anchor"), latents),
+            **dict.fromkeys(("sample", "noise", GUIDANCE_X0), latents),
             **dict.fromkeys(("tokens", "negative"), prompt),
             "coefficients": (1, columns),
         },

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Clock = Callable[[], float]
+from clavilux.runtime.clock import Timer
 
 MS = 1000.0  # per second
 WINDOW = 5  # runs whose median is compared with that of as many before them
@@ -50,10 +50,10 @@ def summary(seconds: Sequence[float]) -> Summary:
     return Summary(len(times), p50, p95, p99, round(float(times.mean()), 3))
 
 
-def warm_up(run: Callable[[], object], most_seconds: float, clock: Clock = time.perf_counter) -> WarmUp:
+def warm_up(run: Callable[[], object], max_seconds: float, clock: Timer = time.perf_counter) -> WarmUp:
     """Call `run` until the median of WINDOW times differs by less than STABLE from that of the WINDOW before.
 
-    It runs once in any case, and ends after `most_seconds` even where the times still move.
+    It runs once in any case, and ends after `max_seconds` even where the times still move.
     """
     times: list[float] = []
     began = clock()
@@ -64,7 +64,7 @@ def warm_up(run: Callable[[], object], most_seconds: float, clock: Clock = time.
         times.append(now - since)
         if _stands_still(times):
             return WarmUp(len(times), now - began, stable=True)
-        if now - began >= most_seconds:
+        if now - began >= max_seconds:
             return WarmUp(len(times), now - began, stable=False)
 
 

@@ -17,16 +17,17 @@ from typing import Any
 import numpy as np
 
 from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
+from clavilux.benchmarks.measurements.in_process import LOUDNESS, Setting
 from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp, summary, warm_up
-from clavilux.benchmarks.measurements.stages import LOUDNESS, Setting
 from clavilux.benchmarks.peers.optimum_onnx import LAYOUT
 from clavilux.benchmarks.peers.process import OURS, PEERS, Contender, Loaded, Painted, Peer, PeerError
-from clavilux.benchmarks.peers.wanted import Weights
+from clavilux.benchmarks.peers.wanted import SharedWeights
 from clavilux.benchmarks.peers.worker import BOS, LATENTS, SAMPLES, STAGES, Job
+from clavilux.export.options import Progress
 from clavilux.runtime.bundle.bundle import Bundle
 
 EQUAL_DB = 40.0  # PSNR: the mean error is 2.5 of 255 levels
-BEST_DB = 120.0  # what identical pictures score: infinity has no place in JSON
+MAX_DB = 120.0  # what identical pictures score: infinity has no place in JSON
 LEVELS = 255.0
 WARM_UP_SECONDS = 20.0  # at most, for each stack and setting; a compiled stack's first picture is told apart
 
@@ -65,10 +66,10 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Experiment:
     """Contenders and settings of a comparison, and how often each has its turn."""
 
-    weights: Weights
+    weights: SharedWeights
     peers: tuple[str, ...]  # names
     pythons: Mapping[str, Path]  # interpreters, by name
     python: Path  # for the others
@@ -79,33 +80,35 @@ class Plan:
     work: Path
 
 
-def compare(plan: Plan, progress: Callable[[str], None]) -> Comparison:
+def compare(experiment: Experiment, progress: Progress) -> Comparison:
     """Run the comparison. Raises PeerError when Clavilux itself fails; a peer that fails is named, and left out."""
-    plan.work.mkdir(parents=True, exist_ok=True)
-    bundle = Bundle.open(plan.weights.bundle)
-    job = Job(plan.weights.checkpoints, plan.weights.bundle, plan.device, plan.threads)
+    experiment.work.mkdir(parents=True, exist_ok=True)
+    bundle = Bundle.open(experiment.weights.bundle)
+    job = Job(experiment.weights.checkpoints, experiment.weights.bundle, experiment.device, experiment.threads)
     failed: dict[str, str] = {}
     loaded: dict[str, Loaded] = {}
     compared: list[Compared] = []
     resident: dict[str, float | None] = {}
     with ExitStack() as stack:
-        ours = stack.enter_context(Peer(OURS, plan.python, plan.work))
+        ours = stack.enter_context(Peer(OURS, experiment.python, experiment.work))
         loaded[OURS.title] = ours.load(job)
         running: dict[str, Peer] = {}
-        for contender in (PEERS[name] for name in plan.peers):
+        for contender in (PEERS[name] for name in experiment.peers):
             progress(f"loading {contender.title}")
             try:
-                _require_layout(contender, plan.weights.bundle)
-                peer = stack.enter_context(Peer(contender, plan.pythons.get(contender.name, plan.python), plan.work))
+                _require_layout(contender, experiment.weights.bundle)
+                peer = stack.enter_context(
+                    Peer(contender, experiment.pythons.get(contender.name, experiment.python), experiment.work)
+                )
                 loaded[contender.title] = peer.load(job)
                 running[contender.name] = peer
             except PeerError as error:
-                failed[contender.title] = _advice(contender, plan, error)
-        for setting in plan.settings:
-            inputs = write_inputs(bundle, setting, plan.work)
+                failed[contender.title] = _advice(contender, experiment, error)
+        for setting in experiment.settings:
+            inputs = write_inputs(bundle, setting, experiment.work)
             for name in list(running):
                 progress(f"{running[name].contender.title}, {setting}")
-            round_of = _Round(setting, inputs, plan, {OURS.name: ours, **running})
+            round_of = _Round(setting, inputs, experiment, {OURS.name: ours, **running})
             found, stopped = round_of.run()
             compared += found
             resident |= round_of.resident
@@ -134,7 +137,7 @@ def psnr(one: Path, other: Path) -> float:
     if first.shape != second.shape:
         return 0.0
     error = float(np.mean((first - second) ** 2))
-    return BEST_DB if error == 0 else round(min(BEST_DB, 10 * float(np.log10(LEVELS**2 / error))), 1)
+    return MAX_DB if error == 0 else round(min(MAX_DB, 10 * float(np.log10(LEVELS**2 / error))), 1)
 
 
 def judge(
@@ -162,11 +165,11 @@ def judge(
 class _Round:
     """Everyone who is still running, at one setting."""
 
-    def __init__(self, setting: Setting, inputs: Path, plan: Plan, peers: dict[str, Peer]) -> None:
+    def __init__(self, setting: Setting, inputs: Path, experiment: Experiment, peers: dict[str, Peer]) -> None:
         self.resident: dict[str, float | None] = {}
         self._setting = setting
         self._inputs = inputs
-        self._plan = plan
+        self._experiment = experiment
         self._peers = peers
         self._first: dict[str, float] = {}
         self._warmed: dict[str, WarmUp] = {}
@@ -183,7 +186,7 @@ class _Round:
                     raise
                 stopped[name] = str(error)
                 del self._peers[name]
-        alternate({name: self._painter(name, stopped) for name in self._peers}, self._plan.rounds)
+        alternate({name: self._turn(name, stopped) for name in self._peers}, self._experiment.rounds)
         for name in stopped:
             self._peers.pop(name, None)
         ours = self._painted[OURS.name]
@@ -198,7 +201,7 @@ class _Round:
         self._first[name] = peer.paint(self._inputs, steps, self._out(name)).seconds
         self._warmed[name] = warm_up(lambda: peer.paint(self._inputs, steps), WARM_UP_SECONDS)
 
-    def _painter(self, name: str, stopped: dict[str, str]) -> Callable[[], float]:
+    def _turn(self, name: str, stopped: dict[str, str]) -> Callable[[], float]:
         def paint() -> float:
             if name in stopped:
                 return 0.0
@@ -221,7 +224,7 @@ class _Round:
 
     def _out(self, name: str) -> Path:
         setting = self._setting
-        return self._plan.work / f"{name}-{setting.width}x{setting.height}-{setting.steps}.npy"
+        return self._experiment.work / f"{name}-{setting.width}x{setting.height}-{setting.steps}.npy"
 
 
 def _require_layout(contender: Contender, bundle: Path) -> None:
@@ -229,8 +232,8 @@ def _require_layout(contender: Contender, bundle: Path) -> None:
         raise PeerError(f"the bundle has no {LAYOUT}/; export it again with --layout {LAYOUT}")
 
 
-def _advice(contender: Contender, plan: Plan, error: PeerError) -> str:
+def _advice(contender: Contender, experiment: Experiment, error: PeerError) -> str:
     """Return why a peer is left out, and how to make its environment where none was named."""
-    if contender.recipe and contender.name not in plan.pythons:
+    if contender.recipe and contender.name not in experiment.pythons:
         return f"no environment of its own; {contender.recipe}; then --peer-python {contender.name}=PEER/bin/python"
     return str(error)

@@ -6,17 +6,17 @@ from pathlib import Path
 from safetensors import safe_open
 
 from clavilux.benchmarks.peers.architectures import BUILDERS, CONDITIONING, write
-from clavilux.benchmarks.peers.wanted import Progress, Wanted, Weights
+from clavilux.benchmarks.peers.wanted import SharedWeights, Wanted
 from clavilux.export.build import export_bundle
 from clavilux.export.checkpoints.load import Sources
-from clavilux.export.options import Options
+from clavilux.export.options import Options, Progress
 from clavilux.runtime.bundle.manifest_json import MANIFEST
 from clavilux.runtime.files import Record, describe_files
 
 PROVED_STEPS = 4  # the proof compares whole runs up to this many
 
 
-def random_weights(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> Weights:
+def random_weights(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> SharedWeights:
     """Return weights of one of ARCHITECTURES and their bundle. Raises ExportError."""
     kind = BUILDERS[architecture]
     folder = work / architecture
@@ -30,7 +30,7 @@ def random_weights(architecture: str, wanted: Wanted, work: Path, progress: Prog
         hop_samples=kind.hop_samples,
         picture=(kind.side, kind.side),
     )
-    return Weights(folder, _bundle(folder, folder / "bundles", options, wanted, progress))
+    return SharedWeights(folder, _bundle(folder, folder / "bundles", options, wanted, progress))
 
 
 def given_weights(folder: Path, name: str, wanted: Wanted, bundles: Path, progress: Progress) -> Path:

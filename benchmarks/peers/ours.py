@@ -38,7 +38,7 @@ class Clavilux:
         guider = guider_for(bundle.guidance, bundle.conditioning.negative)
         self._encoder = AudioEncoder(sessions[AUDIO_ENCODER])
         denoiser = Denoiser(sessions[DENOISER], Schedule(bundle.schedule), guider)
-        self._painter = open_pipeline(denoiser, Decoder(sessions[DECODER]))
+        self._pipeline = open_pipeline(denoiser, Decoder(sessions[DECODER]))
 
     def encode(self, samples: Array, bos: Array, watch: Watch) -> Any:
         """Push the newest hop, read the window, encode it."""
@@ -55,8 +55,8 @@ class Clavilux:
 
     def denoise(self, prompt: Any, latents: Array, steps: int) -> Any:
         """Paint the picture: latents that stay on a card are decoded there in the same go."""
-        picture = self._painter.run(PictureRequest(prompt, lambda _: latents, latents.shape, steps))
-        self.decoded = self._painter.stages["decode"]
+        picture = self._pipeline.run(PictureRequest(prompt, lambda _: latents, latents.shape, steps))
+        self.decoded = self._pipeline.stages["decode"]
         return picture
 
     def decode(self, latents: Any) -> NDArray[np.uint8]:

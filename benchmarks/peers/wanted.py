@@ -1,17 +1,14 @@
 """The weights that a comparison asks for, and gets; no torch here, so that the command line can offer the words."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 LUMIA, SD_TURBO, TINY = ARCHITECTURES = ("lumia", "sd-turbo", "tiny")
 """Names in `clavilux.benchmarks.peers.architectures`, which builds them."""
 
-Progress = Callable[[str], None]
-
 
 @dataclass(frozen=True)
-class Weights:
+class SharedWeights:
     """Weights twice: PyTorch checkpoints, and the bundle that was exported from them."""
 
     checkpoints: Path  # folder of encoder/, unet/, vae/, scheduler/

@@ -9,32 +9,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clavilux.benchmarks.errors import BenchError
-from clavilux.benchmarks.peers.wanted import Progress, Wanted, Weights
+from clavilux.benchmarks.peers.wanted import SharedWeights, Wanted
+from clavilux.export.options import Progress
 
 PARTS = ("encoder", "unet", "vae", "scheduler")
 OPTIONAL = ("text_encoder", "conditioning.safetensors")  # one of them tells the BOS embedding
 PIPELINE = "pipeline"  # folder that may hold all but the encoder
 
 
-def make(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> Weights:
+def make(architecture: str, wanted: Wanted, work: Path, progress: Progress) -> SharedWeights:
     """Return seeded random weights and their bundle, found in `work` or made there. Raises ExportError, BenchError."""
     with _export_extra():
         from clavilux.benchmarks.peers.exported import random_weights
     return random_weights(architecture, wanted, work, progress)
 
 
-def given(checkpoints: Path, bundle: Path | None, wanted: Wanted, work: Path, progress: Progress) -> Weights:
+def given(checkpoints: Path, bundle: Path | None, wanted: Wanted, work: Path, progress: Progress) -> SharedWeights:
     """Return the checkpoints in a folder and their bundle: `bundle`, or one that is exported into `work`.
 
     Raises BenchError when a part is missing, ExportError when they do not become a bundle.
     """
     folder = gathered(checkpoints, work / "given" / "parts")
     if bundle is not None:
-        return Weights(folder, bundle)
+        return SharedWeights(folder, bundle)
     with _export_extra():
         from clavilux.benchmarks.peers.exported import given_weights
     bundles = work / "given" / "bundles"
-    return Weights(folder, given_weights(folder, checkpoints.resolve().name, wanted, bundles, progress))
+    return SharedWeights(folder, given_weights(folder, checkpoints.resolve().name, wanted, bundles, progress))
 
 
 def gathered(checkpoints: Path, links: Path) -> Path:

@@ -32,7 +32,7 @@ STAGE_BYTES = 4  # of one stage's time in a frame
 
 
 @dataclass
-class Count:
+class Received:
     """Frames that came to one client since it was last asked."""
 
     frames: int = 0
@@ -46,7 +46,7 @@ class Tally:
 
     seconds: float  # since then
     cpu_seconds: float  # taken by the clients' process meanwhile
-    clients: tuple[Count, ...]
+    clients: tuple[Received, ...]
     heard_to_shown: tuple[float, ...] = ()  # seconds, of every picture a performer showed
     compress: tuple[float, ...] = ()  # seconds that the server took for its JPEG, as the frame tells
 
@@ -55,7 +55,7 @@ class Tally:
 class Client:
     """One connection, and what it has counted."""
 
-    count: Count = field(default_factory=Count)
+    count: Received = field(default_factory=Received)
     heard_to_shown: list[float] = field(default_factory=list)
     compress: list[float] = field(default_factory=list)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,15 +91,15 @@ class Client:
             finally:
                 playing.cancel()
 
-    def empty(self) -> Count:
+    def empty(self) -> Received:
         """Return what was counted, and begin anew."""
-        count, self.count = self.count, Count()
+        count, self.count = self.count, Received()
         self.heard_to_shown, self.compress = [], []
         return count
 
 
 @contextmanager
-def attending(url: str, *words: str) -> Iterator[Callable[[], Tally]]:
+def taking_part(url: str, *words: str) -> Iterator[Callable[[], Tally]]:
     """Let clients take part until the block ends; yield what asks them for a Tally.
 
     `words` are this module's options. Asking raises BenchError when a client cannot take part any more.
@@ -130,7 +130,7 @@ def _ask(process: "subprocess.Popen[str]") -> Tally:
     return Tally(
         seconds=found["seconds"],
         cpu_seconds=found["cpu_seconds"],
-        clients=tuple(Count(**one) for one in found["clients"]),
+        clients=tuple(Received(**one) for one in found["clients"]),
         heard_to_shown=tuple(found["heard_to_shown"]),
         compress=tuple(found["compress"]),
     )

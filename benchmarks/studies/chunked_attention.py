@@ -32,17 +32,15 @@ from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
 from clavilux.benchmarks.measurements.operations import count
 from clavilux.benchmarks.measurements.percentiles import MS, warm_up
 from clavilux.export.graphs.convert import save, to_onnx
-from clavilux.export.models.audio_encoder import STACK, AudioEncoderGraph, frames_in, most_frames
+from clavilux.export.models.audio_encoder import STACK, AudioEncoderGraph, max_frames, mel_frames
 from clavilux.export.parity.figures import relative_l2
 from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Component, Port
 from clavilux.runtime.placement.devices import open_session
-from clavilux.runtime.providers.session import Session
+from clavilux.runtime.providers.session import Array, Session
 from clavilux.runtime.sound.format import FRAME_STEP, MEL_BINS, SAMPLE_RATE
 from clavilux.training.lumia.make import EAR_WIDTH, WIDTH
 from clavilux.training.lumia.models import encoder
 from clavilux.training.studies.chunked import Chunks, StreamingEncoder
-
-Array = NDArray[np.generic]
 
 SEED = 0
 ROUNDS = 30
@@ -50,7 +48,7 @@ WARM_UP = 10.0  # s, at most, per graph
 WINDOWS, HOPS = (2.0, 3.75), (0.1, 0.2)  # s
 WHOLE = "window"
 PROVED_HOPS = 5  # of each exported step
-LARGEST_ERROR = 1e-4  # relative L2 of a graph's tokens from torch's
+MAX_ERROR = 1e-4  # relative L2 of a graph's tokens from torch's
 STEP = Component(
     name="audio_encoder_step",
     file="audio_encoder_step.onnx",
@@ -77,7 +75,7 @@ STEP = Component(
 
 
 @dataclass(frozen=True)
-class Row:
+class HopCost:
     """One hop against its window."""
 
     shape: str
@@ -140,7 +138,7 @@ def hearing_all(window: int, hop: int) -> Chunks:
 
 def open_whole(model: Wav2Vec2BertModel, samples: int, folder: Path) -> Callable[[NDArray[np.float32]], Array]:
     """Return the encoder of whole windows of `samples`, exported into `folder` and proved. Raises BenchError."""
-    module, features = AudioEncoderGraph(model, most_frames(samples)), _features(samples)
+    module, features = AudioEncoderGraph(model, max_frames(samples)), _features(samples)
     path = folder / AUDIO_ENCODER_GRAPH.file
     save(to_onnx(module, AUDIO_ENCODER_GRAPH, {"features": torch.from_numpy(features)}), path)
     session = open_session(path, threads=1)
@@ -155,7 +153,7 @@ def open_step(model: Wav2Vec2BertModel, samples: int, chunks: Chunks, folder: Pa
 
     Raises BenchError when its tokens are not torch's.
     """
-    module, features = StreamingEncoder(model, chunks, most_frames(samples) // STACK).eval(), _features(samples)
+    module, features = StreamingEncoder(model, chunks, max_frames(samples) // STACK).eval(), _features(samples)
     caches = module.begin().named()
     path = folder / STEP.file
     save(to_onnx(module, STEP, {"features": torch.from_numpy(features), **caches}), path)
@@ -172,19 +170,19 @@ def open_step(model: Wav2Vec2BertModel, samples: int, chunks: Chunks, folder: Pa
 
 
 def _features(samples: int) -> NDArray[np.float32]:
-    frames = np.random.default_rng(SEED).normal(-5, 3, (1, frames_in(samples), MEL_BINS))
+    frames = np.random.default_rng(SEED).normal(-5, 3, (1, mel_frames(samples), MEL_BINS))
     return frames.astype(np.float32)
 
 
 def _prove(found: Array, expected: Array, what: str) -> None:
     error = relative_l2(expected.astype(np.float64), found.astype(np.float64))
-    if not error <= LARGEST_ERROR:
-        raise BenchError(
-            f"{what}: the graph's tokens are {error:.1e} from torch's; expected at most {LARGEST_ERROR:.0e}"
-        )
+    if not error <= MAX_ERROR:
+        raise BenchError(f"{what}: the graph's tokens are {error:.1e} from torch's; expected at most {MAX_ERROR:.0e}")
 
 
-def measure(shape: str, layers: int, window: float, *, hops: Sequence[float] = HOPS, rounds: int = ROUNDS) -> list[Row]:
+def measure(
+    shape: str, layers: int, window: float, *, hops: Sequence[float] = HOPS, rounds: int = ROUNDS
+) -> list[HopCost]:
     """Return a row per hop, all measured by turns with the whole window. Raises BenchError, ExportError."""
     torch.manual_seed(SEED)
     model, samples = SHAPES[shape][0](layers).eval(), round(window * SAMPLE_RATE)
@@ -197,7 +195,7 @@ def measure(shape: str, layers: int, window: float, *, hops: Sequence[float] = H
         parts = {hop: count(Path(folder) / f"{size}" / STEP.file, {}).gigaflops for hop, size in frames.items()}
     median = {name: round(float(np.median(times)) * MS, 3) for name, times in taken.items()}
     return [
-        Row(
+        HopCost(
             shape,
             layers,
             window,
@@ -216,7 +214,7 @@ def _open_step(model: Wav2Vec2BertModel, samples: int, size: int, folder: Path) 
     """Return a stream of hops of `size` stacked frames; its graph lies apart, as sessions keep weights mapped."""
     place = folder / f"{size}"
     place.mkdir()
-    return open_step(model, samples, hearing_all(most_frames(samples) // STACK, size), place)
+    return open_step(model, samples, hearing_all(max_frames(samples) // STACK, size), place)
 
 
 def _by_turns(
@@ -244,7 +242,7 @@ def _timed(run: Callable[[], object]) -> Callable[[], float]:
     return timed
 
 
-def table_of(rows: Sequence[Row]) -> str:
+def table_of(rows: Sequence[HopCost]) -> str:
     """Return the rows as text, a column per figure."""
     head = (
         "shape",
@@ -260,7 +258,7 @@ def table_of(rows: Sequence[Row]) -> str:
     return columns([head, *map(_cells, rows)])
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: HopCost) -> tuple[str, ...]:
     times = (
         f"{row.whole_ms:.1f}",
         f"{row.step_ms:.1f}",

@@ -25,8 +25,10 @@ import numpy as np
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.percentiles import Summary, summary
-from clavilux.benchmarks.peers.wanted import Progress, Wanted
+from clavilux.benchmarks.peers.wanted import Wanted
 from clavilux.benchmarks.peers.weights import make
+from clavilux.export.options import Progress
+from clavilux.runtime.clock import Timer
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.host_pipeline import HostPipeline
@@ -47,8 +49,6 @@ COMPARED = 4  # pictures that are painted in both ways
 LOUDNESS = 0.1
 MIB = 2**20
 EXIT_USAGE = 2
-
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -83,21 +83,21 @@ class FramePath:
         }
 
 
-def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = time.perf_counter) -> FramePath:
+def measure(instrument: Instrument, name: str, seconds: float, clock: Timer = time.perf_counter) -> FramePath:
     """Play for so many seconds, as fast as it goes. Raises BenchError when pictures are not painted on the card."""
-    painter = instrument.pipeline
-    if not isinstance(painter, DevicePipeline):
+    pipeline = instrument.pipeline
+    if not isinstance(pipeline, DevicePipeline):
         raise BenchError(f"{name}: its latents go through the host; the log above says why")
-    player = _Player(instrument, painter, clock)
+    player = _Player(instrument, pipeline, clock)
     player.settle()
-    stream, hops = painter.stream, instrument.hops
-    before = stream.waits - player.encoder_waits, painter.canvases, stream.pinned_bytes, stream.free_bytes()
+    stream, hops = pipeline.stream, instrument.hops
+    before = stream.waits - player.encoder_waits, pipeline.canvases, stream.pinned_bytes, stream.free_bytes()
     player.times.clear()
     since = clock()
     while clock() - since < seconds or not player.times:
         player.play()
     took, pictures = clock() - since, len(player.times)
-    after = stream.waits - player.encoder_waits, painter.canvases, stream.pinned_bytes, stream.free_bytes()
+    after = stream.waits - player.encoder_waits, pipeline.canvases, stream.pinned_bytes, stream.free_bytes()
     return FramePath(
         bundle=name,
         provider=instrument.models.provider,
@@ -113,21 +113,21 @@ def measure(instrument: Instrument, name: str, seconds: float, clock: Clock = ti
         sizes=after[1] - before[1],
         pinned_mib=round((after[2] - before[2]) / MIB, 3),
         card_mib=round((before[3] - after[3]) / MIB, 3),
-        differs=difference(instrument, painter),
+        differs=difference(instrument, pipeline),
     )
 
 
 class _Player:
     """Plays sound and takes pictures without a pause, and notes what each one took."""
 
-    def __init__(self, instrument: Instrument, painter: DevicePipeline, clock: Clock) -> None:
+    def __init__(self, instrument: Instrument, pipeline: DevicePipeline, clock: Timer) -> None:
         values = {"noise": "walk", "feedback": FEEDBACK}
         self.parameters = instrument.defaults.merge(values, instrument.ranges)
         self.times: list[tuple[float, float]] = []  # s: of the whole picture, in models
         self.encoder_waits = 0
         self.shape: tuple[int, ...] = ()  # of the last picture
         self._instrument = instrument
-        self._painter = painter
+        self._pipeline = pipeline
         self._clock = clock
         self._now = 0.0  # s of the sound
         self._random = np.random.default_rng(0)
@@ -147,7 +147,7 @@ class _Player:
         took = self._clock() - since
         encoded = self._instrument.hops > hops and frame.stages["encode"] > 0
         self.encoder_waits += encoded and getattr(self._instrument.models.encoder.session, "stream", None) is not None
-        self.times.append((took, self._painter.in_models + (frame.stages["encode"] if encoded else 0.0)))
+        self.times.append((took, self._pipeline.in_models + (frame.stages["encode"] if encoded else 0.0)))
         self.shape = frame.pixels.shape
 
     def _hear(self, samples: int) -> None:
@@ -156,7 +156,7 @@ class _Player:
         self._now += samples / SAMPLE_RATE
 
 
-def difference(instrument: Instrument, painter: DevicePipeline) -> int:
+def difference(instrument: Instrument, pipeline: DevicePipeline) -> int:
     """Return by how many levels pictures of a sequence differ from those that go through the host, at most."""
     host = HostPipeline(instrument.models.denoiser, instrument.models.decoder)
     bundle, parameters = instrument.bundle, instrument.defaults
@@ -164,7 +164,7 @@ def difference(instrument: Instrument, painter: DevicePipeline) -> int:
     worst = 0
     for index in range(COMPARED):
         asked = PictureRequest(prompt, _noise(shape, index), shape, parameters.steps, FEEDBACK if index else 0.0)
-        found, expected = (one.run(asked).astype(int) for one in (painter, host))
+        found, expected = (one.run(asked).astype(int) for one in (pipeline, host))
         worst = max(worst, int(np.abs(found - expected).max()))
     return worst
 

@@ -31,9 +31,10 @@ from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
 from clavilux.benchmarks.measurements.energy import SILENT
 from clavilux.benchmarks.measurements.percentiles import MS
-from clavilux.benchmarks.peers.wanted import ARCHITECTURES, LUMIA, Progress, Wanted
+from clavilux.benchmarks.peers.wanted import ARCHITECTURES, LUMIA, Wanted
 from clavilux.benchmarks.peers.weights import make
 from clavilux.benchmarks.studies.skipping import DEFEATED, PLAYING, SKIPPING, UNWATCHED, Spent, middle, take_turns
+from clavilux.export.options import Progress
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import DECODER, DENOISER
 from clavilux.runtime.commands.options import threads

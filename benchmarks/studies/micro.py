@@ -28,9 +28,10 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
 from clavilux.benchmarks.measurements.ceiling import FACTOR, product_graph
-from clavilux.benchmarks.measurements.stages import LOUDNESS
+from clavilux.benchmarks.measurements.in_process import LOUDNESS
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
+from clavilux.runtime.clock import Timer
 from clavilux.runtime.commands.options import threads
 from clavilux.runtime.conditioning.conditioner import Conditioner
 from clavilux.runtime.hearing.log_mel import LogMel
@@ -55,7 +56,6 @@ EXIT_SLOWER = 1
 GRAPHS = {"encode": AUDIO_ENCODER, "denoise": DENOISER, "decode": DECODER}
 
 Operation = Callable[[], object]
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def reference(count: int) -> Operation:
     return lambda: session.run({FACTOR: given})
 
 
-def repeats(operation: Operation, clock: Clock = time.perf_counter) -> int:
+def repeats(operation: Operation, clock: Timer = time.perf_counter) -> int:
     """Return how often an operation must run to take LONG_ENOUGH; this warms it up, too."""
     count = 1
     while True:
@@ -111,7 +111,7 @@ def repeats(operation: Operation, clock: Clock = time.perf_counter) -> int:
         count *= 2
 
 
-def turn(operation: Operation, count: int, clock: Clock = time.perf_counter) -> float:
+def turn(operation: Operation, count: int, clock: Timer = time.perf_counter) -> float:
     """Return the seconds of one run, the mean of `count`."""
     since = clock()
     for _ in range(count):
@@ -120,7 +120,7 @@ def turn(operation: Operation, count: int, clock: Clock = time.perf_counter) -> 
 
 
 def measure(
-    stages: Mapping[str, Operation], fixed: Operation, rounds: int, clock: Clock = time.perf_counter
+    stages: Mapping[str, Operation], fixed: Operation, rounds: int, clock: Timer = time.perf_counter
 ) -> dict[str, Ratio]:
     """Return each stage's ratio to the fixed operation, all of them by turns."""
     everything = {REFERENCE: fixed, **stages}

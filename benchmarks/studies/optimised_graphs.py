@@ -23,7 +23,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from clavilux.export.graphs import int8
 from clavilux.export.graphs.convert import save
@@ -33,9 +32,7 @@ from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.placement.graph_shapes import graph_file
-from clavilux.runtime.providers.session import Session
-
-Array = NDArray[np.generic]
+from clavilux.runtime.providers.session import Array, Session
 
 PARTS = {"audio_encoder": AUDIO_ENCODER, "denoiser": DENOISER, "decoder": DECODER}
 MODEL_TYPES = {"audio_encoder": "bert", "denoiser": "unet", "decoder": "vae"}  # ONNX Runtime's words
@@ -46,7 +43,7 @@ AS_EXPORTED = "as exported"
 
 
 @dataclass(frozen=True)
-class Row:
+class Candidate:
     """One candidate, measured."""
 
     part: str
@@ -71,11 +68,11 @@ def main() -> None:
         print(json.dumps([asdict(row) for row in rows]))
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Candidate) -> tuple[str, ...]:
     return row.part, row.candidate, f"{row.speed:.2f}", f"{row.relative_l2:.1e}", str(row.nodes)
 
 
-def measure(bundle: Bundle, part: str, runs: int) -> list[Row]:
+def measure(bundle: Bundle, part: str, runs: int) -> list[Candidate]:
     """Return one row per candidate that gives a graph for `part`; one that fails is named, and left out."""
     inputs = example(bundle, part)
     rows = []
@@ -95,7 +92,7 @@ def measure(bundle: Bundle, part: str, runs: int) -> list[Row]:
                 continue
             found = [array.astype(np.float64) for array in session.run(inputs)]
             distance = max(relative_l2(one, other) for one, other in zip(expected, found, strict=True))
-            rows.append(Row(part, name, _speed(baseline, session, inputs, runs), distance, _nodes(out)))
+            rows.append(Candidate(part, name, _speed(baseline, session, inputs, runs), distance, _nodes(out)))
     return rows
 
 

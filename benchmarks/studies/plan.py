@@ -61,7 +61,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CapacityPlan:
     """Machines, networks and relays that a wish takes."""
 
     rate: float  # frames per second and stage
@@ -112,17 +112,17 @@ def _positive(value: Any, name: str) -> float:
     return float(value)
 
 
-def plan(measured: Measured, wish: Wish) -> Plan:
+def plan(measured: Measured, wish: Wish) -> CapacityPlan:
     """Return what the wish takes."""
     rate = wish.rate or measured.rate
     per_machine = whole(wish.headroom * (wish.pictures or measured.pictures) / rate)
     stream = 8 * (wish.frame * KILO if wish.frame else measured.frame_bytes) * rate  # bit/s
     per_process = whole(wish.headroom / (measured.frame_cpu * rate))
     free = max(0.0, wish.headroom - measured.fixed_cpu)
-    direct = min(Settings().most_viewers, whole(free / (measured.frame_cpu * rate)))
+    direct = min(Settings().max_viewers, whole(free / (measured.frame_cpu * rate)))
     each = ceil(wish.viewers / wish.stages)
     relays, tiers = relayed(each, direct, per_process)
-    return Plan(
+    return CapacityPlan(
         rate=rate,
         stages_per_machine=per_machine,
         machines=ceil(wish.stages / per_machine) if per_machine else None,
@@ -159,7 +159,7 @@ def relayed(viewers: int, direct: int, per_process: int) -> tuple[int, int]:
     return relays, tiers
 
 
-def table(measured: Measured, wish: Wish, found: Plan) -> str:
+def table(measured: Measured, wish: Wish, found: CapacityPlan) -> str:
     """Return the plan for people."""
     pictures = wish.pictures or measured.pictures
     source = "given" if wish.pictures else f"measured{', at least' if measured.at_least else ''}"
@@ -187,7 +187,7 @@ def counted(number: int, name: str) -> str:
     return f"{number} {name}{'' if number == 1 else 's'}"
 
 
-def _lines(wish: Wish, found: Plan) -> list[str]:
+def _lines(wish: Wish, found: CapacityPlan) -> list[str]:
     lines = [
         f"a machine carries {counted(found.stages_per_machine, 'stage')} ({found.memory_mb:.0f} MB of servers): "
         f"{counted(found.machines, 'machine')}"
@@ -203,7 +203,7 @@ def _lines(wish: Wish, found: Plan) -> list[str]:
     )
     lines.append(
         f"a stage has {counted(found.viewers_per_stage, 'viewer')}; its own process takes {found.direct} "
-        f"(at most {Settings().most_viewers}), an event loop of its own {found.per_process}"
+        f"(at most {Settings().max_viewers}), an event loop of its own {found.per_process}"
     )
     if found.relays_per_stage:
         lines.append(

@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
-from clavilux.benchmarks.bench.options import Asked, asked_from
+from clavilux.benchmarks.bench.options import BenchOptions, options_from
 from clavilux.benchmarks.bench.run import (
-    SLOWEST_START,
+    MAX_START_SECONDS,
     describe_host,
     find_weights,
     open_asked,
@@ -29,15 +29,16 @@ from clavilux.benchmarks.bench.run import (
 )
 from clavilux.benchmarks.command_line import ended, make_folder, parse_counts, parse_seconds, parse_sizes, stopwatch
 from clavilux.benchmarks.errors import BenchError
-from clavilux.benchmarks.measurements import machine, stages
+from clavilux.benchmarks.measurements import in_process, machine
 from clavilux.benchmarks.measurements.percentiles import summary
 from clavilux.benchmarks.measurements.serving import Server, serving
 from clavilux.benchmarks.measurements.through_the_socket import WARM_UP
-from clavilux.benchmarks.peers.wanted import ARCHITECTURES, Progress
-from clavilux.benchmarks.studies.audience import Tally, attending
+from clavilux.benchmarks.peers.wanted import ARCHITECTURES
+from clavilux.benchmarks.studies.audience import Tally, taking_part
 from clavilux.benchmarks.studies.scale_plot import draw
 from clavilux.benchmarks.studies.scale_report import Scale, Together, Watched
 from clavilux.command import Parser
+from clavilux.export.options import Progress
 from clavilux.runtime.commands.options import add_model_options
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
@@ -48,10 +49,8 @@ MAX_STAGES = 64
 PARTS = ("cost", "viewers", "stages")  # in this order: whatever builds engines comes first
 JSON, PLOT = "scale.json", "scale.png"
 
-Counts = tuple[int, ...]
 
-
-def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress) -> Scale:
+def measure(asked: BenchOptions, viewers: tuple[int, ...], together: tuple[int, ...], progress: Progress) -> Scale:
     """Measure all parts but `asked.without`. Raises ClaviluxError for what cannot be measured here.
 
     Servers are asked for `MAX_FRAME_RATE` pictures a second unless `asked.values` say otherwise.
@@ -81,27 +80,29 @@ def measure(asked: Asked, viewers: Counts, together: Counts, progress: Progress)
 
 
 def _cost(
-    instrument: Instrument, setting: stages.Setting, parameters: Parameters, asked: Asked, progress: Progress
-) -> stages.StageTimes:
+    instrument: Instrument, setting: in_process.Setting, parameters: Parameters, asked: BenchOptions, progress: Progress
+) -> in_process.StageTimes:
     progress(f"cost: {setting}")
-    return stages.measure(instrument, setting, parameters, asked.seconds)
+    return in_process.measure(instrument, setting, parameters, asked.seconds)
 
 
-def watched(words: Sequence[str], viewers: Counts, asked: Asked, progress: Progress) -> tuple[Watched, ...]:
+def watched(
+    words: Sequence[str], viewers: tuple[int, ...], asked: BenchOptions, progress: Progress
+) -> tuple[Watched, ...]:
     """Return what one server did for each number of viewers. Raises BenchError."""
     found = []
-    with serving(words, SLOWEST_START) as server:
+    with serving(words, MAX_START_SECONDS) as server:
         for count in viewers:
             progress(f"viewers: {count}")
             found.append(_watched(server, count, asked))
     return tuple(found)
 
 
-def _watched(server: Server, count: int, asked: Asked) -> Watched:
+def _watched(server: Server, count: int, asked: BenchOptions) -> Watched:
     with ExitStack() as stack:
-        asking = [stack.enter_context(attending(server.socket, *_performing(asked)))]
+        asking = [stack.enter_context(taking_part(server.socket, *_performing(asked)))]
         if count:
-            asking.append(stack.enter_context(attending(server.socket, "--viewers", str(count))))
+            asking.append(stack.enter_context(taking_part(server.socket, "--viewers", str(count))))
         tallies, (whole, loop) = _observed(asking, [server], asked.seconds)
     return digest(count, tallies[0], tallies[-1], whole, loop)
 
@@ -130,13 +131,13 @@ def digest(viewers: int, performer: Tally, audience: Tally, server_cpu: float, l
     )
 
 
-def _at_once(words: Sequence[str], count: int, asked: Asked, cores: int, progress: Progress) -> Together:
+def _at_once(words: Sequence[str], count: int, asked: BenchOptions, cores: int, progress: Progress) -> Together:
     progress(f"stages: {count}")
     threads = asked.threads or (max(1, cores // count) if count > 1 else 0)  # what is given last holds
     with ExitStack() as stack:
         shared = [*words, "--threads", str(threads)]
-        servers = [stack.enter_context(serving(shared, SLOWEST_START)) for _ in range(count)]
-        asking = [stack.enter_context(attending(one.socket, *_performing(asked))) for one in servers]
+        servers = [stack.enter_context(serving(shared, MAX_START_SECONDS)) for _ in range(count)]
+        asking = [stack.enter_context(taking_part(one.socket, *_performing(asked))) for one in servers]
         tallies, (whole, _) = _observed(asking, servers, asked.seconds)
         ids = [one.process_id for one in servers]
         resident, card = (_most([read(one) for one in ids]) for read in (machine.resident_mb, machine.card_mb))
@@ -176,7 +177,7 @@ def _cpu(servers: Sequence[Server]) -> tuple[float, float]:
     return sum(told[: len(servers)]), sum(told[len(servers) :])
 
 
-def _performing(asked: Asked) -> list[str]:
+def _performing(asked: BenchOptions) -> list[str]:
     return ["--performer", *(["--sound", str(asked.sound)] if asked.sound else [])]
 
 
@@ -184,17 +185,17 @@ def _most(values: Sequence[float | None]) -> float | None:
     return max((one for one in values if one is not None), default=None)
 
 
-def parse_viewers(text: str) -> Counts:
+def parse_viewers(text: str) -> tuple[int, ...]:
     """Return numbers of viewers, 0 to what a stage takes. Raises ArgumentTypeError."""
-    return _whole(text, 0, Settings().most_viewers, "1,4,16,64")
+    return _whole(text, 0, Settings().max_viewers, "1,4,16,64")
 
 
-def parse_stages(text: str) -> Counts:
+def parse_stages(text: str) -> tuple[int, ...]:
     """Return numbers of stages, 1 to MAX_STAGES. Raises ArgumentTypeError."""
     return _whole(text, 1, MAX_STAGES, "1,2,4")
 
 
-def _whole(text: str, least: int, most: int, example: str) -> Counts:
+def _whole(text: str, least: int, most: int, example: str) -> tuple[int, ...]:
     words = text.split(",")
     if not all(word.isascii() and word.isdecimal() and least <= int(word[:9]) <= most for word in words):
         raise argparse.ArgumentTypeError(f"{text!r}; expected numbers from {least} to {most}, for example {example}")
@@ -231,7 +232,7 @@ def arguments_from(words: list[str] | None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, print the table, and write JSON and plot. Raises ClaviluxError."""
-    asked = asked_from(arguments)
+    asked = options_from(arguments)
     make_folder(arguments.out)
     found = measure(asked, arguments.viewers, arguments.stages, stopwatch())
     if not arguments.no_plots:

@@ -16,12 +16,12 @@ from clavilux.benchmarks.studies.scale_report import MEGAPIXEL, MICRO, Scale
 
 PANEL = (5.0, 3.9)  # inches, width and height
 
-Draw = Callable[[Any, Scale], None]
+ScalePlot = Callable[[Any, Scale], None]
 
 
 def draw(scale: Scale, path: Path) -> None:
     """Write every curve that there is to `path`, a PNG. Raises BenchError when matplotlib is not installed."""
-    columns: list[tuple[Draw, ...]] = []
+    columns: list[tuple[ScalePlot, ...]] = []
     if scale.viewers:
         columns += [(_delivered, _heard_by_viewers), (_loop, _bandwidth)]
     if scale.stages:

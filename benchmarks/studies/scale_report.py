@@ -12,9 +12,9 @@ from statistics import mean
 import numpy as np
 
 from clavilux.benchmarks.bench.report import columns
+from clavilux.benchmarks.measurements.in_process import StageTimes
 from clavilux.benchmarks.measurements.machine import Machine, warning
 from clavilux.benchmarks.measurements.percentiles import MS, Summary
-from clavilux.benchmarks.measurements.stages import StageTimes
 from clavilux.runtime.files import written_whole
 
 FORMAT = 1  # of the JSON
@@ -70,7 +70,7 @@ class Together:
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearFit:
     """value = fixed + sum of slope * x, through `points` points."""
 
     fixed: float
@@ -98,17 +98,17 @@ class Scale:
     files: tuple[str, ...] = ()
 
     @property
-    def per_viewer(self) -> Line | None:
+    def per_viewer(self) -> LinearFit | None:
         """The event loop's CPU seconds per second against viewers."""
         return fitted({"viewers": [one.viewers for one in self.viewers]}, [one.loop_cpu for one in self.viewers])
 
     @property
-    def per_frame(self) -> Line | None:
+    def per_frame(self) -> LinearFit | None:
         """The event loop's CPU seconds per second against frames sent per second."""
         return fitted({"frames": [one.sent for one in self.viewers]}, [one.loop_cpu for one in self.viewers])
 
     @property
-    def per_picture(self) -> Line | None:
+    def per_picture(self) -> LinearFit | None:
         """Milliseconds of a picture against megapixels times steps, and against megapixels where sizes differ."""
         sizes = [one.setting.height * one.setting.width / MEGAPIXEL for one in self.cost]
         work = [size * one.setting.steps for size, one in zip(sizes, self.cost, strict=True)]
@@ -155,7 +155,7 @@ class Scale:
             rows.append((str(one.viewers), *rates, *carried, *cpu))
         return self._told(rows, self.per_viewer, self.per_frame) if self.viewers else ""
 
-    def _told(self, rows: list[tuple[str, ...]], viewer: Line | None, frame: Line | None) -> str:
+    def _told(self, rows: list[tuple[str, ...]], viewer: LinearFit | None, frame: LinearFit | None) -> str:
         lines = [columns(rows)]
         if viewer and frame:
             points = ", ".join(str(one.viewers) for one in self.viewers)
@@ -188,7 +188,7 @@ class Scale:
         return "\n".join([columns(rows), *([_formula(line)] if line else [])]) if self.cost else ""
 
 
-def fitted(xs: dict[str, Sequence[float]], values: Sequence[float], *, relative: bool = False) -> Line | None:
+def fitted(xs: dict[str, Sequence[float]], values: Sequence[float], *, relative: bool = False) -> LinearFit | None:
     """Return the line of least squares, of errors or of `relative` ones, which need values above 0.
 
     None where the points do not tell all of its slopes apart.
@@ -202,10 +202,10 @@ def fitted(xs: dict[str, Sequence[float]], values: Sequence[float], *, relative:
     off = np.abs(table @ found - wanted)
     worst = float((off / np.where(wanted == 0, 1, np.abs(wanted))).max())
     fixed, *slopes = (float(f"{value:.6g}") for value in found)
-    return Line(fixed, dict(zip(xs, slopes, strict=True)), len(wanted), round(worst, 4))
+    return LinearFit(fixed, dict(zip(xs, slopes, strict=True)), len(wanted), round(worst, 4))
 
 
-def _formula(line: Line) -> str:
+def _formula(line: LinearFit) -> str:
     names = {"megapixels": "per megapixel", "megapixel_steps": "per megapixel and step"}
     parts = ", ".join(f"{slope:.1f} ms {names[name]}" for name, slope in line.slopes.items())
     return (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.energy import read_counters, spent
-from clavilux.benchmarks.measurements.stages import LOUDNESS
+from clavilux.benchmarks.measurements.in_process import LOUDNESS
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.energy_gate import MIN_LEVEL
 from clavilux.runtime.playing.engine import Engine

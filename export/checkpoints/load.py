@@ -27,8 +27,9 @@ from clavilux.export.checkpoints.locate import (
     revision,
     search,
 )
-from clavilux.export.checkpoints.weights import Report, find_weights, silent, weights_bytes
+from clavilux.export.checkpoints.weights import find_weights, silent, weights_bytes
 from clavilux.export.library_logs import quietly
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ExportError
 
 __all__ = [
@@ -117,12 +118,12 @@ class Sources:
         return named | loras
 
 
-def load_encoder(where: Where, *, allow_pickle: bool = False, report: Report = silent) -> Wav2Vec2BertModel:
+def load_encoder(where: Where, *, allow_pickle: bool = False, report: Progress = silent) -> Wav2Vec2BertModel:
     """Return the audio encoder at `where`, float32, with eager attention: the only one that torch.export takes."""
     return _load_transformers(Wav2Vec2BertModel, where, "encoder", allow_pickle, report)
 
 
-def load_text_encoder(where: Where, *, allow_pickle: bool = False, report: Report = silent) -> CLIPTextModel:
+def load_text_encoder(where: Where, *, allow_pickle: bool = False, report: Progress = silent) -> CLIPTextModel:
     """Return the text encoder at `where`, float32."""
     return _load_transformers(CLIPTextModel, where, "text encoder", allow_pickle, report)
 
@@ -143,33 +144,33 @@ def load_tokenizer(where: Where) -> PreparedTokenizer:
             raise ValueError(error) from error
 
 
-def load_unet(where: Where, *, allow_pickle: bool = False, report: Report = silent) -> UNet2DConditionModel:
+def load_unet(where: Where, *, allow_pickle: bool = False, report: Progress = silent) -> UNet2DConditionModel:
     """Return the UNet at `where`, float32."""
     return _load_diffusers(UNet2DConditionModel, where, "unet", allow_pickle, report)
 
 
 def load_vae(
-    where: Where, class_name: str, *, allow_pickle: bool = False, report: Report = silent
+    where: Where, class_name: str, *, allow_pickle: bool = False, report: Progress = silent
 ) -> AutoencoderKL | AutoencoderTiny:
     """Return the autoencoder at `where`, float32; `class_name` is one of AUTOENCODERS."""
     return _load_diffusers(AUTOENCODERS[class_name], where, "vae", allow_pickle, report)
 
 
-def _load_transformers(kind: Any, where: Where, role: str, allow_pickle: bool, report: Report) -> torch.nn.Module:
+def _load_transformers(kind: Any, where: Where, role: str, allow_pickle: bool, report: Progress) -> torch.nn.Module:
     files = _files(where, role, allow_pickle, report)
     with converting(role, where), quietly():
         model, found = kind.from_pretrained(**files, dtype=torch.float32, attn_implementation="eager")
     return _whole(model, found, where, role)
 
 
-def _load_diffusers(kind: Any, where: Where, role: str, allow_pickle: bool, report: Report) -> torch.nn.Module:
+def _load_diffusers(kind: Any, where: Where, role: str, allow_pickle: bool, report: Progress) -> torch.nn.Module:
     files = _files(where, role, allow_pickle, report)
     with converting(role, where), quietly():
         model, found = kind.from_pretrained(**files, torch_dtype=torch.float32, low_cpu_mem_usage=False)
     return _whole(model, found, where, role)
 
 
-def _files(where: Where, role: str, allow_pickle: bool, report: Report) -> dict[str, Any]:
+def _files(where: Where, role: str, allow_pickle: bool, report: Progress) -> dict[str, Any]:
     """Return what both libraries' `from_pretrained` take to read a folder, and nothing but that folder."""
     config = find(where, role, "config.json")
     if config is None:

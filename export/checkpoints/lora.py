@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from clavilux.export.checkpoints.load import Lora
 from clavilux.export.checkpoints.locate import Where, converting, fetch_file, find, names_file, read_config, search
-from clavilux.export.checkpoints.weights import Report, is_pickle, read_header, read_pickle, read_tensors, silent
+from clavilux.export.checkpoints.weights import is_pickle, read_header, read_pickle, read_tensors, silent
 from clavilux.export.library_logs import quietly
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ExportError
 
 ADAPTER = "given"
@@ -62,7 +63,7 @@ def check_loras(loras: tuple[Lora, ...]) -> None:
 
 
 def fuse_loras(
-    unet: UNet2DConditionModel, loras: tuple[Lora, ...], *, allow_pickle: bool = False, report: Report = silent
+    unet: UNet2DConditionModel, loras: tuple[Lora, ...], *, allow_pickle: bool = False, report: Progress = silent
 ) -> UNet2DConditionModel:
     """Add `loras` to the weights of `unet`, which stays a plain UNet without layers of an adapter, and return it.
 
@@ -126,7 +127,7 @@ def _locate(where: Where) -> Path:
     return inside[0]
 
 
-def _unet_part(change: _Change, unet: UNet2DConditionModel, report: Report) -> dict[str, Tensor]:
+def _unet_part(change: _Change, unet: UNet2DConditionModel, report: Progress) -> dict[str, Tensor]:
     """Return what is for the UNet, in PEFT's names; what matches no layer is reported, and refused when it is all."""
     named = _in_diffusers_names(change.tensors, unet)
     words = {name.rpartition(".lora")[0] for name in named if name.startswith(WORDS)}

@@ -28,16 +28,9 @@ from transformers import CLIPTextModel
 
 from clavilux.export.checkpoints.load import Sources
 from clavilux.export.checkpoints.locate import Where, converting, fetch_file, join, names_file, read_config, search
-from clavilux.export.checkpoints.weights import (
-    Header,
-    Report,
-    is_pickle,
-    read_header,
-    read_pickle,
-    read_tensors,
-    silent,
-)
+from clavilux.export.checkpoints.weights import Header, is_pickle, read_header, read_pickle, read_tensors, silent
 from clavilux.export.library_logs import quietly
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ExportError
 
 PREFIXES = {
@@ -91,7 +84,7 @@ class SingleFile:
         return "v2" if found == "v1" and widths == {V2_WIDTH} else found
 
 
-def unpack_single_files(sources: Sources, scratch: Path, report: Report = silent) -> Sources:
+def unpack_single_files(sources: Sources, scratch: Path, report: Progress = silent) -> Sources:
     """Return `sources` with every single file among the diffusion parts replaced by a folder, written into `scratch`.
 
     Raises ExportError for a file that is no checkpoint of the SD 1.x or 2.x family, that lacks a part, or whose

@@ -6,7 +6,7 @@ where they are allowed, pickles. One file or shards with an index: both are foun
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from clavilux.export.checkpoints.locate import UnreachableError, Where, converting, find, names_file, search
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ExportError
-
-Report = Callable[[str], None]
 
 TRANSFORMERS_FILES = ("model.safetensors", "pytorch_model.bin")
 DIFFUSERS_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
@@ -59,7 +58,7 @@ class Header:
     metadata: Mapping[str, str]
 
 
-def find_weights(where: Where, role: str, *, allow_pickle: bool = False, report: Report = silent) -> Weights:
+def find_weights(where: Where, role: str, *, allow_pickle: bool = False, report: Progress = silent) -> Weights:
     """Return the weights of the checkpoint at `where`, whose `role` is one of FILES, fetched if need be, and whole.
 
     Raises ExportError when there are none, or only pickles that are not allowed, and when a file is cut off or is

@@ -29,7 +29,7 @@ MAX_SIDE = 8192  # pixels
 
 
 @dataclass(frozen=True)
-class Part:
+class PlainGraph:
     """One graph, and what it is proved on."""
 
     component: Component
@@ -93,7 +93,7 @@ class TextGraph(_Around):
         return found.last_hidden_state, found.pooler_output
 
 
-def unet_part(parts: Parts) -> Part:
+def unet_part(parts: Parts) -> PlainGraph:
     """Return the UNet: sides in steps of what it halves, proved at both ends of the schedule."""
     plan, unet = parts.plan, parts.unet()
     multiple = downscaling(unet.config)
@@ -117,10 +117,10 @@ def unet_part(parts: Parts) -> Part:
             (1, usual, plan.count, timesteps[0]),
         )
     ]
-    return Part(component, UnetGraph(unet), inputs, unet.to_json_string())
+    return PlainGraph(component, UnetGraph(unet), inputs, unet.to_json_string())
 
 
-def decoder_part(parts: Parts) -> Part:
+def decoder_part(parts: Parts) -> PlainGraph:
     """Return the autoencoder's decoder."""
     plan, vae, factor = parts.plan, parts.vae(), parts.plan.vae_factor
     sides = ("latent_height", "latent_width")
@@ -132,10 +132,10 @@ def decoder_part(parts: Parts) -> Part:
     )
     shapes = ((2, 4, 6), (1, plan.latents.height, plan.latents.width))
     inputs = [{"latent_sample": noise((rows, plan.latents.channels, *size), 2).numpy()} for rows, *size in shapes]
-    return Part(component, VaeDecoderGraph(vae), inputs, vae.to_json_string())
+    return PlainGraph(component, VaeDecoderGraph(vae), inputs, vae.to_json_string())
 
 
-def encoder_part(parts: Parts) -> Part:
+def encoder_part(parts: Parts) -> PlainGraph:
     """Return the autoencoder's encoder; optimum's pipelines know by the output's name what it gives."""
     plan, vae, factor = parts.plan, parts.vae(), parts.plan.vae_factor
     sides = ("sample_height", "sample_width")
@@ -148,10 +148,10 @@ def encoder_part(parts: Parts) -> Part:
     )
     shapes = ((2, COLOURS, 4 * factor, 6 * factor), (1, COLOURS, *plan.options.picture))
     inputs = [{"sample": noise(shape, 3).clamp(-1, 1).numpy()} for shape in shapes]
-    return Part(component, VaeEncoderGraph(vae), inputs, vae.to_json_string())
+    return PlainGraph(component, VaeEncoderGraph(vae), inputs, vae.to_json_string())
 
 
-def text_part(parts: Parts) -> Part:
+def text_part(parts: Parts) -> PlainGraph:
     """Return the text encoder."""
     plan, encoder = parts.plan, parts.text_encoder()
     longest = encoder.config.max_position_embeddings
@@ -163,7 +163,7 @@ def text_part(parts: Parts) -> Part:
     )
     whole, usual = (example_ids(plan.text or {}, length).numpy() for length in (longest, plan.count))
     inputs = [{"input_ids": np.concatenate([whole, whole[:, ::-1]])}, {"input_ids": usual}]
-    return Part(component, TextGraph(encoder), inputs, encoder.config.to_json_string(use_diff=False))
+    return PlainGraph(component, TextGraph(encoder), inputs, encoder.config.to_json_string(use_diff=False))
 
 
 def _component(name: str, inputs: tuple[Port, ...], outputs: tuple[Port, ...], sides: tuple[Axis, ...]) -> Component:

@@ -17,7 +17,7 @@ import torch
 
 from clavilux.export.checkpoints.load import TOKENIZER_PARTS, TOKENIZER_SETTINGS, WHOLE_TOKENIZER, load_tokenizer
 from clavilux.export.checkpoints.locate import Where, search
-from clavilux.export.diffusers_layout.graphs import Part, decoder_part, encoder_part, text_part, unet_part
+from clavilux.export.diffusers_layout.graphs import PlainGraph, decoder_part, encoder_part, text_part, unet_part
 from clavilux.export.given_unet import OnnxUnet, find_onnx_unet
 from clavilux.export.graphs.convert import Traced, empty, release, save, to_onnx
 from clavilux.export.parts import Parts
@@ -66,7 +66,7 @@ def copy_tokenizer(where: Where, folder: Path) -> None:
         load_tokenizer(where).tokenizer.model.save(str(folder))
 
 
-def _traced(part: Part, parts: Parts, folder: Path) -> Traced:
+def _traced(part: PlainGraph, parts: Parts, folder: Path) -> Traced:
     """Write one graph where it stays, beside its configuration."""
     component, cases = part.component, part.cases()
     parts.report(f"{component.name}: tracing")

@@ -18,15 +18,13 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from diffusers.models.attention_processor import Attention
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clavilux.export.spec import Component
 from clavilux.runtime.errors import ExportError
+from clavilux.runtime.providers.session import Array
 
-Array = NDArray[np.generic]
-
-LARGEST_SINGLE_FILE = 256 * 2**20  # bytes; weights in a file of their own are mapped, not copied, by whoever loads them
+MAX_SINGLE_FILE = 256 * 2**20  # bytes; weights in a file of their own are mapped, not copied, by whoever loads them
 SCOPES = "pkg.torch.onnx.name_scopes"  # where the exporter notes which module a node comes from
 OUTSIDE = "clavilux.outside"
 """Marks nodes of our own pre- and post-processing, which stand beside the model in a graph's module."""
@@ -179,7 +177,7 @@ def _quiet_tracing() -> Iterator[None]:
 def save(model: ir.Model, path: Path, suffix: str = ".data") -> None:
     """Write `model` to `path`; large weights go into a file of their own beside it, named as it and `suffix`."""
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
-    if size > LARGEST_SINGLE_FILE:
+    if size > MAX_SINGLE_FILE:
         ir.save(model, path, external_data=f"{path.name}{suffix}")
     else:
         ir.save(ir.external_data.load_to_model(model), path)  # weights that lie beside another graph come along

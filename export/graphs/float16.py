@@ -19,7 +19,7 @@ from clavilux.export.spec import Component
 from clavilux.runtime.bundle.manifest import KeptOperators
 from clavilux.runtime.errors import ExportError
 
-LARGEST_FLOAT16 = 65504.0
+MAX_FLOAT16 = 65504.0
 HEADROOM = 8.0
 """A value may come this near to the largest float16 on the sounds of the proof: a stage is louder than a proof."""
 
@@ -90,9 +90,9 @@ def keep(graph: ir.Graph, rules: Rules) -> list[Kept]:
             reasons[_name(node)] = "pre- and post-processing around the model"
         elif node.op_type in STATISTICS:
             reasons[_name(node)] = "sums over many elements"
-        elif (peak := _peak(node, rules.ranges)) * HEADROOM > LARGEST_FLOAT16:
+        elif (peak := _peak(node, rules.ranges)) * HEADROOM > MAX_FLOAT16:
             mask = ", a mask" if peak > MASK else ""
-            reasons[_name(node)] = f"reaches {peak:.3g}{mask}; float16 ends at {LARGEST_FLOAT16:g}"
+            reasons[_name(node)] = f"reaches {peak:.3g}{mask}; float16 ends at {MAX_FLOAT16:g}"
     return [Kept(_name(node), node.op_type, reasons[_name(node)]) for node in graph if _name(node) in reasons]
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import onnx_ir as ir
 
 from clavilux.export.graphs.convert import Traced, free_memory, outside_nodes, release, save
-from clavilux.export.graphs.float16 import LARGEST_FLOAT16
+from clavilux.export.graphs.float16 import MAX_FLOAT16
 
-SMALLEST_STORED = 1024
+MIN_STORED = 1024
 """Weights with fewer elements (biases, norms) stay float32: they cost nothing and carry much."""
 
 
@@ -51,10 +51,10 @@ def store_float16(model: ir.Model) -> ir.Model:
 def _as_float16(value: ir.Value) -> ir.Value | None:
     """Return `value` as a float16 initializer, or None when it should stay as it is."""
     tensor = value.const_value
-    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < SMALLEST_STORED or value.is_graph_output():
+    if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < MIN_STORED or value.is_graph_output():
         return None
     array = tensor.numpy()
-    if np.abs(array).max() > LARGEST_FLOAT16:
+    if np.abs(array).max() > MAX_FLOAT16:
         return None
     stored = ir.tensor(array.astype(np.float16), name=f"{value.name}_float16")
     return ir.Value(name=stored.name, shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT16), const_value=stored)

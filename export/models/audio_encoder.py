@@ -21,12 +21,12 @@ VARIANCE_FLOOR = 1e-7  # SeamlessM4TFeatureExtractor's
 MODEL_TYPE = "wav2vec2-bert"
 
 
-def frames_in(samples: int) -> int:
+def mel_frames(samples: int) -> int:
     """Return how many whole log-mel frames `samples` samples give."""
     return 1 + (samples - FRAME_LENGTH) // FRAME_STEP
 
 
-def most_frames(window_samples: int) -> int:
+def max_frames(window_samples: int) -> int:
     """Return the padded length of a window, in frames: an even number, 376 for the reference's 3.75 s."""
     return -(-(window_samples // FRAME_STEP) // STACK) * STACK
 
@@ -100,7 +100,7 @@ class Features:
     def raw(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return log-mel frames without normalisation, float32 [1, T, 80], of 16 kHz samples in -1 to 1."""
         stacked = self._extract(samples, do_normalize_per_mel_bins=False)
-        frames: NDArray[np.float32] = stacked.reshape(1, -1, MEL_BINS)[:, : frames_in(len(samples))]
+        frames: NDArray[np.float32] = stacked.reshape(1, -1, MEL_BINS)[:, : mel_frames(len(samples))]
         return frames
 
     def prepared(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:

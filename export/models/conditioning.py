@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from clavilux.export.models.usual_sounds import Samples, room, usual_sounds
+from clavilux.export.models.usual_sounds import room, usual_sounds
 from clavilux.runtime.bundle.bundle import Conditioning
 from clavilux.runtime.errors import ExportError
+from clavilux.runtime.sound.samples import Samples
 
 Embedding = NDArray[np.float32]
-Encode = Callable[[Samples], Embedding]
+EmbedSound = Callable[[Samples], Embedding]
 """16 kHz samples of one window -> tokens, float32 [L - 1, D]."""
 
 SEED = 0
@@ -55,7 +56,7 @@ def check_shapes(given: Mapping[str, Embedding], count: int, width: int) -> None
 
 
 def make_conditioning(
-    given: Mapping[str, Embedding], bos: Embedding | None, hiss: Embedding, encode: Encode, window_samples: int
+    given: Mapping[str, Embedding], bos: Embedding | None, hiss: Embedding, encode: EmbedSound, window_samples: int
 ) -> Conditioning:
     """Return complete conditioning: `given` entries as they are, the others computed.
 

@@ -12,7 +12,7 @@ from clavilux.runtime.errors import ExportError
 
 KINDS = {"EulerDiscreteScheduler": "euler", "DDIMScheduler": "ddim", "LCMScheduler": "lcm"}
 CLASSES = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "lcm": LCMScheduler}
-LEAST_STEP_COUNTS = 4
+MIN_STEP_COUNTS = 4
 """The manifest has timesteps for 1 to this many steps, and on to what the bundle begins with."""
 
 SPACED = ("euler", "ddim")  # kinds that obey timestep_spacing
@@ -54,7 +54,7 @@ def read_schedule(
     prediction = scheduler.config.prediction_type
     if prediction not in PREDICTIONS:
         raise ExportError(f"scheduler {where} predicts {prediction!r}; expected one of {', '.join(PREDICTIONS)}")
-    most = max(LEAST_STEP_COUNTS, choice.steps)
+    most = max(MIN_STEP_COUNTS, choice.steps)
     timesteps = {count: _timesteps(scheduler, count, where) for count in range(1, most + 1)}
     return scheduler, ScheduleSpec(
         kind=kind,

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.sound.format import SAMPLE_RATE
-
-Samples = NDArray[np.float32]
+from clavilux.runtime.sound.samples import Samples
 
 NOISE_AMPLITUDE = 0.01  # of the reference's negative prompt: the standard deviation of its white noise
 NOISE_SECONDS = 4  # its length

@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 from clavilux.export.spec import Gate
 from clavilux.runtime.bundle.manifest import ParityFigure
 from clavilux.runtime.errors import ExportError
+from clavilux.runtime.providers.session import Array
 
-Array = NDArray[np.generic]
-
-BEST_PSNR = 120.0
+MAX_PSNR = 120.0
 """Score of identical pictures, in dB: infinity has no place in a manifest."""
 
-LARGEST_LEVEL = 255
+MAX_LEVEL = 255
 SSIM_WINDOW, SSIM_SIGMA = 11, 1.5  # pixels; Wang et al. 2004, section III.C
 SSIM_STABILISERS = (0.01, 0.03)  # their K1 and K2
 _TINY = 1e-12  # keeps quotients of empty signals finite
@@ -44,7 +43,7 @@ def cosine(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
 def psnr(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
     """Return the peak signal-to-noise ratio of 8-bit pictures in dB."""
     error = float(np.mean((found - expected) ** 2))
-    return BEST_PSNR if error == 0 else min(BEST_PSNR, 10 * float(np.log10(LARGEST_LEVEL**2 / error)))
+    return MAX_PSNR if error == 0 else min(MAX_PSNR, 10 * float(np.log10(MAX_LEVEL**2 / error)))
 
 
 def ssim(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
@@ -52,7 +51,7 @@ def ssim(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:
     means = [_blur(picture) for picture in (expected, found)]
     variances = [_blur(picture**2) - mean**2 for picture, mean in zip((expected, found), means, strict=True)]
     covariance = _blur(expected * found) - means[0] * means[1]
-    light, contrast = ((share * LARGEST_LEVEL) ** 2 for share in SSIM_STABILISERS)
+    light, contrast = ((share * MAX_LEVEL) ** 2 for share in SSIM_STABILISERS)
     numerator = (2 * means[0] * means[1] + light) * (2 * covariance + contrast)
     denominator = (means[0] ** 2 + means[1] ** 2 + light) * (sum(variances) + contrast)
     return float(np.mean(numerator / denominator))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from clavilux.export.graphs.convert import Case, Traced, free_memory, release, save
 from clavilux.export.graphs.float16 import rounded
@@ -16,9 +15,7 @@ from clavilux.export.graphs.value_ranges import open_in_order
 from clavilux.export.parity.figures import compare
 from clavilux.runtime.bundle.manifest import ParityFigure
 from clavilux.runtime.placement.devices import open_session
-from clavilux.runtime.providers.session import Session
-
-Array = NDArray[np.generic]
+from clavilux.runtime.providers.session import Array, Session
 
 PROVED_BATCH = 3  # an odd number, which no trace on two has fixed
 

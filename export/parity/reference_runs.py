@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from clavilux.export.library_logs import quietly
 from clavilux.export.models.denoiser import noise
 from clavilux.runtime.bundle.manifest import GuidanceSpec
-from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
 from clavilux.runtime.diffusion.guider import Guider
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.providers.session import Session
 
-Latents = NDArray[np.float32]
 Prompt = NDArray[np.float32]
 
 ADDED_SEED = 1
@@ -29,8 +28,8 @@ UNGUIDED = GuidanceSpec()
 
 
 @dataclass(frozen=True)
-class Run:
-    """The start of a run."""
+class RunInputs:
+    """Inputs of a run."""
 
     steps: int
     tokens: Prompt  # [1, L, D], BOS first
@@ -45,7 +44,7 @@ def added_noise(shape: tuple[int, ...], steps: int) -> list[Latents]:
     return [torch.randn(shape, generator=generator).numpy() for _ in range(steps)]
 
 
-def diffusers_latents(unet: Any, scheduler: Any, run: Run) -> Latents:
+def diffusers_latents(unet: Any, scheduler: Any, run: RunInputs) -> Latents:
     """Return the latents [1, C, h, w] that diffusers' StableDiffusionPipeline ends with.
 
     Residual guidance is not in diffusers: there the loop is ours, over diffusers' scheduler, in the paper's own terms.
@@ -72,7 +71,7 @@ def diffusers_latents(unet: Any, scheduler: Any, run: Run) -> Latents:
     return latents
 
 
-def _residual_latents(unet: Any, scheduler: Any, run: Run) -> Latents:
+def _residual_latents(unet: Any, scheduler: Any, run: RunInputs) -> Latents:
     """R-CFG of Kodaira et al. 2023, arXiv:2312.12491, section 3.2, on the noise of each step, from pure noise."""
     scheduler.set_timesteps(run.steps)
     sample = noise(run.shape, 0) * scheduler.init_noise_sigma
@@ -130,7 +129,7 @@ class _Frame:
         return (noise - (1 - self.alpha) ** 0.5 * self.sample) / self.alpha**0.5
 
 
-def bundle_latents(session: Session, schedule: Schedule, run: Run) -> Latents:
+def bundle_latents(session: Session, schedule: Schedule, run: RunInputs) -> Latents:
     """Return the latents [1, C, h, w] that the exported graph ends with, driven as the instrument drives it."""
     guide = None if run.negative is None else Guider(run.guidance, run.negative)
     draws = [noise(run.shape, 0).numpy(), *added_noise(run.shape, run.steps)]

@@ -1,6 +1,6 @@
-"""The finished stages of an export: a stopped one goes on where it was, if nothing that it depends on has changed.
+"""The finished phases of an export: a stopped one goes on where it was, if nothing that it depends on has changed.
 
-Every stage leaves its files, its arrays and its figures in the work folder, and last a record with their hashes.
+Every phase leaves its files, its arrays and its figures in the work folder, and last a record with their hashes.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from clavilux.export.options import Progress
 from clavilux.export.proof import Proof
 from clavilux.runtime.files import FileEntry, Record, describe_file, describe_files
 
@@ -27,10 +28,10 @@ KILOBYTE = 1024  # ru_maxrss counts in these on Linux, in bytes on macOS
 
 @dataclass(frozen=True)
 class Made:
-    """Result of one stage."""
+    """Result of one phase."""
 
     files: Mapping[str, FileEntry]  # by path in the bundle's folder
-    arrays: Arrays  # for later stages
+    arrays: Arrays  # for later phases
     proof: Proof
     seconds: float
     peak: int  # bytes: the most memory the process has held so far
@@ -47,14 +48,14 @@ class _Kept:
 
 
 @dataclass
-class FinishedStages:
-    """The stages of one export, in `folder`; `key` stands for all that they depend on."""
+class FinishedPhases:
+    """The phases of one export, in `folder`; `key` stands for all that they depend on."""
 
     folder: Path
-    bundle: Path  # where the stages' files lie
+    bundle: Path  # where the phases' files lie
     key: str
-    report: Callable[[str], None]
-    stages: dict[str, Made] = field(default_factory=dict)
+    report: Progress
+    phases: dict[str, Made] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Throw away what no record with this key knows: half-made files, and those of other options."""
@@ -65,8 +66,8 @@ class FinishedStages:
             elif path.is_file() and path not in known:
                 path.unlink()
 
-    def stage(self, name: str, make: Callable[[Proof], Arrays], files: Sequence[str]) -> Arrays:
-        """Return the arrays of a stage: from its record if there is a sound one, else by making it.
+    def phase(self, name: str, make: Callable[[Proof], Arrays], files: Sequence[str]) -> Arrays:
+        """Return the arrays of a phase: from its record if there is a sound one, else by making it.
 
         `make` writes `files` (those that it does write, with their weights beside them; whole folders too) and fills
         the proof.
@@ -76,7 +77,7 @@ class FinishedStages:
             self.report(f"{name}: finished earlier, in {made.seconds:.0f} s")
         else:
             made = self._make(name, make, files)
-        self.stages[name] = made
+        self.phases[name] = made
         return made.arrays
 
     def _make(self, name: str, make: Callable[[Proof], Arrays], files: Sequence[str]) -> Made:
@@ -93,7 +94,7 @@ class FinishedStages:
             yield from (one for one in sorted(path.rglob("*")) if one.is_file()) if path.is_dir() else (path,)
 
     def _read(self, name: str) -> Made | None:
-        """Return what a stage made under this key, or None when that is not there as it was recorded."""
+        """Return what a phase made under this key, or None when that is not there as it was recorded."""
         record = Record.trusted(self._record(name), self.key, self.bundle)
         if record is None:
             return None

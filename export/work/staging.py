@@ -32,16 +32,16 @@ class WorkFolder:
 
     @property
     def finished(self) -> Path:
-        """Records of the finished stages."""
+        """Records of the finished phases."""
         return self.root / "finished"
 
     @property
     def scratch(self) -> Path:
-        """Files that are thrown away when their stage is done."""
+        """Files that are thrown away when their phase is done."""
         return self.root / "scratch"
 
     def clear_scratch(self) -> None:
-        """Throw away what a stage needed, or what a stopped one left."""
+        """Throw away what a phase needed, or what a stopped one left."""
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.scratch.mkdir()
 

@@ -1,4 +1,4 @@
-"""The last stage: latents become a picture."""
+"""Decoder: latents become a picture."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.bundle.graphs import GUIDANCE_X0, NEXT_FROM_NOISE
 from clavilux.runtime.diffusion.guider import Guider, unguided
-from clavilux.runtime.diffusion.schedule import Schedule, Start
+from clavilux.runtime.diffusion.schedule import RunStart, Schedule
 from clavilux.runtime.providers.session import Session
 
 Latents = NDArray[np.float32]
@@ -102,7 +102,7 @@ class Denoiser:
             run.sample = sample[None]
             run.taken += 1
 
-    def plan(self, steps: int, feedback: float, scale: float | None) -> tuple[Start, NDArray[np.float32]]:
+    def plan(self, steps: int, feedback: float, scale: float | None) -> tuple[RunStart, NDArray[np.float32]]:
         """Return how a run begins, and its coefficients, float32 [steps, columns].
 
         KeyError when the schedule has no such number of steps.

@@ -22,9 +22,9 @@ from clavilux.runtime.bundle.graphs import COEFFICIENTS, GUIDANCE_X0, GUIDED_COE
 from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
 from clavilux.runtime.diffusion.guider import Guider, unguided
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest
-from clavilux.runtime.diffusion.schedule import Start
+from clavilux.runtime.diffusion.schedule import RunStart
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.providers.nvidia.io_binding import BoundRun, BoundSession, Value
+from clavilux.runtime.providers.nvidia.io_binding import BoundRun, BoundSession, OrtValue
 from clavilux.runtime.providers.nvidia.stream import CudaStream, Pinned
 from clavilux.runtime.providers.session import Array
 
@@ -46,7 +46,7 @@ class _Canvas:
     finished: bool = False  # whether its latents are those of a whole picture
 
     @property
-    def latents(self) -> Value:
+    def latents(self) -> OrtValue:
         """The last step's sample."""
         return self.denoise.results[NEXT]
 
@@ -142,7 +142,7 @@ class DevicePipeline:
         denoise = self._first.bind(_shapes(request, self._denoiser.guider), given)
         return _Canvas(shape, request.prompt.shape, start, denoise)
 
-    def _begin(self, canvas: _Canvas, request: PictureRequest, start: Start) -> None:
+    def _begin(self, canvas: _Canvas, request: PictureRequest, start: RunStart) -> None:
         """Queue the first sample: noise, and what stays of the last latents."""
         inputs = canvas.start.inputs
         self._upload(inputs, "noise", 0, request.noise(0))
@@ -187,14 +187,14 @@ class DevicePipeline:
         self.stages = {"denoise": seconds - decode, "decode": decode}
 
     def _upload(
-        self, inputs: Mapping[str, Value], name: str, place: int, array: Array, shape: tuple[int, ...] | None = None
+        self, inputs: Mapping[str, OrtValue], name: str, place: int, array: Array, shape: tuple[int, ...] | None = None
     ) -> None:
         """Queue `array`, spread over `shape`, as the input `name`."""
         staged = self._place(name, place, array.shape if shape is None else shape, np.float32)
         staged.array[...] = array
         self.stream.copy(inputs[name].data_ptr(), staged.address, staged.array.nbytes)
 
-    def _move(self, target: Value, source: Value, shape: tuple[int, ...]) -> None:
+    def _move(self, target: OrtValue, source: OrtValue, shape: tuple[int, ...]) -> None:
         self.stream.copy(target.data_ptr(), source.data_ptr(), int(np.prod(shape)) * np.dtype(np.float32).itemsize)
 
     def _place(self, name: str, place: int, shape: tuple[int, ...], dtype: type[np.generic]) -> Pinned:
@@ -213,7 +213,7 @@ class _Pictures:
         self._returned: deque[Pinned] = deque()  # by whichever thread let a picture go
         self._out = 0  # in hands that had not let go when it was last looked at
 
-    def fetch(self, pictures: Value) -> Picture:
+    def fetch(self, pictures: OrtValue) -> Picture:
         """Queue the reading of pictures [1, H, W, 3], wait, and return the first one, read-only."""
         shape = tuple(pictures.shape())
         memory = self._take(int(np.prod(shape)))

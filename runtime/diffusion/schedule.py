@@ -19,7 +19,7 @@ MIN_ALPHA = 2.0**-24  # keeps sigma finite for schedules that end at zero signal
 
 
 @dataclass(frozen=True)
-class Start:
+class RunStart:
     """Start of a run: sample = signal * last latents + noise * N(0, 1)."""
 
     signal: float
@@ -46,12 +46,12 @@ class Schedule:
         alphas = np.maximum(np.asarray(spec.alphas_cumprod), MIN_ALPHA)
         self._sigmas = np.sqrt((1 - alphas) / alphas)
 
-    def start(self, steps: int, feedback: float = 0.0) -> Start:
+    def start(self, steps: int, feedback: float = 0.0) -> RunStart:
         """Return how a run of `steps` steps begins that keeps `feedback` (0 to 1, 1 excluded) of the last latents."""
         if feedback == 0:
-            return Start(signal=0.0, noise=self.spec.initial_noise)
+            return RunStart(signal=0.0, noise=self.spec.initial_noise)
         alpha = self.alpha(self.spec.timesteps[steps][0] * (1 - feedback))
-        return Start(signal=alpha**0.5, noise=(1 - alpha) ** 0.5)
+        return RunStart(signal=alpha**0.5, noise=(1 - alpha) ** 0.5)
 
     def rows(self, steps: int, feedback: float = 0.0, guidance: Guidance | None = None) -> NDArray[np.float32]:
         """Return the graph's coefficients, float32 [steps, 6], or [steps, 9] with `guidance`.

@@ -52,7 +52,7 @@ class Hop:
 
 
 class Listener:
-    """Owns the stages from the sliding window to the audio encoder."""
+    """Owns the way from the sliding window to the audio encoder."""
 
     def __init__(self, audio: AudioSpec, encoder: AudioEncoder) -> None:
         self.hops = 0  # windows heard

@@ -17,11 +17,12 @@ import numpy as np
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import PARTS
+from clavilux.runtime.clock import Timer
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.placement.choice_cache import DeviceChoice, choice_file, circumstances, recall, remember
 from clavilux.runtime.placement.devices import AUTO, open_session, runnable
 from clavilux.runtime.placement.graph_shapes import graph_file
-from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, Work
+from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, Workload
 
 log = logging.getLogger("clavilux.auto")
 
@@ -31,13 +32,11 @@ ROUNDS = 15  # more of them would not change the median much
 MARGIN = 0.1  # by how much of its time a device must beat the first one
 MAX_DIFFERENCE = 0.05  # mean of it, over the mean size of the first one's results: float16 arithmetic stays below
 
-Works = Mapping[str, Work]
+Workloads = Mapping[str, Workload]
 """Use of each graph of a bundle, by the graph's name."""
 
-Clock = Callable[[], float]
 
-
-def open_graphs(bundle: Bundle, device: str, threads: int, works: Callable[[Bundle], Works]) -> dict[str, Session]:
+def open_graphs(bundle: Bundle, device: str, threads: int, works: Callable[[Bundle], Workloads]) -> dict[str, Session]:
     """Load the parts of a bundle on `device`, "auto" too; return their sessions by the graphs' names.
 
     `works` gives what "auto" measures the devices by. Raises ProviderError: the device cannot run here, or none that
@@ -69,7 +68,7 @@ def choose(milliseconds: Mapping[str, float]) -> str:
     return fastest if milliseconds[fastest] < (1 - MARGIN) * milliseconds[first] else first
 
 
-def race(runs: Mapping[str, Callable[[], object]], clock: Clock = time.perf_counter) -> dict[str, float]:
+def race(runs: Mapping[str, Callable[[], object]], clock: Timer = time.perf_counter) -> dict[str, float]:
     """Return the median milliseconds of each run, all of them by turns, so that what slows the machine slows all."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     began = clock()
@@ -83,7 +82,9 @@ def race(runs: Mapping[str, Callable[[], object]], clock: Clock = time.perf_coun
     return {name: round(1000 * median(taken), 3) for name, taken in times.items()}
 
 
-def _open_auto(bundle: Bundle, threads: int, works: Callable[[Bundle], Works], *, again: bool) -> dict[str, Session]:
+def _open_auto(
+    bundle: Bundle, threads: int, works: Callable[[Bundle], Workloads], *, again: bool
+) -> dict[str, Session]:
     path, now = choice_file(bundle, threads), circumstances(bundle, threads)
     found = "" if again else recall(path, now)
     if isinstance(found, DeviceChoice):
@@ -111,7 +112,7 @@ def _open_chosen(bundle: Bundle, threads: int, choice: DeviceChoice) -> dict[str
 
 
 def measure(
-    bundle: Bundle, threads: int, devices: Mapping[str, Device], works: Works, clock: Clock = time.perf_counter
+    bundle: Bundle, threads: int, devices: Mapping[str, Device], works: Workloads, clock: Timer = time.perf_counter
 ) -> tuple[DeviceChoice, dict[str, Session]]:
     """Let the devices play each part; return the choice, and the sessions that won, by the graphs' names.
 
@@ -140,7 +141,7 @@ def difference(found: Array, expected: Array) -> float:
     return float(np.abs(one - other).mean() / max(np.abs(other).mean(), np.finfo(np.float32).tiny))
 
 
-def _open_all(graph: GraphFile, threads: int, devices: Mapping[str, Device], work: Work) -> dict[str, Session]:
+def _open_all(graph: GraphFile, threads: int, devices: Mapping[str, Device], work: Workload) -> dict[str, Session]:
     """Return the sessions of the devices that run `graph` with the first one's results; name the others."""
     sessions: dict[str, Session] = {}
     expected: Array | None = None
@@ -166,7 +167,7 @@ def _open_to_measure(device: Device, graph: GraphFile, threads: int) -> Session:
     return device.open(graph, threads)
 
 
-def _bind(work: Work, session: Session) -> Callable[[], object]:
+def _bind(work: Workload, session: Session) -> Callable[[], object]:
     return lambda: work(session)
 
 

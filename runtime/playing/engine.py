@@ -163,16 +163,16 @@ class Engine:
             self.ready.set()
             ready = self.clock.now()
             if self._paced:
-                self._pace(frame, ready - now, looked=self.instrument.hops > hops)
+                self._pace(frame, ready - now, hopped=self.instrument.hops > hops)
             self.clock.wait_until(self._due(frame, now, ready), self._stopping)
 
-    def _pace(self, frame: Frame, seconds: float, *, looked: bool) -> None:
+    def _pace(self, frame: Frame, seconds: float, *, hopped: bool) -> None:
         """Learn from a frame that took so long, in seconds."""
-        look = frame.stages["features"] + frame.stages["encode"] if looked else 0.0
-        if looked:
-            self._hop_pacer.note(look)
+        hop = frame.stages["features"] + frame.stages["encode"] if hopped else 0.0
+        if hopped:
+            self._hop_pacer.note(hop)
         if frame.stages["denoise"] > 0:
-            self._frame_pacer.note(seconds - look, look)
+            self._frame_pacer.note(seconds - hop, hop)
 
     def _due(self, frame: Frame, began: float, ready: float) -> float:
         """Return when the frame after this one is due, in seconds of the clock."""

@@ -1,7 +1,7 @@
-"""How often to look at the sound and to paint: as often as their cost allows, so that frames stay even and soon seen.
+"""Pacing of hops and pictures: as often as their cost allows, so that frames stay even and soon seen.
 
 A machine that is full makes everything wait, the browser that shows the pictures most of all; so both leave room. Pure:
-they are told what looks and pictures cost and answer with the next hop and interval. Assumes costs that change slowly.
+they are told what hops and pictures cost and answer with the next hop and interval. Assumes costs that change slowly.
 """
 
 import math
@@ -11,22 +11,22 @@ from statistics import median
 from clavilux.runtime.sound.format import FRAME_STEP, STEP_SECONDS
 
 SHARE = 0.25  # of the time that listening may take; the rest is for pictures
-PICTURES_SHARE = 0.75  # of the time that the engine may work, pictures and looks together
+PICTURES_SHARE = 0.75  # of the time that the engine may work, pictures and hops together
 MAX_PAUSE = 0.1  # s between two pictures, however slow they are: sound waits in a queue meanwhile
 MAX_FRAME_RATE = 30.0  # pictures per second, however fast the machine is: more are to be asked for
-REMEMBERED = 9  # looks or pictures whose median counts: one slow one among them changes nothing
-MAX_HOP_SECONDS = 1.0  # s between two looks, however slow the encoder is
+REMEMBERED = 9  # hops or pictures whose median counts: one slow one among them changes nothing
+MAX_HOP_SECONDS = 1.0  # s between two hops, however slow the encoder is
 
 
 class HopPacer:
-    """Turns the cost of looks into a hop, in samples at 16 kHz."""
+    """Turns the cost of hops into the distance from one to the next, in samples at 16 kHz."""
 
     def __init__(self, hop_samples: int) -> None:
-        self.hop_samples = hop_samples  # the bundle's, until looks have been seen
+        self.hop_samples = hop_samples  # the bundle's, until hops have been seen
         self._costs: deque[float] = deque(maxlen=REMEMBERED)
 
     def note(self, seconds: float) -> None:
-        """Take what one look cost; digital silence, which costs nothing, says nothing."""
+        """Take what one hop cost; digital silence, which costs nothing, says nothing."""
         if seconds <= 0:
             return
         self._costs.append(seconds)
@@ -42,14 +42,14 @@ class FramePacer:
             1 / MAX_FRAME_RATE
         )  # from the beginning of one to that of the next; `until` keeps the pause short
         self._costs: deque[float] = deque(maxlen=REMEMBERED)
-        self._looks: deque[float] = deque(maxlen=REMEMBERED)
+        self._hops: deque[float] = deque(maxlen=REMEMBERED)
 
-    def note(self, picture: float, look: float) -> None:
-        """Take the seconds of one picture and of the look at the sound before it, 0 where there was none."""
+    def note(self, picture: float, hop: float) -> None:
+        """Take the seconds of one picture and of the hop before it, 0 where there was none."""
         self._costs.append(picture)
-        self._looks.append(look)
-        looks = [one for one in self._looks if one > 0]
-        cost = median(self._costs) + (median(looks) * len(looks) / len(self._looks) if looks else 0.0)
+        self._hops.append(hop)
+        hops = [one for one in self._hops if one > 0]
+        cost = median(self._costs) + (median(hops) * len(hops) / len(self._hops) if hops else 0.0)
         self.interval = max(1 / MAX_FRAME_RATE, cost / PICTURES_SHARE)
 
     def until(self, began: float, now: float) -> float:

@@ -53,7 +53,7 @@ class Session(Protocol):
         """Run the graph on named host arrays; return its outputs in the graph's order."""
 
 
-Work = Callable[[Session], Array]
+Workload = Callable[[Session], Array]
 """Use of a session: all that it does once for a picture, and what came of it."""
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.sound.format import SAMPLE_RATE
-
-Samples = NDArray[np.float32]
+from clavilux.runtime.sound.samples import Samples
 
 BLOCK_RATE = 100  # blocks a second, the same however sound comes: sums depend on how many numbers they have
 PASS, STOP = 0.4625, 0.5375  # edges of the transition, relative to the lower of both rates: 7.4 and 8.6 kHz

@@ -2,8 +2,8 @@
 
 import { toBitmap } from './clavilux.js';
 
-const LONGEST_SIDE = 1600; // pixels of the canvas; beyond it the browser's own scaling does as well
-const LONGEST_WAIT_MS = 500; // a frame that waited longer was held back by a hidden page: its time says nothing
+const MAX_SIDE = 1600; // pixels of the canvas; beyond it the browser's own scaling does as well
+const MAX_WAIT_MS = 500; // a frame that waited longer was held back by a hidden page: its time says nothing
 const GLOW_SIDE = 24;
 const GLOW_BLUR = 2;
 const GLOW_SHARE = 0.08; // of each new picture in the glow: it follows slowly, so it cannot flash
@@ -53,7 +53,7 @@ export class Picture {
     const { clientWidth: width, clientHeight: height } = this.canvas.parentElement;
     const choose = this.cover ? Math.max : Math.min;
     const shown = choose(width, height * this._aspect);
-    const scale = Math.min(devicePixelRatio, LONGEST_SIDE / Math.max(shown, shown / this._aspect));
+    const scale = Math.min(devicePixelRatio, MAX_SIDE / Math.max(shown, shown / this._aspect));
     this.canvas.style.width = `${shown}px`;
     this.canvas.style.height = `${shown / this._aspect}px`;
     this._resize(Math.round(shown * scale), Math.round((shown / this._aspect) * scale));
@@ -81,7 +81,7 @@ export class Picture {
     this.canvas.dataset.sequence = sequence;
     bitmap.close();
     // What is drawn now is composited for the next refresh of the screen, whose time the next callback tells.
-    return requestAnimationFrame((time) => give(time - since < LONGEST_WAIT_MS ? time : 0));
+    return requestAnimationFrame((time) => give(time - since < MAX_WAIT_MS ? time : 0));
   }
 
   _reshape(bitmap) {

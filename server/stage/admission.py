@@ -47,7 +47,7 @@ class Admission:
         """Return why nobody can join as `role` now: the engine has failed, or viewers fill the stage."""
         if self._engine.failure is not None:
             return engine_failed(self._engine.failure)
-        limit = self._settings.most_viewers
+        limit = self._settings.max_viewers
         # A full house must not keep the performer out.
         if role == Role.VIEWER and count(self._members, role) >= limit:
             return Farewell(CloseCode.TRY_AGAIN_LATER, f"stage full: {limit} watch; try again later")

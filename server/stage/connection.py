@@ -1,106 +1,169 @@
-"""Runs one session over one channel: a task that reads, a task that writes, and their end.
+"""Connection of one client as a state machine: greeted, started, finished. No socket: messages in, an Outbox out.
 
-A channel is whatever carries messages; the websocket one is in `clavilux.server.web.channel`, a fake in
-tests/server/fakes.py.
+What is wrong with a message goes back as an error event, and the connection lives on; only a wrong token, a full stage
+and a dead engine end it.
 """
 
-import asyncio
-from contextlib import suppress
-from typing import Protocol
+from typing import NoReturn
 
-from clavilux.runtime.frame import Frame
-from clavilux.server.protocol.binary import pack_frame
-from clavilux.server.protocol.messages import ServerMessage
-from clavilux.server.protocol.text import encode
-from clavilux.server.protocol.words import CloseCode
-from clavilux.server.stage.outbox import Farewell
-from clavilux.server.stage.packing import pack
-from clavilux.server.stage.session import Session
+from clavilux import __version__
+from clavilux.runtime.control.parameters import describe
+from clavilux.runtime.errors import ParameterError, ProtocolError
+from clavilux.runtime.sound.samples import MAX_CHANNELS
+from clavilux.server.protocol.binary import parse_sound
+from clavilux.server.protocol.messages import (
+    Acknowledge,
+    Bye,
+    ClientMessage,
+    Hello,
+    ParameterValues,
+    PictureFormat,
+    Ping,
+    Pong,
+    SoundFormat,
+    Start,
+    Started,
+)
+from clavilux.server.protocol.text import error_event, parse_text
+from clavilux.server.protocol.words import (
+    MAX_RATE,
+    MESSAGE_BYTES,
+    MIN_RATE,
+    PACKET_BYTES,
+    PICTURE_ENCODINGS,
+    SOUND_ENCODINGS,
+    VERSION,
+    WIRE_STAGES,
+    CloseCode,
+    ErrorCode,
+    Role,
+)
+from clavilux.server.settings import Settings
+from clavilux.server.stage.in_flight import IN_FLIGHT
+from clavilux.server.stage.interfaces import Controls
+from clavilux.server.stage.outbox import Farewell, Outbox, PendingMarker
 from clavilux.server.stage.stage import Stage
+from clavilux.server.stage.wire_time import server_time
+
+SOUND_TAKEN = {
+    "encodings": SOUND_ENCODINGS,
+    "rate": (MIN_RATE, MAX_RATE),
+    "channels": (1, MAX_CHANNELS),
+    "packet_bytes": PACKET_BYTES,
+}
+
+NO_SOUND = 'this performer started with "sound": null; start again with a sound format to send any'
 
 
-class GoneError(Exception):
-    """The peer is no longer there; not an error to report to anyone."""
+def hello(engine: Controls, settings: Settings, now: int) -> Hello:
+    """Return what a server says first: what it is, what it takes, its limits; `now` is server time, µs."""
+    height, width = engine.picture
+    return Hello(
+        protocol=VERSION,
+        server=f"clavilux/{__version__}",
+        server_time=now,
+        bundle=settings.bundle,
+        picture={"width": width, "height": height, "encodings": PICTURE_ENCODINGS},
+        sound=None if settings.own_sound else SOUND_TAKEN,
+        limits={"in_flight": IN_FLIGHT, "message_bytes": MESSAGE_BYTES, "viewers": settings.max_viewers},
+        parameters=describe(engine.ranges, engine.defaults),
+        stages=WIRE_STAGES,
+        token_required=settings.token is not None,
+    )
 
 
-class Channel(Protocol):
-    """Carries messages to and from one client."""
+class Connection:
+    """Takes one client's messages and answers into `outbox`."""
 
-    async def receive(self) -> str | bytes | None:
-        """Return the next message, None once the client is gone."""
-
-    async def send(self, message: str | bytes) -> None:
-        """Send, waiting while the network is full. Raises GoneError."""
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close from this side. Raises GoneError."""
-
-
-async def run_session(channel: Channel, stage: Stage) -> None:
-    """Talk to one client until either side ends it, and leave the stage whatever happens."""
-    connection = _Connection(channel, stage)
-    try:
-        await connection.session.greet()
-        # Whichever ends first ends the other: the reader ends with the client, the writer with the farewell.
-        async with asyncio.TaskGroup() as group:
-            reader = group.create_task(connection.read())
-            writer = group.create_task(connection.write())
-            reader.add_done_callback(lambda _: writer.cancel())
-            writer.add_done_callback(lambda _: reader.cancel())
-    finally:
-        connection.session.leave()
-
-
-class _Connection:
-    def __init__(self, channel: Channel, stage: Stage) -> None:
-        self.session = Session(stage)
-        self._channel = channel
+    def __init__(self, stage: Stage) -> None:
+        self.outbox = Outbox()
+        self.role: Role | None = None  # None until it has started
+        self.picture = PictureFormat()  # how this client wants its pictures
+        self._sound: SoundFormat | None = None
+        self._heard: float | None = None  # capture time of the last sample taken, s of the engine's clock
         self._stage = stage
 
-    async def read(self) -> None:
-        """Take messages until the client is gone; give it `start_seconds` to start."""
-        limit = self._stage.settings.start_seconds
+    @property
+    def sounding(self) -> bool:
+        """Whether this is the one whose sound the stage hears."""
+        return self._sound is not None
+
+    async def greet(self) -> None:
+        """Say hello, and why there is nothing to join if so it is."""
+        stage = self._stage
+        await self.outbox.reply(hello(stage.engine, stage.settings, self._now()))
+        refusal = stage.admission.refusal(Role.PERFORMER)
+        if refusal is not None:
+            self.outbox.finish(refusal)
+
+    async def take(self, message: str | bytes) -> None:
+        """Handle one message; waits while this client leaves its replies lying about."""
+        if self.outbox.farewell is not None:
+            return
         try:
-            async with asyncio.timeout(limit) as timer:
-                await self._take_all(timer)
-        except TimeoutError:
-            self.session.outbox.finish(Farewell(CloseCode.POLICY_VIOLATION, f"no start within {limit:g} s"))
-            await self._take_all(timer=None)
+            if isinstance(message, str):
+                await self._handle(parse_text(message))
+            else:
+                self._hear(message)
+        except ProtocolError as error:
+            await self.outbox.reply(error_event(error))
+        except ParameterError as error:
+            await self.outbox.reply(error_event(ProtocolError(ErrorCode.BAD_PARAMETER, str(error))))
 
-    async def _take_all(self, timer: asyncio.Timeout | None) -> None:
-        while (message := await self._channel.receive()) is not None:
-            await self.session.take(message)
-            if timer is not None and self.session.role:
-                timer.reschedule(None)
+    def leave(self) -> None:
+        """Free what this connection held; the connection is over."""
+        self._stage.leave(self)
 
-    async def write(self) -> None:
-        """Send what the outbox gives until its farewell, or until the client is gone or reads nothing."""
-        with suppress(GoneError, TimeoutError):
-            while not isinstance(item := await self.session.outbox.next(), Farewell):
-                if isinstance(item, Frame):
-                    await self._send_frame(item)
-                else:
-                    await self._send(encode(item))
-            await self._part(item)
+    async def _handle(self, message: ClientMessage) -> None:
+        match message:
+            case Ping():
+                await self.outbox.reply(Pong(message.client_time, self._now()))
+            case Bye():
+                self.outbox.finish(Farewell(CloseCode.NORMAL_CLOSURE, "goodbye", (Bye("goodbye"),)))
+            case Start():
+                await self._start(message)
+            case Acknowledge():
+                self._need(Role.VIEWER)
+                self._stage.health.acknowledged(self.outbox.acknowledge(message.sequence), message.shown_at)
+            case ParameterValues():
+                self._need(Role.PERFORMER)
+                self._stage.set(message.values)
+            case _:
+                self._need(Role.PERFORMER)
+                self.outbox.marker(PendingMarker(message.id, self._heard))
 
-    async def _part(self, farewell: Farewell) -> None:
-        for message in farewell.messages:
-            await self._send(encode(message))
-        async with asyncio.timeout(self._stage.settings.send_seconds):
-            await self._channel.close(farewell.code, farewell.reason)
+    async def _start(self, start: Start) -> None:
+        stage = self._stage
+        if self.role:
+            raise ProtocolError(ErrorCode.BAD_MESSAGE, f"already started as {self.role}; reconnect to change that")
+        refusal = stage.admission.unauthorized(start.token) or stage.admission.refusal(start.role)
+        if refusal is not None:
+            self.outbox.finish(refusal)
+            return
+        stage.admission.admit(start)
+        self.role, self._sound, self.picture = start.role, start.sound, start.picture or PictureFormat()
+        stage.join(self)
+        await self.outbox.reply(Started(self.role, stage.name, stage.values()))
+        stage.show_last(self)
 
-    async def _send_frame(self, frame: Frame) -> None:
-        stage, outbox, layout = self._stage, self.session.outbox, self.session.picture
-        picture = await stage.compressor.get(frame, layout)
-        packed = pack(frame, picture, layout, stage.engine.clock.now())
-        outbox.in_flight.add(packed.sequence, stage.health.timed(frame))
-        await self._send(pack_frame(packed))
-        stage.metrics.frames_sent.inc()
-        reached: list[ServerMessage] = [*outbox.sent(frame, packed)]
-        for message in reached:
-            await self._send(encode(message))
+    def _hear(self, packet: bytes) -> None:
+        if not self.role:
+            self._refuse_early()
+        if self._sound is None:
+            line = "a viewer cannot send sound; start as a performer" if self.role == Role.VIEWER else NO_SOUND
+            raise ProtocolError(ErrorCode.NOT_PERFORMER, line)
+        sound = parse_sound(packet, self._sound)
+        self._heard = self._stage.hear(sound, self._sound.rate)
 
-    async def _send(self, message: str | bytes) -> None:
-        async with asyncio.timeout(self._stage.settings.send_seconds):
-            await self._channel.send(message)
-        self._stage.metrics.bytes_sent.inc(len(message))
+    def _need(self, role: Role) -> None:
+        if not self.role:
+            self._refuse_early()
+        if role == Role.PERFORMER and self.role != role:
+            raise ProtocolError(ErrorCode.NOT_PERFORMER, "a viewer only watches; start as a performer to play")
+
+    def _now(self) -> int:
+        return server_time(self._stage.engine.clock.now())
+
+    @staticmethod
+    def _refuse_early() -> NoReturn:
+        raise ProtocolError(ErrorCode.NOT_STARTED, 'this connection has no role yet; send "start" first')

@@ -11,7 +11,7 @@ from clavilux.server.protocol.messages import Status
 from clavilux.server.protocol.words import MICROSECONDS, WireStage
 from clavilux.server.stage.interfaces import Timed
 from clavilux.server.stage.metrics import Metrics
-from clavilux.server.stage.wire_time import LATEST_CAPTURE
+from clavilux.server.stage.wire_time import MAX_CAPTURE_LEAD
 
 REMEMBERED = 256  # acknowledgements that the percentiles look back on
 PERCENTILES = (50, 95)
@@ -72,7 +72,7 @@ class Health:
         if heard_until is None or shown_at == 0:
             return
         shown = shown_at / MICROSECONDS
-        if 0 <= shown - heard_until <= MAX_LATENCY and shown - self._engine.clock.now() <= LATEST_CAPTURE:
+        if 0 <= shown - heard_until <= MAX_LATENCY and shown - self._engine.clock.now() <= MAX_CAPTURE_LEAD:
             self._latencies.add(shown - heard_until)
             self._metrics.heard_to_shown.observe(shown - heard_until)
 

@@ -1,7 +1,7 @@
 """Interfaces of what a stage needs of others: an engine, seen from five sides, and whoever has joined.
 
-`clavilux.runtime.playing.engine.Engine` is an EngineLike, `clavilux.server.stage.session.Session` a Member; fakes stand
-in tests/server/fakes.py. Whoever needs one side of the engine asks for that side alone.
+`clavilux.runtime.playing.engine.Engine` is an EngineLike, `clavilux.server.stage.connection.Connection` a Member; fakes
+stand in tests/server/fakes.py. Whoever needs one side of the engine asks for that side alone.
 """
 
 from collections.abc import Callable, Mapping

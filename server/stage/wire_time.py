@@ -6,8 +6,8 @@ Pure: whoever calls says what time it is.
 from clavilux.runtime.errors import ProtocolError
 from clavilux.server.protocol.words import MICROSECONDS, ErrorCode
 
-EARLIEST_CAPTURE = 10.0  # s before now; older sound belongs to no live stage
-LATEST_CAPTURE = 1.0  # s after now, for clocks that are not quite learnt yet
+MAX_CAPTURE_AGE = 10.0  # s before now; older sound belongs to no live stage
+MAX_CAPTURE_LEAD = 1.0  # s after now, for clocks that are not quite learnt yet
 
 
 def server_time(seconds: float) -> int:
@@ -26,10 +26,10 @@ def captured(captured_at: int, duration: float, now: float) -> float:
     if captured_at == 0:
         return latest
     ahead = captured_at / MICROSECONDS - latest
-    if not -EARLIEST_CAPTURE <= ahead <= LATEST_CAPTURE:
+    if not -MAX_CAPTURE_AGE <= ahead <= MAX_CAPTURE_LEAD:
         raise ProtocolError(
             ErrorCode.BAD_SOUND,
-            f"capture time is {ahead:+.1f} s from the server's clock; expected {-EARLIEST_CAPTURE:g} to "
-            f"{LATEST_CAPTURE:+g} s: learn the clock with ping, or send 0",
+            f"capture time is {ahead:+.1f} s from the server's clock; expected {-MAX_CAPTURE_AGE:g} to "
+            f"{MAX_CAPTURE_LEAD:+g} s: learn the clock with ping, or send 0",
         )
     return latest + min(ahead, 0.0)

@@ -20,13 +20,13 @@ from starlette.websockets import WebSocket
 
 from clavilux.server.protocol.words import SUBPROTOCOL, CloseCode
 from clavilux.server.settings import Settings
-from clavilux.server.stage.connection import run_session
 from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.stage.message_pump import run_connection
 from clavilux.server.stage.stage import Stage
 from clavilux.server.web.channel import WebSocketChannel
 from clavilux.server.web.security import HardenedResponses, refusal
 
-WAITING_CONNECTIONS = 16  # sockets beyond `most_viewers`: performers, and who has not started yet
+WAITING_CONNECTIONS = 16  # sockets beyond `max_viewers`: performers, and who has not started yet
 # Some systems map .js to text/plain, which no browser runs as a module.
 mimetypes.add_type("text/javascript", ".js")
 
@@ -58,12 +58,12 @@ class _Site:
             await socket.send_denial_response(denied)
             return
         await socket.accept(SUBPROTOCOL)
-        if self._open >= self.stage.settings.most_viewers + WAITING_CONNECTIONS:
+        if self._open >= self.stage.settings.max_viewers + WAITING_CONNECTIONS:
             await socket.close(CloseCode.TRY_AGAIN_LATER, "stage full")
             return
         self._open += 1
         try:
-            await run_session(WebSocketChannel(socket), self.stage)
+            await run_connection(WebSocketChannel(socket), self.stage)
         finally:
             self._open -= 1
 

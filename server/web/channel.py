@@ -1,13 +1,13 @@
-"""The websocket channel: carries a session's messages over a Starlette websocket."""
+"""The websocket channel: carries a connection's messages over a Starlette websocket."""
 
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from clavilux.server.stage.connection import GoneError
+from clavilux.server.stage.message_pump import GoneError
 
 
 class WebSocketChannel:
-    """A `clavilux.server.stage.connection.Channel` over a Starlette websocket."""
+    """A `clavilux.server.stage.message_pump.Channel` over a Starlette websocket."""
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket

@@ -13,19 +13,20 @@ from diffusers import AutoencoderKL, DDIMScheduler, EulerDiscreteScheduler, Stab
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from clavilux.export import plan, stages
+from clavilux.export import phases, plan
 from clavilux.export.build import export_bundle, room_needed
 from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_unet, load_vae
 from clavilux.export.models.audio_encoder import Features, reference_tokens
 from clavilux.export.models.denoiser import noise
-from clavilux.export.models.usual_sounds import Samples, usual_sounds
+from clavilux.export.models.usual_sounds import usual_sounds
 from clavilux.export.parity.figures import psnr
-from clavilux.export.parity.reference_runs import Run, bundle_latents
+from clavilux.export.parity.reference_runs import RunInputs, bundle_latents
 from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Gate
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
+from clavilux.runtime.sound.samples import Samples
 from tests.tiny import WIDTH, WINDOW_SAMPLES, tiny_options, tiny_sources, write_scheduler
 
 SHAPE = (1, 4, 8, 8)
@@ -81,7 +82,7 @@ def bundle_picture(bundle: Bundle, sound: Samples) -> NDArray[np.uint8]:
     tokens = sound_tokens(bundle, sound)
     prompt = np.concatenate([bundle.conditioning.bos[None, None], tokens], axis=1)
     denoiser = open_session(bundle.path("denoiser.onnx"))
-    latents = bundle_latents(denoiser, Schedule(bundle.schedule), Run(1, prompt, SHAPE))
+    latents = bundle_latents(denoiser, Schedule(bundle.schedule), RunInputs(1, prompt, SHAPE))
     return open_session(bundle.path("decoder.onnx")).run({"latents": latents})[0][0]
 
 
@@ -124,7 +125,7 @@ def test_different_sounds_give_different_pictures(bundle: Bundle):
 
 def test_a_failing_proof_writes_no_bundle(tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     impossible = replace(AUDIO_ENCODER_GRAPH, exact=(Gate("max_abs_error", -1.0),))
-    monkeypatch.setattr(stages, "AUDIO_ENCODER_GRAPH", impossible)
+    monkeypatch.setattr(phases, "AUDIO_ENCODER_GRAPH", impossible)
     with pytest.raises(ExportError, match=r"audio_encoder: max_abs_error is .*; expected at most -1"):
         export_bundle(tiny_sources(tiny_checkpoints), tmp_path / "bundle", tiny_options())
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 from clavilux.export.build import export_bundle
 from clavilux.export.checkpoints.load import Sources
 from clavilux.export.checkpoints.locate import read_config
-from clavilux.export.models.audio_encoder import most_frames, token_count
+from clavilux.export.models.audio_encoder import max_frames, token_count
 from clavilux.runtime.bundle.bundle import Bundle
 from tests.runtime.instruments import instrument
 from tests.tiny import tiny_options, write_encoder, write_scheduler, write_text_encoder, write_unet
@@ -78,15 +78,15 @@ def test_tokens_are_counted_as_the_model_gives_them(config: dict[str, int], fram
 
 def test_the_references_window_has_47_tokens_and_bos_makes_48():
     config = {"num_adapter_layers": 2, "adapter_kernel_size": 3, "adapter_stride": 2}
-    assert token_count(config, most_frames(60_000)) == 47
+    assert token_count(config, max_frames(60_000)) == 47
 
 
 def test_an_adapter_of_one_layer_reaches_clips_77_tokens():
     """BOS and 76 tokens: 3.04 s through one layer of stride 2."""
     window = 48_640  # samples
     config = {"num_adapter_layers": 1, "adapter_kernel_size": 3, "adapter_stride": 2}
-    assert token_count(config, most_frames(window)) + 1 == 77
-    assert tokens_of(config, most_frames(window)) + 1 == 77
+    assert token_count(config, max_frames(window)) + 1 == 77
+    assert tokens_of(config, max_frames(window)) + 1 == 77
 
 
 def test_a_saved_configuration_is_counted_too(tmp_path: Path):

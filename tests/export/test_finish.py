@@ -136,9 +136,9 @@ def test_what_is_faster_but_not_as_good_is_left_with_its_figure(
 
 
 def test_a_refused_graph_leaves_no_weights_behind(exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(convert, "LARGEST_SINGLE_FILE", 200)  # float32 lies beside its graph, float16 in it
+    monkeypatch.setattr(convert, "MAX_SINGLE_FILE", 200)  # float32 lies beside its graph, float16 in it
     large = tmp_path / "scratch" / "large.onnx"
     convert.save(ir.load(exact), large)
-    monkeypatch.setattr(float32, "SMALLEST_STORED", 10)
+    monkeypatch.setattr(float32, "MIN_STORED", 10)
     made(large, tmp_path, monkeypatch, faster=False)
     assert [path.name for path in tmp_path.glob("rows.onnx*")] == ["rows.onnx"]

@@ -16,9 +16,9 @@ from clavilux.export.given_unet import OnnxUnet, check_onnx_unet, find_onnx_unet
 from clavilux.export.models.denoiser import DenoiserGraph
 from clavilux.export.options import Options
 from clavilux.export.parts import Parts
+from clavilux.export.phases import Phases
 from clavilux.export.plan import Plan, make_plan
 from clavilux.export.proof import Proof
-from clavilux.export.stages import Stages
 from clavilux.export.work.resume import Arrays
 from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.bundle.bundle import Bundle
@@ -82,7 +82,7 @@ def plan(checkpoints: Path, unet: Path, **options: Any) -> Plan:
 
 
 def denoise(plan: Plan, folder: Path) -> Proof:
-    """Do the denoiser's stage: its steps and whole runs against the given graph in ONNX Runtime."""
+    """Do the denoiser's phase: its steps and whole runs against the given graph in ONNX Runtime."""
     proof, work = Proof(), WorkFolder(folder)
     work.bundle.mkdir()
     work.clear_scratch()
@@ -90,7 +90,7 @@ def denoise(plan: Plan, folder: Path) -> Proof:
     prompt, negative = random.standard_normal((2, COUNT, WIDTH)).astype(np.float32)
     heard: Arrays = {"prompt": prompt[None], "negative": negative}
     check_onnx_unet(plan)
-    Stages(Parts(plan, lambda _: None), work).denoiser(proof, heard)
+    Phases(Parts(plan, lambda _: None), work).denoiser(proof, heard)
     return proof
 
 

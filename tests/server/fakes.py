@@ -17,8 +17,8 @@ from clavilux.runtime.errors import SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
 from clavilux.server.protocol.words import Role
 from clavilux.server.settings import Settings
-from clavilux.server.stage.connection import GoneError
 from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.stage.message_pump import GoneError
 from clavilux.server.stage.outbox import Outbox
 from clavilux.server.web.run import Listening, serve
 

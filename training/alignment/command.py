@@ -18,7 +18,7 @@ from clavilux.runtime.bundle.manifest import LEAD_INS
 from clavilux.runtime.errors import ClaviluxError
 
 if TYPE_CHECKING:
-    from clavilux.training.alignment.options import Start, TrainOptions
+    from clavilux.training.alignment.options import Initialisation, TrainOptions
     from clavilux.training.alignment.record import Outcome
 
 EXAMPLES = """\
@@ -180,7 +180,7 @@ def options_from(arguments: argparse.Namespace) -> "TrainOptions":
     from clavilux.training.alignment.data.excerpts import Placing
     from clavilux.training.alignment.losses import Objective
     from clavilux.training.alignment.options import TrainOptions
-    from clavilux.training.alignment.trainer import Schedule
+    from clavilux.training.alignment.trainer import Hyperparameters
 
     found = vars(arguments)
     masked = arguments.negatives > 0 if arguments.mask_duplicates is None else arguments.mask_duplicates
@@ -198,7 +198,7 @@ def options_from(arguments: argparse.Namespace) -> "TrainOptions":
         objective=Objective(
             mask_duplicates=masked, **_chosen(found, "temperature negatives symmetric regression norms gather")
         ),
-        schedule=Schedule(
+        schedule=Hyperparameters(
             **_chosen(found, "batch accumulation epochs steps rate warmup seed workers"),
             **_chosen(found, "checkpoint_every log_every evaluate_every"),
         ),
@@ -214,16 +214,16 @@ def _chosen(found: dict[str, Any], names: str) -> dict[str, Any]:
     return {name: found[name] for name in names.split()}
 
 
-def _start(arguments: argparse.Namespace) -> "Start":
+def _start(arguments: argparse.Namespace) -> "Initialisation":
     from clavilux.training.alignment.data.window import Adapter
-    from clavilux.training.alignment.options import PRETRAINED, Start
+    from clavilux.training.alignment.options import PRETRAINED, Initialisation
     from clavilux.training.alignment.pretrained import Scratch
 
     ways = ("encoder", "encoder_config", "from_scratch")
     given = [f"--{way.replace('_', '-')}" for way in ways if getattr(arguments, way) is not None]
     if len(given) > 1:
         raise ClaviluxError(f"{' and '.join(given)} were given; an encoder begins in one way")
-    return Start(
+    return Initialisation(
         encoder=arguments.encoder or PRETRAINED,
         config=arguments.encoder_config,
         scratch=Scratch(*arguments.from_scratch) if arguments.from_scratch else None,

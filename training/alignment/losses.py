@@ -14,7 +14,7 @@ from torch.distributed import all_gather, get_world_size, is_available, is_initi
 from torch.nn.functional import cross_entropy, mse_loss, normalize
 
 TEMPERATURE = 0.15  # of the contrast, as in the reference
-LEAST_NORM = 1e-6  # a token's norm is taken for no less, so that its logarithm is finite
+MIN_NORM = 1e-6  # a token's norm is taken for no less, so that its logarithm is finite
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def norm_term(tokens: Tensor, text: Tensor) -> Tensor:
     A contrast of cosines leaves norms free, but a UNet was trained on those of its text encoder. Logarithms weigh
     twice too long as much as half too short.
     """
-    lengths = [one.norm(dim=-1).clamp(min=LEAST_NORM).log() for one in (tokens, text)]
+    lengths = [one.norm(dim=-1).clamp(min=MIN_NORM).log() for one in (tokens, text)]
     return mse_loss(*lengths)
 
 

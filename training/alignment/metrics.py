@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 RANKS = (1, 5, 10)
-LEAST_NORM = 1e-12
+MIN_NORM = 1e-12
 ROUND = 512  # clips compared at once
 
-Array = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Alignment:
     @property
     def norm_ratio(self) -> float:
         """Return the mean norm of audio tokens, divided by that of their text tokens."""
-        return float(np.mean(self.audio_norms) / max(float(np.mean(self.text_norms)), LEAST_NORM))
+        return float(np.mean(self.audio_norms) / max(float(np.mean(self.text_norms)), MIN_NORM))
 
     def scalars(self) -> dict[str, float]:
         """Return what a log takes, by name."""
@@ -51,7 +51,7 @@ class Alignment:
         return found
 
 
-def alignment(tokens: Array, table: Array, rows: NDArray[np.int64]) -> Alignment:
+def alignment(tokens: FloatArray, table: FloatArray, rows: NDArray[np.int64]) -> Alignment:
     """Measure tokens [n, N, D] of clips against the table [K, N, D] of distinct captions; clip i has caption rows[i].
 
     Raises ValueError when there is no clip, or a caption that no clip has.
@@ -74,20 +74,20 @@ def alignment(tokens: Array, table: Array, rows: NDArray[np.int64]) -> Alignment
     )
 
 
-def _compared(tokens: Array, text: Array) -> tuple[float, float, float]:
+def _compared(tokens: FloatArray, text: FloatArray) -> tuple[float, float, float]:
     """Return mean cosine, mean squared error and mean distance of tokens and text [N, D]."""
     difference = tokens - text
     cosines = (unit(tokens) * unit(text)).sum(axis=-1)
     return float(cosines.mean()), float(np.square(difference).mean()), float(np.linalg.norm(difference, axis=-1).mean())
 
 
-def unit(tokens: Array) -> Array:
+def unit(tokens: FloatArray) -> FloatArray:
     """Return tokens with norm 1; a token without any stays 0."""
-    scaled: Array = tokens / np.maximum(np.linalg.norm(tokens, axis=-1, keepdims=True), LEAST_NORM)
+    scaled: FloatArray = tokens / np.maximum(np.linalg.norm(tokens, axis=-1, keepdims=True), MIN_NORM)
     return scaled
 
 
-def similarities(tokens: Array, table: Array) -> Array:
+def similarities(tokens: FloatArray, table: FloatArray) -> FloatArray:
     """Return the mean cosine over positions, [n, K], of tokens [n, N, D] and captions [K, N, D]."""
     places = tokens.shape[1]
     flat = unit(table).reshape(len(table), -1).T
@@ -96,13 +96,13 @@ def similarities(tokens: Array, table: Array) -> Array:
     return np.where(np.isnan(found), np.float32(-np.inf), found)  # NaN is not above anything, and would rank first
 
 
-def text_ranks(likeness: Array, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def text_ranks(likeness: FloatArray, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return each clip's rank of its own caption among all captions, 1 the best, of similarities [n, K]."""
     own = np.take_along_axis(likeness, rows[:, None], axis=1)
     return np.asarray((likeness >= own).sum(axis=1), np.int64)
 
 
-def audio_ranks(likeness: Array, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def audio_ranks(likeness: FloatArray, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return each caption's rank of the best of its own clips among the clips of others, 1 the best."""
     mine = rows[:, None] == np.arange(likeness.shape[1])[None, :]
     best = np.where(mine, likeness, -np.inf).max(axis=0)

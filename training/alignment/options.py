@@ -11,7 +11,7 @@ from clavilux.training.alignment.data.excerpts import REFERENCE, Placing
 from clavilux.training.alignment.data.window import Adapter, window_for
 from clavilux.training.alignment.losses import Objective
 from clavilux.training.alignment.pretrained import Scratch
-from clavilux.training.alignment.trainer import Schedule
+from clavilux.training.alignment.trainer import Hyperparameters
 
 PRETRAINED = "facebook/w2v-bert-2.0"  # what the reference began from
 RESUMES = ("auto", "must", "restart")
@@ -21,11 +21,12 @@ MAX_STEPS = 10**9
 MANY = 10**6  # of what is kept in memory, or multiplies the loss
 TINY = 1e-12  # instead of 0 where that cannot be
 MAX_WINDOW = 60  # s
-REFERENCE_ADAPTER, REFERENCE_OBJECTIVE, REFERENCE_SCHEDULE, SKIP_BAD = Adapter(), Objective(), Schedule(), Policy()
+REFERENCE_ADAPTER, REFERENCE_OBJECTIVE, SKIP_BAD = Adapter(), Objective(), Policy()
+REFERENCE_SCHEDULE = Hyperparameters()
 
 
 @dataclass(frozen=True)
-class Start:
+class Initialisation:
     """Beginning of the encoder: a checkpoint, or, where they are given, a configuration or a small new one."""
 
     encoder: str = PRETRAINED
@@ -35,7 +36,7 @@ class Start:
     allow_pickle: bool = False
 
 
-REFERENCE_START = Start()
+REFERENCE_START = Initialisation()
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class TrainOptions:
     text: str  # Stable Diffusion checkpoint, or a CLIPTextModel's folder
     data: DataOptions
     tokenizer: str | None = None
-    start: Start = REFERENCE_START
+    start: Initialisation = REFERENCE_START
     tokens: int = 47  # BOS not counted
     objective: Objective = REFERENCE_OBJECTIVE
-    schedule: Schedule = REFERENCE_SCHEDULE
+    schedule: Hyperparameters = REFERENCE_SCHEDULE
     placing: Placing = REFERENCE
     policy: Policy = SKIP_BAD
     templates: tuple[str, ...] = (EVERYTHING,)

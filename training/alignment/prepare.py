@@ -1,17 +1,18 @@
 """The data of one two-stream training: read, checked, split, and their captions encoded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.bad_data import Fault, check, count_faults, read_skipped
 from clavilux.training.alignment.data.batches import (
-    Listening,
+    ClipStream,
+    ExampleSettings,
     Order,
     SlidingWindows,
-    Stream,
-    Streaming,
+    StreamSettings,
     TrainingClips,
     WholeClips,
     split_examples,
@@ -20,8 +21,6 @@ from clavilux.training.alignment.data.batches import (
 from clavilux.training.alignment.data.captioned import Example, filled, open_captioned
 from clavilux.training.alignment.data.text_cache import TextCache
 from clavilux.training.alignment.options import TrainOptions
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,10 @@ class Prepared:
     counts: dict[str, Any]
 
 
-def prepare(options: TrainOptions, listening: Listening, cache: TextCache, tell: Say) -> Prepared:
+def prepare(options: TrainOptions, settings: ExampleSettings, cache: TextCache, tell: Progress) -> Prepared:
     """Read and check the data, and encode its captions."""
     if options.data.streaming:
-        return _prepare_stream(options, listening, cache, tell)
+        return _prepare_stream(options, settings, cache, tell)
     data = open_captioned(options.data)
     checked = check(data, options.cache or options.out, options.policy, tell)
     train, test = split_examples(checked.examples, options.test_share, options.schedule.seed)
@@ -46,26 +45,26 @@ def prepare(options: TrainOptions, listening: Listening, cache: TextCache, tell:
         drawn = not any(one.split for one in test)
         remedy = "give more, or --test-share 0" if drawn else "expected some to train on"
         raise ClaviluxError(f"all {len(test)} clips are for the test; {remedy}")
-    captions = dict.fromkeys(filled(listening.templates, (one.caption for one in checked.examples)))
+    captions = dict.fromkeys(filled(settings.templates, (one.caption for one in checked.examples)))
     encoded = cache.add(captions)
     tell(f"{len(train)} clips to train on, {len(test)} to test with")
     tell(f"{encoded} captions encoded now, {len(captions) - encoded} taken from {cache.folder.parent}")
     if lesson := without_contrast(train, options):
         tell(lesson)
     counts = {"train": len(train), "test": len(test), "skipped": checked.summary(), "fingerprint": data.fingerprint}
-    order = Order(len(train), listening.seed)
-    return Prepared(TrainingClips(train, listening), order, _tests(test, options, listening), checked.faults, counts)
+    order = Order(len(train), settings.seed)
+    return Prepared(TrainingClips(train, settings), order, _tests(test, options, settings), checked.faults, counts)
 
 
-def _prepare_stream(options: TrainOptions, listening: Listening, cache: TextCache, tell: Say) -> Prepared:
+def _prepare_stream(options: TrainOptions, settings: ExampleSettings, cache: TextCache, tell: Progress) -> Prepared:
     share = 0.0 if options.data.test_split else options.test_share
-    streaming = Streaming(options.data, options.policy, options.out, share, once(tell))
+    streaming = StreamSettings(options.data, options.policy, options.out, share, once(tell))
     wanted = options.test_most if options.data.test_split or share else 0
-    test = stream_test(streaming, listening.seed, wanted)
-    cache.add(filled(listening.templates[:1], (one.caption for one in test)))
+    test = stream_test(streaming, settings.seed, wanted)
+    cache.add(filled(settings.templates[:1], (one.caption for one in test)))
     tell(f"a stream to train on, {len(test)} clips to test with")
     counts = {"test": len(test), "fingerprint": f"stream {options.data.dataset} {options.data.split}"}
-    return Prepared(Stream(streaming, listening), None, _tests(test, options, listening), (), counts)
+    return Prepared(ClipStream(streaming, settings), None, _tests(test, options, settings), (), counts)
 
 
 def without_contrast(train: Sequence[Example], options: TrainOptions) -> str:
@@ -78,7 +77,7 @@ def without_contrast(train: Sequence[Example], options: TrainOptions) -> str:
     return ""
 
 
-def once(tell: Say) -> Say:
+def once(tell: Progress) -> Progress:
     """Return `tell` without what it was told before: a stream's bad clips come by for the test and for the training."""
     told: set[str] = set()
 
@@ -90,11 +89,11 @@ def once(tell: Say) -> Say:
     return new
 
 
-def _tests(test: Sequence[Example], options: TrainOptions, listening: Listening) -> dict[str, Any]:
+def _tests(test: Sequence[Example], options: TrainOptions, settings: ExampleSettings) -> dict[str, Any]:
     if not test:
         return {}
-    sliding = {"sliding": SlidingWindows(test, listening)} if options.sliding else {}
-    return {"whole": WholeClips(test, listening), **sliding}
+    sliding = {"sliding": SlidingWindows(test, settings)} if options.sliding else {}
+    return {"whole": WholeClips(test, settings), **sliding}
 
 
 def skipped(options: TrainOptions, prepared: Prepared) -> str:

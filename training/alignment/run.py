@@ -27,16 +27,17 @@ from filelock import FileLock, Timeout
 from transformers import EvalPrediction, TrainingArguments
 
 from clavilux.export.library_logs import quietly
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.bad_data import CHECKED, SKIPPED
-from clavilux.training.alignment.data.batches import Collator, Listening
+from clavilux.training.alignment.data.batches import Collator, ExampleSettings
 from clavilux.training.alignment.data.captioned import check_templates
 from clavilux.training.alignment.data.text_cache import ClipText, TextCache, TextPlaces
 from clavilux.training.alignment.data.window import window_for
 from clavilux.training.alignment.losses import TwoStream
 from clavilux.training.alignment.metrics import Alignment
-from clavilux.training.alignment.options import Start, TrainOptions, check_options
-from clavilux.training.alignment.prepare import Prepared, Say, prepare, skipped
+from clavilux.training.alignment.options import Initialisation, TrainOptions, check_options
+from clavilux.training.alignment.prepare import Prepared, prepare, skipped
 from clavilux.training.alignment.pretrained import (
     configured_settings,
     describe,
@@ -76,7 +77,7 @@ class Measurements:
         return self.found[-1].scalars()
 
 
-def run_training(options: TrainOptions, say: Say) -> Outcome:
+def run_training(options: TrainOptions, say: Progress) -> Outcome:
     """Train, or go on with a training that was stopped; `say` hears each step in words, in the first process alone.
 
     Raises ClaviluxError when options, checkpoints and data do not fit together, when a training in OUT was begun with
@@ -112,18 +113,18 @@ def refuse_foreign(out: Path) -> None:
         raise ClaviluxError(f"{theirs[0]} was not written by clavilux train; choose another OUT")
 
 
-def _train(options: TrainOptions, state: PartialState, tell: Say) -> Outcome:
+def _train(options: TrainOptions, state: PartialState, tell: Progress) -> Outcome:
     check_start(options.start)
     window = window_for(options.tokens, options.start.adapter)
     places = TextPlaces.from_checkpoint(options.text, options.tokenizer)
     text = ClipText(places, options.tokens, device=state.device)
-    listening = Listening(window, options.placing, check_templates(options.templates), options.schedule.seed)
+    settings = ExampleSettings(window, options.placing, check_templates(options.templates), options.schedule.seed)
     with first_comes_first(state):
         cache = TextCache((options.cache or options.out) / "text", text)
         if options.resume == "restart" and state.is_main_process:
             forget(options)
         checkpoint = checkpoint_to_resume(options)
-        prepared = prepare(options, listening, cache, tell)
+        prepared = prepare(options, settings, cache, tell)
         record = TrainingRecord(options, prepared.counts, state.num_processes)
         record.begin(resumed=checkpoint is not None, write=state.is_main_process)
     with quietly(), workers_in_one_line():
@@ -158,7 +159,7 @@ def workers_in_one_line() -> Iterator[None]:
         raise ClaviluxError(str(error).strip().splitlines()[-1].partition(": ")[2]) from error
 
 
-def train(trainer: TwoStreamTrainer, checkpoint: Path | None, tell: Say) -> None:
+def train(trainer: TwoStreamTrainer, checkpoint: Path | None, tell: Progress) -> None:
     """Train what is left after the checkpoint, if there is one. Raises ClaviluxError when weights become no numbers."""
     if checkpoint is not None and (steps := trainer.finish(checkpoint)):
         tell(f"{steps} steps are done already: {checkpoint.name} is measured again, nothing is trained")
@@ -211,7 +212,7 @@ def checkpoint_to_resume(options: TrainOptions) -> Path | None:
 
 
 def build_trainer(
-    options: TrainOptions, prepared: Prepared, cache: TextCache, tell: Say
+    options: TrainOptions, prepared: Prepared, cache: TextCache, tell: Progress
 ) -> tuple[TwoStreamTrainer, Measurements]:
     """Return Trainer with the two streams, set up and not yet begun."""
     torch.manual_seed(options.schedule.seed)
@@ -244,7 +245,7 @@ def checkpoint_activations(encoder: Any) -> None:
     enable({"use_reentrant": False})
 
 
-def check_start(start: Start) -> None:
+def check_start(start: Initialisation) -> None:
     """Raise ClaviluxError when what to begin from is not there, or another model's, before any data are read."""
     if start.scratch is None and start.config is None:
         pretrained_settings(start.encoder)
@@ -252,7 +253,7 @@ def check_start(start: Start) -> None:
         configured_settings(start.config)
 
 
-def begin_encoder(start: Start, width: int) -> Any:
+def begin_encoder(start: Initialisation, width: int) -> Any:
     """Return the encoder that training begins with, its tokens `width` wide."""
     if start.scratch is not None:
         return from_scratch(start.scratch, width, start.adapter)
@@ -261,7 +262,7 @@ def begin_encoder(start: Start, width: int) -> Any:
     return load_pretrained(start.encoder, width, start.adapter, allow_pickle=start.allow_pickle)
 
 
-def precision_here(wanted: str, tell: Say, *, cpu: bool) -> str:
+def precision_here(wanted: str, tell: Progress, *, cpu: bool) -> str:
     """Return what this machine trains in: float16 is for GPUs."""
     if wanted == "float16" and cpu:
         tell("float16 needs a GPU; training in float32")

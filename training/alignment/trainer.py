@@ -9,7 +9,6 @@ import math
 import random
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.batches import Order
 from clavilux.training.alignment.data.text_cache import TextCache
@@ -45,7 +45,7 @@ EVALUATED_ON_CARD = 16  # batches whose tokens stay on the card when measuring: 
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Hyperparameters:
     """How long and how fast; the defaults are the reference's."""
 
     batch: int = 8  # clips per process at once
@@ -156,7 +156,7 @@ class SeededSteps(TrainerCallback):  # type: ignore[misc,unused-ignore]
 class Logbook(TrainerCallback):  # type: ignore[misc,unused-ignore]
     """Losses and metrics for TensorBoard, and for people: a bar on a terminal, lines elsewhere."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, say: Progress) -> None:
         """Write events into `folder`. Raises ClaviluxError when tensorboard is not installed."""
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -254,7 +254,9 @@ def measured(prediction: EvalPrediction, cache: TextCache) -> Alignment:
     return alignment(np.asarray(prediction.predictions, np.float32), cache.by_key(keys).numpy(), rows)
 
 
-def trainer_arguments(folder: Path, schedule: Schedule, precision: str, *, cpu: bool, tests: bool) -> TrainingArguments:
+def trainer_arguments(
+    folder: Path, schedule: Hyperparameters, precision: str, *, cpu: bool, tests: bool
+) -> TrainingArguments:
     """Return Trainer's own options: one GPU per process."""
     by_steps = schedule.evaluate_every is not None or schedule.steps is not None
     when = ("steps" if by_steps else "epoch") if tests else "no"

@@ -2,7 +2,7 @@
 
     python -m clavilux.training.lumia.make --work DIR --out runtime/bundles/lumia
 
-Restartable: finished stages are kept in DIR, an unfinished one resumes from its last checkpoint; delete DIR to begin
+Restartable: finished phases are kept in DIR, an unfinished one resumes from its last checkpoint; delete DIR to begin
 anew. The log goes to DIR/training.log as well. Ear and pictures do not need each other, so they are made side by side,
 one processor core each.
 """
@@ -28,12 +28,12 @@ from clavilux.training.lumia.data import assets, build, phonemes
 from clavilux.training.lumia.data.clips import of_engine, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.emoji import Emoji, load_emoji
-from clavilux.training.lumia.data.speech import Counts
+from clavilux.training.lumia.data.speech import TakeCounts
 from clavilux.training.lumia.models import autoencoder, encoder, judge, unet, words
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Group, Windows
 from clavilux.training.lumia.models.train_loop import Recipe, trained
+from clavilux.training.lumia.phases import PhaseRunner
 from clavilux.training.lumia.publish import publish
-from clavilux.training.lumia.steps import Steps
 
 WIDTH = 144  # of the tokens
 EAR_WIDTH = 192  # of the audio encoder
@@ -54,10 +54,10 @@ SOUNDS = ("recording", "sample", "effect", "instrument", "drums")  # kinds of cl
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much of everything; the defaults make the default bundle, tests make a miniature."""
+class LumiaConfig:
+    """Amounts of everything; the defaults make the default bundle, tests make a miniature."""
 
-    counts: dict[str, Counts] = field(default_factory=lambda: build.COUNTS)
+    counts: dict[str, TakeCounts] = field(default_factory=lambda: build.COUNTS)
     codec_noises: int = 3  # pictures of each concept for the codec
     noises: int = 20  # pictures of each concept for the picture maker
     heard: int = 24  # windows of each concept for the picture maker
@@ -76,59 +76,59 @@ class Plan:
     judge: Recipe = JUDGE
 
 
-def make(work: Path, out: Path, plan: Plan) -> None:
+def make(work: Path, out: Path, config: LumiaConfig) -> None:
     """Make the bundle `out`, keeping everything in between in `work`."""
-    steps = Steps(work)
-    steps.run("words", lambda: _words(work, plan))
-    _side_by_side([_ear_line, _picture_line], work, plan)
-    _side_by_side([_practice_line, _finish_line], work, plan)
-    steps.run("conditioning", lambda: _conditioning(work, plan))
-    publish(work, out, steps.times())
+    phases = PhaseRunner(work)
+    phases.run("words", lambda: _words(work, config))
+    _side_by_side([_ear_line, _picture_line], work, config)
+    _side_by_side([_practice_line, _finish_line], work, config)
+    phases.run("conditioning", lambda: _conditioning(work, config))
+    publish(work, out, phases.times())
 
 
-def _side_by_side(lines: list[Callable[[Path, Plan], None]], work: Path, plan: Plan) -> None:
+def _side_by_side(lines: list[Callable[[Path, LumiaConfig], None]], work: Path, config: LumiaConfig) -> None:
     with ProcessPoolExecutor(len(lines), multiprocessing.get_context("spawn")) as pool:
-        for line in [pool.submit(line, work, plan) for line in lines]:
+        for line in [pool.submit(line, work, config) for line in lines]:
             line.result()
 
 
-def _begin_line(work: Path) -> Steps:
+def _begin_line(work: Path) -> PhaseRunner:
     start_log(work)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    return Steps(work)
+    return PhaseRunner(work)
 
 
-def _ear_line(work: Path, plan: Plan) -> None:
-    steps = _begin_line(work)
-    steps.run("data", lambda: build.build(work, plan.counts))
-    steps.run("ear", lambda: _ear(work, plan))
-    steps.run("heard", lambda: _heard(work, plan))
+def _ear_line(work: Path, config: LumiaConfig) -> None:
+    phases = _begin_line(work)
+    phases.run("data", lambda: build.build(work, config.counts))
+    phases.run("ear", lambda: _ear(work, config))
+    phases.run("heard", lambda: _heard(work, config))
 
 
-def _picture_line(work: Path, plan: Plan) -> None:
-    steps = _begin_line(work)
-    steps.run("codec", lambda: _codec(work, plan))
-    steps.run("latents", lambda: _latents(work, plan))
-    steps.run("maker", lambda: _maker(work, plan))
+def _picture_line(work: Path, config: LumiaConfig) -> None:
+    phases = _begin_line(work)
+    phases.run("codec", lambda: _codec(work, config))
+    phases.run("latents", lambda: _latents(work, config))
+    phases.run("maker", lambda: _maker(work, config))
 
 
-def _practice_line(work: Path, plan: Plan) -> None:
-    _begin_line(work).run("practice", lambda: _practice(work, plan))
+def _practice_line(work: Path, config: LumiaConfig) -> None:
+    _begin_line(work).run("practice", lambda: _practice(work, config))
 
 
-def _finish_line(work: Path, plan: Plan) -> None:
-    steps = _begin_line(work)
-    steps.run("polish", lambda: _polish(work, plan))
-    steps.run("sharpen", lambda: _sharpen(work, plan))
-    steps.run("judge", lambda: _judge(work, plan))
+def _finish_line(work: Path, config: LumiaConfig) -> None:
+    phases = _begin_line(work)
+    phases.run("polish", lambda: _polish(work, config))
+    phases.run("sharpen", lambda: _sharpen(work, config))
+    phases.run("judge", lambda: _judge(work, config))
 
 
-def _words(work: Path, plan: Plan) -> None:
+def _words(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
     tokenizer = words.build_tokenizer(work / "tokenizer")
-    model = words.build(tokenizer, plan.width, encoder.token_count() + 1)
-    words.fit(model, tokenizer, words.directions(len(NAMES) + 1, plan.width, SEED), plan.words, work / "words.pt")
+    model = words.build(tokenizer, config.width, encoder.token_count() + 1)
+    words.fit(model, tokenizer, words.directions(len(NAMES) + 1, config.width, SEED), config.words, work / "words.pt")
     model.save_pretrained(work / "text_encoder")
     begin, table = words.token_table(model, tokenizer)
     save_file({"begin": begin, "table": table}, work / "table.safetensors")
@@ -152,20 +152,20 @@ def training_windows(
     return Windows(groups, NAMES, SEED, phonemes=rows, options=options, ramp=ramp), count
 
 
-def _ear(work: Path, plan: Plan) -> None:
+def _ear(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
-    data, count = training_windows(work, plan.ramp)
-    pupil = encoder.Pupil(encoder.build(plan.ear_width, plan.width), _table(work)[1], count)
-    encoder.fit(pupil, data, plan.ear, work / "ear.pt")
+    data, count = training_windows(work, config.ramp)
+    pupil = encoder.Pupil(encoder.build(config.ear_width, config.width), _table(work)[1], count)
+    encoder.fit(pupil, data, config.ear, work / "ear.pt")
     pupil.model.save_pretrained(work / "encoder_first")
 
 
-def _practice(work: Path, plan: Plan) -> None:
+def _practice(work: Path, config: LumiaConfig) -> None:
     """Go on with the audio encoder on stranger sound, while the pictures are finished on what it hears already."""
     data, count = training_windows(work, shares=PRACTICE_SHARES, options=HARDER)
-    pupil = encoder.Pupil(encoder.build(plan.ear_width, plan.width), _table(work)[1], count)
+    pupil = encoder.Pupil(encoder.build(config.ear_width, config.width), _table(work)[1], count)
     pupil.load_state_dict(trained(work / "ear.pt"))
-    encoder.fit(pupil, data, plan.practice, work / "practice.pt")
+    encoder.fit(pupil, data, config.practice, work / "practice.pt")
     pupil.model.save_pretrained(work / "encoder")
 
 
@@ -173,12 +173,12 @@ def _load_ear(folder: Path) -> Wav2Vec2BertModel:
     return Wav2Vec2BertModel.from_pretrained(folder, attn_implementation="eager").eval()
 
 
-def _heard(work: Path, plan: Plan) -> None:
+def _heard(work: Path, config: LumiaConfig) -> None:
     """Keep tokens that the encoder really gives before it practises, for every concept and for idle.
 
     Misheard ones would teach the pictures to show what was meant where another thing was heard.
     """
-    heard = encoder.understood(_listen(work, "encoder_first", plan.heard), _table(work)[1])
+    heard = encoder.understood(_listen(work, "encoder_first", config.heard), _table(work)[1])
     save_file({"heard": heard}, work / "heard.safetensors")
 
 
@@ -188,10 +188,10 @@ def _listen(work: Path, ear: str, each: int) -> Tensor:
     return encoder.heard_by_concept(_load_ear(work / ear), data, len(NAMES) + 1, each)
 
 
-def _codec(work: Path, plan: Plan) -> None:
+def _codec(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
-    pictures = autoencoder.painted(_emojis(work), autoencoder.seeded_noise(SEED + 1, plan.codec_noises)).flatten(0, 1)
-    autoencoder.fit(autoencoder.build(), pictures, plan.codec, work / "codec.pt").save_pretrained(work / "vae_first")
+    pictures = autoencoder.painted(_emojis(work), autoencoder.seeded_noise(SEED + 1, config.codec_noises)).flatten(0, 1)
+    autoencoder.fit(autoencoder.build(), pictures, config.codec, work / "codec.pt").save_pretrained(work / "vae_first")
 
 
 def _emojis(work: Path) -> list[Emoji | None]:
@@ -204,9 +204,9 @@ def _concept_noise(concept: int, count: int) -> Tensor:
     return autoencoder.seeded_noise(SEED * 1000 + concept, count)
 
 
-def _latents(work: Path, plan: Plan) -> None:
+def _latents(work: Path, config: LumiaConfig) -> None:
     model = AutoencoderTiny.from_pretrained(work / "vae_first")
-    noise = torch.stack([_concept_noise(i, plan.noises) for i in range(len(NAMES) + 1)])
+    noise = torch.stack([_concept_noise(i, config.noises) for i in range(len(NAMES) + 1)])
     pairs = zip(_emojis(work), noise, strict=True)
     rows = [autoencoder.encoded(model, autoencoder.painted([one], part)[0]) for one, part in pairs]
     save_file({"latents": torch.stack(rows), "noise": noise}, work / "latents.safetensors")
@@ -217,52 +217,52 @@ def _material(work: Path, heard: Tensor) -> unet.Material:
     return unet.Material(stored["latents"], stored["noise"], table, heard, begin)
 
 
-def _maker(work: Path, plan: Plan) -> None:
+def _maker(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
-    model = unet.build(plan.width, plan.channels)
-    unet.fit(model, _material(work, _table(work)[1][:, None]), plan.maker, work / "maker.pt")
+    model = unet.build(config.width, config.channels)
+    unet.fit(model, _material(work, _table(work)[1][:, None]), config.maker, work / "maker.pt")
     model.save_pretrained(work / "maker")
 
 
-def _polish(work: Path, plan: Plan) -> None:
+def _polish(work: Path, config: LumiaConfig) -> None:
     """Go on with the picture maker on tokens that the trained encoder really gives."""
     model = UNet2DConditionModel.from_pretrained(work / "maker")
     heard = load_file(work / "heard.safetensors")["heard"]
-    unet.fit(model, _material(work, heard), plan.polish, work / "polish.pt")
+    unet.fit(model, _material(work, heard), config.polish, work / "polish.pt")
     model.save_pretrained(work / "unet")
     unet.scheduler().save_pretrained(work / "scheduler")
 
 
-def _sharpen(work: Path, plan: Plan) -> None:
+def _sharpen(work: Path, config: LumiaConfig) -> None:
     """Go on with the codec's decoder on latents that the picture maker really gives, to undo their softness."""
     model = UNet2DConditionModel.from_pretrained(work / "unet").eval()
     material = _material(work, load_file(work / "heard.safetensors")["heard"])
-    noise, latents = material.noise[:, : plan.codec_noises], unet.imagined_table(model, material, plan.codec_noises)
+    noise, latents = material.noise[:, : config.codec_noises], unet.imagined_table(model, material, config.codec_noises)
     pairs = zip(_emojis(work), noise, strict=True)
     pictures = torch.cat([autoencoder.painted([one], part)[0] for one, part in pairs])
     codec = AutoencoderTiny.from_pretrained(work / "vae_first")
-    autoencoder.sharpen(codec, latents.flatten(0, 1), pictures, plan.sharpen, work / "sharpen.pt")
+    autoencoder.sharpen(codec, latents.flatten(0, 1), pictures, config.sharpen, work / "sharpen.pt")
     codec.save_pretrained(work / "vae")
 
 
-def _judge(work: Path, plan: Plan) -> None:
+def _judge(work: Path, config: LumiaConfig) -> None:
     """Train the judge of the bundle's pictures, and measure it on paintings that it has not seen."""
     torch.manual_seed(SEED)
     emojis = _emojis(work)[:-1]
-    trained, unseen = (judge.paintings(emojis, autoencoder.seeded_noise(SEED + i, plan.codec_noises)) for i in (5, 6))
-    critic = judge.fit(judge.build(len(NAMES)), trained, plan.judge, work / "judge.pt")
+    trained, unseen = (judge.paintings(emojis, autoencoder.seeded_noise(SEED + i, config.codec_noises)) for i in (5, 6))
+    critic = judge.fit(judge.build(len(NAMES)), trained, config.judge, work / "judge.pt")
     concepts = torch.arange(len(NAMES)).repeat_interleave(unseen.shape[1])
-    verdict = judge.verdict(critic, judge.changed(unseen.flatten(0, 1)), concepts)
-    (work / "judge.json").write_text(json.dumps(asdict(verdict)))
+    accuracy = judge.accuracy(critic, judge.changed(unseen.flatten(0, 1)), concepts)
+    (work / "judge.json").write_text(json.dumps(asdict(accuracy)))
     critic.save_pretrained(work / "judge")
 
 
-def _conditioning(work: Path, plan: Plan) -> None:
+def _conditioning(work: Path, config: LumiaConfig) -> None:
     begin, table = _table(work)
     dice = torch.Generator().manual_seed(SEED)
     noise = (NOISE_AMPLITUDE * torch.randn(WINDOW_SAMPLES, generator=dice)).numpy()
     negative = encoder.heard(_load_ear(work / "encoder"), windows(noise, [0]))
-    everything = unet.with_begin(_listen(work, "encoder", plan.told).flatten(0, 1), begin)
+    everything = unet.with_begin(_listen(work, "encoder", config.told).flatten(0, 1), begin)
     tensors = {
         "bos": begin,
         "idle": unet.with_begin(table[-1:], begin)[0],
@@ -284,7 +284,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="replaced where it is a bundle")
     options = parser.parse_args()
     start_log(options.work)
-    make(options.work, options.out, Plan())
+    make(options.work, options.out, LumiaConfig())
     LOG.info("the bundle is in %s", options.out)
 
 

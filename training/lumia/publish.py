@@ -27,7 +27,7 @@ from clavilux.training.lumia.data.clips import MANIFEST, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.measure import evaluate, sheets
 from clavilux.training.lumia.models import judge
-from clavilux.training.lumia.steps import Times
+from clavilux.training.lumia.phases import Duration
 
 HOP_SAMPLES = 1600  # 0.1 s between two looks at the window
 LICENCE = "Apache-2.0"
@@ -42,14 +42,14 @@ LINE = 116  # characters of a line of the card
 class Findings:
     """Everything that is measured about a bundle."""
 
-    hearing: evaluate.Report
-    own: judge.Verdict  # of the judge, on paintings that it has not seen
-    named: judge.Verdict  # of pictures painted from the concepts' own tokens
-    heard: judge.Verdict  # of pictures painted from a held-out voice
+    hearing: evaluate.Evaluation
+    own: judge.Accuracy  # of the judge, on paintings that it has not seen
+    named: judge.Accuracy  # of pictures painted from the concepts' own tokens
+    heard: judge.Accuracy  # of pictures painted from a held-out voice
     unseen: tuple[str, ...]  # concepts whose named picture the judge does not find
 
 
-def publish(work: Path, out: Path, times: Mapping[str, Times]) -> None:
+def publish(work: Path, out: Path, times: Mapping[str, Duration]) -> None:
     """Export the parts in `work`, measure the bundle, draw its sheets into `work` and write its card."""
     export(work, out)
     findings = measured(work, out)
@@ -86,7 +86,7 @@ def export(work: Path, out: Path) -> None:
 def measured(work: Path, out: Path) -> Findings:
     """Return what the bundle hears and shows; the contact sheets go to work/named.webp and work/heard.webp."""
     critic = ResNetForImageClassification.from_pretrained(work / "judge").eval()
-    own = judge.Verdict(**json.loads((work / "judge.json").read_text()))
+    own = judge.Accuracy(**json.loads((work / "judge.json").read_text()))
     clips = of_engine(read_clips(work, "test"), sheets.SHEET_VOICE)
     labels = [clip.label for clip in clips]
     named, missed = _judged(critic, sheets.painted_names(out), NAMES, work / "named.webp")
@@ -96,13 +96,13 @@ def measured(work: Path, out: Path) -> Findings:
 
 def _judged(
     critic: nn.Module, pictures: NDArray[np.uint8], names: Sequence[str], path: Path
-) -> tuple[judge.Verdict, list[int]]:
+) -> tuple[judge.Accuracy, list[int]]:
     """Return the verdict on pictures [n, H, W, 3] and the places of failures, and draw the sheet."""
     seen = judge.seen(torch.from_numpy(pictures).permute(0, 3, 1, 2))
     concepts = torch.tensor([NAMES.index(name) for name in names])
     missed = judge.failures(critic, seen, concepts)
     sheets.sheet(pictures, names, missed).save(path, quality=SHEET_QUALITY)
-    return judge.verdict(critic, seen, concepts), missed
+    return judge.accuracy(critic, seen, concepts), missed
 
 
 def pictures_table(findings: Findings) -> str:
@@ -121,16 +121,16 @@ def pictures_table(findings: Findings) -> str:
     )
 
 
-def card(findings: Findings, times: Mapping[str, Times], credits: Sequence[str]) -> str:
+def card(findings: Findings, times: Mapping[str, Duration], credits: Sequence[str]) -> str:
     """Return the model card."""
-    stages = "\n".join(f"| {name} | {one.wall / 60:.0f} | {one.processor / 60:.0f} |" for name, one in times.items())
+    phases = "\n".join(f"| {name} | {one.wall / 60:.0f} | {one.processor / 60:.0f} |" for name, one in times.items())
     filled = {
         "concepts": "\n".join(_categories()),
         "count": str(len(NAMES)),
         "hearing": evaluate.table_of(findings.hearing),
         "pictures": pictures_table(findings),
         "unseen": fill(", ".join(findings.unseen) or "none", width=LINE),
-        "stages": stages,
+        "phases": phases,
         "hours": f"{sum(one.processor for one in times.values()) / 3600:.1f}",
         "credits": "\n".join(f"  * {line}" for line in credits),
     }
@@ -196,7 +196,7 @@ classifier does not find.
 
 | stage | wall, min | processor, min |
 |---|---|---|
-@stages@
+@phases@
 
 ## Data
 * Pictures: Fluent Emoji by Microsoft (MIT), npm `@lobehub/fluent-emoji-3d` 1.1.0, on a painted ground.

@@ -17,14 +17,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.captioned import DataOptions
 from clavilux.training.alignment.data.excerpts import Placing
-from clavilux.training.alignment.options import Start, TrainOptions
+from clavilux.training.alignment.options import Initialisation, TrainOptions
 from clavilux.training.alignment.pretrained import Scratch
 from clavilux.training.alignment.record import METRICS, RECORD, is_record, refuse_others, told, write_json
 from clavilux.training.alignment.run import run_training
-from clavilux.training.alignment.trainer import Schedule
+from clavilux.training.alignment.trainer import Hyperparameters
 from clavilux.training.command_line import command
 
 NEGATIVES = 512  # captions remembered
@@ -76,7 +77,7 @@ VARIATIONS = (
 )
 
 
-def run_ablations(base: TrainOptions, names: Sequence[str], say: Callable[[str], None]) -> list[dict[str, Any]]:
+def run_ablations(base: TrainOptions, names: Sequence[str], say: Progress) -> list[dict[str, Any]]:
     """Train those of `names` (none: all) that are not finished below base.out; return a row for each that is.
 
     Raises ClaviluxError for a name that is none of VARIATIONS, for a finished one that was made with another base, and
@@ -104,7 +105,7 @@ def finished(out: Path) -> list[Variation]:
     return [one for one, folder in folders.items() if is_record(folder / RECORD) and (folder / METRICS).exists()]
 
 
-def _train(variation: Variation, base: TrainOptions, say: Callable[[str], None]) -> None:
+def _train(variation: Variation, base: TrainOptions, say: Progress) -> None:
     out = base.out / variation.name
     say(f"{variation.name}: {variation.what}")
     began = time.monotonic()
@@ -173,10 +174,10 @@ def base_options(arguments: argparse.Namespace) -> TrainOptions:
         out=arguments.out,
         text=arguments.text,
         data=DataOptions(folder=arguments.data, caption_column=arguments.caption_column),
-        start=Start(scratch=Scratch(arguments.layers, arguments.width)),
+        start=Initialisation(scratch=Scratch(arguments.layers, arguments.width)),
         tokens=arguments.tokens,
         placing=Placing(lead_in=arguments.lead_in),
-        schedule=Schedule(
+        schedule=Hyperparameters(
             batch=arguments.batch,
             accumulation=1,
             steps=arguments.steps,

@@ -20,7 +20,7 @@ change of R@1 comes with a 95 % interval by bootstrap over clips.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,9 +37,9 @@ from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, WINDOW_FRAMES, log_mel
 from clavilux.training.lumia import make
-from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
+from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import NAMES
-from clavilux.training.lumia.measure.evaluate import FIVE, VOICES, WHOLE, in_succession
+from clavilux.training.lumia.measure.evaluate import FIVE, VOICES, WHOLE, Encode, in_succession
 from clavilux.training.lumia.models import encoder
 from clavilux.training.lumia.models.augmented_windows import Batch
 from clavilux.training.lumia.models.targets import similarities
@@ -55,12 +55,11 @@ RATE = 5e-4  # highest learning rate of the fine-tuning: a third of the training
 HEAD = """\
 | measured on | reading | chunk + context, s | clips | R@1 | R@5 | R@1 against full windows, points |
 |---|---|---|---|---|---|---|"""
-Encode = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One reading of one set."""
+class Retrieval:
+    """Retrieval of one set by one reading."""
 
     measured_on: str
     reading: str
@@ -125,8 +124,8 @@ def change(of: NDArray[np.int64], reference: NDArray[np.int64]) -> tuple[float, 
 
 
 def measure(
-    name: str, model: Wav2Vec2BertModel, clips: Sequence[Clip], table: Tensor, chunks: Sequence[Chunks]
-) -> Iterator[Row]:
+    name: str, model: Wav2Vec2BertModel, clips: Sequence[LabelledClip], table: Tensor, chunks: Sequence[Chunks]
+) -> Iterator[Retrieval]:
     """Yield a row per reading of labelled clips; `table` [K, N, D] holds the concepts' tokens, without idle's."""
     frames = torch.stack([stretch(clip.sound) for clip in clips])
     labels = torch.tensor([NAMES.index(clip.label) for clip in clips])
@@ -136,15 +135,15 @@ def measure(
         reference = found if reference is None else reference
         seen = (one.size * FRAME_SECONDS, one.context * FRAME_SECONDS) if one else (0.0, 0.0)
         recall = float((found == 0).mean()), float((found < FIVE).mean())
-        yield Row(name, reading, *seen, len(found), *recall, change(found, reference))
+        yield Retrieval(name, reading, *seen, len(found), *recall, change(found, reference))
 
 
-def line_of(row: Row) -> str:
+def line_of(row: Retrieval) -> str:
     """Return the row as a line of the table in Markdown."""
     return f"| {' | '.join(_cells(row))} |"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Retrieval) -> tuple[str, ...]:
     seen = f"{row.chunk:.1f} + {row.context:.1f}" if row.chunk else "whole"
     found, low, high = (f"{100 * value:+.1f}" for value in row.change)
     against = f"{found} ({low} to {high})" if row.chunk else ""
@@ -233,7 +232,7 @@ def main(words: Sequence[str] | None = None) -> None:
     print(json.dumps([asdict(row) for row in rows]))
 
 
-def report(model: Wav2Vec2BertModel, work: Path, chunks: Sequence[Chunks], every: int) -> Iterator[Row]:
+def report(model: Wav2Vec2BertModel, work: Path, chunks: Sequence[Chunks], every: int) -> Iterator[Retrieval]:
     """Yield all rows of the held-out voices in `work`: words alone, and each behind another one."""
     speech = [clip for clip in of_engine(read_clips(work, "test"), *VOICES) if clip.label][::every]
     table = load_file(work / TABLE)["table"][:-1]

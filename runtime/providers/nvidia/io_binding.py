@@ -30,7 +30,7 @@ TYPES: dict[str, type[np.generic]] = {
     "tensor(bool)": np.bool_,
 }
 
-Value = Any  # an `onnxruntime.OrtValue`
+OrtValue = Any  # an `onnxruntime.OrtValue`
 
 
 class BoundSession:
@@ -73,7 +73,7 @@ class BoundSession:
             self._bound = self.bind(shapes)
         return self._bound.fetch(inputs)
 
-    def bind(self, shapes: Mapping[str, tuple[int, ...]], shared: Mapping[str, Value] | None = None) -> "BoundRun":
+    def bind(self, shapes: Mapping[str, tuple[int, ...]], shared: Mapping[str, OrtValue] | None = None) -> "BoundRun":
         """Return a run between buffers of its own; the inputs in `shared` are another run's results instead.
 
         Raises ProviderError when the graph does not take these shapes, or the card has no room.
@@ -95,7 +95,7 @@ class BoundSession:
             raise ProviderError(f"{self.name} takes {node.name} as {node.type}; expected one of {', '.join(TYPES)}")
         return TYPES[node.type]
 
-    def _new(self, name: str, shape: tuple[int, ...]) -> Value:
+    def _new(self, name: str, shape: tuple[int, ...]) -> OrtValue:
         return import_onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, self._expected[name][0], self.device)
 
 
@@ -106,10 +106,10 @@ class BoundRun:
     recorded as a CUDA graph where the session can do that, and replayed.
     """
 
-    def __init__(self, owner: BoundSession, inputs: Mapping[str, Value], graph_id: int | None) -> None:
+    def __init__(self, owner: BoundSession, inputs: Mapping[str, OrtValue], graph_id: int | None) -> None:
         """`graph_id` is the number of its CUDA graph; None: it is not recorded."""
         self.inputs = inputs
-        self.results: list[Value] = []  # in the graph's order, once it has run
+        self.results: list[OrtValue] = []  # in the graph's order, once it has run
         self.shapes = {name: tuple(value.shape()) for name, value in inputs.items()}
         self._owner = owner
         self._graph_id = graph_id

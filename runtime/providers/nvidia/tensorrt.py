@@ -53,7 +53,7 @@ def open_tensorrt(graph: GraphFile, threads: int) -> Session:
     Raises ProviderError: onnxruntime-gpu, a card, CUDA's or TensorRT's libraries are missing, or TensorRT does not
     take the whole graph.
     """
-    return open_engine(graph, threads, find_target())
+    return load_engine(graph, threads, find_target())
 
 
 def find_target() -> Target:
@@ -69,7 +69,7 @@ def find_target() -> Target:
     return Target("tensorrt", card.architecture, version)
 
 
-def open_engine(graph: GraphFile, threads: int, target: Target) -> Session:
+def load_engine(graph: GraphFile, threads: int, target: Target) -> Session:
     """Load the kept engine of `graph` for `target`, or build it. Raises ProviderError when TensorRT cannot."""
     timings = user_folder() / f"timings-{target.architecture}-{target.version}"
 

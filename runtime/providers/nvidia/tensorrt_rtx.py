@@ -49,7 +49,7 @@ def open_tensorrt_rtx(graph: GraphFile, threads: int) -> Session:
 
     Raises ProviderError: the plugin or a card of the right kind is missing, or TensorRT does not take the whole graph.
     """
-    device = find_device()
+    device = find_ep_device()
     target = target_of(device)
 
     def build(folder: Path) -> None:
@@ -72,7 +72,7 @@ def open_on(graph: GraphFile, threads: int, stream: CudaStream) -> BoundSession:
     return BoundSession(session, graph.path.name, "cuda", captures=True, stream=stream)
 
 
-def find_device() -> Any:
+def find_ep_device() -> Any:
     """Return the first card that TensorRT for RTX serves, an `onnxruntime.OrtEpDevice`.
 
     Raises ProviderError: ONNX Runtime, the plugin, a driver or a card is missing, or the card is of another kind.
@@ -123,7 +123,7 @@ def _load(graph: Path, threads: int, stream: CudaStream, settings: Mapping[str, 
     options = session_options(import_onnxruntime(EXTRA), threads)
     options.add_session_config_entry(NO_FALLBACK, "1")
     on_stream = {"has_user_compute_stream": "1"} | stream_settings(stream)
-    options.add_provider_for_devices([find_device()], {"enable_cuda_graph": "1", **on_stream, **settings})
+    options.add_provider_for_devices([find_ep_device()], {"enable_cuda_graph": "1", **on_stream, **settings})
     return load_onnxruntime(graph, RTX, options, None)
 
 
@@ -141,7 +141,7 @@ def _register(onnxruntime: Any, library: str) -> None:
 
 
 def _ready(graph: GraphFile) -> bool:
-    return is_kept(engine_key(graph, target_of(find_device())), engine_places(graph))
+    return is_kept(engine_key(graph, target_of(find_ep_device())), engine_places(graph))
 
 
-DEVICE = Device(EXTRA, PACKAGES, find_device, open_tensorrt_rtx, _ready)
+DEVICE = Device(EXTRA, PACKAGES, find_ep_device, open_tensorrt_rtx, _ready)

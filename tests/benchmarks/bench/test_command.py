@@ -10,13 +10,13 @@ import pytest
 
 from clavilux import command
 from clavilux.benchmarks.bench import run as bench_run
-from clavilux.benchmarks.bench.options import Asked
+from clavilux.benchmarks.bench.options import BenchOptions
 from clavilux.benchmarks.bench.run import serve_words, settings_for
 from clavilux.benchmarks.command_line import require
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.ceiling import Ceiling
+from clavilux.benchmarks.measurements.in_process import WORK, Setting, summed_up
 from clavilux.benchmarks.measurements.percentiles import WarmUp
-from clavilux.benchmarks.measurements.stages import WORK, Setting, summed_up
 from clavilux.benchmarks.peers import weights
 from clavilux.benchmarks.peers.wanted import ARCHITECTURES, Wanted
 from clavilux.runtime.bundle.bundle import Bundle
@@ -107,7 +107,7 @@ def test_every_architecture_that_is_offered_can_be_built():
 
 
 def test_all_sizes_are_measured_with_all_steps(flexible_bundle: Path):
-    asked = Asked(sizes=((32, 32), (64, 128)), steps=(1, 4))
+    asked = BenchOptions(sizes=((32, 32), (64, 128)), steps=(1, 4))
     found = settings_for(Bundle.open(flexible_bundle), asked)
     assert found == (Setting(32, 32, 1), Setting(32, 32, 4), Setting(64, 128, 1), Setting(64, 128, 4))
 
@@ -123,19 +123,21 @@ def test_the_ceiling_is_that_of_the_device_and_of_the_processor_for_auto(
     )
     monkeypatch.setattr("clavilux.benchmarks.measurements.ceiling.works", lambda *_: {})
     first = summed_up(Setting(64, 64, 1), [dict.fromkeys(WORK, 0.01)], 0.1, WarmUp(1, 0.0, stable=True))
-    assert bench_run._ceiling(Bundle.open(tiny_bundle), first, Asked(device=device), print) == (limits, ())
+    assert bench_run._ceiling(Bundle.open(tiny_bundle), first, BenchOptions(device=device), print) == (limits, ())
     assert asked == [bare]
 
 
 def test_the_server_plays_the_first_setting(flexible_bundle: Path):
-    words = serve_words(flexible_bundle, Setting(32, 64, 2), Bundle.open(flexible_bundle), Asked(values=("glide=0",)))
+    words = serve_words(
+        flexible_bundle, Setting(32, 64, 2), Bundle.open(flexible_bundle), BenchOptions(values=("glide=0",))
+    )
     assert words[-8:] == ["--set", "glide=0", "--set", "steps=2", "--set", "height=32", "--set", "width=64"]
 
 
 def test_without_checkpoints_a_comparison_makes_weights_of_the_default_bundles_shape(monkeypatch: pytest.MonkeyPatch):
     made: list[str] = []
     monkeypatch.setattr("clavilux.benchmarks.bench.run.make", lambda name, *_: made.append(name))
-    bench_run.find_weights(Asked(peers=("torch",)), print)
+    bench_run.find_weights(BenchOptions(peers=("torch",)), print)
     assert made == ["lumia"]
 
 

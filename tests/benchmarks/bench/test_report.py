@@ -9,15 +9,15 @@ import pytest
 from PIL import Image
 
 from clavilux.benchmarks.bench.plots import draw_all
-from clavilux.benchmarks.bench.report import Report, columns
+from clavilux.benchmarks.bench.report import BenchReport, columns
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.alternate import Ratio
 from clavilux.benchmarks.measurements.ceiling import Ceiling, reached
+from clavilux.benchmarks.measurements.in_process import WORK, Setting, StageTimes
 from clavilux.benchmarks.measurements.machine import Machine
 from clavilux.benchmarks.measurements.operations import Work
 from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp
 from clavilux.benchmarks.measurements.rhythm import Pacing
-from clavilux.benchmarks.measurements.stages import WORK, Setting, StageTimes
 from clavilux.benchmarks.measurements.startup import StartUp
 from clavilux.benchmarks.measurements.through_the_socket import WATERFALL, Shown
 from clavilux.benchmarks.peers.compare import Compared, Comparison
@@ -35,10 +35,10 @@ def compared(peer: str, value: float, psnr: float = 70.0, setting: Setting = FAS
     return Compared(setting, peer, TIMES, TIMES, ratio, ratio, stages, times, times, psnr, 0.5, WARMED)
 
 
-def report(**changes: object) -> Report:
+def report(**changes: object) -> BenchReport:
     """Return a report with everything in it."""
     ceiling = Ceiling(100.0, 10.0, "float32")
-    whole = Report(
+    whole = BenchReport(
         machine=Machine("A processor", 2, 8.0, (), "Linux", "3.11", {"onnxruntime": "1.32"}, 0.1),
         bundle="tiny",
         provider="CPUExecutionProvider",

@@ -8,13 +8,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.measurements.in_process import Setting
 from clavilux.benchmarks.measurements.percentiles import WarmUp
-from clavilux.benchmarks.measurements.stages import Setting
-from clavilux.benchmarks.peers.compare import EQUAL_DB, Plan, _Round, compare, judge, psnr, write_inputs
+from clavilux.benchmarks.peers.compare import EQUAL_DB, Experiment, _Round, compare, judge, psnr, write_inputs
 from clavilux.benchmarks.peers.exported import numbered
 from clavilux.benchmarks.peers.process import OURS, PEERS, Painted, PeerError
 from clavilux.benchmarks.peers.pytorch import Torch
-from clavilux.benchmarks.peers.wanted import Wanted, Weights
+from clavilux.benchmarks.peers.wanted import SharedWeights, Wanted
 from clavilux.benchmarks.peers.weights import PARTS, gathered, given
 from clavilux.benchmarks.peers.worker import Job
 from clavilux.runtime.bundle.bundle import Bundle
@@ -68,8 +68,8 @@ def test_everyone_begins_with_the_same(tiny_bundle: Path, tmp_path: Path):
             np.testing.assert_array_equal(one[name], other[name])
 
 
-def plan(weights: Weights, work: Path, *peers: str) -> Plan:
-    return Plan(
+def plan(weights: SharedWeights, work: Path, *peers: str) -> Experiment:
+    return Experiment(
         weights=weights,
         peers=peers,
         pythons={},
@@ -127,7 +127,7 @@ def test_a_peer_that_dies_is_named_and_the_others_go_on(tmp_path: Path, left: in
         "clavilux.benchmarks.peers.compare.alternate", lambda runs, _: [run() for run in [*runs.values()] * 20]
     )
     peers = {"clavilux": Dying("clavilux", 99), "torch": Dying("torch", 99), "optimum": Dying("optimum", left)}
-    found, stopped = _Round(SETTING, tmp_path, plan(Weights(tmp_path, tmp_path), tmp_path), peers).run()
+    found, stopped = _Round(SETTING, tmp_path, plan(SharedWeights(tmp_path, tmp_path), tmp_path), peers).run()
     assert [one.peer for one in found] == ["PyTorch eager"]
     assert stopped == {"optimum": "it ended: out of memory"}
 
@@ -135,13 +135,13 @@ def test_a_peer_that_dies_is_named_and_the_others_go_on(tmp_path: Path, left: in
 def test_clavilux_itself_may_not_die(tmp_path: Path):
     peers = {"clavilux": Dying("clavilux", 0)}
     with pytest.raises(PeerError, match="out of memory"):
-        _Round(SETTING, tmp_path, plan(Weights(tmp_path, tmp_path), tmp_path), peers).run()
+        _Round(SETTING, tmp_path, plan(SharedWeights(tmp_path, tmp_path), tmp_path), peers).run()
 
 
 def test_a_layout_that_is_missing_is_named(tiny_checkpoints: Path, tiny_bundle: Path, tmp_path: Path):
     weights = given(tiny_checkpoints, tiny_bundle, Wanted(), tmp_path, silent)
     wanted = plan(weights, tmp_path / "work", "optimum")
-    found = compare(Plan(**{**vars(wanted), "pythons": {"optimum": Path(sys.executable)}}), silent)
+    found = compare(Experiment(**{**vars(wanted), "pythons": {"optimum": Path(sys.executable)}}), silent)
     assert found.failed == {
         "optimum, ONNX Runtime": "the bundle has no diffusers/; export it again with --layout diffusers"
     }

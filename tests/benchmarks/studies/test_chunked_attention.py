@@ -12,7 +12,7 @@ from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.alternate import Ratio
 from clavilux.benchmarks.studies import chunked_attention
-from clavilux.benchmarks.studies.chunked_attention import Row
+from clavilux.benchmarks.studies.chunked_attention import HopCost
 from clavilux.training.studies.chunked import Chunks, streamed
 
 SAMPLES = 6400  # 0.4 s: 38 frames, 40 padded, 20 stacked
@@ -87,13 +87,13 @@ def test_the_step_does_less_than_the_window(shapes) -> None:
 
 
 def test_the_table_names_every_figure() -> None:
-    row = Row("lumia", 4, 2.0, 0.1, 8.16, 3.1, Ratio(0.38, 0.374, 0.385), 0.17, 0.75)
+    row = HopCost("lumia", 4, 2.0, 0.1, 8.16, 3.1, Ratio(0.38, 0.374, 0.385), 0.17, 0.75)
     last = chunked_attention.table_of([row]).splitlines()[-1].split()
     assert last == ["lumia", "4", "2.0", "0.1", "8.2", "3.1", "0.38", "(0.37-0.39)", "0.17", "0.8"]
 
 
 def test_the_last_line_is_json(shapes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Row("tiny", 2, 0.4, 0.2, 1.0, 0.5, Ratio(0.5, 0.4, 0.6), 0.3, 0.1)
+    row = HopCost("tiny", 2, 0.4, 0.2, 1.0, 0.5, Ratio(0.5, 0.4, 0.6), 0.3, 0.1)
     monkeypatch.setattr(chunked_attention, "measure", lambda *asked, **how: [row])
     chunked_attention.main(["--shape", "tiny", "--windows", "0.4"])
     told = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -50,16 +50,16 @@ def test_the_promises_hold_on_a_fake_card(tiny_bundle: Path) -> None:
 @pytest.mark.usefixtures("card")
 def test_an_allocation_while_it_plays_breaks_a_promise(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     instrument = open_instrument(tiny_bundle, device="cuda")
-    painter = instrument.pipeline
-    assert isinstance(painter, DevicePipeline)
-    held, run = [], painter.run
+    pipeline = instrument.pipeline
+    assert isinstance(pipeline, DevicePipeline)
+    held, run = [], pipeline.run
 
     def wasteful(asked: object) -> object:
-        held.append(painter.stream.pinned((1 << 20,), "uint8"))
-        painter.stream.wait()
+        held.append(pipeline.stream.pinned((1 << 20,), "uint8"))
+        pipeline.stream.wait()
         return run(asked)
 
-    monkeypatch.setattr(painter, "run", wasteful)
+    monkeypatch.setattr(pipeline, "run", wasteful)
     verdicts = measure(instrument, "tiny", 0.05, Ticks()).verdicts
     assert (verdicts["nothing allocated while it plays"], verdicts["one wait per picture"]) == (False, False)
 
@@ -67,11 +67,11 @@ def test_an_allocation_while_it_plays_breaks_a_promise(tiny_bundle: Path, monkey
 @pytest.mark.usefixtures("card")
 def test_pictures_that_differ_from_the_host_s_are_noticed(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     instrument = open_instrument(tiny_bundle, device="cuda")
-    painter = instrument.pipeline
-    assert isinstance(painter, DevicePipeline)
-    assert difference(instrument, painter) == 0
-    monkeypatch.setattr(painter, "_begin", lambda *arguments: None)  # the first sample is that of the last picture
-    assert difference(instrument, painter) > 1
+    pipeline = instrument.pipeline
+    assert isinstance(pipeline, DevicePipeline)
+    assert difference(instrument, pipeline) == 0
+    monkeypatch.setattr(pipeline, "_begin", lambda *arguments: None)  # the first sample is that of the last picture
+    assert difference(instrument, pipeline) > 1
 
 
 def test_where_latents_go_through_the_host_there_is_nothing_to_measure(tiny_bundle: Path) -> None:

@@ -11,12 +11,12 @@ from PIL import Image
 
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
+from clavilux.benchmarks.measurements.in_process import WORK, Setting, StageTimes
 from clavilux.benchmarks.measurements.machine import Machine
 from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp
 from clavilux.benchmarks.measurements.serving import serving
-from clavilux.benchmarks.measurements.stages import WORK, Setting, StageTimes
 from clavilux.benchmarks.studies import scale
-from clavilux.benchmarks.studies.audience import Client, Count, Tally, attending
+from clavilux.benchmarks.studies.audience import Client, Received, Tally, taking_part
 from clavilux.benchmarks.studies.scale_plot import draw
 from clavilux.benchmarks.studies.scale_report import Scale, Together, Watched, fitted
 from clavilux.server.client.frame import ReceivedFrame
@@ -61,14 +61,14 @@ def test_a_client_counts_frames_their_bytes_and_the_gaps_between_them():
     client = Client()
     for sequence in (7, 8, 11):
         client.take(frame(sequence))
-    assert client.empty() == Count(frames=3, bytes=3 * (FRAME_HEADER.size + 2 * 4 + 12), skipped=2)
+    assert client.empty() == Received(frames=3, bytes=3 * (FRAME_HEADER.size + 2 * 4 + 12), skipped=2)
     client.take(frame(12))
-    assert client.empty() == Count(frames=1, bytes=FRAME_HEADER.size + 20, skipped=0)
+    assert client.empty() == Received(frames=1, bytes=FRAME_HEADER.size + 20, skipped=0)
 
 
 def test_a_point_tells_rates_bytes_and_where_the_cpu_time_goes():
-    performer = Tally(2.0, 0.4, (Count(40, 160_000, 0),), (0.1, 0.2), (0.002, 0.004))
-    audience = Tally(2.0, 0.1, (Count(40, 160_000, 0), Count(30, 120_000, 10)))
+    performer = Tally(2.0, 0.4, (Received(40, 160_000, 0),), (0.1, 0.2), (0.002, 0.004))
+    audience = Tally(2.0, 0.1, (Received(40, 160_000, 0), Received(30, 120_000, 10)))
     told = scale.digest(2, performer, audience, server_cpu=1.5, loop_cpu=0.04)
     assert (told.delivered, told.slowest, told.shown, told.sent) == (17.5, 15.0, 20.0, 55.0)
     assert (told.bytes_per_second, told.frame_bytes) == (70_000.0, 4000.0)
@@ -79,7 +79,7 @@ def test_a_point_tells_rates_bytes_and_where_the_cpu_time_goes():
 
 
 def test_without_viewers_a_point_is_the_performers():
-    performer = Tally(2.0, 0.4, (Count(40, 160_000, 0),), (0.1,), ())
+    performer = Tally(2.0, 0.4, (Received(40, 160_000, 0),), (0.1,), ())
     told = scale.digest(0, performer, performer, server_cpu=0.0, loop_cpu=0.0)
     assert (told.delivered, told.sent, told.clients_cpu, told.compress_cpu, told.serving) == (20.0, 20.0, 0.0, 0.0, 0.0)
 
@@ -250,11 +250,11 @@ def test_a_tiny_bundle_is_measured_told_written_and_drawn(
 def test_clients_say_in_one_line_why_they_cannot_go_on(tiny_bundle: Path):
     stack = ExitStack()
     with serving(["--bundle", str(tiny_bundle), "--threads", "1"]) as server:
-        audience = stack.enter_context(attending(server.socket, "--viewers", "1"))
+        audience = stack.enter_context(taking_part(server.socket, "--viewers", "1"))
         (first,) = audience().clients
         assert first.frames > 0
         assert first.bytes > first.frames * FRAME_HEADER.size
     with stack, pytest.raises(BenchError, match="the connection ended"):
         audience()
-    with attending("ws://127.0.0.1:1/ws", "--performer") as nobody, pytest.raises(BenchError, match="cannot reach"):
+    with taking_part("ws://127.0.0.1:1/ws", "--performer") as nobody, pytest.raises(BenchError, match="cannot reach"):
         nobody()

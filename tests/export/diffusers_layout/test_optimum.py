@@ -25,7 +25,7 @@ from clavilux.export.checkpoints.load import load_text_encoder, load_tokenizer, 
 from clavilux.export.diffusers_layout.write import FOLDER
 from clavilux.export.models.denoiser import noise
 from clavilux.export.parity.figures import psnr
-from clavilux.export.parity.reference_runs import Run, bundle_latents
+from clavilux.export.parity.reference_runs import RunInputs, bundle_latents
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.placement.devices import open_session
@@ -63,7 +63,7 @@ def bundle(tiny_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def picture(bundle: Bundle, steps: int) -> NDArray[np.uint8]:
     """Return what the bundle's own graphs make of the idle prompt."""
-    run = Run(steps, bundle.conditioning.idle[None], SHAPE)
+    run = RunInputs(steps, bundle.conditioning.idle[None], SHAPE)
     latents = bundle_latents(open_session(bundle.path("denoiser.onnx")), Schedule(bundle.schedule), run)
     return open_session(bundle.path("decoder.onnx")).run({"latents": latents})[0][0]
 

@@ -16,10 +16,10 @@ from transformers import AutoTokenizer
 from clavilux.export.checkpoints.load import load_text_encoder, load_unet, load_vae
 from clavilux.export.diffusers_layout.write import FOLDER, copy_tokenizer
 from clavilux.export.parts import Parts
+from clavilux.export.phases import Phases
 from clavilux.export.plan import make_plan
 from clavilux.export.proof import Proof
-from clavilux.export.stages import Stages
-from clavilux.export.work.resume import FinishedStages
+from clavilux.export.work.resume import FinishedPhases
 from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
@@ -55,7 +55,7 @@ PORTS = {
 def written(tiny_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Proof]:
     work, proof = WorkFolder(tmp_path_factory.mktemp("layout")), Proof()
     parts = Parts(make_plan(tiny_sources(tiny_checkpoints), tiny_options()), lambda _: None)
-    Stages(parts, work).layout(proof)
+    Phases(parts, work).layout(proof)
     return work.bundle / FOLDER, proof
 
 
@@ -146,13 +146,13 @@ def test_a_vocabulary_in_one_file_is_written_apart_too(tiny_checkpoints: Path, t
     assert Tokenizer.from_file(str(tmp_path / "copy" / "tokenizer.json")).get_vocab_size() == len(vocabulary())
 
 
-def finished(folder: Path) -> FinishedStages:
+def finished(folder: Path) -> FinishedPhases:
     for name in ("finished", "bundle"):
         (folder / name).mkdir(exist_ok=True)
-    return FinishedStages(folder / "finished", folder / "bundle", "key", lambda _: None)
+    return FinishedPhases(folder / "finished", folder / "bundle", "key", lambda _: None)
 
 
-def test_the_finished_stages_know_the_files_of_a_layout(tmp_path: Path):
+def test_the_finished_phases_know_the_files_of_a_layout(tmp_path: Path):
     made = []
 
     def make(_: Proof) -> dict[str, NDArray[np.float32]]:
@@ -163,11 +163,11 @@ def test_the_finished_stages_know_the_files_of_a_layout(tmp_path: Path):
 
     for _ in range(2):
         one = finished(tmp_path)
-        one.stage("layout", make, (FOLDER,))
-        assert list(one.stages["layout"].files) == [f"{FOLDER}/unet/model.onnx"]
+        one.phase("layout", make, (FOLDER,))
+        assert list(one.phases["layout"].files) == [f"{FOLDER}/unet/model.onnx"]
     assert len(made) == 1
     (tmp_path / "bundle" / FOLDER / "unet" / "model.onnx").write_bytes(b"other")
-    finished(tmp_path).stage("layout", make, (FOLDER,))
+    finished(tmp_path).phase("layout", make, (FOLDER,))
     assert len(made) == 2
 
 

@@ -45,7 +45,7 @@ def test_an_open_axis_takes_other_lengths(module: Rows, tmp_path: Path):
 
 
 def test_weights_beyond_one_file_go_beside_it(module: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(convert, "LARGEST_SINGLE_FILE", 1000)
+    monkeypatch.setattr(convert, "MAX_SINGLE_FILE", 1000)
     convert.save(traced(module), tmp_path / "rows.onnx")
     assert (tmp_path / "rows.onnx.data").stat().st_size >= 64 * 32 * 4
     assert open_session(tmp_path / "rows.onnx").run({"rows": rows()})[0].shape == (1, 5, 32)

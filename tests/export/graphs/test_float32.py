@@ -50,7 +50,7 @@ def test_a_weight_beyond_float16s_range_stays(module: Rows):
 
 
 def test_a_graph_without_large_weights_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, module: Rows):
-    monkeypatch.setattr(float32, "SMALLEST_STORED", 10_000)
+    monkeypatch.setattr(float32, "MIN_STORED", 10_000)
     model = traced(module)
     nodes = len(model.graph)
     assert len(float32.store_float16(model).graph) == nodes

@@ -100,7 +100,7 @@ def test_the_weights_have_a_scale_per_channel(exact: Path, tmp_path: Path):
 def test_weights_beside_the_graph_go_beside_the_smaller_one(
     exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(convert, "LARGEST_SINGLE_FILE", 10)
+    monkeypatch.setattr(convert, "MAX_SINGLE_FILE", 10)
     convert.save(ir.load(exact), tmp_path / "large.onnx")
     int8.quantise(tmp_path / "large.onnx", tmp_path / "small.onnx")
     assert open_session(tmp_path / "small.onnx").run({"x": numbers()})[0].shape == (2, WIDTH)

@@ -12,8 +12,8 @@ from clavilux.export.models.audio_encoder import (
     AudioEncoderGraph,
     Features,
     check_encoder,
-    frames_in,
-    most_frames,
+    max_frames,
+    mel_frames,
     reference_tokens,
     token_width,
 )
@@ -34,7 +34,7 @@ def config(tiny_checkpoints: Path) -> dict:
 
 @pytest.mark.parametrize(("samples", "frames", "padded"), [(60_000, 373, 376), (32_000, 198, 200), (64_000, 398, 400)])
 def test_a_window_has_the_references_frames(samples: int, frames: int, padded: int):
-    assert (frames_in(samples), most_frames(samples)) == (frames, padded)
+    assert (mel_frames(samples), max_frames(samples)) == (frames, padded)
 
 
 def test_raw_features_have_one_row_per_whole_frame():
@@ -50,7 +50,7 @@ def test_prepared_features_have_the_references_shape():
 def test_the_graph_gives_the_references_tokens(encoder, samples: int, seed: int):
     sound, features = usual_sounds(samples, 5)[seed], Features(WINDOW_SAMPLES)
     (expected,) = reference_tokens(encoder, [features.prepared(sound)])
-    graph = AudioEncoderGraph(encoder, most_frames(WINDOW_SAMPLES))
+    graph = AudioEncoderGraph(encoder, max_frames(WINDOW_SAMPLES))
     with torch.inference_mode():
         found = graph(torch.from_numpy(features.raw(sound))).numpy()
     np.testing.assert_allclose(found, expected, atol=2e-3)
@@ -101,4 +101,4 @@ def test_the_token_width_falls_back_to_the_hidden_size():
 def test_the_references_window_gives_its_47_tokens(encoder):
     raw = torch.from_numpy(Features(60_000).raw(voice(60_000, 0)))
     with torch.inference_mode():
-        assert AudioEncoderGraph(encoder, most_frames(60_000))(raw).shape == (1, 47, WIDTH)
+        assert AudioEncoderGraph(encoder, max_frames(60_000))(raw).shape == (1, 47, WIDTH)

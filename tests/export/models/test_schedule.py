@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
-from clavilux.export.models.schedule import CLASSES, LEAST_STEP_COUNTS, ScheduleChoice, read_schedule
+from clavilux.export.models.schedule import CLASSES, MIN_STEP_COUNTS, ScheduleChoice, read_schedule
 from clavilux.runtime.errors import ExportError
 
 TURBO = {
@@ -31,7 +31,7 @@ def refusal(**changes: Any) -> str:
 def test_sd_turbos_numbers_are_those_of_diffusers():
     found, theirs = spec(), EulerDiscreteScheduler.from_config(TURBO)
     np.testing.assert_allclose(found.alphas_cumprod, theirs.alphas_cumprod, rtol=1e-6)
-    for count in range(1, LEAST_STEP_COUNTS + 1):
+    for count in range(1, MIN_STEP_COUNTS + 1):
         theirs.set_timesteps(count)
         np.testing.assert_array_equal(found.timesteps[count], theirs.timesteps)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clavilux.export.models.image_encoder import usual_pictures
-from clavilux.export.parity.figures import BEST_PSNR, FIGURES, compare, ssim, table
+from clavilux.export.parity.figures import FIGURES, MAX_PSNR, compare, ssim, table
 from clavilux.export.spec import COMPONENTS, Gate
 from clavilux.runtime.bundle.manifest import ParityFigure
 from clavilux.runtime.errors import ExportError
@@ -35,7 +35,7 @@ def test_psnr_of_one_level_everywhere_is_48_decibels():
 
 
 def test_identical_pictures_score_a_finite_best():
-    assert figure("psnr", ONES, ONES) == BEST_PSNR
+    assert figure("psnr", ONES, ONES) == MAX_PSNR
 
 
 def photograph(height: int = 48, width: int = 40, seed: int = 0) -> np.ndarray:

@@ -11,7 +11,7 @@ from clavilux.export.checkpoints.load import load_unet
 from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.models.denoiser import DenoiserGraph, noise
 from clavilux.export.models.schedule import ScheduleChoice, read_schedule
-from clavilux.export.parity.reference_runs import UNGUIDED, Run, added_noise, bundle_latents, diffusers_latents
+from clavilux.export.parity.reference_runs import UNGUIDED, RunInputs, added_noise, bundle_latents, diffusers_latents
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.diffusion.schedule import Schedule
 from tests.export.torch_session import TorchSession
@@ -31,8 +31,8 @@ def prompt(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((1, 5, WIDTH)).astype(np.float32)
 
 
-def run(steps: int, guidance: GuidanceSpec = UNGUIDED) -> Run:
-    return Run(steps, prompt(3), SHAPE, guidance, None if guidance.kind == "none" else prompt(4)[0])
+def run(steps: int, guidance: GuidanceSpec = UNGUIDED) -> RunInputs:
+    return RunInputs(steps, prompt(3), SHAPE, guidance, None if guidance.kind == "none" else prompt(4)[0])
 
 
 def schedulers(folder: Path, kind: str, steps: int, **settings: object):

@@ -40,7 +40,7 @@ export_bundle(sources(Path(sys.argv[1]), Path(sys.argv[2])), sys.argv[3], option
 
 
 def sources(checkpoints: Path, given: Path) -> Sources:
-    """No words: what is resumed here has three stages."""
+    """No words: what is resumed here has three phases."""
     return replace(tiny_sources(checkpoints), text_encoder=None, tokenizer=None, conditioning=given)
 
 

@@ -1,4 +1,4 @@
-"""Stages that a stopped export finds again, and those that it makes anew."""
+"""Phases that a stopped export finds again, and those that it makes anew."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clavilux.export.proof import Proof
-from clavilux.export.work.resume import Arrays, FinishedStages, fingerprint, peak_memory, state_of
+from clavilux.export.work.resume import Arrays, FinishedPhases, fingerprint, peak_memory, state_of
 from clavilux.runtime.bundle.manifest import ArithmeticChoice, KeptOperators, ParityFigure
 
 PROOF = Proof(
@@ -28,11 +28,11 @@ class Work:
         self.made: list[str] = []
         self.told: list[str] = []
 
-    def stages(self, key: str = "key") -> FinishedStages:
-        return FinishedStages(self.folder, self.bundle, key, self.told.append)
+    def phases(self, key: str = "key") -> FinishedPhases:
+        return FinishedPhases(self.folder, self.bundle, key, self.told.append)
 
-    def run(self, name: str = "unet", key: str = "key", stages: FinishedStages | None = None) -> Arrays:
-        """Run a stage that writes a graph with weights beside it."""
+    def run(self, name: str = "unet", key: str = "key", phases: FinishedPhases | None = None) -> Arrays:
+        """Run a phase that writes a graph with weights beside it."""
 
         def make(proof: Proof) -> Arrays:
             self.made.append(name)
@@ -42,7 +42,7 @@ class Work:
                 getattr(proof, kind).extend(getattr(PROOF, kind))
             return ARRAYS
 
-        return (stages or self.stages(key)).stage(name, make, [f"{name}.onnx", "words.json"])
+        return (phases or self.phases(key)).phase(name, make, [f"{name}.onnx", "words.json"])
 
 
 @pytest.fixture
@@ -50,31 +50,31 @@ def work(tmp_path: Path) -> Work:
     return Work(tmp_path)
 
 
-def test_a_finished_stage_is_not_made_again(work: Work):
+def test_a_finished_phase_is_not_made_again(work: Work):
     work.run()
     work.run()
     assert work.made == ["unet"]
     assert work.told == ["unet: finished earlier, in 0 s"]
 
 
-def test_a_finished_stage_gives_its_arrays_again(work: Work):
+def test_a_finished_phase_gives_its_arrays_again(work: Work):
     work.run()
     np.testing.assert_array_equal(work.run()["latents"], ARRAYS["latents"])
 
 
-def test_a_finished_stage_brings_its_proof_and_its_files_again(work: Work):
-    first = work.stages()
-    work.run(stages=first)
-    second = work.stages()
-    work.run(stages=second)
-    assert second.stages["unet"].proof == first.stages["unet"].proof == PROOF
-    assert second.stages["unet"].files == first.stages["unet"].files
-    assert set(second.stages["unet"].files) == {"unet.onnx", "unet.onnx.data"}
+def test_a_finished_phase_brings_its_proof_and_its_files_again(work: Work):
+    first = work.phases()
+    work.run(phases=first)
+    second = work.phases()
+    work.run(phases=second)
+    assert second.phases["unet"].proof == first.phases["unet"].proof == PROOF
+    assert second.phases["unet"].files == first.phases["unet"].files
+    assert set(second.phases["unet"].files) == {"unet.onnx", "unet.onnx.data"}
 
 
-def test_a_stage_may_have_no_arrays(work: Work):
+def test_a_phase_may_have_no_arrays(work: Work):
     for _ in range(2):
-        assert work.stages().stage("decoder", lambda _: {}, []) == {}
+        assert work.phases().phase("decoder", lambda _: {}, []) == {}
     assert work.told == ["decoder: finished earlier, in 0 s"]
 
 
@@ -122,21 +122,21 @@ def test_what_is_not_as_it_was_recorded_is_made_anew(work: Work, damage):
     assert work.run()["latents"].shape == (2, 3)
 
 
-def test_a_stage_that_was_stopped_has_no_record(work: Work):
+def test_a_phase_that_was_stopped_has_no_record(work: Work):
     def stopped(_: Proof) -> Arrays:
         (work.bundle / "unet.onnx").write_bytes(b"gra")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        work.stages().stage("unet", stopped, ["unet.onnx"])
+        work.phases().phase("unet", stopped, ["unet.onnx"])
     work.run()
     assert work.made == ["unet"]
 
 
-def test_what_a_stopped_stage_left_half_made_is_thrown_away(work: Work):
+def test_what_a_stopped_phase_left_half_made_is_thrown_away(work: Work):
     work.run()
     (work.bundle / "decoder.onnx.data").write_bytes(b"half")
-    work.stages()
+    work.phases()
     assert {path.name for path in work.bundle.iterdir()} == {"unet.onnx", "unet.onnx.data"}
 
 
@@ -146,7 +146,7 @@ def test_files_of_other_options_do_not_get_into_the_bundle(work: Work):
     assert {path.name for path in work.bundle.iterdir()} == {"unet.onnx", "unet.onnx.data"}
 
 
-def test_a_stage_may_fill_a_folder(work: Work):
+def test_a_phase_may_fill_a_folder(work: Work):
     def make(_: Proof) -> Arrays:
         work.made.append("layout")
         (work.bundle / "onnx" / "unet").mkdir(parents=True, exist_ok=True)
@@ -154,12 +154,12 @@ def test_a_stage_may_fill_a_folder(work: Work):
         return {}
 
     for _ in range(2):
-        stages = work.stages()
-        stages.stage("layout", make, ["onnx"])
-        assert list(stages.stages["layout"].files) == ["onnx/unet/model.onnx"]
+        phases = work.phases()
+        phases.phase("layout", make, ["onnx"])
+        assert list(phases.phases["layout"].files) == ["onnx/unet/model.onnx"]
     assert work.made == ["layout"]
     (work.bundle / "onnx" / "unet" / "model.onnx").write_bytes(b"Graph")
-    work.stages().stage("layout", make, ["onnx"])
+    work.phases().phase("layout", make, ["onnx"])
     assert work.made == ["layout", "layout"]
 
 

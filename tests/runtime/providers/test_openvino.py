@@ -28,8 +28,8 @@ from clavilux.runtime.sound.sound_file import read_clip
 from tests.paths import SOUNDS
 from tests.runtime.providers.nvidia.fake_gpu import inputs, write_graph
 
-LEAST_PSNR = 50.0  # dB
-LEAST_HALF_PSNR = 40.0  # dB, in bfloat16
+MIN_PSNR = 50.0  # dB
+MIN_FLOAT16_PSNR = 40.0  # dB, in bfloat16
 CLOSE = 1e-4  # of float32 results of one graph
 STARTS = {"features": (1, 198, 80), "sample": (1, 12, 16, 16), "noise": (1, 12, 16, 16), "latents": (1, 12, 16, 16)}
 
@@ -93,7 +93,7 @@ def test_every_graph_of_lumia_gives_what_onnx_runtime_gives(name: str) -> None:
     for one, other in zip(found, expected, strict=True):
         assert (one.shape, one.dtype) == (other.shape, other.dtype)
         if one.dtype == np.uint8:
-            assert psnr(one, other) > LEAST_PSNR
+            assert psnr(one, other) > MIN_PSNR
         else:
             np.testing.assert_allclose(one, other, atol=CLOSE, rtol=CLOSE)
 
@@ -101,7 +101,7 @@ def test_every_graph_of_lumia_gives_what_onnx_runtime_gives(name: str) -> None:
 def test_a_bundle_says_that_openvino_plays_it_and_the_picture_of_a_word_is_the_same(played) -> None:
     provider, found = played("openvino")
     assert provider == "OpenVINO CPU"
-    assert psnr(found, played("cpu")[1]) > LEAST_PSNR
+    assert psnr(found, played("cpu")[1]) > MIN_PSNR
 
 
 def test_bfloat16_gives_nearly_the_same_picture_and_keeps_graphs_of_its_own(played) -> None:
@@ -110,7 +110,7 @@ def test_bfloat16_gives_nearly_the_same_picture_and_keeps_graphs_of_its_own(play
     _, expected = played("openvino")
     provider, found = played("openvino:cpu:bf16")
     assert provider == "OpenVINO CPU bfloat16"
-    assert LEAST_HALF_PSNR < psnr(found, expected) < float("inf")
+    assert MIN_FLOAT16_PSNR < psnr(found, expected) < float("inf")
     again, kept = played.__wrapped__("openvino:cpu:bf16")
     assert again == provider
     np.testing.assert_array_equal(kept, found)

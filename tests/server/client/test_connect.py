@@ -324,7 +324,7 @@ async def test_an_engine_that_dies_later_ends_the_iteration(engine: FakeEngine, 
 
 
 async def test_a_full_stage_is_worth_another_attempt(engine: FakeEngine, settings: Settings) -> None:
-    with serving(engine, replace(settings, most_viewers=1)) as here:
+    with serving(engine, replace(settings, max_viewers=1)) as here:
         url = f"ws://{here.host}:{here.port}/ws"
         async with connect(url):
             with pytest.raises(Disconnected, match="stage full") as caught:

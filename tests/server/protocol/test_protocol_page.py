@@ -16,10 +16,10 @@ from clavilux.server.protocol.binary import FRAME_HEADER, SOUND_HEADER
 from clavilux.server.protocol.words import CloseCode, ErrorCode
 from clavilux.server.settings import Settings
 from clavilux.server.stage import outbox
+from clavilux.server.stage.connection import hello
 from clavilux.server.stage.health import REMEMBERED
 from clavilux.server.stage.in_flight import IN_FLIGHT
-from clavilux.server.stage.session import hello
-from clavilux.server.stage.wire_time import EARLIEST_CAPTURE, LATEST_CAPTURE
+from clavilux.server.stage.wire_time import MAX_CAPTURE_AGE, MAX_CAPTURE_LEAD
 from clavilux.server.web import app
 from tests.paths import ROOT
 from tests.server.fakes import DEADLINE, FakeEngine, serving
@@ -104,7 +104,7 @@ def test_the_numbers_in_the_page_are_those_of_the_code() -> None:
     assert f"| {outbox.MARKERS} |" in PAGE
     assert f"| {IN_FLIGHT} unacknowledged |" in PAGE
     assert f"last\n{REMEMBERED} acknowledgements" in PAGE
-    assert f"{EARLIEST_CAPTURE:g} s behind or {LATEST_CAPTURE:g} s ahead" in PAGE
+    assert f"{MAX_CAPTURE_AGE:g} s behind or {MAX_CAPTURE_LEAD:g} s ahead" in PAGE
     assert f"within {Settings().start_seconds:g} s of hello" in PAGE
     assert (MIN_WAIT, MAX_WAIT) == (0.5, 15.0)
 

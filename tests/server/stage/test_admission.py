@@ -39,14 +39,14 @@ def test_a_sound_card_of_the_servers_own_takes_the_stage() -> None:
 
 
 def test_a_full_stage_says_so() -> None:
-    assert admission(Guest("performer"), most_viewers=1).refusal("viewer") is None
-    full = admission(Guest(), most_viewers=1).refusal("viewer")
+    assert admission(Guest("performer"), max_viewers=1).refusal("viewer") is None
+    full = admission(Guest(), max_viewers=1).refusal("viewer")
     assert full is not None
     assert (full.code, full.reason) == (1013, "stage full: 1 watch; try again later")
 
 
 def test_a_full_stage_still_lets_a_performer_in() -> None:
-    assert admission(most_viewers=0).refusal("performer") is None
+    assert admission(max_viewers=0).refusal("performer") is None
 
 
 @pytest.mark.parametrize("role", ["performer", "viewer"])

@@ -140,7 +140,7 @@ async def test_sockets_beyond_the_limit_are_closed_at_once(
     engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WAITING_CONNECTIONS", 0)
-    with serving(engine, replace(settings, most_viewers=1)) as here:
+    with serving(engine, replace(settings, max_viewers=1)) as here:
         url = f"ws://{here.host}:{here.port}/ws"
         async with open_socket(url, subprotocols=V1) as first, open_socket(url, subprotocols=V1) as second:
             assert isinstance(await event(first), Hello)

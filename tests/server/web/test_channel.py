@@ -3,7 +3,7 @@
 import pytest
 from starlette.websockets import WebSocketDisconnect
 
-from clavilux.server.stage.connection import GoneError
+from clavilux.server.stage.message_pump import GoneError
 from clavilux.server.web.channel import WebSocketChannel
 
 pytestmark = pytest.mark.anyio

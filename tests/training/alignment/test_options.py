@@ -10,9 +10,9 @@ from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.captioned import DataOptions
 from clavilux.training.alignment.data.window import Adapter
 from clavilux.training.alignment.losses import Objective
-from clavilux.training.alignment.options import Start, TrainOptions, check_options
+from clavilux.training.alignment.options import Initialisation, TrainOptions, check_options
 from clavilux.training.alignment.pretrained import Scratch
-from clavilux.training.alignment.trainer import Schedule
+from clavilux.training.alignment.trainer import Hyperparameters
 
 PLAIN = TrainOptions(out=Path("out"), text="text", data=DataOptions(folder=Path("data")))
 NAN, INFINITE = float("nan"), float("inf")
@@ -25,19 +25,22 @@ def test_the_defaults_can_be() -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"schedule": Schedule(rate=NAN)}, "--rate is nan; expected 1e-12 or more"),
-        ({"schedule": Schedule(rate=INFINITE)}, "--rate is inf; expected 1000000 or less"),
-        ({"schedule": Schedule(epochs=INFINITE)}, "--epochs is inf; expected 1000000 or less"),
-        ({"schedule": Schedule(steps=0)}, "--steps is 0; expected 1 or more"),
-        ({"schedule": Schedule(batch=10**7)}, "--batch is 10000000; expected 1000000 or less"),
-        ({"schedule": Schedule(log_every=0)}, "--log-every is 0; expected 1 or more"),
+        ({"schedule": Hyperparameters(rate=NAN)}, "--rate is nan; expected 1e-12 or more"),
+        ({"schedule": Hyperparameters(rate=INFINITE)}, "--rate is inf; expected 1000000 or less"),
+        ({"schedule": Hyperparameters(epochs=INFINITE)}, "--epochs is inf; expected 1000000 or less"),
+        ({"schedule": Hyperparameters(steps=0)}, "--steps is 0; expected 1 or more"),
+        ({"schedule": Hyperparameters(batch=10**7)}, "--batch is 10000000; expected 1000000 or less"),
+        ({"schedule": Hyperparameters(log_every=0)}, "--log-every is 0; expected 1 or more"),
         ({"objective": Objective(temperature=0.0)}, "--temperature is 0.0; expected 1e-12 or more"),
         ({"objective": Objective(regression=INFINITE)}, "--regression is inf; expected 1000000 or less"),
         ({"objective": Objective(norms=INFINITE)}, "--norms is inf; expected 1000000 or less"),
         ({"objective": Objective(symmetric=INFINITE)}, "--symmetric is inf; expected 1000000 or less"),
         ({"objective": Objective(negatives=10**7)}, "--negatives is 10000000; expected 1000000 or less"),
-        ({"start": Start(scratch=Scratch(layers=0))}, "the number of layers is 0; expected 1 or more"),
-        ({"start": Start(adapter=Adapter(layers=10**9))}, "--adapter-layers is 1000000000; expected 16 or less"),
+        ({"start": Initialisation(scratch=Scratch(layers=0))}, "the number of layers is 0; expected 1 or more"),
+        (
+            {"start": Initialisation(adapter=Adapter(layers=10**9))},
+            "--adapter-layers is 1000000000; expected 16 or less",
+        ),
         ({"precision": "float8"}, "--precision is 'float8'; expected one of float16, bfloat16, float32"),
         ({"data": DataOptions()}, "give a folder with a manifest (--data) or a --dataset, one of the two"),
         (
@@ -49,7 +52,7 @@ def test_the_defaults_can_be() -> None:
             "a stream has no known length; say with --steps how long to train",
         ),
         (
-            {"data": DataOptions(dataset="set", streaming=True), "schedule": Schedule(steps=3, workers=2)},
+            {"data": DataOptions(dataset="set", streaming=True), "schedule": Hyperparameters(steps=3, workers=2)},
             "a stream is read by one process; leave --workers out",
         ),
     ],

@@ -7,10 +7,10 @@ from clavilux.training.alignment.data.captioned import DataOptions, Example
 from clavilux.training.alignment.losses import Objective
 from clavilux.training.alignment.options import TrainOptions
 from clavilux.training.alignment.prepare import without_contrast
-from clavilux.training.alignment.trainer import Schedule
+from clavilux.training.alignment.trainer import Hyperparameters
 
 PLAIN = TrainOptions(out=Path("out"), text="text", data=DataOptions(folder=Path("data")))
-ALONE = replace(PLAIN, schedule=Schedule(batch=1))
+ALONE = replace(PLAIN, schedule=Hyperparameters(batch=1))
 
 
 def clips(*captions: str) -> list[Example]:

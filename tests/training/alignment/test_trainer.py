@@ -10,8 +10,8 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.alignment.data.batches import Order
 from clavilux.training.alignment.trainer import (
+    Hyperparameters,
     Logbook,
-    Schedule,
     SeededSteps,
     TimelySteps,
     refuse_infinite,
@@ -40,7 +40,7 @@ def test_without_tensorboard_there_is_one_line(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_defaults_are_the_references(tmp_path: Path) -> None:
-    found = trainer_arguments(tmp_path, Schedule(), "float32", cpu=True, tests=True)
+    found = trainer_arguments(tmp_path, Hyperparameters(), "float32", cpu=True, tests=True)
     assert (found.per_device_train_batch_size, found.gradient_accumulation_steps) == (8, 16)
     assert (found.num_train_epochs, found.learning_rate, found.warmup_steps) == (8, 2e-5, 200)
     assert found.eval_strategy == "epoch"
@@ -60,7 +60,7 @@ def test_a_stream_has_no_order() -> None:
 def test_one_process_takes_one_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TrainingArguments, "n_gpu", property(lambda self: self.__dict__.get("_n_gpu", 4)))
     monkeypatch.setattr(TrainingArguments, "_setup_devices", property(lambda self: None))
-    assert trainer_arguments(tmp_path, Schedule(), "float32", cpu=True, tests=True)._n_gpu == 1
+    assert trainer_arguments(tmp_path, Hyperparameters(), "float32", cpu=True, tests=True)._n_gpu == 1
 
 
 def test_weights_that_are_no_numbers_end_the_training() -> None:
@@ -82,12 +82,12 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("schedule", "tests", "expected"),
     [
-        (Schedule(), False, "no"),
-        (Schedule(steps=50), True, "steps"),
-        (Schedule(evaluate_every=7), True, "steps"),
+        (Hyperparameters(), False, "no"),
+        (Hyperparameters(steps=50), True, "steps"),
+        (Hyperparameters(evaluate_every=7), True, "steps"),
     ],
 )
-def test_measuring_follows_the_schedule(tmp_path: Path, schedule: Schedule, tests: bool, expected: str) -> None:
+def test_measuring_follows_the_schedule(tmp_path: Path, schedule: Hyperparameters, tests: bool, expected: str) -> None:
     found = trainer_arguments(tmp_path, schedule, "float32", cpu=True, tests=tests)
     assert found.eval_strategy == expected
     if schedule.evaluate_every or schedule.steps:
@@ -95,7 +95,9 @@ def test_measuring_follows_the_schedule(tmp_path: Path, schedule: Schedule, test
 
 
 def test_a_checkpoints_intervals_give_way_to_the_options(tmp_path: Path) -> None:
-    arguments = trainer_arguments(tmp_path, Schedule(checkpoint_every=7, log_every=3), "float32", cpu=True, tests=True)
+    arguments = trainer_arguments(
+        tmp_path, Hyperparameters(checkpoint_every=7, log_every=3), "float32", cpu=True, tests=True
+    )
     state = TrainerState(max_steps=50, save_steps=100, logging_steps=10)
     TimelySteps().on_train_begin(arguments, state, TrainerControl())
     assert (state.save_steps, state.logging_steps) == (7, 3)
@@ -103,17 +105,20 @@ def test_a_checkpoints_intervals_give_way_to_the_options(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("step", "expected"), [(4, False), (5, True)])
 def test_the_last_step_of_all_is_logged_and_measured(tmp_path: Path, step: int, expected: bool) -> None:
-    arguments, control = trainer_arguments(tmp_path, Schedule(), "float32", cpu=True, tests=True), TrainerControl()
+    arguments, control = (
+        trainer_arguments(tmp_path, Hyperparameters(), "float32", cpu=True, tests=True),
+        TrainerControl(),
+    )
     TimelySteps().on_step_end(arguments, TrainerState(epoch=1.5, global_step=step, max_steps=5), control)
     assert (control.should_log, control.should_evaluate) == (expected, expected)
 
 
 @pytest.mark.parametrize(
     ("epoch", "schedule", "expected"),
-    [(2.0, Schedule(), True), (1.99, Schedule(), False), (2.0, Schedule(evaluate_every=7), False)],
+    [(2.0, Hyperparameters(), True), (1.99, Hyperparameters(), False), (2.0, Hyperparameters(evaluate_every=7), False)],
 )
 def test_an_epoch_is_measured_at_its_last_step(
-    tmp_path: Path, epoch: float, schedule: Schedule, expected: bool
+    tmp_path: Path, epoch: float, schedule: Hyperparameters, expected: bool
 ) -> None:
     arguments, control = trainer_arguments(tmp_path, schedule, "float32", cpu=True, tests=True), TrainerControl()
     TimelySteps().on_step_end(arguments, TrainerState(epoch=epoch), control)

@@ -13,20 +13,20 @@ from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.format import SAMPLE_RATE
-from clavilux.runtime.sound.sound_file import Clip as Sound
+from clavilux.runtime.sound.sound_file import Clip
 from clavilux.training.lumia import make, publish
 from clavilux.training.lumia.data import measuring_sets, phonemes, sounds, speech
-from clavilux.training.lumia.data.clips import Clip, Origin, read_clips
+from clavilux.training.lumia.data.clips import LabelledClip, Origin, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
-from clavilux.training.lumia.data.speech import Counts, Take
+from clavilux.training.lumia.data.speech import Take, TakeCounts
 from clavilux.training.lumia.measure import evaluate
 from clavilux.training.lumia.models import encoder
 from clavilux.training.lumia.models.train_loop import Recipe
-from clavilux.training.lumia.steps import Times
+from clavilux.training.lumia.phases import Duration
 
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
-PLAN = make.Plan(
-    counts={"espeak": Counts(name=1, synonym=0, other=1)},
+PLAN = make.LumiaConfig(
+    counts={"espeak": TakeCounts(name=1, synonym=0, other=1)},
     codec_noises=1, noises=1, heard=1, width=16, ear_width=16, channels=(16, 16, 32), ramp=1,
     told=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, sharpen=SHORT, judge=SHORT,
 )  # fmt: skip
@@ -40,9 +40,9 @@ class Letters:
         return [text.lower()]
 
 
-def tone(label: str, pitch: int) -> Clip:
+def tone(label: str, pitch: int) -> LabelledClip:
     sound = (0.5 * np.sin(np.arange(8000) * 2 * np.pi * pitch / SAMPLE_RATE)).astype(np.float32)
-    return Clip(sound, label, Origin("effect/tone", "a tone generator", "CC0-1.0", "A tone by somebody."))
+    return LabelledClip(sound, label, Origin("effect/tone", "a tone generator", "CC0-1.0", "A tone by somebody."))
 
 
 def tones(_seed, split):
@@ -89,7 +89,7 @@ def test_the_bundle_takes_typed_words(made):
 
 def test_the_bundle_hears_and_paints(made):
     clip = next(clip for clip in read_clips(made[0], "test") if clip.label == "dog")
-    frames = list(render_frames(open_instrument(made[1]), Sound(clip.sound[:, None], SAMPLE_RATE), 5.0))
+    frames = list(render_frames(open_instrument(made[1]), Clip(clip.sound[:, None], SAMPLE_RATE), 5.0))
     assert frames[-1].heard.name in NAMES
     assert frames[-1].pixels.shape == (256, 256, 3)
 
@@ -157,12 +157,12 @@ def test_findings_are_kept_as_numbers(made):
 
 
 def test_the_default_plan_takes_more_of_everything():
-    plan = make.Plan()
+    plan = make.LumiaConfig()
     assert set(plan.counts) == {"espeak", "flite", "kokoro"}
     assert plan.ear.steps > 1000
 
 
-def test_training_hours_are_those_of_all_stages(made):
+def test_training_hours_are_those_of_all_phases(made):
     findings = publish.measured(*made)
-    times = {"ear": Times(wall=100, processor=3600), "maker": Times(wall=1, processor=1800)}
+    times = {"ear": Duration(wall=100, processor=3600), "maker": Duration(wall=1, processor=1800)}
     assert "1.5 processor hours" in publish.card(findings, times, [])

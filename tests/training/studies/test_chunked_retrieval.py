@@ -11,23 +11,23 @@ from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.features import PADDED_FRAMES, WINDOW_FRAMES, windows
 from clavilux.training.lumia import make
-from clavilux.training.lumia.data.clips import Clip, Origin, join_parts, write_clips
+from clavilux.training.lumia.data.clips import LabelledClip, Origin, join_parts, write_clips
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.models import encoder
 from clavilux.training.lumia.models.targets import token_table
 from clavilux.training.studies import chunked_retrieval
 from clavilux.training.studies.chunked import Chunks, StreamingEncoder
-from clavilux.training.studies.chunked_retrieval import Row
+from clavilux.training.studies.chunked_retrieval import Retrieval
 
 TOKENS = encoder.token_count()
 
 
-def clips(count: int) -> list[Clip]:
+def clips(count: int) -> list[LabelledClip]:
     """Return tones that differ, half a second each."""
     time = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
     tones = [np.sin(2 * np.pi * (200 + 150 * i) * time) * 0.3 for i in range(count)]
     origin = Origin("espeak/test", "test", "none")
-    return [Clip(tone.astype(np.float32), NAMES[i], origin) for i, tone in enumerate(tones)]
+    return [LabelledClip(tone.astype(np.float32), NAMES[i], origin) for i, tone in enumerate(tones)]
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def test_every_reading_has_its_row(model) -> None:
 
 
 def test_the_table_says_what_changed() -> None:
-    full = Row("voices", "full windows", 0.0, 0.0, 40, 0.8, 0.9, (0.0, 0.0, 0.0))
-    stream = Row("voices", "stream", 0.2, 1.8, 40, 0.7, 0.85, (-0.1, -0.2, 0.0))
+    full = Retrieval("voices", "full windows", 0.0, 0.0, 40, 0.8, 0.9, (0.0, 0.0, 0.0))
+    stream = Retrieval("voices", "stream", 0.2, 1.8, 40, 0.7, 0.85, (-0.1, -0.2, 0.0))
     assert [chunked_retrieval.line_of(row) for row in (full, stream)] == [
         "| voices | full windows | whole | 40 | 80.0 % | 90.0 % |  |",
         "| voices | stream | 0.2 + 1.8 | 40 | 70.0 % | 85.0 % | -10.0 (-20.0 to +0.0) |",

@@ -6,7 +6,7 @@ several, takes the same clips. Sound is looked at in pieces, never whole.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,14 +14,15 @@ import msgspec
 import numpy as np
 import soundfile
 
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.files import Record
 from clavilux.training.alignment.data.captioned import Captioned, DataError, Example, is_file, is_folder
 from clavilux.training.alignment.data.excerpts import (
     CHECK_FRAMES,
     LOUDEST,
-    SHORTEST_SAMPLES,
-    Sound,
+    MIN_SAMPLES,
+    EncodedSound,
     bytes_missing,
     length,
     open_sound,
@@ -61,7 +62,7 @@ def find_fault(example: Example, policy: Policy) -> Fault | None:
         return Fault(example.name, "unreadable", f"cannot be read ({error}); expected a sound file")
 
 
-def _sound_fault(name: str, sound: Sound, policy: Policy) -> Fault | None:
+def _sound_fault(name: str, sound: EncodedSound, policy: Policy) -> Fault | None:
     if isinstance(sound, Path) and not is_file(sound):
         found = "is a folder" if is_folder(sound) else "is not there"
         return Fault(name, "unreadable", f"{found}; expected a sound file")
@@ -71,7 +72,7 @@ def _sound_fault(name: str, sound: Sound, policy: Policy) -> Fault | None:
         if missing := bytes_missing(sound):
             return Fault(name, "unreadable", f"breaks off, {missing} bytes are missing; expected a whole file")
         samples = length(file)
-        if samples < SHORTEST_SAMPLES:
+        if samples < MIN_SAMPLES:
             milliseconds = MILLISECONDS * samples / 16_000
             return Fault(name, "no sound", f"lasts {milliseconds:.0f} ms; expected 35 or more")
         return _value_fault(name, file)
@@ -114,7 +115,7 @@ def count_faults(faults: Sequence[Fault], total: int) -> str:
     return f"skipped {len(faults)} of {total} clips" + (f": {told}" if told else "")
 
 
-def check(data: Captioned, folder: Path, policy: Policy, report: Callable[[str], None]) -> Checked:
+def check(data: Captioned, folder: Path, policy: Policy, report: Progress) -> Checked:
     """Return what of `data` can be trained on; `report` hears a line for each clip that cannot.
 
     What `folder` already holds about the same data is taken from there, but for bad clips, which may have been mended.
@@ -137,7 +138,7 @@ def check(data: Captioned, folder: Path, policy: Policy, report: Callable[[str],
     return Checked(good, list(bad.values()))
 
 
-def refuse_or_report(fault: Fault, policy: Policy, report: Callable[[str], None]) -> None:
+def refuse_or_report(fault: Fault, policy: Policy, report: Progress) -> None:
     """Raise DataError or tell, as the policy has it."""
     line = f"{fault.name} {fault.line}"
     if policy.on_bad == "refuse":

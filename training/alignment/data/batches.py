@@ -6,7 +6,7 @@ training sees what an uninterrupted one would, with any number of loading proces
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, Sampler
 
+from clavilux.export.options import Progress
 from clavilux.runtime.errors import SoundError
 from clavilux.training.alignment.data.bad_data import SKIPPED, Policy, find_fault, note_skipped, refuse_or_report
 from clavilux.training.alignment.data.captioned import EVERYTHING, DataError, DataOptions, Example, stream_dataset
@@ -40,8 +41,8 @@ Item = dict[str, Any]  # input_features: float32 [frames / 2, 160]; caption: str
 
 
 @dataclass(frozen=True)
-class Listening:
-    """How training clips become examples."""
+class ExampleSettings:
+    """Settings by which training clips become examples."""
 
     window: Window
     placing: Placing = REFERENCE
@@ -91,24 +92,24 @@ class Order(Sampler[tuple[int, int]]):
 class TrainingClips(Dataset[Item]):
     """Clips of a set of known length, asked for by (epoch, clip)."""
 
-    def __init__(self, examples: Sequence[Example], listening: Listening) -> None:
+    def __init__(self, examples: Sequence[Example], settings: ExampleSettings) -> None:
         self.examples = examples
-        self.listening = listening
+        self.settings = settings
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def __getitem__(self, place: tuple[int, int]) -> Item:
         epoch, index = place
-        return self.listening.item(self.examples[index], epoch, index)
+        return self.settings.item(self.examples[index], epoch, index)
 
 
 class WholeClips(Dataset[Item]):
     """Test clips as the reference hears them, in the first template."""
 
-    def __init__(self, examples: Sequence[Example], listening: Listening) -> None:
+    def __init__(self, examples: Sequence[Example], settings: ExampleSettings) -> None:
         self.examples = examples
-        self.listening = listening
+        self.settings = settings
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -116,10 +117,10 @@ class WholeClips(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         example = self.examples[index]
         with still_readable(example):
-            return self._item(example, heard_whole(example.read(), self.listening.window))
+            return self._item(example, heard_whole(example.read(), self.settings.window))
 
     def _item(self, example: Example, features: np.ndarray) -> Item:
-        caption = self.listening.templates[0].replace("{}", example.caption)
+        caption = self.settings.templates[0].replace("{}", example.caption)
         return {"input_features": features, "caption": caption, "means": caption}
 
 
@@ -131,48 +132,48 @@ class SlidingWindows(WholeClips):
 
     def __getitem__(self, index: int) -> Item:
         example = self.examples[index // SLIDING_WINDOWS]
-        window = self.listening.window
+        window = self.settings.window
         with still_readable(example):
             sound = example.read()
             with open_sound(sound) as file:
                 end = sliding_ends(length(file), window, SLIDING_WINDOWS)[index % SLIDING_WINDOWS]
-            return self._item(example, heard_at(sound, window, end, self.listening.placing.lead_in))
+            return self._item(example, heard_at(sound, window, end, self.settings.placing.lead_in))
 
 
 @dataclass(frozen=True)
-class Streaming:
-    """Settings of a stream beyond how it listens."""
+class StreamSettings:
+    """Settings of a stream, beside those of its examples."""
 
     data: DataOptions
     policy: Policy
     folder: Path  # where bad clips are noted
     test_share: float  # of the rows, held out by their hash; 0 where the test has a split of its own
-    report: Callable[[str], None]
+    report: Progress
 
 
-class Stream(IterableDataset[Item]):
+class ClipStream(IterableDataset[Item]):
     """A stream without end: the data set again and again, shuffled anew each time. Bad clips are noted and left out."""
 
-    def __init__(self, streaming: Streaming, listening: Listening) -> None:
+    def __init__(self, streaming: StreamSettings, settings: ExampleSettings) -> None:
         self.streaming = streaming
-        self.listening = listening
+        self.settings = settings
 
     def __iter__(self) -> Iterator[Item]:
         return itertools.chain.from_iterable(map(self._once, itertools.count()))
 
     def _once(self, epoch: int) -> Iterator[Item]:
-        streaming, seed = self.streaming, self.listening.seed
+        streaming, seed = self.streaming, self.settings.seed
         rows = stream_dataset(streaming.data, streaming.data.split, seed=seed + epoch)
         empty = True
         for place, example in enumerate(fit_only(rows, streaming, first=epoch == 0)):
             if not held_out(example.name, seed, streaming.test_share):
                 empty = False
-                yield self.listening.item(example, epoch, place)
+                yield self.settings.item(example, epoch, place)
         if empty:
             raise DataError(f"no clip of dataset {streaming.data.dataset} can be trained on; see {SKIPPED}")
 
 
-def fit_only(rows: Iterator[Example], streaming: Streaming, *, first: bool = True) -> Iterator[Example]:
+def fit_only(rows: Iterator[Example], streaming: StreamSettings, *, first: bool = True) -> Iterator[Example]:
     """Yield clips that can be trained on; the others are noted, and told of at the `first` reading."""
     for example in rows:
         fault = find_fault(example, streaming.policy)
@@ -183,7 +184,7 @@ def fit_only(rows: Iterator[Example], streaming: Streaming, *, first: bool = Tru
             refuse_or_report(fault, streaming.policy, streaming.report)
 
 
-def stream_test(streaming: Streaming, seed: int, most: int) -> list[Example]:
+def stream_test(streaming: StreamSettings, seed: int, most: int) -> list[Example]:
     """Return up to `most` test clips of a stream, in memory."""
     data = streaming.data
     rows = fit_only(stream_dataset(data, data.test_split or data.split), streaming)

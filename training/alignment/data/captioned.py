@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.training.alignment.data.excerpts import Sound
+from clavilux.training.alignment.data.excerpts import EncodedSound
 
 MANIFESTS = ("manifest.jsonl", "manifest.csv")
 SPLITS = ("", "train", "test")
@@ -46,14 +46,14 @@ class DataOptions:
 
 
 @dataclass(frozen=True)
-class Row:
+class RowAudio:
     """Audio in a row of a `datasets` set, read when it is needed."""
 
     rows: Any  # datasets.Dataset
     index: int
     column: str
 
-    def read(self) -> Sound:
+    def read(self) -> EncodedSound:
         """Return the file's bytes, or its path."""
         return raw_sound(self.rows[self.index][self.column], f"row {self.index}")
 
@@ -64,13 +64,13 @@ class Example:
 
     name: str  # what messages call it
     caption: str  # "" when there is none
-    sound: Path | Row | bytes
+    sound: Path | RowAudio | bytes
     split: str = ""  # one of SPLITS
     line: int = field(default=0, compare=False)  # of the manifest; 0 for what has none
 
-    def read(self) -> Sound:
+    def read(self) -> EncodedSound:
         """Return the sound as `excerpts` takes it. Raises DataError when a row holds none."""
-        return self.sound.read() if isinstance(self.sound, Row) else self.sound
+        return self.sound.read() if isinstance(self.sound, RowAudio) else self.sound
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def read_dataset(options: DataOptions) -> Captioned:
         captions = rows.select_columns([options.caption_column])
         for index, found in enumerate(captions):
             caption = caption_of(found[options.caption_column], labels=options.labels)
-            examples.append(Example(f"{split} row {index}", caption, Row(rows, index, options.audio_column), part))
+            examples.append(Example(f"{split} row {index}", caption, RowAudio(rows, index, options.audio_column), part))
         prints.append(rows._fingerprint)
     return Captioned(examples, hashlib.sha256(" ".join(prints).encode()).hexdigest()[:16])
 
@@ -283,7 +283,7 @@ def _with_number(row: dict[str, Any], index: int) -> dict[str, Any]:
     return row | {NUMBER: index}
 
 
-def raw_sound(value: object, name: str) -> Sound:
+def raw_sound(value: object, name: str) -> EncodedSound:
     """Return what an undecoded audio column holds: bytes or a path. Raises DataError for anything else."""
     if isinstance(value, dict):
         if isinstance(value.get("bytes"), bytes) and value["bytes"]:

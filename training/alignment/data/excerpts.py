@@ -18,6 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from clavilux.export.models.audio_encoder import STACK
+from clavilux.runtime.bundle.graphs import MIN_FRAMES
 from clavilux.runtime.bundle.manifest import LEAD_INS
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
@@ -25,15 +26,14 @@ from clavilux.training.alignment.data.window import Window
 from clavilux.training.features import VARIANCE_FLOOR, log_mel
 
 MAX_SECONDS = 30  # of a clip that its statistics are taken from
-LEAST_FRAMES = 2  # fewer have no variance
-SHORTEST_SAMPLES = FRAME_LENGTH + (LEAST_FRAMES - 1) * FRAME_STEP
-LEAST_HEARD = 6400  # samples of a clip in a partial window, at least: 0.4 s
+MIN_SAMPLES = FRAME_LENGTH + (MIN_FRAMES - 1) * FRAME_STEP
+MIN_HEARD = 6400  # samples of a clip in a partial window, at least: 0.4 s
 CHECK_FRAMES = 1 << 20  # of a file, looked at together
 LOUDEST = 1e9  # of a sample: float32 holds the log-mel powers of a thousand times as much
 STREAMED = 0x7FFF_F000  # bytes and more: what those write as a WAV's length who do not know it yet
 WAV_HEADER = 44  # bytes, which some writers count as sound
 
-Sound = Path | bytes
+EncodedSound = Path | bytes
 """A file, or what is in one."""
 
 
@@ -56,7 +56,7 @@ class Placing:
 REFERENCE = Placing()
 
 
-def open_sound(sound: Sound) -> soundfile.SoundFile:
+def open_sound(sound: EncodedSound) -> soundfile.SoundFile:
     """Open a file for reading. Raises SoundError, in a few words, when libsndfile cannot."""
     try:
         return soundfile.SoundFile(io.BytesIO(sound) if isinstance(sound, bytes) else sound)
@@ -64,7 +64,7 @@ def open_sound(sound: Sound) -> soundfile.SoundFile:
         raise SoundError(error.error_string.strip().rstrip(".")) from error
 
 
-def bytes_missing(sound: Sound) -> int:
+def bytes_missing(sound: EncodedSound) -> int:
     """Return how many bytes a WAV's header promises beyond the file's end, where libsndfile only shortens the sound."""
     with io.BytesIO(sound) if isinstance(sound, bytes) else sound.open("rb") as file:
         end = file.seek(0, os.SEEK_END)
@@ -102,14 +102,14 @@ def stretch(file: soundfile.SoundFile, start: int, count: int) -> NDArray[np.flo
     return resampled[:count].astype(np.float32, copy=False)
 
 
-def heard_whole(sound: Sound, window: Window) -> NDArray[np.float32]:
+def heard_whole(sound: EncodedSound, window: Window) -> NDArray[np.float32]:
     """Return a clip as the reference feeds it, float32 [frames / 2, 160]."""
     with open_sound(sound) as file:
         samples = stretch(file, 0, MAX_SECONDS * SAMPLE_RATE)
     return prepared(log_mel(samples), window)
 
 
-def heard_at(sound: Sound, window: Window, end: int, lead_in: str) -> NDArray[np.float32]:
+def heard_at(sound: EncodedSound, window: Window, end: int, lead_in: str) -> NDArray[np.float32]:
     """Return what a sliding window hears when it ends at sample `end` of a clip, float32 [frames / 2, 160].
 
     What lies before the clip is digital silence or, with the lead-in "nothing", not there yet: the window is shorter,
@@ -123,7 +123,7 @@ def heard_at(sound: Sound, window: Window, end: int, lead_in: str) -> NDArray[np
     return prepared(log_mel(np.pad(samples, (before, after))), window)
 
 
-def heard(sound: Sound, window: Window, placing: Placing, dice: np.random.Generator) -> NDArray[np.float32]:
+def heard(sound: EncodedSound, window: Window, placing: Placing, dice: np.random.Generator) -> NDArray[np.float32]:
     """Return one training example of a clip, float32 [frames / 2, 160], placed as the dice fall."""
     partial, shifted = dice.random(2) < (placing.partial, placing.shift)
     if not partial and not shifted:
@@ -131,7 +131,7 @@ def heard(sound: Sound, window: Window, placing: Placing, dice: np.random.Genera
     with open_sound(sound) as file:
         samples = length(file)
     if partial:
-        least = min(samples, LEAST_HEARD, window.samples)
+        least = min(samples, MIN_HEARD, window.samples)
         return heard_at(sound, window, int(dice.integers(least, samples + window.samples - least + 1)), placing.lead_in)
     if samples <= window.samples:
         return heard_whole(sound, window)
@@ -143,7 +143,7 @@ def sliding_ends(samples: int, window: Window, count: int) -> list[int]:
 
     `samples` is the clip's length; the ends are spaced evenly, in samples after the clip's beginning.
     """
-    least = min(samples, LEAST_HEARD, window.samples)
+    least = min(samples, MIN_HEARD, window.samples)
     return [round(end) for end in np.linspace(least, samples + window.samples - least, count)]
 
 
@@ -153,8 +153,8 @@ def prepared(frames: NDArray[np.float32], window: Window) -> NDArray[np.float32]
     Each bin gets mean 0 and variance 1 over all T frames; then they are cut or padded with zeros to the window, and
     pairs are laid side by side: what SeamlessM4TFeatureExtractor does. Raises SoundError for fewer frames.
     """
-    if len(frames) < LEAST_FRAMES:
-        raise SoundError(f"it has {len(frames)} frames of 10 ms; expected {LEAST_FRAMES} or more")
+    if len(frames) < MIN_FRAMES:
+        raise SoundError(f"it has {len(frames)} frames of 10 ms; expected {MIN_FRAMES} or more")
     exact = frames.astype(np.float64)
     clean = (exact - exact.mean(axis=0)) / np.sqrt(exact.var(axis=0, ddof=1) + VARIANCE_FLOOR)
     cut = clean[: window.frames].astype(np.float32)

@@ -21,20 +21,20 @@ from typing import Any
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.command_line import LOG, command
 from clavilux.training.lumia.data import sounds, speech
-from clavilux.training.lumia.data.clips import MANIFEST, Clip, Split, join_parts, write_clips
-from clavilux.training.lumia.data.speech import Counts, Take
+from clavilux.training.lumia.data.clips import MANIFEST, LabelledClip, Split, join_parts, write_clips
+from clavilux.training.lumia.data.speech import Take, TakeCounts
 
 SEED = 20_261_124
 COUNTS = {
-    "espeak": Counts(name=20, synonym=10, other=24),
-    "flite": Counts(name=5, synonym=2, other=4),
-    "kokoro": Counts(name=4, synonym=2, other=6),
+    "espeak": TakeCounts(name=20, synonym=10, other=24),
+    "flite": TakeCounts(name=5, synonym=2, other=4),
+    "kokoro": TakeCounts(name=4, synonym=2, other=6),
 }
 PART = 250  # takes of one part: what an interruption loses at most
-Part = tuple[str, Split, Callable[[], Iterator[Clip]]]
+Shard = tuple[str, Split, Callable[[], Iterator[LabelledClip]]]
 
 
-def build(folder: Path, counts: dict[str, Counts] = COUNTS, seed: int = SEED) -> Path:
+def build(folder: Path, counts: dict[str, TakeCounts] = COUNTS, seed: int = SEED) -> Path:
     """Make every part that is missing, then the manifest and the credits. Returns the manifest's path."""
     folder.mkdir(parents=True, exist_ok=True)
     _check_same_recipe(folder, counts, seed)
@@ -46,7 +46,7 @@ def build(folder: Path, counts: dict[str, Counts] = COUNTS, seed: int = SEED) ->
     return manifest
 
 
-def _check_same_recipe(folder: Path, counts: dict[str, Counts], seed: int) -> None:
+def _check_same_recipe(folder: Path, counts: dict[str, TakeCounts], seed: int) -> None:
     """Note what is built; raise ClaviluxError when something else was begun in the folder."""
     note = folder / "recipe.json"
     wanted = {"seed": seed, "counts": {engine: asdict(count) for engine, count in counts.items()}}
@@ -57,7 +57,7 @@ def _check_same_recipe(folder: Path, counts: dict[str, Counts], seed: int) -> No
     note.write_text(json.dumps(wanted))
 
 
-def make(folder: Path, parts: Iterator[Part]) -> None:
+def make(folder: Path, parts: Iterator[Shard]) -> None:
     """Make the parts that are missing."""
     for name, split, clips in parts:
         if not (folder / "parts" / f"{name}.jsonl").exists():
@@ -66,13 +66,13 @@ def make(folder: Path, parts: Iterator[Part]) -> None:
             LOG.info("data: %s is there", name)
 
 
-def speech_parts(folder: Path, engine: str, counts: Counts, seed: int = SEED) -> Iterator[Part]:
+def speech_parts(folder: Path, engine: str, counts: TakeCounts, seed: int = SEED) -> Iterator[Shard]:
     """Yield the parts of one engine's training takes."""
     for i, takes in enumerate(_pieces(speech.training_takes(engine, counts, seed))):
         yield f"{engine}-{i:03d}", "train", partial(speech.synthesize, takes, folder)
 
 
-def other_parts(folder: Path, seed: int = SEED) -> Iterator[Part]:
+def other_parts(folder: Path, seed: int = SEED) -> Iterator[Shard]:
     """Yield the rendered and recorded sounds, and the held-out voices."""
     for split in ("train", "test"):
         yield f"sounds-{split}", split, partial(sounds.rendered_sounds, seed, split)

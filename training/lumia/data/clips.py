@@ -39,7 +39,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Clip:
+class LabelledClip:
     """One sound with its meaning."""
 
     sound: NDArray[np.float32]  # [n] mono at SAMPLE_RATE, in -1..1
@@ -53,7 +53,7 @@ class Clip:
         return self.origin.voice.split("/")[0]
 
 
-def write_clips(folder: Path, name: str, split: Split, clips: Iterable[Clip]) -> Path:
+def write_clips(folder: Path, name: str, split: Split, clips: Iterable[LabelledClip]) -> Path:
     """Write clips as FLAC below folder/audio and their lines as folder/parts/NAME.jsonl, which appears at the end.
 
     Clips without samples are left out. Returns the path of the part.
@@ -79,7 +79,7 @@ def join_parts(folder: Path) -> Path:
     return manifest
 
 
-def read_clips(folder: Path, split: Split) -> list[Clip]:
+def read_clips(folder: Path, split: Split) -> list[LabelledClip]:
     """Return the clips of one side of the split, in the manifest's order.
 
     Raises ClaviluxError when the folder has no manifest, another one than `join_parts` writes, or lacks a clip.
@@ -87,7 +87,7 @@ def read_clips(folder: Path, split: Split) -> list[Clip]:
     return list(_clips(folder, split))
 
 
-def _clips(folder: Path, split: Split) -> Iterator[Clip]:
+def _clips(folder: Path, split: Split) -> Iterator[LabelledClip]:
     manifest = folder / MANIFEST
     if not manifest.exists():
         raise ClaviluxError(
@@ -99,14 +99,14 @@ def _clips(folder: Path, split: Split) -> Iterator[Clip]:
             if line["split"] == split:
                 sound, _ = soundfile.read(folder / line["audio"], dtype="float32")
                 origin = Origin(line["voice"], line["source"], line["licence"], line["credit"])
-                yield Clip(sound, line["concept"], origin, line["text"])
+                yield LabelledClip(sound, line["concept"], origin, line["text"])
         except (ValueError, KeyError, TypeError, soundfile.LibsndfileError) as error:
             what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used ({error})"
             made = "expected a set that clavilux.training.lumia.data.build made"
             raise ClaviluxError(f"{manifest} line {number} {what}; {made}") from error
 
 
-def of_engine(clips: Sequence[Clip], *engines: str) -> list[Clip]:
+def of_engine(clips: Sequence[LabelledClip], *engines: str) -> list[LabelledClip]:
     """Return the clips of these engines or kinds of sound."""
     return [clip for clip in clips if clip.engine in engines]
 

@@ -13,7 +13,7 @@ Kind = Literal["recording", "sample", "effect", "instrument", "drums"]
 
 
 @dataclass(frozen=True)
-class Sound:
+class SoundSource:
     """One source of a concept's sound; what `name`, `bank` and `program` mean depends on the kind."""
 
     kind: Kind
@@ -37,7 +37,7 @@ class Concept:
     code: str  # hex code of its emoji, the file name in the Fluent collection
     category: str
     synonyms: tuple[str, ...] = ()
-    sounds: tuple[Sound, ...] = ()
+    sounds: tuple[SoundSource, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -55,23 +55,23 @@ def with_article(word: str) -> str:
     return f"{'An' if word[0] in 'aeiou' else 'A'} {word}"
 
 
-def _recordings(*titles: str) -> tuple[Sound, ...]:
-    return tuple(Sound("recording", name=title) for title in titles)
+def _recordings(*titles: str) -> tuple[SoundSource, ...]:
+    return tuple(SoundSource("recording", name=title) for title in titles)
 
 
-def _samples(*names: str) -> tuple[Sound, ...]:
-    return tuple(Sound("sample", name=name) for name in names)
+def _samples(*names: str) -> tuple[SoundSource, ...]:
+    return tuple(SoundSource("sample", name=name) for name in names)
 
 
-def _effects(program: int, *banks: int) -> tuple[Sound, ...]:
-    return tuple(Sound("effect", bank=bank, program=program, keys=(54, 66)) for bank in banks)
+def _effects(program: int, *banks: int) -> tuple[SoundSource, ...]:
+    return tuple(SoundSource("effect", bank=bank, program=program, keys=(54, 66)) for bank in banks)
 
 
-def _instruments(low: int, high: int, *programs: int) -> tuple[Sound, ...]:
-    return tuple(Sound("instrument", program=program, keys=(low, high)) for program in programs)
+def _instruments(low: int, high: int, *programs: int) -> tuple[SoundSource, ...]:
+    return tuple(SoundSource("instrument", program=program, keys=(low, high)) for program in programs)
 
 
-SOUNDS: dict[str, tuple[Sound, ...]] = {
+SOUNDS: dict[str, tuple[SoundSource, ...]] = {
     "dog": _effects(123, 1),
     "horse": _recordings("Horse") + _effects(123, 2),
     "cow": _recordings("Cow"),
@@ -102,7 +102,7 @@ SOUNDS: dict[str, tuple[Sound, ...]] = {
     "saw": _recordings("Lumber mill: Chainsaw", "Sawmill"),
     "gear": _recordings("Mining machinery"),
     "money": _recordings("Cash till") + _samples("perc_till"),
-    "applause": _recordings("Applause") + _instruments(54, 66, 126) + (Sound("drums", keys=(39, 39)),),
+    "applause": _recordings("Applause") + _instruments(54, 66, 126) + (SoundSource("drums", keys=(39, 39)),),
     "laughter": _effects(126, 1),
     "scream": _effects(126, 2),
     "boxing": _effects(126, 3),
@@ -116,9 +116,9 @@ SOUNDS: dict[str, tuple[Sound, ...]] = {
     "bell": _instruments(55, 79, 14) + _samples("perc_bell", "perc_bell2", "elec_bell"),
     "church": _instruments(36, 76, 19),
     "circus": _instruments(55, 80, 82),
-    "drum": (Sound("drums", keys=(35, 50)), *_instruments(40, 55, 47, 116, 117),
+    "drum": (SoundSource("drums", keys=(35, 50)), *_instruments(40, 55, 47, 116, 117),
              *_samples("drum_roll", "drum_tom_mid_hard", "drum_snare_hard", "loop_amen", "loop_tabla", "tabla_ghe1")),
-    "maracas": (Sound("drums", keys=(69, 70)), Sound("drums", keys=(82, 82))),
+    "maracas": (SoundSource("drums", keys=(69, 70)), SoundSource("drums", keys=(82, 82))),
     "guitar": _instruments(40, 70, 24, 25, 26, 27, 29) + _samples("guit_em9", "guit_e_slide", "guit_e_fifths"),
     "banjo": _instruments(48, 74, 105),
     "piano": _instruments(36, 88, 0, 1, 3) + _samples("ambi_piano"),

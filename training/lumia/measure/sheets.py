@@ -20,7 +20,7 @@ from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.command_line import command
 from clavilux.training.features import windows
-from clavilux.training.lumia.data.clips import Clip, of_engine, read_clips
+from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
 from clavilux.training.lumia.measure import evaluate
 
 SHEET_VOICE = "hibari"  # held out as a whole engine
@@ -32,7 +32,7 @@ ONE_STEP = np.array([[999.0, 0.0, 1.0, 1.0, 0.0, 0.0]], np.float32)  # coefficie
 Paint = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
 
 
-def painter(bundle: Path) -> Paint:
+def pipeline(bundle: Path) -> Paint:
     """Return a function of tokens [N, D] and a seed that paints one picture [H, W, 3] in one step."""
     denoiser, decoder = (ort.InferenceSession(str(bundle / f"{name}.onnx")) for name in ("denoiser", "decoder"))
     begin = load_file(bundle / "conditioning.safetensors")["bos"]
@@ -48,16 +48,16 @@ def painter(bundle: Path) -> Paint:
     return paint
 
 
-def painted_clips(bundle: Path, clips: Sequence[Clip]) -> NDArray[np.uint8]:
+def painted_clips(bundle: Path, clips: Sequence[LabelledClip]) -> NDArray[np.uint8]:
     """Return what the bundle paints for each clip heard whole: [n, H, W, 3]."""
-    encode, paint = evaluate.bundle_encoder(bundle), painter(bundle)
+    encode, paint = evaluate.bundle_encoder(bundle), pipeline(bundle)
     tokens = [encode(windows(clip.sound, [evaluate.WHOLE])).numpy()[0] for clip in clips]
     return np.stack([paint(one, seed) for seed, one in enumerate(tokens)])
 
 
 def painted_names(bundle: Path) -> NDArray[np.uint8]:
     """Return what the bundle paints for each concept's own tokens: [K, H, W, 3]."""
-    paint = painter(bundle)
+    paint = pipeline(bundle)
     return np.stack(
         [paint(tokens, seed) for seed, tokens in enumerate(load_file(bundle / "conditioning.safetensors")["concepts"])]
     )

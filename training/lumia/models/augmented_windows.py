@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.features import MEL_BINS, SILENCE, WINDOW_FRAMES, log_mel
-from clavilux.training.lumia.data.clips import Clip
+from clavilux.training.lumia.data.clips import LabelledClip
 
 EDGE_SAMPLES = 240  # zeros round a clip, so that its first and last frames fade as they do in a window
 DECIBEL = math.log(10) / 10  # natural-log power per dB
@@ -33,7 +33,7 @@ class Augmentation:
 
     speed: float = 1.2  # clips play between 1/speed and speed times as fast
     formants: float = 1.12  # frequencies are scaled between 1/formants and formants
-    least_visible: float = 0.8  # a labelled clip lies in the window at least so far
+    min_visible: float = 0.8  # a labelled clip lies in the window at least so far
     gain: tuple[float, float] = (-40.0, 6.0)  # dB
     signal_to_noise: tuple[float, float] = (5.0, 50.0)  # dB, peak frame to mean noise
     clean: float = 0.2  # share of windows with digital silence round the sound
@@ -57,7 +57,7 @@ class Augmentation:
             speed=self.speed ** (0.3 + 0.7 * difficulty),
             formants=self.formants ** (0.3 + 0.7 * difficulty),
             frames=round(self.frames * (EASY_LENGTH + (1 - EASY_LENGTH) * max(0.0, 2 * difficulty - 1))),
-            least_visible=1 - (1 - self.least_visible) * difficulty,
+            min_visible=1 - (1 - self.min_visible) * difficulty,
             signal_to_noise=(low + (high - low) * 0.5 * (1 - difficulty), high),
             **shares,
         )
@@ -67,7 +67,7 @@ class Augmentation:
 class Group:
     """Clips of one kind and how often they are drawn, relative to the other groups."""
 
-    clips: Sequence[Clip]
+    clips: Sequence[LabelledClip]
     weight: float
 
 
@@ -150,7 +150,7 @@ class Windows:
         size = len(clips)
         speed = self._strayed(clips, dice, self.options.speed)
         length = self._lengths[clips] / speed
-        hidden = (1 - self.options.least_visible) * length
+        hidden = (1 - self.options.min_visible) * length
         low = torch.minimum(-hidden, self.options.frames - length)
         high = torch.clamp(self.options.frames - length + hidden, min=0.0)
         start = low + _uniform(size, dice, 0, 1) * (high - low)
@@ -262,7 +262,7 @@ def _masked(frames: Tensor, dice: torch.Generator, widest: float) -> Tensor:
     return frames
 
 
-def _noises(clips: Sequence[Clip], seed: int) -> list[np.ndarray]:
+def _noises(clips: Sequence[LabelledClip], seed: int) -> list[np.ndarray]:
     """Return NOISE_SECONDS each of coloured noise, hum and babble."""
     dice = np.random.default_rng(seed)
     length = NOISE_SECONDS * SAMPLE_RATE
@@ -275,7 +275,7 @@ def _noises(clips: Sequence[Clip], seed: int) -> list[np.ndarray]:
     return [(0.1 * noise / np.abs(noise).max()).astype(np.float32) for noise in noises]
 
 
-def _babble(clips: Sequence[Clip], length: int, dice: np.random.Generator) -> np.ndarray:
+def _babble(clips: Sequence[LabelledClip], length: int, dice: np.random.Generator) -> np.ndarray:
     result = 1e-3 * dice.standard_normal(length)
     for _ in range(NOISE_SECONDS * 8):
         sound = clips[int(dice.integers(len(clips)))].sound[: length // 2]

@@ -26,7 +26,7 @@ from clavilux.training.lumia.models.train_loop import Recipe, train
 ADAPTER_LAYERS, ADAPTER_STRIDE = 2, 2  # as the reference
 ROUND = 64  # windows encoded at once
 SPELLING_LAYER = 3  # whose output the phonemes are read from
-LEAST_LENGTH = 4  # phonemes: costs are means over at least so many
+MIN_LENGTH = 4  # phonemes: costs are means over at least so many
 SPELLING = 0.4  # weight of the phonemes beside the concepts
 
 
@@ -104,7 +104,7 @@ class Pupil(nn.Module):
         costs = ctc_loss(
             scores.transpose(0, 1), batch.phonemes, frames, batch.lengths, BLANK, reduction="none", zero_infinity=True
         )
-        return (costs / batch.lengths.clamp(min=LEAST_LENGTH) * batch.whole).sum() / batch.whole.sum().clamp(min=1)
+        return (costs / batch.lengths.clamp(min=MIN_LENGTH) * batch.whole).sum() / batch.whole.sum().clamp(min=1)
 
 
 def fit(pupil: Pupil, data: Windows, recipe: Recipe, checkpoint: Path, *, batch: int = 32) -> None:

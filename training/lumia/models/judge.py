@@ -29,7 +29,7 @@ FIVE = 5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Accuracy:
     """How often pictures show what they should."""
 
     pictures: int
@@ -90,11 +90,11 @@ def fit(model: nn.Module, pictures: Tensor, recipe: Recipe, checkpoint: Path, ba
 
 
 @torch.no_grad()
-def verdict(model: nn.Module, pictures: Tensor, concepts: Tensor) -> Verdict:
+def accuracy(model: nn.Module, pictures: Tensor, concepts: Tensor) -> Accuracy:
     """Return how often pictures [n, 3, SIDE, SIDE], float32 in -1..1, show their concepts [n]."""
     guesses = torch.cat([model(part).logits.topk(FIVE).indices for part in torch.split(pictures, 128)])
     right = guesses == concepts[:, None]
-    return Verdict(len(pictures), float(right[:, 0].float().mean()), float(right.any(dim=1).float().mean()))
+    return Accuracy(len(pictures), float(right[:, 0].float().mean()), float(right.any(dim=1).float().mean()))
 
 
 @torch.no_grad()

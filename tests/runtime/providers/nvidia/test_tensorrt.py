@@ -13,7 +13,7 @@ from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers import engine_cache as engines
 from clavilux.runtime.providers.nvidia import driver as nvidia
 from clavilux.runtime.providers.nvidia import tensorrt
-from clavilux.runtime.providers.nvidia.tensorrt import Target, open_engine
+from clavilux.runtime.providers.nvidia.tensorrt import Target, load_engine
 from clavilux.runtime.providers.session import GraphFile, ShapeRange
 from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
 
@@ -39,7 +39,7 @@ def graph_file(folder: Path, **changes: object) -> GraphFile:
 
 def test_an_engine_is_built_kept_and_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = install(monkeypatch, FakeRuntime(GPU))
-    session = open_engine(graph_file(tmp_path), 1, TARGET)
+    session = load_engine(graph_file(tmp_path), 1, TARGET)
     assert session.provider == "TensorrtExecutionProvider"
     np.testing.assert_array_equal(session.run(inputs())[0], [[2, 3, 4, 5]])
     (folder,) = (tmp_path / "engines").iterdir()
@@ -51,13 +51,13 @@ def test_a_kept_engine_is_not_built_again(tmp_path: Path, monkeypatch: pytest.Mo
     open_with = graph_file(tmp_path)
     for expected in (2, 1):
         runtime = install(monkeypatch, FakeRuntime(GPU))
-        open_engine(open_with, 1, TARGET)
+        load_engine(open_with, 1, TARGET)
         assert len(runtime.loaded) == expected
 
 
 def test_the_whole_graph_must_run_on_tensorrt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = install(monkeypatch, FakeRuntime(GPU))
-    open_engine(graph_file(tmp_path), 1, TARGET)
+    load_engine(graph_file(tmp_path), 1, TARGET)
     assert all(entries["session.disable_cpu_ep_fallback"] == "1" for _, _, entries in runtime.loaded)
 
 
@@ -66,13 +66,13 @@ def test_the_network_keeps_the_graph_s_own_types(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     runtime = install(monkeypatch, FakeRuntime(GPU))
-    open_engine(graph_file(tmp_path, precision=precision), 1, TARGET)
+    load_engine(graph_file(tmp_path, precision=precision), 1, TARGET)
     assert all("trt_fp16_enable" not in settings for _, settings, _ in runtime.loaded)
 
 
 def test_runs_are_replayed_as_a_cuda_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = install(monkeypatch, FakeRuntime(GPU))
-    session = open_engine(graph_file(tmp_path), 1, TARGET)
+    session = load_engine(graph_file(tmp_path), 1, TARGET)
     for _ in range(2):
         session.run(inputs())
     assert runtime.sessions[-1].runs == ["-1", "1"]
@@ -81,14 +81,14 @@ def test_runs_are_replayed_as_a_cuda_graph(tmp_path: Path, monkeypatch: pytest.M
 
 def test_it_runs_on_the_stream_that_all_sessions_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = install(monkeypatch, FakeRuntime(GPU))
-    sessions = [open_engine(graph_file(tmp_path / name), 1, TARGET) for name in ("one", "two")]
+    sessions = [load_engine(graph_file(tmp_path / name), 1, TARGET) for name in ("one", "two")]
     assert sessions[0].stream is sessions[1].stream
     assert runtime.loaded[-1][1]["user_compute_stream"] == str(sessions[0].stream.handle)
 
 
 def test_open_axes_have_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = install(monkeypatch, FakeRuntime(GPU))
-    session = open_engine(graph_file(tmp_path, shapes=BATCHES), 1, TARGET)
+    session = load_engine(graph_file(tmp_path, shapes=BATCHES), 1, TARGET)
     profile = {name: value for name, value in runtime.loaded[0][1].items() if "profile" in name}
     assert profile == {
         "trt_profile_min_shapes": "sample:1x4",
@@ -101,7 +101,7 @@ def test_open_axes_have_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_open_axes_without_a_range_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeRuntime(GPU))
     with pytest.raises(ProviderError, match=r"denoiser\.onnx has open axes in sample without a range of sizes"):
-        open_engine(graph_file(tmp_path, shapes={}), 1, TARGET)
+        load_engine(graph_file(tmp_path, shapes={}), 1, TARGET)
 
 
 def test_timings_of_kernels_are_shared_by_all_builds(
@@ -109,7 +109,7 @@ def test_timings_of_kernels_are_shared_by_all_builds(
 ) -> None:
     install(monkeypatch, FakeRuntime(GPU))
     for name in ("one", "two"):
-        open_engine(graph_file(tmp_path / name), 1, TARGET)
+        load_engine(graph_file(tmp_path / name), 1, TARGET)
     assert (cache / "timings-sm90-10.13.3" / "cache_sm90.timing").read_bytes() == b"xx"
 
 
@@ -118,13 +118,13 @@ def test_where_timings_cannot_be_kept_it_builds_all_the_same(
 ) -> None:
     cache.write_text("a file")
     install(monkeypatch, FakeRuntime(GPU))
-    open_engine(graph_file(tmp_path), 1, TARGET)
+    load_engine(graph_file(tmp_path), 1, TARGET)
     assert list((tmp_path / "engines").glob("*/*.engine"))
 
 
 def test_a_plain_path_plays_from_an_engine_that_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeRuntime(GPU))
-    session = open_engine(GraphFile(write_graph(tmp_path)), 1, TARGET)
+    session = load_engine(GraphFile(write_graph(tmp_path)), 1, TARGET)
     np.testing.assert_array_equal(session.run(inputs())[0], [[2, 3, 4, 5]])
     assert not (tmp_path / "engines").exists()
 
@@ -132,14 +132,14 @@ def test_a_plain_path_plays_from_an_engine_that_is_not_kept(tmp_path: Path, monk
 def test_a_build_that_leaves_no_engine_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, FakeRuntime(GPU, writes_engine=False))
     with pytest.raises(ProviderError, match=r"TensorRT 10\.13\.3 wrote no engine for denoiser\.onnx"):
-        open_engine(graph_file(tmp_path), 1, TARGET)
+        load_engine(graph_file(tmp_path), 1, TARGET)
 
 
 def test_a_graph_that_tensorrt_does_not_take_whole_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = "This session contains graph nodes that are assigned to the default CPU EP"
     install(monkeypatch, FakeRuntime(GPU, refuses={"trt_engine_cache_enable": words}))
     with pytest.raises(ProviderError, match=rf"denoiser\.onnx does not load on TensorrtExecutionProvider: {words}"):
-        open_engine(graph_file(tmp_path), 1, TARGET)
+        load_engine(graph_file(tmp_path), 1, TARGET)
 
 
 def test_the_card_and_tensorrt_s_version_come_from_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

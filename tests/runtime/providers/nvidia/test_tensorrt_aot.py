@@ -43,8 +43,8 @@ COMPILE = """
 import sys
 from pathlib import Path
 from clavilux.runtime.providers.session import GraphFile
-from clavilux.runtime.providers.nvidia.tensorrt_rtx import compile_graph, find_device, target_of
-device = find_device()
+from clavilux.runtime.providers.nvidia.tensorrt_rtx import compile_graph, find_ep_device, target_of
+device = find_ep_device()
 compile_graph(GraphFile(Path(sys.argv[1])), Path(sys.argv[2]), device)
 print(target_of(device).architecture)
 """

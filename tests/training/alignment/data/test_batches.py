@@ -13,12 +13,12 @@ from clavilux.runtime.errors import SoundError
 from clavilux.training.alignment.data import batches
 from clavilux.training.alignment.data.bad_data import Policy, read_skipped
 from clavilux.training.alignment.data.batches import (
+    ClipStream,
     Collator,
-    Listening,
+    ExampleSettings,
     Order,
     SlidingWindows,
-    Stream,
-    Streaming,
+    StreamSettings,
     TrainingClips,
     WholeClips,
     held_out,
@@ -34,7 +34,7 @@ from tests.training.alignment.data.test_text_cache import Counting
 from tests.training.alignment.few_clips import CLIPS, write_clips
 
 WINDOW = window_for(8, Adapter())
-LOOSE = Listening(WINDOW, Placing(shift=0.5, partial=0.5), ("{}", "a sound of {}", "hear {}"), seed=3)
+LOOSE = ExampleSettings(WINDOW, Placing(shift=0.5, partial=0.5), ("{}", "a sound of {}", "hear {}"), seed=3)
 
 
 def clips(folder: Path) -> list[Example]:
@@ -105,7 +105,7 @@ def test_sliding_windows_pass_over_each_clip(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_batch_has_features_text_and_keys(tmp_path: Path) -> None:
-    data, cache = TrainingClips(clips(tmp_path / "data"), Listening(WINDOW)), TextCache(tmp_path, Counting())
+    data, cache = TrainingClips(clips(tmp_path / "data"), ExampleSettings(WINDOW)), TextCache(tmp_path, Counting())
     batch = Collator(cache)([data[0, 2], data[0, 3]])
     assert batch["input_features"].shape == (2, WINDOW.frames // 2, 160)
     assert batch["input_features"].dtype == torch.float32
@@ -139,14 +139,14 @@ def test_about_a_share_of_names_is_held_out(seed: int, share: float) -> None:
     assert abs(found - 1000 * share) < 80
 
 
-def stream(tmp_path: Path, share: float = 0.3, on_bad: str = "skip", told: list[str] | None = None) -> Stream:
+def stream(tmp_path: Path, share: float = 0.3, on_bad: str = "skip", told: list[str] | None = None) -> ClipStream:
     captions: list[object] = [[f"tone {i}"] if i != 5 else [] for i in range(10)]
     folder = tmp_path / "set"
     if not folder.exists():
         saved_set(folder, 10, captions)
     report = (told if told is not None else []).append
-    streaming = Streaming(of_set(folder, streaming=True), Policy(on_bad=on_bad), tmp_path / "out", share, report)
-    return Stream(streaming, Listening(WINDOW, seed=1))
+    streaming = StreamSettings(of_set(folder, streaming=True), Policy(on_bad=on_bad), tmp_path / "out", share, report)
+    return ClipStream(streaming, ExampleSettings(WINDOW, seed=1))
 
 
 def test_a_stream_goes_round_without_end_and_leaves_its_test_out(tmp_path: Path) -> None:

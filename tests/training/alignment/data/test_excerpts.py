@@ -10,11 +10,11 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clavilux.export.models.audio_encoder import Features, frames_in
+from clavilux.export.models.audio_encoder import Features, mel_frames
 from clavilux.runtime.errors import SoundError
 from clavilux.training.alignment.data import excerpts
 from clavilux.training.alignment.data.excerpts import (
-    LEAST_HEARD,
+    MIN_HEARD,
     Placing,
     bytes_missing,
     heard,
@@ -51,7 +51,7 @@ def test_a_whole_clip_is_what_the_references_extractor_gives(seconds: float) -> 
 
 def test_features_are_float32_and_normalised_over_the_clip() -> None:
     found = prepared(log_mel(tone(WINDOW.seconds)), WINDOW)
-    frames = found.reshape(-1, 80)[: frames_in(WINDOW.samples)]
+    frames = found.reshape(-1, 80)[: mel_frames(WINDOW.samples)]
     assert found.dtype == np.float32
     np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(frames.std(axis=0, ddof=1), 1, atol=1e-2)
@@ -155,7 +155,7 @@ def test_a_short_clip_cannot_be_shifted() -> None:
 
 
 def test_sliding_ends_go_from_just_heard_to_nearly_lost() -> None:
-    assert sliding_ends(32_000, WINDOW, 3) == [LEAST_HEARD, 21_040, 32_000 + WINDOW.samples - LEAST_HEARD]
+    assert sliding_ends(32_000, WINDOW, 3) == [MIN_HEARD, 21_040, 32_000 + WINDOW.samples - MIN_HEARD]
     assert sliding_ends(1000, WINDOW, 2) == [1000, WINDOW.samples]
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from clavilux.training.lumia.data import build, sounds, speech
-from clavilux.training.lumia.data.clips import Clip, Origin, read_clips
+from clavilux.training.lumia.data.clips import LabelledClip, Origin, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, OTHER_PHRASES
-from clavilux.training.lumia.data.speech import Counts, Take
+from clavilux.training.lumia.data.speech import Take, TakeCounts
 
-COUNTS = {"espeak": Counts(name=2, synonym=1, other=3), "flite": Counts(name=1, synonym=0, other=0)}
+COUNTS = {"espeak": TakeCounts(name=2, synonym=1, other=3), "flite": TakeCounts(name=1, synonym=0, other=0)}
 FEW = CONCEPTS[:4]
 HORSE = Origin("recording/Horse", "Debian openttd-opensfx", "CC-BY-3.0", "A horse by somebody.")
 
@@ -29,19 +29,19 @@ class Studio:
         self.said: list[Take] = []
         self.most = 10_000
 
-    def synthesize(self, takes: Iterable[Take], folder: Path) -> Iterator[Clip]:
+    def synthesize(self, takes: Iterable[Take], folder: Path) -> Iterator[LabelledClip]:
         del folder
         for take in takes:
             if len(self.said) == self.most:
                 raise InterruptionError
             self.said.append(take)
             length = 200 + len(take.text)
-            yield Clip(np.full(length, 0.1, np.float32), take.label, take.origin, take.text)
+            yield LabelledClip(np.full(length, 0.1, np.float32), take.label, take.origin, take.text)
 
 
-def rendered(seed: int, split: str) -> Iterator[Clip]:
-    yield Clip(np.full(100 + seed, 0.2, np.float32), "horse", HORSE)
-    yield Clip(np.full(150, 0.2, np.float32), "piano", Origin(f"instrument/{split}", "Debian fluid", "MIT"))
+def rendered(seed: int, split: str) -> Iterator[LabelledClip]:
+    yield LabelledClip(np.full(100 + seed, 0.2, np.float32), "horse", HORSE)
+    yield LabelledClip(np.full(150, 0.2, np.float32), "piano", Origin(f"instrument/{split}", "Debian fluid", "MIT"))
 
 
 @pytest.fixture

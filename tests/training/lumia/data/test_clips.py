@@ -13,7 +13,7 @@ from clavilux.training.lumia.data.clips import (
     MARGIN,
     PEAK,
     SAMPLE_RATE,
-    Clip,
+    LabelledClip,
     Origin,
     join_parts,
     of_engine,
@@ -30,11 +30,11 @@ def tone(seconds: float, rate: int = SAMPLE_RATE, hertz: float = 440.0) -> np.nd
     return np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate).astype(np.float32)
 
 
-def clips() -> list[Clip]:
+def clips() -> list[LabelledClip]:
     return [
-        Clip(0.5 * tone(0.1), "dog", KAL, "A dog."),
-        Clip(0.25 * tone(0.2, hertz=900), "horse", HORSE),
-        Clip(0.25 * tone(0.05), "", KAL, "Maybe later."),
+        LabelledClip(0.5 * tone(0.1), "dog", KAL, "A dog."),
+        LabelledClip(0.25 * tone(0.2, hertz=900), "horse", HORSE),
+        LabelledClip(0.25 * tone(0.05), "", KAL, "Maybe later."),
     ]
 
 
@@ -85,7 +85,7 @@ def test_audio_lies_as_mono_flac_of_sixteen_bits_where_its_line_says(tmp_path):
 
 
 def test_a_silent_clip_is_left_out(tmp_path):
-    silent = Clip(np.zeros(0, np.float32), "dog", KAL)
+    silent = LabelledClip(np.zeros(0, np.float32), "dog", KAL)
     write_clips(tmp_path, "a", "train", [silent, *clips()])
     join_parts(tmp_path)
     assert len(read_clips(tmp_path, "train")) == len(clips())

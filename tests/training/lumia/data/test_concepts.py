@@ -5,7 +5,15 @@ from collections import Counter
 
 import pytest
 
-from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, OTHER_PHRASES, SOUNDS, Concept, Sound, with_article
+from clavilux.training.lumia.data.concepts import (
+    CONCEPTS,
+    NAMES,
+    OTHER_PHRASES,
+    SOUNDS,
+    Concept,
+    SoundSource,
+    with_article,
+)
 from clavilux.training.lumia.data.vocabulary import CATEGORIES
 
 WORDS = [word for concept in CONCEPTS for word in concept.words]
@@ -66,9 +74,9 @@ def test_no_two_sounds_come_from_the_same_source():
 @pytest.mark.parametrize(
     ("sound", "source"),
     [
-        (Sound("recording", name="Cow"), "recording/Cow"),
-        (Sound("instrument", program=40, keys=(50, 90)), "instrument/0.40.50"),
-        (Sound("effect", bank=5, program=125, keys=(54, 66)), "effect/5.125.54"),
+        (SoundSource("recording", name="Cow"), "recording/Cow"),
+        (SoundSource("instrument", program=40, keys=(50, 90)), "instrument/0.40.50"),
+        (SoundSource("effect", bank=5, program=125, keys=(54, 66)), "effect/5.125.54"),
     ],
 )
 def test_a_source_is_named_by_its_title_or_by_bank_program_and_lowest_key(sound, source):

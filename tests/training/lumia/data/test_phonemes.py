@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clavilux.training.lumia.data import phonemes
-from clavilux.training.lumia.data.clips import Clip, Origin
+from clavilux.training.lumia.data.clips import LabelledClip, Origin
 from clavilux.training.lumia.data.phonemes import BLANK, numbered, phonemes_of
 
 STRESS = "\u02c8"  # MODIFIER LETTER VERTICAL LINE
@@ -29,8 +29,8 @@ def hibari(monkeypatch, tmp_path):
     return fake
 
 
-def clip(text: str) -> Clip:
-    return Clip(np.zeros(1, np.float32), "", Origin("flite/kal", "", ""), text)
+def clip(text: str) -> LabelledClip:
+    return LabelledClip(np.zeros(1, np.float32), "", Origin("flite/kal", "", ""), text)
 
 
 @pytest.mark.usefixtures("hibari")

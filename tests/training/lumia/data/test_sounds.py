@@ -12,8 +12,8 @@ import soundfile
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import assets, sounds
-from clavilux.training.lumia.data.clips import Clip, Origin, Split
-from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, Sound
+from clavilux.training.lumia.data.clips import LabelledClip, Origin, Split
+from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, SoundSource
 from clavilux.training.lumia.data.sounds import (
     CUT_SECONDS,
     MAX_RECORDING,
@@ -28,7 +28,7 @@ from clavilux.training.lumia.data.sounds import (
 ZERO = '"Cow". Original "cow.wav" by "A". License: Creative Commons Zero 1.0.'
 BY = '"Horse". Original "horse.wav" by "B". License: Creative Commons Attribution 3.0 Unported.'
 ALIKE = '"Helicopter". By "C". License: Creative Commons Attribution-ShareAlike 3.0 Unported.'
-PIANO = Sound("instrument", program=0, keys=(40, 50))
+PIANO = SoundSource("instrument", program=0, keys=(40, 50))
 
 
 def wave(seconds: float = 0.5, form: str = "WAV") -> bytes:
@@ -57,11 +57,11 @@ def cat(tmp_path, monkeypatch):
     return path
 
 
-def only(monkeypatch, *sources: Sound) -> None:
+def only(monkeypatch, *sources: SoundSource) -> None:
     monkeypatch.setattr(sounds, "CONCEPTS", (Concept("cow", "1", "animals", sounds=sources),))
 
 
-def made(split: Split, seed: int = 0) -> list[Clip]:
+def made(split: Split, seed: int = 0) -> list[LabelledClip]:
     return list(rendered_sounds(seed, split))
 
 
@@ -79,7 +79,7 @@ def test_the_licence_is_read_from_the_credit(cat):
 
 @pytest.mark.usefixtures("cat")
 def test_open_recordings_become_clips_with_licence_and_credit(monkeypatch):
-    only(monkeypatch, Sound("recording", name="Cow"), Sound("recording", name="Horse"))
+    only(monkeypatch, SoundSource("recording", name="Cow"), SoundSource("recording", name="Horse"))
     cow, horse = made("train")
     assert (cow.label, cow.text, cow.origin) == (
         "cow",
@@ -91,7 +91,7 @@ def test_open_recordings_become_clips_with_licence_and_credit(monkeypatch):
 
 @pytest.mark.usefixtures("cat")
 def test_a_share_alike_recording_is_refused(monkeypatch):
-    only(monkeypatch, Sound("recording", name="Helicopter"))
+    only(monkeypatch, SoundSource("recording", name="Helicopter"))
     with pytest.raises(ClaviluxError, match="'Helicopter' is not CC0 or CC-BY"):
         made("train")
 
@@ -104,7 +104,7 @@ def test_a_licence_that_is_not_known_or_not_open_throughout_is_refused(credit):
 
 @pytest.mark.usefixtures("cat")
 def test_the_test_has_nothing_of_a_recording(monkeypatch):
-    only(monkeypatch, Sound("recording", name="Cow"))
+    only(monkeypatch, SoundSource("recording", name="Cow"))
     assert made("test") == []
 
 
@@ -113,7 +113,7 @@ def test_a_sample_is_read_by_its_name(monkeypatch, tmp_path):
     (tmp_path / "samples").mkdir()
     (tmp_path / "samples" / "perc_bell.flac").write_bytes(wave(1.0, "FLAC"))
     monkeypatch.setattr(assets, "installed", lambda name: tmp_path / name)
-    only(monkeypatch, Sound("sample", name="perc_bell"))
+    only(monkeypatch, SoundSource("sample", name="perc_bell"))
     (clip,) = made("train")
     assert clip.origin == Origin("sample/perc_bell", "Debian sonic-pi-samples", "CC0-1.0")
     assert len(clip.sound) == pytest.approx(SAMPLE_RATE, rel=0.02)
@@ -123,7 +123,7 @@ def test_a_long_recording_becomes_overlapping_pieces_of_its_beginning(monkeypatc
     path = tmp_path / "opensfx.cat"
     path.write_bytes(cat_file([ZERO], seconds=20.0))
     monkeypatch.setattr(assets, "installed", lambda name: path)
-    only(monkeypatch, Sound("recording", name="Cow"))
+    only(monkeypatch, SoundSource("recording", name="Cow"))
     lengths = [len(clip.sound) / SAMPLE_RATE for clip in made("train")]
     assert len(lengths) == math.ceil(2 * MAX_RECORDING / CUT_SECONDS - 1)
     assert max(lengths) <= CUT_SECONDS
@@ -141,7 +141,7 @@ def test_rendered_sources_give_several_takes_and_fewer_to_measure(monkeypatch):
 
 @pytest.mark.usefixtures("cat")
 def test_the_same_seed_asks_for_the_same_notes(monkeypatch):
-    only(monkeypatch, PIANO, Sound("drums", keys=(35, 50)))
+    only(monkeypatch, PIANO, SoundSource("drums", keys=(35, 50)))
     asked = []
 
     def fake_render(sound, dice, split):
@@ -178,11 +178,13 @@ def keys(midi: bytes) -> list[int]:
     return [key for _, status, key in events(midi) if status & 0xF0 == 0x90]
 
 
-def midis(sound: Sound, split: Split, count: int = 30) -> list[bytes]:
+def midis(sound: SoundSource, split: Split, count: int = 30) -> list[bytes]:
     return [_midi(sound, random.Random(seed), split) for seed in range(count)]
 
 
-@pytest.mark.parametrize("sound", [PIANO, Sound("drums", keys=(69, 70)), Sound("effect", bank=1, keys=(54, 66))])
+@pytest.mark.parametrize(
+    "sound", [PIANO, SoundSource("drums", keys=(69, 70)), SoundSource("effect", bank=1, keys=(54, 66))]
+)
 def test_keys_are_odd_in_training_and_even_in_the_test_alone(sound):
     assert all(key % 2 == 1 for midi in midis(sound, "train") for key in keys(midi))
     assert all(key % 2 == 0 for midi in midis(sound, "test") for key in keys(midi))
@@ -193,21 +195,21 @@ def test_all_keys_of_a_side_are_played_and_none_outside_the_range():
 
 
 def test_a_sound_of_a_single_key_is_played_at_it():
-    assert {key for midi in midis(Sound("drums", keys=(82, 82)), "train") for key in keys(midi)} == {82}
+    assert {key for midi in midis(SoundSource("drums", keys=(82, 82)), "train") for key in keys(midi)} == {82}
 
 
 def test_an_instrument_plays_one_to_five_notes_and_an_effect_one():
     assert {len(keys(midi)) for midi in midis(PIANO, "train", 60)} == {1, 2, 3, 4, 5}
-    assert {len(keys(midi)) for midi in midis(Sound("effect", bank=1, keys=(54, 66)), "train")} == {1}
+    assert {len(keys(midi)) for midi in midis(SoundSource("effect", bank=1, keys=(54, 66)), "train")} == {1}
 
 
 def test_some_takes_of_an_instrument_are_chords_and_none_of_drums_are():
-    def chords(sound: Sound) -> float:
+    def chords(sound: SoundSource) -> float:
         taken = [midi for midi in midis(sound, "train", 60) if len(keys(midi)) > 1]
         return sum(events(midi)[1][0] == 0 for midi in taken) / len(taken)
 
     assert 0.1 < chords(PIANO) < 0.7
-    assert chords(Sound("drums", keys=(35, 50))) == 0
+    assert chords(SoundSource("drums", keys=(35, 50))) == 0
 
 
 def test_every_note_that_begins_ends_and_all_within_the_longest_piece():
@@ -227,12 +229,12 @@ def test_a_midi_file_has_a_header_and_one_track_of_the_stated_length():
 
 def test_drums_play_on_their_own_channel():
     assert {
-        status & 0x0F for _, status, _ in events(_midi(Sound("drums", keys=(35, 50)), random.Random(0), "train"))
+        status & 0x0F for _, status, _ in events(_midi(SoundSource("drums", keys=(35, 50)), random.Random(0), "train"))
     } == {sounds.DRUM_CHANNEL}
 
 
 def test_an_effect_selects_its_bank_and_program():
-    midi = _midi(Sound("effect", bank=3, program=122, keys=(60, 60)), random.Random(0), "test")
+    midi = _midi(SoundSource("effect", bank=3, program=122, keys=(60, 60)), random.Random(0), "test")
     assert bytes([0xB0, 0, 3]) in midi
     assert bytes([0xC0, 122]) in midi
 
@@ -254,7 +256,7 @@ def test_rendering_asks_fluidsynth_for_the_right_sound_font(monkeypatch, tmp_pat
     monkeypatch.setattr(assets, "installed", lambda name: tmp_path / name)
     monkeypatch.setattr(assets, "run", fake_run)
     samples, rate = sounds.render(PIANO, random.Random(0), "train")
-    sounds.render(Sound("effect", bank=1, program=122), random.Random(0), "train")
-    sounds.render(Sound("drums", keys=(35, 50)), random.Random(0), "train")
+    sounds.render(SoundSource("effect", bank=1, program=122), random.Random(0), "train")
+    sounds.render(SoundSource("drums", keys=(35, 50)), random.Random(0), "train")
     assert samples.shape == (CUT_SECONDS * rate, 2)
     assert [command[-2] for command in asked] == [str(tmp_path / f"FluidR3_{font}.sf2") for font in ("GM", "GS", "GM")]

@@ -8,19 +8,19 @@ import pytest
 
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import speech
-from clavilux.training.lumia.data.clips import PEAK, Clip
+from clavilux.training.lumia.data.clips import PEAK, LabelledClip
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, OTHER_PHRASES
 from clavilux.training.lumia.data.speech import (
     MAX_SECONDS,
     SOURCES,
-    Counts,
     Take,
+    TakeCounts,
     held_out_takes,
     synthesize,
     training_takes,
 )
 
-COUNTS = Counts(name=3, synonym=2, other=4)
+COUNTS = TakeCounts(name=3, synonym=2, other=4)
 TRAINED_ENGINES = ("espeak", "flite", "kokoro")
 
 
@@ -38,7 +38,7 @@ def speakers(takes: list[Take]) -> set[str]:
     return found
 
 
-def said(takes: list[Take], folder) -> list[Clip]:
+def said(takes: list[Take], folder) -> list[LabelledClip]:
     return list(synthesize(takes, folder))
 
 

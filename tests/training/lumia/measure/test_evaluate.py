@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.sound.format import SAMPLE_RATE
-from clavilux.training.lumia.data.clips import Clip, Origin
+from clavilux.training.lumia.data.clips import LabelledClip, Origin
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.measure import evaluate
-from clavilux.training.lumia.measure.evaluate import Listener, Moment, Report, Score, longest_run
+from clavilux.training.lumia.measure.evaluate import Evaluation, Moment, Score, SoundClassifier, longest_run
 
 ORIGIN = Origin("espeak/en-us", "Debian espeak-ng", "none")
 TABLE = torch.eye(len(NAMES))[:, None, :]  # a token for each concept, at right angles to all others
 
 
-def clip(label: str, loudness: float = 0.5, seconds: float = 0.5) -> Clip:
+def clip(label: str, loudness: float = 0.5, seconds: float = 0.5) -> LabelledClip:
     time = np.arange(int(seconds * SAMPLE_RATE))
-    return Clip((loudness * np.sin(0.3 * time)).astype(np.float32), label, ORIGIN)
+    return LabelledClip((loudness * np.sin(0.3 * time)).astype(np.float32), label, ORIGIN)
 
 
 def hears(*places: int):
@@ -33,14 +33,14 @@ def hears(*places: int):
 
 
 def test_the_rank_is_the_number_of_nearer_concepts() -> None:
-    listener = Listener(hears(3, 7, 5), TABLE)
-    ranks = listener.ranks([clip(NAMES[3]), clip(NAMES[5])], [0, 1600])
+    classifier = SoundClassifier(hears(3, 7, 5), TABLE)
+    ranks = classifier.ranks([clip(NAMES[3]), clip(NAMES[5])], [0, 1600])
     assert ranks.tolist() == [[0, 0], [2, 2]]
 
 
 def test_the_first_and_the_first_five_are_counted_apart() -> None:
-    listener = Listener(hears(*range(6)), TABLE)
-    found = evaluate.score("words", listener, [clip(NAMES[i]) for i in (0, 4, 5)])
+    classifier = SoundClassifier(hears(*range(6)), TABLE)
+    found = evaluate.score("words", classifier, [clip(NAMES[i]) for i in (0, 4, 5)])
     assert found == Score("words", 3, 3, pytest.approx(1 / 3), pytest.approx(2 / 3))
 
 
@@ -68,7 +68,7 @@ def test_the_longest_run_is_all_true_and_none_is_longer(row: list[bool]) -> None
 
 
 def test_sliding_says_when_a_word_begins_to_be_right_and_how_long() -> None:
-    class Late(Listener):
+    class Late(SoundClassifier):
         def ranks(self, clips, offsets):
             return torch.tensor([[0 if 0.2 <= end / SAMPLE_RATE < 0.5 else 9 for end in offsets]])
 
@@ -79,17 +79,17 @@ def test_sliding_says_when_a_word_begins_to_be_right_and_how_long() -> None:
 
 
 def test_a_word_right_before_its_end_has_no_delay() -> None:
-    _, delays, _ = evaluate.sliding(Listener(hears(NAMES.index("dog")), TABLE), [clip("dog")])
+    _, delays, _ = evaluate.sliding(SoundClassifier(hears(NAMES.index("dog")), TABLE), [clip("dog")])
     assert delays == [0.0]
 
 
 def test_confusions_are_counted_by_pair() -> None:
-    listener = Listener(hears(NAMES.index("cat")), TABLE)
-    assert evaluate.confusions(listener, [clip("dog"), clip("cat"), clip("dog")]) == ["dog as cat: 2"]
+    classifier = SoundClassifier(hears(NAMES.index("cat")), TABLE)
+    assert evaluate.confusions(classifier, [clip("dog"), clip("cat"), clip("dog")]) == ["dog as cat: 2"]
 
 
 def test_the_table_states_clips_concepts_and_chance() -> None:
-    report = Report((Score("words", 10, 5, 0.9, 1.0),), (Moment(-0.1, 0.25),), (0.1, 0.3), (1.0, 0.5))
+    report = Evaluation((Score("words", 10, 5, 0.9, 1.0),), (Moment(-0.1, 0.25),), (0.1, 0.3), (1.0, 0.5))
     table = evaluate.table_of(report)
     assert "| words | 10 | 5 | 90.0 % | 100.0 % |" in table
     assert f"| chance, over all {len(NAMES)} concepts | | | {100 / len(NAMES):.1f} %" in table

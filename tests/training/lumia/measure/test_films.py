@@ -6,8 +6,8 @@ from PIL import Image
 
 from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.runtime.sound.format import SAMPLE_RATE
-from clavilux.runtime.sound.sound_file import Clip as Sound
-from clavilux.training.lumia.data.clips import Clip, Origin
+from clavilux.runtime.sound.sound_file import Clip
+from clavilux.training.lumia.data.clips import LabelledClip, Origin
 from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.measure import films, sheets
 from clavilux.training.lumia.measure.sheets import COLUMNS, LABEL, TILE
@@ -15,8 +15,8 @@ from clavilux.training.lumia.measure.sheets import COLUMNS, LABEL, TILE
 ORIGIN = Origin("hibari/heart", "PyPI hibari-tts", "Apache-2.0")
 
 
-def clip(label: str, level: float) -> Clip:
-    return Clip(np.full(SAMPLE_RATE // 2, level, np.float32), label, ORIGIN)
+def clip(label: str, level: float) -> LabelledClip:
+    return LabelledClip(np.full(SAMPLE_RATE // 2, level, np.float32), label, ORIGIN)
 
 
 def frames(count: int) -> list[np.ndarray]:
@@ -36,7 +36,7 @@ def test_every_word_of_the_films_is_a_concept():
 
 
 def test_a_film_has_a_frame_for_every_part_of_a_second():
-    silence = Sound(np.zeros((SAMPLE_RATE // 5, 1), np.float32), SAMPLE_RATE)
+    silence = Clip(np.zeros((SAMPLE_RATE // 5, 1), np.float32), SAMPLE_RATE)
     found = films.film(DEFAULT_BUNDLE, silence)
     assert len(found) == 5
     assert found[0].pixels.shape == (256, 256, 3)

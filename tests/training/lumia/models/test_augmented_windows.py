@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from clavilux.training.features import MEL_BINS, SILENCE, WINDOW_FRAMES
-from clavilux.training.lumia.data.clips import Clip, Origin
+from clavilux.training.lumia.data.clips import LabelledClip, Origin
 from clavilux.training.lumia.models import augmented_windows
 from clavilux.training.lumia.models.augmented_windows import (
     Augmentation,
@@ -25,7 +25,7 @@ PITCHES = {"low": 200.0, "high": 3000.0, "": 900.0}  # Hz
 STILL = Augmentation(
     speed=1.0,
     formants=1.0,
-    least_visible=1.0,
+    min_visible=1.0,
     gain=(0.0, 0.0),
     clean=1.0,
     late=0.0,
@@ -46,8 +46,8 @@ def tone(hertz: float, seconds: float = 0.5) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * 16_000)) / 16_000)).astype(np.float32)
 
 
-def clips(labels: tuple[str, ...] = NAMES, seconds: float = 0.5) -> list[Clip]:
-    return [Clip(tone(PITCHES[label], seconds), label, Origin(f"test/{label}", "", "")) for label in labels]
+def clips(labels: tuple[str, ...] = NAMES, seconds: float = 0.5) -> list[LabelledClip]:
+    return [LabelledClip(tone(PITCHES[label], seconds), label, Origin(f"test/{label}", "", "")) for label in labels]
 
 
 def windows(
@@ -169,7 +169,7 @@ def test_a_window_that_cuts_its_clip_is_not_whole():
 
 
 def test_a_clip_may_be_cut_as_far_as_allowed_and_is_then_not_whole():
-    batch = windows(replace(STILL, least_visible=0.5), ("low",)).batch(1, 64)
+    batch = windows(replace(STILL, min_visible=0.5), ("low",)).batch(1, 64)
     clip = len(frames_of(tone(200.0)))
     seen = (batch.frames.amax(dim=2) > 0).sum(dim=1)
     assert seen.min() >= 0.5 * clip - 2
@@ -268,7 +268,7 @@ def test_full_difficulty_is_the_augmentation_itself():
 def test_an_easy_window_is_never_clean_late_masked_idle_joined_or_in_a_room():
     easy = Augmentation().eased(0.0)
     assert (easy.clean, easy.late, easy.mask, easy.idle, easy.earlier, easy.reverb) == (0,) * 6
-    assert easy.least_visible == 1
+    assert easy.min_visible == 1
 
 
 def test_difficulty_grows_steadily():

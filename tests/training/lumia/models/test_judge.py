@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from clavilux.training.lumia.models import judge
-from clavilux.training.lumia.models.judge import SIDE, Verdict
+from clavilux.training.lumia.models.judge import SIDE, Accuracy
 from clavilux.training.lumia.models.train_loop import Recipe
 
 
@@ -67,7 +67,7 @@ def test_a_little_training_tells_squares_apart(tmp_path):
 def test_first_guesses_and_first_five_are_counted():
     pictures, concepts = torch.zeros(4, 3, SIDE, SIDE), torch.tensor([7, 1, 5, 0])
     guesser = Guesser([7, 6, 5, 4, 1, 0])
-    assert judge.verdict(guesser, pictures, concepts) == Verdict(4, 0.25, 0.75)
+    assert judge.accuracy(guesser, pictures, concepts) == Accuracy(4, 0.25, 0.75)
     assert judge.failures(guesser, pictures, concepts) == [3]
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import ctc_loss, interpolate, layer_norm, log_softmax
 
 from clavilux.training.features import MEL_BINS, WINDOW_FRAMES
-from clavilux.training.lumia.data.clips import Clip, Origin
+from clavilux.training.lumia.data.clips import LabelledClip, Origin
 from clavilux.training.lumia.data.emoji import LATENT_SIZE, SIZE
 from clavilux.training.lumia.models import autoencoder, encoder, targets, unet
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Batch, Group, Windows
@@ -191,7 +191,7 @@ def test_windows_are_encoded_independently_of_their_company(ear):
 
 def labelled_noise(options: Augmentation | None = None) -> Windows:
     sounds = [0.3 * torch.randn(4000, generator=torch.Generator().manual_seed(i)).numpy() for i in range(2)]
-    clips = [Clip(sound, name, Origin("test/x", "", "")) for sound, name in zip(sounds, "ab", strict=True)]
+    clips = [LabelledClip(sound, name, Origin("test/x", "", "")) for sound, name in zip(sounds, "ab", strict=True)]
     return Windows([Group(clips, 1.0)], ("a", "b"), seed=0, phonemes=[[1, 2], [3]], options=options)
 
 
@@ -239,7 +239,7 @@ def spelling_by_hand(pupil: encoder.Pupil, hidden: torch.Tensor, batch: Batch, c
         cost = ctc_loss(
             scores, batch.phonemes[i, :length], torch.tensor(len(scores)), torch.tensor(length), reduction="sum"
         )
-        total += float(cost.detach()) / max(length, encoder.LEAST_LENGTH)
+        total += float(cost.detach()) / max(length, encoder.MIN_LENGTH)
     return total / len(chosen)
 
 

@@ -1,4 +1,4 @@
-"""Times of each stage, in this process: the instrument hears one hop of sound and makes one picture, again and again.
+"""Stage times in this process: the instrument hears one hop of sound and makes one picture, again and again.
 
 Every pass runs every stage, so that they share caches as they do live; JPEG as the server makes it comes last. On a
 GPU a stage ends when its result is in the host's memory, so nothing is still under way when its time is taken.
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clavilux.benchmarks.measurements.percentiles import Clock, Summary, WarmUp, summary, warm_up
+from clavilux.benchmarks.measurements.percentiles import Summary, WarmUp, summary, warm_up
+from clavilux.runtime.clock import Timer
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import HopPacer
@@ -22,7 +23,7 @@ WORK = ("features", "encode", "condition", "denoise", "decode", "compress")  # t
 PER_HOP = ("features", "encode")  # the others are done per picture
 LOUDNESS = 0.1  # deviation of the noise that is heard: -20 dBFS, which no gate keeps out
 SHARE_OF_WARM_UP = 0.5  # of the measuring time, at most
-LEAST = 3  # pictures measured, however long they take
+MIN_PICTURES = 3  # pictures measured, however long they take
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def noise() -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
 
 
 def measure(
-    instrument: Instrument, setting: Setting, parameters: Parameters, seconds: float, clock: Clock = time.perf_counter
+    instrument: Instrument, setting: Setting, parameters: Parameters, seconds: float, clock: Timer = time.perf_counter
 ) -> StageTimes:
     """Play with `parameters` in this setting for `seconds`, after a warm-up.
 
@@ -68,7 +69,7 @@ def measure(
     warmed = warm_up(play, seconds * SHARE_OF_WARM_UP, clock)
     taken: list[dict[str, float]] = []
     began = clock()
-    while len(taken) < LEAST or clock() - began < seconds:
+    while len(taken) < MIN_PICTURES or clock() - began < seconds:
         taken.append(play())
     return summed_up(setting, taken, _live_hop(instrument, parameters, taken), warmed)
 
@@ -81,8 +82,8 @@ def summed_up(setting: Setting, taken: list[dict[str, float]], hop: float, warme
     stages = {name: summary([one[name] for one in taken]) for name in WORK}
     pictures = [sum(one[name] for name in WORK if name not in PER_HOP) for one in taken]
     hops = [sum(one[name] for name in PER_HOP) for one in taken]
-    picture, look = float(np.median(pictures)), float(np.median(hops))
-    rate = max((1 - look / hop) / picture, 1 / (picture + look))
+    picture, per_hop = float(np.median(pictures)), float(np.median(hops))
+    rate = max((1 - per_hop / hop) / picture, 1 / (picture + per_hop))
     return StageTimes(setting, stages, summary(pictures), round(rate, 2), warmed)
 
 
@@ -99,7 +100,7 @@ def _live_hop(instrument: Instrument, parameters: Parameters, taken: list[dict[s
     return (_asked_hop(parameters) or pacer.hop_samples) / SAMPLE_RATE
 
 
-def _player(instrument: Instrument, parameters: Parameters, clock: Clock) -> Callable[[], dict[str, float]]:
+def _player(instrument: Instrument, parameters: Parameters, clock: Timer) -> Callable[[], dict[str, float]]:
     """Return what hears one more hop, makes its picture, and returns the seconds of every stage."""
     hop = _asked_hop(parameters) or instrument.bundle.audio.hop_samples
     sound, layout, passed = noise(), PictureFormat(), 0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from clavilux.benchmarks.measurements.in_process import MIN_PICTURES, WORK, Setting, StageTimes, measure, summed_up
 from clavilux.benchmarks.measurements.percentiles import WarmUp
-from clavilux.benchmarks.measurements.stages import LEAST, WORK, Setting, StageTimes, measure, summed_up
 from clavilux.runtime.errors import ParameterError
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
@@ -37,14 +37,14 @@ def test_between_hops_that_take_longer_than_they_last_there_is_a_picture():
 def test_every_stage_of_a_real_instrument_is_timed(tiny_bundle: Path):
     told = measured(open_instrument(tiny_bundle, threads=1), Setting(64, 64, 2))
     assert tuple(told.stages) == WORK
-    assert all(one.count >= LEAST and one.p50 > 0 for one in told.stages.values())
+    assert all(one.count >= MIN_PICTURES and one.p50 > 0 for one in told.stages.values())
 
 
 def test_every_pass_listens_however_long_the_hop(tiny_bundle: Path):
     instrument = open_instrument(tiny_bundle, threads=1)
     parameters = instrument.defaults.merge({"hop": 3.0}, instrument.ranges)
     assert measure(instrument, Setting(64, 64, 1), parameters, 0.01).stages["encode"].p50 > 0
-    assert instrument.hops >= LEAST
+    assert instrument.hops >= MIN_PICTURES
 
 
 def test_the_size_is_the_one_that_is_asked_for(flexible_bundle: Path):

@@ -1,6 +1,6 @@
-"""The stages of an export, one for each part of a bundle: loaded, traced, finished, one model in memory at a time.
+"""The phases of an export, one for each part of a bundle: loaded, traced, finished, one model in memory at a time.
 
-Every stage fills a `Proof`, and returns arrays for later ones. Comparisons of whole runs and pictures, which need more
+Every phase fills a `Proof`, and returns arrays for later ones. Comparisons of whole runs and pictures, which need more
 than one graph, are made here; the way of a single graph is `clavilux.export.finish`.
 """
 
@@ -31,10 +31,10 @@ from clavilux.export.models.text_encoder import (
     reference_text,
     write_tokenizer,
 )
-from clavilux.export.models.usual_sounds import Samples, reference_hiss, usual_sounds
+from clavilux.export.models.usual_sounds import reference_hiss, usual_sounds
 from clavilux.export.parity.figures import compare
 from clavilux.export.parity.prove import prove_exact
-from clavilux.export.parity.reference_runs import Latents, Run, bundle_latents, diffusers_latents
+from clavilux.export.parity.reference_runs import RunInputs, bundle_latents, diffusers_latents
 from clavilux.export.parts import Parts
 from clavilux.export.plan import Plan, latent_shapes, opened, proof_steps
 from clavilux.export.proof import Proof
@@ -52,9 +52,11 @@ from clavilux.export.spec import (
 from clavilux.export.work.resume import Arrays
 from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.bundle.bundle import write_conditioning
-from clavilux.runtime.bundle.graphs import MIN_FRAMES, TOKENIZER
+from clavilux.runtime.bundle.graphs import GUIDANCE_X0, MIN_FRAMES, TOKENIZER
+from clavilux.runtime.diffusion.denoiser import Latents
 from clavilux.runtime.diffusion.schedule import Guidance, Schedule
 from clavilux.runtime.providers.session import Session
+from clavilux.runtime.sound.samples import Samples
 
 SOUNDS_COMPARED = 3
 
@@ -72,8 +74,8 @@ class _Ear:
 
 
 @dataclass(frozen=True)
-class Stages:
-    """The stages of one export, working in one folder."""
+class Phases:
+    """The phases of one export, working in one folder."""
 
     parts: Parts
     work: WorkFolder
@@ -140,7 +142,7 @@ class Stages:
         guided = plan.options.guidance.kind != "none"
         negative = heard["negative"] if guided else None
         runs = [
-            Run(steps, heard["prompt"], latent_shapes(plan)[-1], plan.options.guidance, negative)
+            RunInputs(steps, heard["prompt"], latent_shapes(plan)[-1], plan.options.guidance, negative)
             for steps in proof_steps(plan.options)
         ]
         traced, expected = self._trace_denoiser(runs)
@@ -155,7 +157,7 @@ class Stages:
             for run, latents in zip(runs, all_latents, strict=True)
         }
 
-    def _trace_denoiser(self, runs: list[Run]) -> tuple[Traced, list[Latents]]:
+    def _trace_denoiser(self, runs: list[RunInputs]) -> tuple[Traced, list[Latents]]:
         """Trace the denoiser; the original is the UNet in torch, or the given graph in ONNX Runtime."""
         plan = self.plan
         given = find_onnx_unet(plan.sources.unet)
@@ -220,14 +222,14 @@ class Stages:
         return {}
 
 
-def _step_case(component: Component, graph: DenoiserGraph, run: Run, row: NDArray[np.float32]) -> Case:
+def _step_case(component: Component, graph: DenoiserGraph, run: RunInputs, row: NDArray[np.float32]) -> Case:
     known = {
         "sample": noise(run.shape, 0).numpy(),
         "noise": noise(run.shape, 1).numpy(),
         "tokens": run.tokens,
         "coefficients": row,
         "negative": None if run.negative is None else run.negative[None],
-        "anchor": noise(run.shape, 2).numpy(),
+        GUIDANCE_X0: noise(run.shape, 2).numpy(),
     }
     inputs = {port.name: np.asarray(known[port.name]) for port in component.inputs}
     with torch.inference_mode():

@@ -1,6 +1,6 @@
-"""Steps of a long training: each is done once, and its wall and processor time is recorded.
+"""Phases of a long training: each is done once, and its wall and processor time is recorded.
 
-Assumes one process per folder. Times of earlier, interrupted runs of a step are added up.
+Assumes one process per folder. Times of earlier, interrupted runs of a phase are added up.
 """
 
 import json
@@ -16,22 +16,22 @@ from clavilux.training.command_line import LOG
 
 
 @dataclass
-class Times:
-    """Duration of a step in seconds; processor time counts every core and every child process."""
+class Duration:
+    """Duration of a phase in seconds; processor time counts every core and every child process."""
 
     wall: float = 0.0
     processor: float = 0.0
 
 
-class Steps:
-    """A folder with a record of each finished step; `run` skips what is done."""
+class PhaseRunner:
+    """Runs the phases of one folder, which keeps a record of each that is finished; `run` skips what is done."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
 
     def run(self, name: str, work: Callable[[], object]) -> None:
-        """Do `work` unless the step `name` has been done before."""
+        """Do `work` unless the phase `name` has been done before."""
         if self._record(name, "done").exists():
             LOG.info("%s: done before", name)
             return
@@ -41,10 +41,10 @@ class Steps:
         self._record(name, "times").rename(self._record(name, "done"))
         LOG.info("%s: done, %s", name, self.times()[name])
 
-    def times(self) -> dict[str, Times]:
-        """Return the times of the finished steps, in the order in which they finished."""
+    def times(self) -> dict[str, Duration]:
+        """Return the times of the finished phases, in the order in which they finished."""
         records = sorted(self.folder.glob("*.done.json"), key=lambda path: path.stat().st_mtime_ns)
-        return {path.name.removesuffix(".done.json"): Times(**json.loads(path.read_text())) for path in records}
+        return {path.name.removesuffix(".done.json"): Duration(**json.loads(path.read_text())) for path in records}
 
     def _record(self, name: str, state: str) -> Path:
         return self.folder / f"{name}.{state}.json"
@@ -52,13 +52,13 @@ class Steps:
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
         record = self._record(name, "times")
-        before = Times(**json.loads(record.read_text())) if record.exists() else Times()
+        before = Duration(**json.loads(record.read_text())) if record.exists() else Duration()
         wall, processor = time.monotonic(), _processor_seconds()
         try:
             yield
         finally:
             wall, processor = time.monotonic() - wall, _processor_seconds() - processor  # never below 0, so never less
-            spent = Times(before.wall + wall, before.processor + processor)
+            spent = Duration(before.wall + wall, before.processor + processor)
             with written_whole(record) as part:
                 part.write_text(json.dumps(asdict(spent)))
 

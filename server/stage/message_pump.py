@@ -1,0 +1,106 @@
+"""Message pump between one connection and its channel: a task that reads, a task that writes, and their end.
+
+A channel is whatever carries messages; the websocket one is in `clavilux.server.web.channel`, a fake in
+tests/server/fakes.py.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Protocol
+
+from clavilux.runtime.frame import Frame
+from clavilux.server.protocol.binary import pack_frame
+from clavilux.server.protocol.messages import ServerMessage
+from clavilux.server.protocol.text import encode
+from clavilux.server.protocol.words import CloseCode
+from clavilux.server.stage.connection import Connection
+from clavilux.server.stage.outbox import Farewell
+from clavilux.server.stage.packing import pack
+from clavilux.server.stage.stage import Stage
+
+
+class GoneError(Exception):
+    """The peer is no longer there; not an error to report to anyone."""
+
+
+class Channel(Protocol):
+    """Carries messages to and from one client."""
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message, None once the client is gone."""
+
+    async def send(self, message: str | bytes) -> None:
+        """Send, waiting while the network is full. Raises GoneError."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close from this side. Raises GoneError."""
+
+
+async def run_connection(channel: Channel, stage: Stage) -> None:
+    """Talk to one client until either side ends it, and leave the stage whatever happens."""
+    pump = _Pump(channel, stage)
+    try:
+        await pump.connection.greet()
+        # Whichever ends first ends the other: the reader ends with the client, the writer with the farewell.
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(pump.read())
+            writer = group.create_task(pump.write())
+            reader.add_done_callback(lambda _: writer.cancel())
+            writer.add_done_callback(lambda _: reader.cancel())
+    finally:
+        pump.connection.leave()
+
+
+class _Pump:
+    def __init__(self, channel: Channel, stage: Stage) -> None:
+        self.connection = Connection(stage)
+        self._channel = channel
+        self._stage = stage
+
+    async def read(self) -> None:
+        """Take messages until the client is gone; give it `start_seconds` to start."""
+        limit = self._stage.settings.start_seconds
+        try:
+            async with asyncio.timeout(limit) as timer:
+                await self._take_all(timer)
+        except TimeoutError:
+            self.connection.outbox.finish(Farewell(CloseCode.POLICY_VIOLATION, f"no start within {limit:g} s"))
+            await self._take_all(timer=None)
+
+    async def _take_all(self, timer: asyncio.Timeout | None) -> None:
+        while (message := await self._channel.receive()) is not None:
+            await self.connection.take(message)
+            if timer is not None and self.connection.role:
+                timer.reschedule(None)
+
+    async def write(self) -> None:
+        """Send what the outbox gives until its farewell, or until the client is gone or reads nothing."""
+        with suppress(GoneError, TimeoutError):
+            while not isinstance(item := await self.connection.outbox.next(), Farewell):
+                if isinstance(item, Frame):
+                    await self._send_frame(item)
+                else:
+                    await self._send(encode(item))
+            await self._part(item)
+
+    async def _part(self, farewell: Farewell) -> None:
+        for message in farewell.messages:
+            await self._send(encode(message))
+        async with asyncio.timeout(self._stage.settings.send_seconds):
+            await self._channel.close(farewell.code, farewell.reason)
+
+    async def _send_frame(self, frame: Frame) -> None:
+        stage, outbox, layout = self._stage, self.connection.outbox, self.connection.picture
+        picture = await stage.compressor.get(frame, layout)
+        packed = pack(frame, picture, layout, stage.engine.clock.now())
+        outbox.in_flight.add(packed.sequence, stage.health.timed(frame))
+        await self._send(pack_frame(packed))
+        stage.metrics.frames_sent.inc()
+        reached: list[ServerMessage] = [*outbox.sent(frame, packed)]
+        for message in reached:
+            await self._send(encode(message))
+
+    async def _send(self, message: str | bytes) -> None:
+        async with asyncio.timeout(self._stage.settings.send_seconds):
+            await self._channel.send(message)
+        self._stage.metrics.bytes_sent.inc(len(message))
