@@ -38,7 +38,7 @@ _MAX_BYTES = 2**40
 class FileEntry:
     """Size and hash of one file."""
 
-    bytes: Annotated[int, Meta(ge=0, le=_MAX_BYTES, description=f"a whole number, 0 to {_MAX_BYTES}")]
+    bytes: Annotated[int, Meta(ge=0, le=_MAX_BYTES)]
     sha256: Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
 
 

@@ -3,20 +3,19 @@
     width: Annotated[int, whole(1, 16384)]
     manifest = decode(text, Manifest, "bundle.json")
 
-msgspec checks them. Its own messages leave out the value that was found, so a document that it refuses is gone through
-once more, part by part, down to the smallest part that does not fit.
+msgspec checks them; `clavilux.runtime.refused_json` finds what it refuses.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import is_dataclass
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from clavilux.runtime.errors import BundleError
+from clavilux.runtime.refused_json import MISSING, Part
 
 MAX_TEXT = 500
 """Characters in one line of text, at most."""
@@ -56,10 +55,7 @@ def decode(text: str, kind: type[_Kind], name: str) -> _Kind:
     try:
         decoded = msgspec.json.decode(text, type=kind)
     except (ValueError, RecursionError) as refusal:
-        reason = _explain(text, kind, name) or refusal
-        twice = isinstance(reason, msgspec.ValidationError)  # Python sees the last one alone
-        found = "has a key twice, once with a wrong value" if twice else "is not JSON"
-        raise BundleError(f"{name} {found} ({reason}); export the bundle again") from refusal
+        raise BundleError(_refusal(text, kind, name, refusal)) from refusal
     for where, value in _texts(decoded, name):
         if not value.isprintable():
             raise BundleError(f"{where} is {show(value)}; expected one line of text")
@@ -68,61 +64,22 @@ def decode(text: str, kind: type[_Kind], name: str) -> _Kind:
 
 def show(value: object) -> str:
     """Return `value` for a message: short, and "missing" for what is not there."""
-    if value is None:
+    if value is None or value is MISSING:
         return "missing"
     text = repr(value)
     return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
 
 
-def _explain(text: str, kind: Any, name: str) -> Exception | None:
-    """Raise BundleError for JSON that is not of its kind; return why it is no JSON, or None when Python takes it."""
+def _refusal(text: str, kind: Any, name: str, reason: Exception) -> str:
+    """Return the line about JSON that msgspec refused for a `reason`."""
     try:
-        found = json.loads(text)
+        if misfit := Part(json.loads(text), kind).misfit():
+            return misfit.line(name, ": ", show)
     except (ValueError, RecursionError) as error:
-        return error
-    _refuse(found, kind, name)
-    return None
-
-
-def _refuse(found: object, kind: Any, where: str) -> None:
-    """Raise BundleError for the smallest part of `found` that is not of its kind; return when there is none."""
-    if _fits(found, kind):
-        return
-    for part in _parts(found, kind, where):
-        _refuse(*part)
-    raise BundleError(f"{where} is {show(found)}; expected {_expected(kind)}")
-
-
-def _fits(found: object, kind: Any, *, strict: bool = True) -> bool:
-    try:
-        msgspec.convert(found, kind, strict=strict, str_keys=True)
-    except ValueError:  # a lone surrogate, which Python reads from JSON, is no text either
-        return False
-    return True
-
-
-def _parts(found: object, kind: Any, where: str) -> list[tuple[object, Any, str]]:
-    """Return what `found` consists of, with its kinds and the ways to it; raise BundleError for a key that is none."""
-    kind = get_args(kind)[0] if isinstance(kind, UnionType) else kind
-    if isinstance(found, list) and get_origin(kind) is tuple:
-        return [(value, get_args(kind)[0], f"{where}[{i}]") for i, value in enumerate(found)]
-    if isinstance(found, dict) and get_origin(kind) is dict:
-        keys, values = get_args(kind)
-        for key in found:
-            if not _fits(key, keys, strict=False):  # JSON's keys are texts, whatever they stand for
-                raise BundleError(f"{where} has the key {show(key)}; expected {_expected(keys)}")
-        return [(value, values, f"{where}: {key}") for key, value in found.items()]
-    if isinstance(found, dict) and is_dataclass(kind):
-        hints = get_type_hints(kind, include_extras=True)
-        names = [one.name for one in fields(kind) if one.name in found or one.default is MISSING]
-        return [(found.get(name), hints[name], f"{where}: {name}") for name in names]
-    return []
-
-
-def _expected(kind: Any) -> str:
-    for bounds in getattr(kind, "__metadata__", ()):
-        return str(bounds.description)
-    return "a list" if get_origin(kind) is tuple else "an object"
+        reason = error
+    twice = isinstance(reason, msgspec.ValidationError)  # Python sees the last one alone
+    found = "has a key twice, once with a wrong value" if twice else "is not JSON"
+    return f"{name} {found} ({reason}); export the bundle again"
 
 
 def _texts(value: object, where: str) -> Iterator[tuple[str, str]]:

@@ -32,8 +32,10 @@ Channels = Annotated[int, Meta(ge=1, le=MAX_CHANNELS)]
 Quality = Annotated[int, Meta(ge=1, le=100)]
 Count = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE)]
 Time = Annotated[int, Meta(ge=0, le=MAX_TIME)]  # µs
-# Not float alone: a client's whole number comes back as a whole number.
-Number = Annotated[int, Meta(ge=-INT64, le=INT64 - 1)] | Annotated[float, Meta(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
+Number = Annotated[  # not float alone: a client's whole number comes back as a whole number
+    Annotated[int, Meta(ge=-INT64, le=INT64 - 1)] | Annotated[float, Meta(gt=-MAX_NUMBER, lt=MAX_NUMBER)],
+    Meta(description=f"a number within ±{MAX_NUMBER:g}, of 64 signed bits if it is whole"),
+]
 Text = Annotated[str, Meta(max_length=MESSAGE_BYTES)]
 MarkerId = Annotated[str, Meta(max_length=MARKER_CHARACTERS)]
 Token = Annotated[str, Meta(max_length=TOKEN_CHARACTERS)]
