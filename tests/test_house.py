@@ -1,6 +1,7 @@
 """House rules that no other tool holds: small interfaces, and docstrings that begin with the field's noun."""
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 
 from tests.paths import ROOT
@@ -15,12 +16,16 @@ Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 def documented() -> list[tuple[str, Documented]]:
     """Return all modules, classes and functions with the places where they stand."""
     modules = [(path.relative_to(ROOT), ast.parse(path.read_text(encoding="utf-8"))) for path in FILES]
-    return [
-        (f"{file}:{getattr(node, 'lineno', 1)}", node)
-        for file, module in modules
-        for node in ast.walk(module)
-        if isinstance(node, Documented)
-    ]
+    return [(f"{file}:{getattr(node, 'lineno', 1)}", node) for file, module in modules for node in within(module)]
+
+
+def within(node: ast.AST) -> Iterator[Documented]:
+    """Give a node and what is defined in it: no definition stands in an expression."""
+    if isinstance(node, Documented):
+        yield node
+    if not isinstance(node, ast.expr):
+        for one in ast.iter_child_nodes(node):
+            yield from within(one)
 
 
 def test_an_interface_has_at_most_five_methods() -> None:

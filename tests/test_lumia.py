@@ -7,10 +7,11 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.runtime.playing.render import render_frames, render_picture
 from clavilux.runtime.sound.sound_file import read_clip
 from tests.paths import SOUNDS
+from tests.runtime.instruments import unplayed
 
 WORDS = ("penguin", "train", "elephant", "piano")
 MAX_BYTES = 48_000_000  # bytes
@@ -20,7 +21,7 @@ FRAME_RATE = 10.0
 @cache
 def spoken(word: str) -> list[Frame]:
     """Return the frames of playing a spoken word to a new instrument."""
-    return list(render_frames(open_instrument(threads=1), read_clip(SOUNDS / f"{word}.wav"), FRAME_RATE))
+    return list(render_frames(unplayed(DEFAULT_BUNDLE), read_clip(SOUNDS / f"{word}.wav"), FRAME_RATE))
 
 
 def test_the_bundle_is_sound_and_small() -> None:
@@ -50,9 +51,9 @@ def test_two_words_are_two_pictures() -> None:
 def test_the_picture_of_a_clip_is_what_playing_it_ends_with() -> None:
     """Both are the word's picture: closer to each other than to another word's."""
     still, other = (
-        render_picture(open_instrument(threads=1), read_clip(SOUNDS / f"{word}.wav")) for word in ("penguin", "train")
+        render_picture(unplayed(DEFAULT_BUNDLE), read_clip(SOUNDS / f"{word}.wav")) for word in ("penguin", "train")
     )
-    player = open_instrument(threads=1)
+    player = unplayed(DEFAULT_BUNDLE)
     parameters = player.defaults.merge({"glide": 0, "noise": "fixed"})
     live = list(render_frames(player, read_clip(SOUNDS / "penguin.wav"), FRAME_RATE, parameters))[-1].pixels
     distances = [np.abs(live.astype(float) - picture).mean() for picture in (still, other)]

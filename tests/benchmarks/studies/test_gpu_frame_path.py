@@ -39,7 +39,7 @@ class Ticks:
 
 @pytest.mark.usefixtures("card")
 def test_the_promises_hold_on_a_fake_card(tiny_bundle: Path) -> None:
-    path = measure(open_instrument(tiny_bundle, device="cuda"), "tiny", 0.2, Ticks())
+    path = measure(open_instrument(tiny_bundle, device="cuda", threads=1), "tiny", 0.2, Ticks())
     assert {goal: path.verdicts[goal] for goal in PROMISES} == dict.fromkeys(PROMISES, True)
     assert (path.size, path.steps, path.differs, path.waits) == ((64, 64), 1, 0, 1.0)
     assert path.hops > 0
@@ -49,7 +49,7 @@ def test_the_promises_hold_on_a_fake_card(tiny_bundle: Path) -> None:
 
 @pytest.mark.usefixtures("card")
 def test_an_allocation_while_it_plays_breaks_a_promise(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    instrument = open_instrument(tiny_bundle, device="cuda")
+    instrument = open_instrument(tiny_bundle, device="cuda", threads=1)
     pipeline = instrument.pipeline
     assert isinstance(pipeline, DevicePipeline)
     held, run = [], pipeline.run
@@ -66,7 +66,7 @@ def test_an_allocation_while_it_plays_breaks_a_promise(tiny_bundle: Path, monkey
 
 @pytest.mark.usefixtures("card")
 def test_pictures_that_differ_from_the_host_s_are_noticed(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    instrument = open_instrument(tiny_bundle, device="cuda")
+    instrument = open_instrument(tiny_bundle, device="cuda", threads=1)
     pipeline = instrument.pipeline
     assert isinstance(pipeline, DevicePipeline)
     assert difference(instrument, pipeline) == 0
@@ -100,7 +100,7 @@ def test_without_a_card_one_line_says_what_is_missing(
 
 
 def test_goals_that_are_missed_stand_out(card: FakeRuntime, tiny_bundle: Path) -> None:
-    lines = table(measure(open_instrument(tiny_bundle, device="cuda"), "tiny", 0.1, Ticks(0.01)))
+    lines = table(measure(open_instrument(tiny_bundle, device="cuda", threads=1), "tiny", 0.1, Ticks(0.01)))
     assert lines[0].startswith("tiny, 64x64, 1 steps, CUDAExecutionProvider")
     assert "  MISSED 200 pictures per second" in lines
 

@@ -106,7 +106,7 @@ def test_the_start_graph_runs_on_tensorrt_for_rtx_where_cuda_s_provider_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = install(monkeypatch, FakeRuntime())
-    monkeypatch.setattr(tensorrt_rtx, "find_device", lambda: SimpleNamespace(ep_name=tensorrt_rtx.RTX))
+    monkeypatch.setattr(tensorrt_rtx, "find_ep_device", lambda: SimpleNamespace(ep_name=tensorrt_rtx.RTX))
     denoiser, _ = on_card(tmp_path)
     denoiser.provider = tensorrt_rtx.RTX
     start = open_start(denoiser)

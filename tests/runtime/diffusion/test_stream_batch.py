@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,8 @@ from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
 from clavilux.runtime.errors import ParameterError, ProviderError
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.placement.devices import open_session
-from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.nvidia import cuda
-from clavilux.runtime.providers.session import Array
+from clavilux.runtime.providers.session import Array, Session
 from tests.runtime.instruments import RATE, Player, instrument
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 from tests.runtime.sound.sounds import noise
@@ -36,11 +36,17 @@ TOLERANCE = 1e-4  # of latents about 1: a batch may be summed in another order
 LEVELS = 1  # of 255 that pictures may differ by for that
 
 
+@cache
+def opened(graph: Path) -> Session:
+    """Load a graph once: a session keeps nothing from one run to the next."""
+    return open_session(graph, threads=1)
+
+
 class Counting:
     """A session that counts the rows of its calls."""
 
     def __init__(self, bundle: Bundle, name: str) -> None:
-        self._session = open_session(graph_file(bundle, name), threads=1)
+        self._session = opened(bundle.path(name))
         self.provider = self._session.provider
         self.rows: list[int] = []
 
@@ -56,7 +62,7 @@ class Both:
         self.session = Counting(bundle, DENOISER)
         guider = Guider(bundle.guidance, bundle.conditioning.negative)
         self.denoiser = Denoiser(self.session, change(Schedule(bundle.schedule)), guider)
-        self.decoder = Decoder(open_session(graph_file(bundle, DECODER), threads=1))
+        self.decoder = Decoder(opened(bundle.path(DECODER)))
         self.stream = StreamBatchPipeline(self.denoiser, self.decoder)
         self._prompt = bundle.conditioning.idle[None]
 
@@ -170,7 +176,7 @@ def test_after_a_failure_nothing_of_it_is_on_its_way(both: Both) -> None:
 def test_a_graph_that_takes_one_picture_at_a_time_is_named(tiny_bundle: Path) -> None:
     bundle = Bundle.open(tiny_bundle)
     denoiser = Denoiser(Counting(bundle, DENOISER), Schedule(bundle.schedule))
-    pipeline = StreamBatchPipeline(denoiser, Decoder(open_session(graph_file(bundle, DECODER), threads=1)))
+    pipeline = StreamBatchPipeline(denoiser, Decoder(opened(bundle.path(DECODER))))
     shape = (1, 4, 8, 8)
     asked = PictureRequest(bundle.conditioning.idle[None], lambda step: draw(shape, 0, 0, step), shape, 2)
     pipeline.run(asked)
@@ -191,7 +197,7 @@ def test_each_row_is_led_away_from_what_its_picture_began_with(flexible: Bundle)
 
     guider = Guider(GuidanceSpec("self", 2.0), flexible.conditioning.negative)
     denoiser = Denoiser(Echo(), Schedule(flexible.schedule), guider)
-    pipeline = StreamBatchPipeline(denoiser, Decoder(open_session(graph_file(flexible, DECODER), threads=1)))
+    pipeline = StreamBatchPipeline(denoiser, Decoder(opened(flexible.path(DECODER))))
     shape = (1, 4, 2, 2)
     for index, amount in enumerate((0.0, 0.5)):
         before = pipeline.latents()

@@ -29,7 +29,7 @@ from tests.paths import SOUNDS
 from tests.runtime.providers.nvidia.fake_gpu import inputs, write_graph
 
 MIN_PSNR = 50.0  # dB
-MIN_FLOAT16_PSNR = 40.0  # dB, in bfloat16
+MIN_BFLOAT16_PSNR = 40.0  # dB, in bfloat16
 CLOSE = 1e-4  # of float32 results of one graph
 STARTS = {"features": (1, 198, 80), "sample": (1, 12, 16, 16), "noise": (1, 12, 16, 16), "latents": (1, 12, 16, 16)}
 
@@ -110,7 +110,7 @@ def test_bfloat16_gives_nearly_the_same_picture_and_keeps_graphs_of_its_own(play
     _, expected = played("openvino")
     provider, found = played("openvino:cpu:bf16")
     assert provider == "OpenVINO CPU bfloat16"
-    assert MIN_FLOAT16_PSNR < psnr(found, expected) < float("inf")
+    assert MIN_BFLOAT16_PSNR < psnr(found, expected) < float("inf")
     again, kept = played.__wrapped__("openvino:cpu:bf16")
     assert again == provider
     np.testing.assert_array_equal(kept, found)

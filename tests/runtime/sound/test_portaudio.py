@@ -76,8 +76,8 @@ def sound_system(tmp_path: Path) -> Iterator[SoundSystem]:
 @contextmanager
 def serving(system: SoundSystem, bundle: Path) -> Iterator[ClientConnection]:
     """Run `clavilux serve` on the sound system's default input; yield a viewer's connection."""
-    words = ["serve", "--input", "default", "--port", "0", "--bundle", str(bundle), "--verbose"]
-    command = [sys.executable, "-u", "-m", "clavilux", *words]
+    words = ["--input", "default", "--port", "0", "--bundle", str(bundle), "--verbose", "--set", "frame_rate=5"]
+    command = [sys.executable, "-u", "-m", "clavilux", "serve", *words]
     server = subprocess.Popen(command, env=system.environment, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

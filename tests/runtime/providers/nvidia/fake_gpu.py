@@ -173,7 +173,9 @@ class FakeRuntime:
             with (folder / "cache_sm90.timing").open("ab") as file:
                 file.write(b"x")
         self.loaded.append((Path(graph), dict(settings), dict(options.entries)))
-        real = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        alone = onnxruntime.SessionOptions()
+        alone.intra_op_num_threads = 1  # other tests use the other cores
+        real = onnxruntime.InferenceSession(graph, alone, providers=["CPUExecutionProvider"])
         stream = int(settings.get("user_compute_stream", 0))
         self.sessions.append(GpuSession(real, provider, self.placed, self.card, stream))
         return self.sessions[-1]
