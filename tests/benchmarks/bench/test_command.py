@@ -17,8 +17,7 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.ceiling import Ceiling
 from clavilux.benchmarks.measurements.in_process import WORK, Setting, summed_up
 from clavilux.benchmarks.measurements.percentiles import WarmUp
-from clavilux.benchmarks.peers import weights
-from clavilux.benchmarks.peers.wanted import ARCHITECTURES, Wanted
+from clavilux.benchmarks.peers.wanted import ARCHITECTURES
 from clavilux.runtime.bundle.bundle import Bundle
 
 
@@ -139,13 +138,3 @@ def test_without_checkpoints_a_comparison_makes_weights_of_the_default_bundles_s
     monkeypatch.setattr("clavilux.benchmarks.bench.run.make", lambda name, *_: made.append(name))
     bench_run.find_weights(BenchOptions(peers=("torch",)), print)
     assert made == ["lumia"]
-
-
-@pytest.mark.torch  # imported by the architectures, when one is exported
-def test_random_weights_become_a_bundle_once_and_are_found_again(tmp_path: Path):
-    lines: list[str] = []
-    first = weights.make("tiny", Wanted(), tmp_path, lines.append)
-    told = len(lines)
-    assert Bundle.open(first.bundle).picture.height == 64
-    assert weights.make("tiny", Wanted(), tmp_path, lines.append) == first
-    assert len(lines) == told

@@ -195,15 +195,3 @@ def test_without_a_bundle_an_architecture_is_exported_for_batches(tmp_path: Path
     monkeypatch.setattr(levers, "make", refuse)
     assert main(["--out", str(tmp_path)]) == levers.EXIT_USAGE
     assert wanted == [("lumia", weights.Wanted(batch=8))]
-
-
-@pytest.mark.torch  # imported by the architectures, when one is exported
-def test_an_exported_architecture_takes_the_batch_and_is_found_again(tmp_path: Path):
-    from clavilux.runtime.bundle.bundle import Bundle
-
-    lines: list[str] = []
-    made = weights.make("tiny", weights.Wanted(batch=3), tmp_path, lines.append).bundle
-    assert (Bundle.open(made).batch, made.name) == (3, "64x64-batch3")
-    lines.clear()
-    assert weights.make("tiny", weights.Wanted(batch=3), tmp_path, lines.append).bundle == made
-    assert lines == []
