@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from clavilux.runtime.diffusion.denoiser import Feedback
 from clavilux.runtime.diffusion.pipeline import PictureRequest
 from tests.runtime.diffusion.test_device_pipeline import SHAPE, WIDE, asked
 
@@ -16,7 +15,9 @@ def test_what_is_asked_for_has_plain_defaults() -> None:
 
 def test_the_last_latents_come_back_as_far_as_was_asked() -> None:
     last = np.ones(SHAPE, np.float32)
-    assert replace(asked(), feedback=0.3).feedback_of(last) == Feedback(last, 0.3)
+    feedback = replace(asked(), feedback=0.3).feedback_of(last)
+    assert feedback
+    assert (feedback.latents is last, feedback.amount) == (True, 0.3)
 
 
 def test_before_the_first_picture_nothing_comes_back() -> None:
