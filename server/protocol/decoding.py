@@ -60,7 +60,7 @@ class MessageDecoder(Generic[M]):
 def _object(text: str) -> dict[str, Any]:
     """Read the text of a message that msgspec refused."""
     try:
-        body = json.loads(text, parse_constant=_number, parse_float=_number)
+        body = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_integer)
     except ValueError as error:
         raise _bad(f"text {brief(text)} cannot be read as JSON ({error}); expected one object") from None
     if not isinstance(body, dict) or not isinstance(body.get("type"), str):
@@ -74,6 +74,13 @@ def _number(written: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{written:.60} is no number of JSON")
     return int(number) if number.is_integer() and abs(number) < INT64 else number
+
+
+def _integer(written: str) -> int:
+    try:
+        return int(written)
+    except ValueError:  # more digits than Python converts
+        raise ValueError(f"a number of {len(written)} digits") from None
 
 
 def _refusal(root: str, misfit: Part) -> ProtocolError:

@@ -208,12 +208,14 @@ def test_json_that_is_no_typed_object_is_refused(text: str) -> None:
         '{"type": "mapping", "x": {"a": 1e999, "b": "\\ud800"}}',
         '{"type": "text", "y": "\\ud800"',
         '{"type": "text", "x": 3',
+        '{"type": "integer", "x": ' + "1" * 5000 + "}",
     ],
 )
 def test_text_that_is_not_json_is_refused_with_the_reason(text: str) -> None:
     error = refused(text)
     assert error.code == "bad_message"
     assert "cannot be read as JSON (" in str(error)
+    assert "sys." not in str(error)  # advice for programmers of Python
 
 
 @pytest.mark.parametrize("bomb", ["[" * 100_000, '{"type": "flag", "y": ' + "[" * 100_000, '{"a":' * 100_000])
