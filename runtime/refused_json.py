@@ -16,7 +16,15 @@ import msgspec
 from msgspec import inspect
 
 MISSING = msgspec.UNSET
-"""What is found where a required field is not there."""
+"""Value that is found where a required field is not there."""
+
+
+def integer(written: str) -> int:
+    """Return a whole number for `json.loads`. Raises ValueError for more digits than Python converts."""
+    try:
+        return int(written)
+    except ValueError:  # Python's reason advises programmers to raise a limit of the interpreter
+        raise ValueError(f"a number of {len(written)} digits") from None
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,11 @@ class Part:
         Raises RecursionError for nesting deeper than the interpreter bears.
         """
         return None if self._fits() else next(filter(None, map(Part.misfit, self._parts())), self)
+
+    @property
+    def expects_whole(self) -> bool:
+        """Whether a whole number should stand here, or nothing."""
+        return _bare(self.kind) is int
 
     def line(self, root: str, joint: str, show: Callable[[object], str]) -> str:
         """Return what is wrong: `joint` sets off the names that lead from `root` to the part, `show` writes a value."""

@@ -7,7 +7,7 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.loading import DEFAULT_BUNDLE
+from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.playing.render import render_frames, render_picture
 from clavilux.runtime.sound.sound_file import read_clip
 from tests.paths import SOUNDS
@@ -41,6 +41,10 @@ def test_a_spoken_word_is_heard_before_it_has_ended(word: str) -> None:
     assert heard is not None
     assert heard.name == word
     assert heard.similarity > 0.6
+
+
+def test_it_opens_without_a_word_and_shows_a_picture() -> None:
+    assert open_instrument().step(0.0).pixels.shape == (256, 256, 3)
 
 
 def test_two_words_are_two_pictures() -> None:

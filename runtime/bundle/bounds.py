@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from clavilux.runtime.errors import BundleError
-from clavilux.runtime.refused_json import MISSING, Part
+from clavilux.runtime.refused_json import MISSING, Part, integer
 
 MAX_TEXT = 500
 """Characters in one line of text, at most."""
@@ -73,7 +73,7 @@ def show(value: object) -> str:
 def _refusal(text: str, kind: Any, name: str, reason: Exception) -> str:
     """Return the line about JSON that msgspec refused for a `reason`."""
     try:
-        if misfit := Part(json.loads(text), kind).misfit():
+        if misfit := Part(json.loads(text, parse_int=integer), kind).misfit():
             return misfit.line(name, ": ", show)
     except (ValueError, RecursionError) as error:
         reason = error

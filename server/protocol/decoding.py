@@ -12,8 +12,7 @@ from typing import Any, Generic, TypeVar, get_args
 import msgspec
 
 from clavilux.runtime.errors import ProtocolError
-from clavilux.runtime.refused_json import MISSING, Part
-from clavilux.server.protocol.messages import INT64
+from clavilux.runtime.refused_json import MISSING, Part, integer
 from clavilux.server.protocol.words import ErrorCode
 
 SHOWN_CHARACTERS = 60  # of an offending value, in an error message
@@ -52,15 +51,16 @@ class MessageDecoder(Generic[M]):
         if kind is None:
             line = f"no message type {brief(body['type'])}; there are {', '.join(self.types)}"
             raise ProtocolError(ErrorCode.UNKNOWN_TYPE, line)
-        if misfit := Part(body, kind).misfit():
-            raise _refusal(body["type"], misfit)
+        while misfit := Part(body, kind).misfit():
+            if not _made_whole(body, misfit):
+                raise _refusal(body["type"], misfit)
         return msgspec.convert(body, kind)
 
 
 def _object(text: str) -> dict[str, Any]:
     """Read the text of a message that msgspec refused."""
     try:
-        body = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=_integer)
+        body = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=integer)
     except ValueError as error:
         raise _bad(f"text {brief(text)} cannot be read as JSON ({error}); expected one object") from None
     if not isinstance(body, dict) or not isinstance(body.get("type"), str):
@@ -69,18 +69,23 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _number(written: str) -> float:
-    """Return a number written with a point or an exponent, an int if it is whole."""
     number = float(written)
     if not math.isfinite(number):
         raise ValueError(f"{written:.60} is no number of JSON")
-    return int(number) if number.is_integer() and abs(number) < INT64 else number
+    return number
 
 
-def _integer(written: str) -> int:
-    try:
-        return int(written)
-    except ValueError:  # more digits than Python converts
-        raise ValueError(f"a number of {len(written)} digits") from None
+def _made_whole(body: dict[str, Any], misfit: Part) -> bool:
+    """Write a number without its point where a whole one should stand; return whether there was one."""
+    found = misfit.found
+    if not (misfit.expects_whole and isinstance(found, float) and found.is_integer()):
+        return False
+    *way, name = misfit.path
+    holder: Any = body
+    for step in way:
+        holder = holder[step]
+    holder[name] = int(found)
+    return True
 
 
 def _refusal(root: str, misfit: Part) -> ProtocolError:

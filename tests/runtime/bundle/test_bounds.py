@@ -74,3 +74,8 @@ def test_of_a_key_that_stands_twice_both_values_must_fit():
 
 def test_a_value_is_shown_short_and_none_as_missing():
     assert (show(None), show("a"), len(show("x" * 1000))) == ("missing", "'a'", 63)
+
+
+def test_a_number_of_thousands_of_digits_is_told_without_advice_to_programmers():
+    with pytest.raises(BundleError, match=r"lamp\.json is not JSON \(a number of 5000 digits\)"):
+        decode(json.dumps(LAMP).replace("60", "6" * 5000), Lamp, "lamp.json")

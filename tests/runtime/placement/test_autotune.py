@@ -51,7 +51,7 @@ class Time:
 
 @dataclass
 class Timed:
-    """Results of a real session's first run, again and again, each taking as long as it is told."""
+    """Results of a real session, kept for inputs that come again, each taking as long as it is told."""
 
     graph: Path
     time: Time
@@ -61,13 +61,14 @@ class Timed:
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         self.time.now += self.seconds
-        if self.graph.name not in RESULTS:
-            RESULTS[self.graph.name] = open_cpu(GraphFile(self.graph), 1).run(inputs)
-        return [self.change(result) for result in RESULTS[self.graph.name]]
+        key = self.graph.name, *sorted((name, array.tobytes()) for name, array in inputs.items())
+        if key not in RESULTS:
+            RESULTS[key] = open_cpu(GraphFile(self.graph), 1).run(inputs)
+        return [self.change(result) for result in RESULTS[key]]
 
 
-RESULTS: dict[str, list[Array]] = {}
-"""Results of lumia's graphs: which ones they are does not matter here, only whether devices have the same."""
+RESULTS: dict[tuple[object, ...], list[Array]] = {}
+"""Results of lumia's graphs for the inputs that they had."""
 
 
 @dataclass

@@ -99,7 +99,7 @@ def test_every_graph_of_lumia_gives_what_onnx_runtime_gives(name: str) -> None:
 
 
 def test_a_bundle_says_that_openvino_plays_it_and_the_picture_of_a_word_is_the_same(played) -> None:
-    provider, found = played("openvino")
+    provider, found = played("openvino:CPU")
     assert provider == "OpenVINO CPU"
     assert psnr(found, played("cpu")[1]) > MIN_PSNR
 
@@ -107,7 +107,7 @@ def test_a_bundle_says_that_openvino_plays_it_and_the_picture_of_a_word_is_the_s
 def test_bfloat16_gives_nearly_the_same_picture_and_keeps_graphs_of_its_own(played) -> None:
     if "CPU:BF16" not in openvino.parts():
         pytest.skip("this processor has no bfloat16")
-    _, expected = played("openvino")
+    _, expected = played("openvino:CPU")
     provider, found = played("openvino:cpu:bf16")
     assert provider == "OpenVINO CPU bfloat16"
     assert MIN_BFLOAT16_PSNR < psnr(found, expected) < float("inf")
