@@ -51,7 +51,7 @@ def _value(name: str, sign: str, text: str) -> Any:
     if not sign:
         raise ParameterError(f"--set {name}; expected NAME=VALUE, for example --set glide=0.5")
     kind = RANGES[name].kind if name in RANGES else "choice"
-    if kind == "choice":
+    if kind in ("choice", "route"):
         return text
     if kind == "bool":
         return WORDS.get(text.lower(), text)

@@ -8,9 +8,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from clavilux.runtime.bundle.manifest import MAX_GUIDANCE, MAX_STEPS, Manifest
+from clavilux.runtime.control.routes import LONGEST, SOURCES, parse_route
 from clavilux.runtime.errors import ParameterError
 
 Value = float | int | bool | str
+
+GROUPS = ("react", "morph", "look", "sound", "safety", "engine")
+FIXED = ("react", "fade", "master", "hop", "frame_rate", "gate", "hold")  # numbers that no route moves
+WAVES = ("sine", "triangle", "ramp", "square")
+DEFAULT_ROUTES: tuple[str, ...] = ()
 
 CALLS_FIRST = "once"  # kind of guidance that calls the graph for each picture before its first step
 
@@ -19,7 +25,7 @@ CALLS_FIRST = "once"  # kind of guidance that calls the graph for each picture b
 class Range:
     """Range of one parameter: a kind, bounds or choices, and a line for people."""
 
-    kind: str  # "float", "int", "bool" or "choice"
+    kind: str  # "float", "int", "bool", "choice" or "route"
     about: str
     low: float = 0.0
     high: float = 0.0
@@ -28,43 +34,174 @@ class Range:
     multiple: int = 1  # whole numbers come in these
     or_zero: bool = False  # 0 is taken as well, though it is below `low`
     limits: tuple[tuple[str, float], ...] = ()  # what other parameters may be at most while this one is on
+    group: str = "engine"  # one of GROUPS
+    on: str = "picture"  # or "screen": what acts after the decoder, and changes no picture of the engine's
 
 
 def _parameter(default: Value, spec: Range) -> Any:
     return field(default=default, metadata={"range": spec})
 
 
+def _route(number: int) -> Any:
+    default = DEFAULT_ROUTES[number - 1] if number <= len(DEFAULT_ROUTES) else ""
+    return _parameter(default, Range("route", "what of the sound moves what: source > parameter amount", group="react"))
+
+
 @dataclass(frozen=True)
 class Parameters:
     """One complete set of values. Construct through `merge`, which checks them."""
 
+    # react: how the sound moves the picture now
+    react: float = _parameter(
+        1.0, Range("float", "how strongly the sound moves the picture; 0 leaves it still", 0.0, 2.0, group="react")
+    )
+    lfo_1: float = _parameter(
+        0.05, Range("float", "speed of the first slow wave", 0.005, 20.0, unit="per second", group="react")
+    )
+    lfo_1_beats: float = _parameter(
+        0.0, Range("float", "beats that the first wave lasts; 0: not tied to the beat", 0.0, 64.0, group="react")
+    )
+    lfo_1_shape: str = _parameter("sine", Range("choice", "its shape", choices=WAVES, group="react"))
+    lfo_2: float = _parameter(
+        0.013, Range("float", "speed of the second slow wave", 0.005, 20.0, unit="per second", group="react")
+    )
+    lfo_2_beats: float = _parameter(
+        0.0, Range("float", "beats that the second wave lasts; 0: not tied to the beat", 0.0, 64.0, group="react")
+    )
+    lfo_2_shape: str = _parameter("sine", Range("choice", "its shape", choices=WAVES, group="react"))
+    route_1: str = _route(1)
+    route_2: str = _route(2)
+    route_3: str = _route(3)
+    route_4: str = _route(4)
+    route_5: str = _route(5)
+    route_6: str = _route(6)
+    route_7: str = _route(7)
+    route_8: str = _route(8)
+    route_9: str = _route(9)
+    route_10: str = _route(10)
+    route_11: str = _route(11)
+    route_12: str = _route(12)
+    # morph: how one picture becomes the next
     glide: float = _parameter(
-        0.35, Range("float", "time constant of the glide between embeddings", 0.0, 30.0, unit="s")
+        0.35, Range("float", "how slowly one thing melts into the next; 0 cuts", 0.0, 30.0, unit="s", group="morph")
     )
-    noise: str = _parameter("walk", Range("choice", "where latents start from", choices=("fixed", "fresh", "walk")))
+    noise: str = _parameter(
+        "walk",
+        Range(
+            "choice",
+            "walk: it wanders; fixed: the sound alone moves it; fresh: every picture another one",
+            choices=("fixed", "fresh", "walk"),
+            group="morph",
+        ),
+    )
     walk: float = _parameter(
-        0.25, Range("float", "speed of the walk through noise", 0.0, 10.0, unit="draws per second")
+        0.25, Range("float", "how fast it wanders", 0.0, 10.0, unit="turns per second", group="morph")
     )
-    feedback: float = _parameter(0.0, Range("float", "how much of the last latents stays", 0.0, 0.95))
-    steps: int = _parameter(1, Range("int", "denoising steps per frame", 1, MAX_STEPS))
+    feedback: float = _parameter(
+        0.0, Range("float", "how much of the last picture stays in the next", 0.0, 0.95, group="morph")
+    )
+    motion_zoom: float = _parameter(
+        0.0,
+        Range(
+            "float",
+            "flight into the picture (below 0: out of it), with feedback",
+            -2.0,
+            2.0,
+            unit="per second",
+            group="morph",
+        ),
+    )
+    motion_rotation: float = _parameter(
+        0.0, Range("float", "turn of the stream, with feedback", -180.0, 180.0, unit="° per second", group="morph")
+    )
+    motion_x: float = _parameter(
+        0.0, Range("float", "drift to the right, with feedback", -1.0, 1.0, unit="widths per second", group="morph")
+    )
+    motion_y: float = _parameter(
+        0.0, Range("float", "drift upwards, with feedback", -1.0, 1.0, unit="heights per second", group="morph")
+    )
+    motion_drift: float = _parameter(
+        0.0, Range("float", "slow, swaying currents, with feedback", 0.0, 1.0, group="morph")
+    )
+    seed: int = _parameter(7, Range("int", "another number is another way to wander", 0, 2**32 - 1, group="morph"))
+    # look: what is done to the picture on the screen
+    light: float = _parameter(
+        0.6,
+        Range("float", "light for what is heard and not known, and round what is", 0.0, 1.0, group="look", on="screen"),
+    )
+    exposure: float = _parameter(
+        0.0, Range("float", "brighter or darker, in stops", -4.0, 4.0, unit="stops", group="look", on="screen")
+    )
+    zoom: float = _parameter(1.0, Range("float", "nearer or further", 0.25, 4.0, group="look", on="screen"))
+    rotation: float = _parameter(
+        0.0, Range("float", "turned to the left", -180.0, 180.0, unit="°", group="look", on="screen")
+    )
+    hue: float = _parameter(
+        0.0, Range("float", "all colours moved round the circle", -180.0, 180.0, unit="°", group="look", on="screen")
+    )
+    saturation: float = _parameter(1.0, Range("float", "0 is grey, 2 is garish", 0.0, 2.0, group="look", on="screen"))
+    displacement: float = _parameter(
+        0.0, Range("float", "the picture ripples like water", 0.0, 0.2, unit="heights", group="look", on="screen")
+    )
+    glow: float = _parameter(0.0, Range("float", "light spills over its edges", 0.0, 1.0, group="look", on="screen"))
+    trails: float = _parameter(0.0, Range("float", "light stays behind", 0.0, 0.98, group="look", on="screen"))
+    grain: float = _parameter(0.0, Range("float", "grain, as of film", 0.0, 1.0, group="look", on="screen"))
+    mirror: int = _parameter(0, Range("int", "mirrors of a kaleidoscope; 0: none", 0, 12, group="look", on="screen"))
+    # sound: how it listens
+    gate: float = _parameter(
+        -55.0, Range("float", "quieter than this is silence", -120.0, 0.0, unit="dBFS", group="sound")
+    )
+    hold: float = _parameter(
+        1.5, Range("float", "a pause shorter than this changes nothing", 0.0, 60.0, unit="s", group="sound")
+    )
+    drift: float = _parameter(
+        2.5, Range("float", "how slowly it goes home in silence", 0.0, 60.0, unit="s", group="sound")
+    )
+    # safety: what a stage needs
+    master: float = _parameter(
+        1.0, Range("float", "brightness of everything; 0 is black", 0.0, 1.0, group="safety", on="screen")
+    )
+    fade: float = _parameter(
+        0.0,
+        Range("float", "how long it takes to go to black and back", 0.0, 60.0, unit="s", group="safety", on="screen"),
+    )
+    flash_limit: bool = _parameter(
+        True, Range("bool", "no more flashes than eyes can bear (WCAG 2.3.1)", group="safety", on="screen")
+    )
+    freeze: bool = _parameter(False, Range("bool", "keep the last picture", group="safety"))
+    blackout: bool = _parameter(False, Range("bool", "show black", group="safety"))
+    panic: bool = _parameter(
+        False, Range("bool", "black, and feedback and react go to 0; off begins afresh", group="safety")
+    )
+    # engine: how the pictures are made
+    steps: int = _parameter(1, Range("int", "denoising steps for each picture", 1, MAX_STEPS, group="engine"))
     stream_batch: bool = _parameter(
-        False, Range("bool", "one call for all steps, each of another picture; they come later")
+        False, Range("bool", "one call for all steps, each of another picture; they come later", group="engine")
     )
     guidance: float = _parameter(
-        1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MAX_GUIDANCE)
+        1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MAX_GUIDANCE, group="engine")
     )
-    seed: int = _parameter(7, Range("int", "seed of all noise", 0, 2**32 - 1))
-    gate: float = _parameter(-55.0, Range("float", "below this loudness it is silent", -120.0, 0.0, unit="dBFS"))
-    hold: float = _parameter(1.5, Range("float", "silence shorter than this changes nothing", 0.0, 60.0, unit="s"))
-    drift: float = _parameter(2.5, Range("float", "time constant of the way to the idle picture", 0.0, 60.0, unit="s"))
     frame_rate: float = _parameter(
-        0.0, Range("float", "frames; 0: as many as fit, up to 30", 1.0, 120.0, unit="per second", or_zero=True)
+        0.0,
+        Range(
+            "float",
+            "pictures; 0: as many as fit, up to 30",
+            1.0,
+            120.0,
+            unit="per second",
+            or_zero=True,
+            group="engine",
+        ),
     )
-    hop: float = _parameter(0.0, Range("float", "time between looks at the sound; 0 is what fits", 0.0, 5.0, unit="s"))
-    freeze: bool = _parameter(False, Range("bool", "keep the last picture"))
-    height: int = _parameter(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
-    width: int = _parameter(0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels"))
-    blackout: bool = _parameter(False, Range("bool", "show black"))
+    hop: float = _parameter(
+        0.0, Range("float", "time between looks at the sound; 0: as often as fits", 0.0, 5.0, unit="s", group="engine")
+    )
+    height: int = _parameter(
+        0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels", group="engine")
+    )
+    width: int = _parameter(
+        0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels", group="engine")
+    )
 
     def merge(self, values: Mapping[str, Any], ranges: "Mapping[str, Range] | None" = None) -> "Parameters":
         """Return a copy with `values` in place; `ranges`, of `ranges_for`, are those of the bundle that plays.
@@ -125,9 +262,11 @@ def describe(
 
 
 def _description(spec: Range) -> dict[str, Any]:
-    base: dict[str, Any] = {"kind": spec.kind, "about": spec.about}
+    base: dict[str, Any] = {"kind": spec.kind, "about": spec.about, "group": spec.group, "on": spec.on}
     if spec.kind == "choice":
         return base | {"choices": list(spec.choices)}
+    if spec.kind == "route":
+        return base | {"sources": list(SOURCES)}
     if spec.kind == "bool":
         return base
     more: dict[str, Any] = {"multiple": spec.multiple} if spec.multiple > 1 else {}
@@ -139,6 +278,8 @@ def _check(key: str, value: Any, spec: Range) -> None:
     if spec.kind == "bool":
         if not isinstance(value, bool):
             raise ParameterError(f"{key} is {value!r}; expected true or false")
+    elif spec.kind == "route":
+        _check_route(key, value)
     elif spec.kind == "choice":
         if value not in spec.choices:
             raise ParameterError(f"{key} is {value!r}; expected one of {', '.join(spec.choices)}")
@@ -150,6 +291,19 @@ def _check(key: str, value: Any, spec: Range) -> None:
         raise ParameterError(f"{key} is {value}; expected {told}".rstrip())
     elif value % spec.multiple and spec.multiple > 1:
         raise ParameterError(f"{key} is {value}; expected a multiple of {spec.multiple}")
+
+
+def _check_route(key: str, value: Any) -> None:
+    """Raise ParameterError unless `value` is a route to a parameter that can be moved; a bundle need not have it."""
+    if not isinstance(value, str):
+        raise ParameterError(f"{key} is {value!r}; expected a line of text")
+    try:
+        route = parse_route(value)
+    except ValueError as error:
+        raise ParameterError(f"{key} is {value[:LONGEST]!r}; {error}") from error
+    movable = [name for name, spec in RANGES.items() if spec.kind == "float" and name not in FIXED]
+    if route is not None and route.target not in movable:
+        raise ParameterError(f"{key} leads to {route.target!r}; expected one of {', '.join(movable)}")
 
 
 def _check_limits(values: Mapping[str, Value], ranges: Mapping[str, Range]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.control.parameters import Parameters
+from clavilux.runtime.control.parameters import Parameters, Value
 from clavilux.runtime.diffusion.choose import open_pipeline
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
@@ -18,6 +18,8 @@ from clavilux.runtime.diffusion.noise import draw, walk
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest, Pipeline
 from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
 
+MAKING = ("noise", "walk", "feedback", "seed", "steps", "stream_batch", "guidance", "height", "width")
+"""Parameters that change what a picture is made of."""
 NOT_PAINTED = {"denoise": 0.0, "decode": 0.0}
 
 
@@ -35,7 +37,12 @@ class PictureKey:
         noise = self.parameters.noise
         moved = noise == "fresh" or (noise == "walk" and self.walked != other.walked)
         still = not moved and self.parameters.feedback == 0
-        return still and self.parameters == other.parameters and np.array_equal(self.prompt, other.prompt)
+        return still and self._made_with() == other._made_with() and np.array_equal(self.prompt, other.prompt)
+
+    def _made_with(self) -> dict[str, Value]:
+        """Return the parameters that change a picture: those of the screen and the routes act elsewhere."""
+        values = self.parameters.values()
+        return {name: values[name] for name in MAKING}
 
 
 class FrameMaker:

@@ -315,7 +315,7 @@ def test_a_picture_that_would_be_the_same_is_not_painted_again(tiny_bundle: Path
 
 
 @pytest.mark.parametrize(
-    "change", [{"noise": "fresh"}, {"noise": "walk"}, {"seed": 8}, {"feedback": 0.5}, {"steps": 2}, {"glide": 0.1}]
+    "change", [{"noise": "fresh"}, {"noise": "walk"}, {"seed": 8}, {"feedback": 0.5}, {"steps": 2}]
 )
 def test_whatever_may_change_the_picture_paints_it(tiny_bundle: Path, change: dict[str, float | str]) -> None:
     player = instrument(tiny_bundle, noise="fixed")

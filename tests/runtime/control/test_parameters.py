@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.control.parameters import RANGES, Parameters, describe
+from clavilux.runtime.control.routes import SOURCES
 from clavilux.runtime.errors import ParameterError
 
 
@@ -42,7 +43,7 @@ def test_whole_floats_are_whole_numbers() -> None:
         ("freeze", 1, "freeze is 1; expected true or false"),
         ("noise", "pink", "noise is 'pink'; expected one of fixed, fresh, walk"),
         ("noise", [], r"noise is \[\]; expected one of"),
-        ("colour", 1, "no parameter 'colour'; there are glide, noise"),
+        ("colour", 1, "no parameter 'colour'; there are react, lfo_1"),
     ],
 )
 def test_a_wrong_value_is_named(key: str, value: Any, complaint: str) -> None:
@@ -67,13 +68,16 @@ def test_the_description_is_json_and_says_all_that_a_knob_needs() -> None:
     described = json.loads(json.dumps(describe()))
     assert described["glide"] == {
         "kind": "float",
-        "about": "time constant of the glide between embeddings",
+        "about": "how slowly one thing melts into the next; 0 cuts",
+        "group": "morph",
+        "on": "picture",
         "low": 0.0,
         "high": 30.0,
         "unit": "s",
         "default": 0.35,
     }
     assert described["noise"]["choices"] == ["fixed", "fresh", "walk"]
+    assert described["route_1"]["sources"] == list(SOURCES)
     assert "low" not in described["freeze"]
     assert described["frame_rate"]["or_zero"] is True
     assert "or_zero" not in described["glide"]
