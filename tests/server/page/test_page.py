@@ -57,11 +57,11 @@ def test_every_field_has_a_label(elements):
 
 def test_nothing_is_fetched_from_another_host():
     allowed = {"http://www.w3.org/2000/svg"}
-    for file in PAGE.iterdir():
+    for file in (path for path in PAGE.rglob("*") if path.is_file()):
         found = set(re.findall(r"https?://[^\s'\"`]+\.[^\s'\"`]+", file.read_text(encoding="utf-8")))
         assert found <= allowed, file.name
 
 
 def test_every_module_says_what_it_is_for():
-    for file in PAGE.glob("*.js"):
+    for file in PAGE.rglob("*.js"):
         assert file.read_text(encoding="utf-8").startswith("/**"), file.name
