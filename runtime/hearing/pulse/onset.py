@@ -1,0 +1,69 @@
+"""Onsets: beginnings of sounds, told as soon as the spectral flux rises over an adaptive threshold.
+
+Flux is the SuperFlux of Böck and Widmer (DAFx 2013): growth of logarithmic bands over the loudest of three
+neighbours 20 ms ago, so that vibrato is no onset.
+"""
+
+import math
+
+import numpy as np
+
+from clavilux.runtime.hearing.pulse.filters import CENTRES_HZ, COUNT, WIDTHS
+from clavilux.runtime.hearing.pulse.spectrum import Floats
+from clavilux.runtime.pulse import PULSE_RATE
+
+GAIN = 1000.0  # of the magnitudes before the logarithm: bands 60 dB below full scale begin to count
+LAG = 2  # readings
+LOW_BANDS = int(np.sum(CENTRES_HZ < 200))
+
+MEAN_SHARE = 1 - math.exp(-1 / (0.15 * PULSE_RATE))
+PEAK_LEFT = math.exp(-1 / (2.0 * PULSE_RATE))
+LEAST = 0.09  # flux of the faintest onset
+OVER_MEAN = 1.5
+OF_PEAK = 0.2
+PAUSE = 5  # readings between two onsets at least
+STRONG = 0.5  # flux of an onset of strength tanh(1)
+DENSITY_SECONDS = 2.0
+DENSE = 10.0  # onsets a second
+_DENSITY_LEFT = math.exp(-1 / (DENSITY_SECONDS * PULSE_RATE))
+
+
+class Flux:
+    """State: the bands of the last readings."""
+
+    def __init__(self) -> None:
+        self._past: list[Floats] = [np.zeros(COUNT)] * LAG  # largest of three neighbours, oldest first
+        self._whole = 0.0
+
+    def push(self, bands: Floats) -> Floats:
+        """Take the power of each band [COUNT]; return how much each has grown, [COUNT], from 0 on."""
+        loud = np.log1p(GAIN * np.sqrt(bands / WIDTHS))
+        growth: Floats = np.maximum(0.0, loud - self._past[0])
+        widened = loud.copy()
+        np.maximum(widened[1:], loud[:-1], out=widened[1:])
+        np.maximum(widened[:-1], loud[1:], out=widened[:-1])
+        self._past = [*self._past[1:], widened]
+        return growth
+
+
+class Onsets:
+    """State: how much flux is usual, and how long ago an onset was."""
+
+    def __init__(self) -> None:
+        self.density = 0.0
+        self._mean = 0.0
+        self._peak = 0.0
+        self._since = PAUSE
+
+    def push(self, flux: float) -> float:
+        """Take the mean growth of the bands; return the strength of an onset, 0 where there is none."""
+        threshold = max(LEAST, OVER_MEAN * self._mean, OF_PEAK * self._peak)
+        self._mean += MEAN_SHARE * (flux - self._mean)
+        self._peak = max(flux, PEAK_LEFT * self._peak)
+        self._since += 1
+        self.density *= _DENSITY_LEFT
+        if flux <= threshold or self._since < PAUSE:
+            return 0.0
+        self._since = 0
+        self.density = min(1.0, self.density + 1 / (DENSITY_SECONDS * DENSE))
+        return math.tanh(flux / STRONG)
