@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.clock import Stopwatch
-from clavilux.runtime.conditioning.concepts import ConceptIndex
+from clavilux.runtime.conditioning.concepts import ConceptIndex, Confidence
 from clavilux.runtime.conditioning.conditioner import Conditioner
+from clavilux.runtime.control.modulation import Modulator
 from clavilux.runtime.control.parameters import Parameters, defaults_for, ranges_for
 from clavilux.runtime.diffusion.frame_maker import NOT_PAINTED, FrameMaker
 from clavilux.runtime.diffusion.pipeline import Pipeline
 from clavilux.runtime.frame import Frame, Heard
 from clavilux.runtime.hearing.listener import Hop, HopGrid, Listener
+from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.models import Models
+from clavilux.runtime.pulse import PULSE_STEP, Pulse
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.samples import Samples, as_sound
 
 
@@ -34,6 +38,10 @@ class Instrument:
         self._grid = HopGrid(bundle.audio.hop_samples)
         self._listener = Listener(bundle.audio, models.encoder)
         self._concepts = ConceptIndex(bundle.concepts, bundle.conditioning.concepts)
+        self._confidence = Confidence()
+        self._tracker = PulseTracker()
+        self._modulator = Modulator()
+        self._pulses: list[Pulse] = []  # readings since the last frame
         self._conditioner = Conditioner(bundle.conditioning.bos, bundle.conditioning.idle)
         self._maker = FrameMaker(bundle, models.denoiser, models.decoder)
         self._hop = Hop()
@@ -65,31 +73,60 @@ class Instrument:
 
     def push(self, sound: Samples, rate: int, captured_at: float) -> None:
         """Take a chunk as `hear` does that `as_sound` has checked, float32 [n, channels]."""
-        self._listener.push(sound, rate, captured_at)
+        for ready in self._listener.push(sound, rate, captured_at):
+            self._feel(ready)
 
     def finish(self) -> None:
         """End the present source: the last samples leave the resampler."""
-        self._listener.finish()
+        self._feel(self._listener.finish())
 
-    def step(self, now: float, parameters: Parameters | None = None, grid: HopGrid | None = None) -> Frame:
+    def tap(self, at: float) -> None:
+        """Take a beat that somebody has tapped at `at` seconds of the clock of `hear`; it corrects the one heard."""
+        heard = round(self._listener.heard_seconds * SAMPLE_RATE)
+        newest = self._listener.captured_at(heard)
+        if newest is not None:
+            self._tracker.tap(heard + round((at - newest) * SAMPLE_RATE))
+
+    def step(
+        self, now: float, parameters: Parameters | None = None, grid: HopGrid | None = None, ahead: float = 0.0
+    ) -> Frame:
         """Make the frame of time `now`, in seconds, from all sound heard so far.
 
-        `parameters` and `grid` hold for this frame; None: the bundle's own. Times of successive calls must not fall.
-        The sequence counts calls; a frozen picture is sent again. Raises ProviderError when a graph does not run.
+        `parameters` and `grid` hold for this frame; None: the bundle's own. It will be seen `ahead` seconds later: what
+        is tied to the beat is moved for then. Times of successive calls must not fall. The sequence counts calls; a
+        frozen picture is sent again. Raises ProviderError when a graph does not run.
         """
         parameters = parameters or self.defaults
         if (hop := self._listener.encode_hop(now, parameters, grid or self._grid)) is not None:
             self._take(hop)
+        moved = self._move(parameters, now, ahead)
         seconds = 0.0 if self._time is None else max(0.0, now - self._time)
         self._time = now
-        stages = {**self._hop.stages, **self._paint(seconds, parameters)}
-        picture = np.zeros_like(self._maker.picture) if parameters.blackout else self._maker.picture
-        frame = Frame(self._frames, picture, now, self._maker.heard_until, self._hop.level, self._heard, stages)
+        stages = {**self._hop.stages, **self._paint(seconds, moved)}
+        dark = parameters.blackout or parameters.panic
+        picture = np.zeros_like(self._maker.picture) if dark else self._maker.picture
+        frame = Frame(
+            self._frames, picture, now, self._maker.heard_until, self._hop.level, self._heard, stages,
+            pulses=tuple(self._pulses), known=self._confidence.known, values=moved.values(),
+        )  # fmt: skip
+        self._pulses.clear()
         self._frames += 1
         return frame
 
+    def _feel(self, samples: Samples) -> None:
+        """Take readings of what is new at 16 kHz; routes take them when the next frame is made."""
+        self._pulses += self._tracker.push(samples)
+
+    def _move(self, parameters: Parameters, now: float, ahead: float) -> Parameters:
+        """Return the parameters of this frame, as the sound has moved them."""
+        for pulse in self._pulses:
+            told = self._listener.captured_at((pulse.index + 1) * PULSE_STEP)
+            self._modulator.feel(pulse, parameters, now if told is None else told)
+        return self._modulator.move(parameters, now, known=self._confidence.known, ahead=ahead, ranges=self.ranges)
+
     def _take(self, hop: Hop) -> None:
         """Set out for what a hop heard, or for the idle embedding."""
+        seconds = (hop.end - self._hop.end) / SAMPLE_RATE
         self._hop = hop
         if hop.tokens is not None:
             self._conditioner.set_target(hop.tokens)
@@ -97,11 +134,14 @@ class Instrument:
         if hop.is_silent:
             self._conditioner.return_to_idle()
             self._heard = None
+        self._confidence.advance(self._heard if hop.tokens is not None else None, seconds)
 
     def _paint(self, seconds: float, parameters: Parameters) -> dict[str, float]:
         """Make the next picture, unless it would not be seen; return the seconds each stage took."""
         until = self._hop.heard_until
-        if self._maker.has_painted and (parameters.freeze or parameters.blackout):
+        if parameters.panic:
+            self._maker.forget()
+        if self._maker.has_painted and (parameters.freeze or parameters.blackout or parameters.panic):
             self._maker.hold(until)
             return {"condition": 0.0, **NOT_PAINTED}
         watch = Stopwatch()

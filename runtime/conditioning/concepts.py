@@ -1,9 +1,15 @@
-"""Concepts: the names that a bundle has for sounds, and the one nearest to what is heard."""
+"""Concepts: the names that a bundle has for sounds, the one nearest to what is heard, and how sure that is."""
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.frame import Heard
+
+SIMILAR = (0.45, 0.75)  # cosine similarity up to which nothing is known, and from which all is
+PERSISTENT = 0.1  # s that a name has to stay before it counts
+RISE, FALL = 0.15, 0.6  # time constants of the confidence, s
 
 
 class ConceptIndex:
@@ -21,6 +27,26 @@ class ConceptIndex:
         similarities = np.einsum("knd,nd->k", self._units, _units(tokens)) / len(tokens)
         best = int(np.argmax(similarities))
         return Heard(self._names[best], float(similarities[best]))
+
+
+class Confidence:
+    """Confidence that what is heard is the thing it is named after: similar enough, and for long enough."""
+
+    def __init__(self) -> None:
+        self.known = 0.0  # 0 to 1
+        self._name: str | None = None
+        self._lasted = 0.0  # s since the name came
+
+    def advance(self, heard: Heard | None, seconds: float) -> None:
+        """Take what a hop of so many seconds heard; None is nothing, or nothing that is known."""
+        name = None if heard is None else heard.name
+        self._lasted = self._lasted + seconds if name == self._name else 0.0
+        self._name = name
+        low, high = SIMILAR
+        similar = 0.0 if heard is None else min(1.0, max(0.0, (heard.similarity - low) / (high - low)))
+        aim = similar if self._lasted >= PERSISTENT else min(similar, self.known)
+        constant = RISE if aim > self.known else FALL
+        self.known += (1 - math.exp(-seconds / constant)) * (aim - self.known)
 
 
 def _units(tokens: NDArray[np.float32]) -> NDArray[np.float32]:

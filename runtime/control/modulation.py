@@ -84,7 +84,7 @@ class Modulator:
         self._now = now
         self._advance(parameters, passed, now + ahead)
         sources = self._timed(parameters, known, now + ahead)
-        changes: dict[str, Any] = {}
+        changes: dict[str, float] = {}
         for index, route in enumerate(_routes(parameters)):
             if route is None or route.target not in ranges:
                 continue
@@ -94,7 +94,8 @@ class Modulator:
             changes[route.target] = base + parameters.react * route.amount * self._levels[index]
         if parameters.react == 0 or not changes:
             return parameters
-        return replace(parameters, **{name: _within(value, ranges[name]) for name, value in changes.items()})
+        moved: dict[str, Any] = {name: _within(value, ranges[name]) for name, value in changes.items()}
+        return replace(parameters, **moved)
 
     def _advance(self, parameters: Parameters, passed: float, seen: float) -> None:
         """Let the waves go on; those tied to the beat follow the beats that pass."""

@@ -15,6 +15,7 @@ Value = float | int | bool | str
 
 GROUPS = ("react", "morph", "look", "sound", "safety", "engine")
 FIXED = ("react", "fade", "master", "hop", "frame_rate", "gate", "hold")  # numbers that no route moves
+CALM: dict[str, Any] = {"react": 0.0, "feedback": 0.0}  # what panic sets beside itself
 WAVES = ("sine", "triangle", "ramp", "square")
 DEFAULT_ROUTES: tuple[str, ...] = ()
 
@@ -206,7 +207,8 @@ class Parameters:
     def merge(self, values: Mapping[str, Any], ranges: "Mapping[str, Range] | None" = None) -> "Parameters":
         """Return a copy with `values` in place; `ranges`, of `ranges_for`, are those of the bundle that plays.
 
-        Raises ParameterError, naming the key, what was found and what was expected; then nothing is taken.
+        Panic takes `CALM` along. Raises ParameterError, naming the key, what was found and what was expected; then
+        nothing is taken.
         """
         ranges = RANGES if ranges is None else ranges
         for key, value in values.items():
@@ -216,7 +218,7 @@ class Parameters:
                 raise ParameterError(f"no parameter {key!r}; {known}")
             _check(key, value, spec)
         changes: dict[str, Any] = {key: _convert(value, ranges[key]) for key, value in values.items()}
-        merged = replace(self, **changes)
+        merged = replace(self, **((CALM if changes.get("panic") else {}) | changes))
         _check_limits(merged.values(), ranges)
         return merged
 

@@ -56,6 +56,7 @@ class FrameMaker:
         self.pipeline: Pipeline = self._whole  # or with `stream_batch` another one
         self._walked = 0.0
         self._keys: tuple[PictureKey, ...] = ()  # of the last picture, then of those on their way
+        self._fresh = True  # nothing of the last latents may come back
 
     @property
     def heard_until(self) -> float | None:
@@ -71,6 +72,10 @@ class FrameMaker:
         """Keep the picture that is shown, as heard until now, and drop those on their way."""
         self._keys = self._up_to_date(self._keys[:1], heard_until)
         self.pipeline.flush()
+
+    def forget(self) -> None:
+        """Let nothing of the last latents come back: the next picture is made as the first one was."""
+        self._fresh = True
 
     def make(
         self, prompt: NDArray[np.float32], parameters: Parameters, *, sequence: int, seconds: float, heard: float | None
@@ -93,9 +98,11 @@ class FrameMaker:
             return draw(shape, parameters.seed, sequence if parameters.noise == "fresh" else 0, step)
 
         stays = self._choose_pipeline(streams=parameters.stream_batch and parameters.steps > 1)
-        feedback = parameters.feedback if stays else 0.0  # latents that another pipeline kept may be minutes old
+        # Latents that another pipeline kept may be minutes old.
+        feedback = parameters.feedback if stays and not self._fresh else 0.0
         request = PictureRequest(prompt, noise, shape, parameters.steps, feedback, parameters.guidance)
         self.picture = self.pipeline.run(request)
+        self._fresh = False
         self._keys = (*self._keys, key)[-1 - self.pipeline.delay :]
         return self.pipeline.stages
 

@@ -6,7 +6,7 @@ hop is asked for, it is one of single log-mel frames, and a hop takes the newest
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,20 +71,28 @@ class Listener:
         """How much sound has come in since the start, in seconds."""
         return self._window.heard / SAMPLE_RATE
 
-    def push(self, sound: Samples, rate: int, captured_at: float) -> None:
-        """Take checked sound, float32 [n, channels] at `rate` Hz; its first sample was captured at `captured_at` s."""
-        since = time.perf_counter()
+    def push(self, sound: Samples, rate: int, captured_at: float) -> Iterator[Samples]:
+        """Take checked sound, float32 [n, channels] at `rate` Hz; its first sample was captured at `captured_at` s.
+
+        Yield what became ready of it at 16 kHz, float32 [m], a second at a time; take all, or some is not heard.
+        """
         for start in range(0, len(sound), rate):
+            since = time.perf_counter()
             before = self._window.heard
             self._window.push(sound[start : start + rate], rate, captured_at + start / rate)
-            self._extend(before)
-        self._listening += time.perf_counter() - since
+            ready = self._extend(before)
+            self._listening += time.perf_counter() - since
+            yield ready
 
-    def finish(self) -> None:
-        """End the present source: the last samples leave the resampler."""
+    def finish(self) -> Samples:
+        """End the present source: the last samples leave the resampler, float32 [m] at 16 kHz."""
         before = self._window.heard
         self._window.finish()
-        self._extend(before)
+        return self._extend(before)
+
+    def captured_at(self, index: int) -> float | None:
+        """Return when sample `index` at 16 kHz was captured, in seconds; None before any sound."""
+        return self._window.captured_at(index)
 
     def encode_hop(self, now: float, parameters: Parameters, grid: HopGrid) -> Hop | None:
         """Return the newest hop that is due at `now` seconds, encoded unless the gate is shut; None: none is due."""
@@ -106,9 +114,11 @@ class Listener:
         self.hops += 1
         return Hop(end, level, captured, tokens, self._gate.is_silent(parameters.hold), stages)
 
-    def _extend(self, before: int) -> None:
-        """Turn what is new in the window into log-mel frames."""
-        self._log_mel.push(self._window.read(before, self._window.heard))
+    def _extend(self, before: int) -> Samples:
+        """Turn what is new in the window into log-mel frames, and return it."""
+        ready = self._window.read(before, self._window.heard)
+        self._log_mel.push(ready)
+        return ready
 
     def _due(self, seconds: float, grid: HopGrid) -> int:
         """Return the sample at 16 kHz where the newest window that is due ends."""

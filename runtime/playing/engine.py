@@ -11,6 +11,7 @@ effect at a frame boundary. Listeners are called on the engine's thread and must
 """
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,10 +26,12 @@ from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
+from clavilux.runtime.playing.pulse_feed import PulseFeed, PulseListener
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
 from clavilux.runtime.sound.samples import as_sound
 
 UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
+MAX_TAPS = 16  # that may wait for the next frame
 
 Subscriber = Callable[[Frame], None]
 
@@ -52,6 +55,9 @@ class Engine:
         self.ready = threading.Event()  # set once a first picture has been made
         self.failure: BaseException | None = None  # what ended the thread, if something did
         self._queue = OldestDroppedQueue()
+        self._feed = PulseFeed()
+        self._taps: deque[float] = deque(maxlen=MAX_TAPS)
+        self._ahead = 0.0
         self._parameters = instrument.defaults
         self._listeners: tuple[Subscriber, ...] = ()
         self._lock = threading.Lock()
@@ -91,6 +97,7 @@ class Engine:
     def stop(self) -> None:
         """End the thread and wait for it; a frame in the making is finished first."""
         self._stopping.set()
+        self._feed.stop()
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -111,7 +118,9 @@ class Engine:
         """
         sound = as_sound(samples, rate)
         when = self.clock.now() - len(sound) / rate if captured_at is None else captured_at
-        self._queue.put(Chunk(sound, rate, when))
+        chunk = Chunk(sound, rate, when)
+        self._queue.put(chunk)
+        self._feed.put(chunk)
 
     def set(self, values: Mapping[str, Any]) -> Parameters:
         """Merge `values` into the parameters; return all that hold from the next frame on.
@@ -137,6 +146,23 @@ class Engine:
 
         return unsubscribe
 
+    def feel(self, listener: PulseListener) -> Callable[[], None]:
+        """Call `listener` with new readings of the pulse, on a thread of their own that waits for no model.
+
+        Returns what ends that. They come with the capture time of the end of the first one, in seconds of `clock`.
+        """
+        return self._feed.subscribe(listener)
+
+    def tap(self, at: float | None = None) -> None:
+        """Take a beat that somebody taps, at `at` seconds of `clock`; None: now. It corrects the beat that is heard."""
+        when = self.clock.now() if at is None else at
+        self._taps.append(when)
+        self._feed.tap(when)
+
+    def look_ahead(self, seconds: float) -> None:
+        """Say how much later than it is begun a frame is seen; what is tied to the beat is moved for then."""
+        self._ahead = seconds
+
     def counters(self) -> EngineCounters:
         """Return what has been done so far."""
         instrument = self.instrument
@@ -154,9 +180,11 @@ class Engine:
             now = self.clock.now()
             for chunk in self._queue.take_all():
                 self.instrument.push(chunk.sound, chunk.rate, chunk.captured_at)
+            while self._taps:
+                self.instrument.tap(self._taps.popleft())
             parameters, hops = self._parameters, self.instrument.hops
             grid = HopGrid(self._hop_pacer.hop_samples, follows=self._paced)
-            frame = self.instrument.step(now, parameters, grid)
+            frame = self.instrument.step(now, parameters, grid, self._ahead)
             self._frames += 1
             for listener in self._listeners:
                 listener(frame)

@@ -68,15 +68,17 @@ def connect(
     sound: messages.SoundFormat | None = None,
     picture: PictureFormat | None = None,
     token: str | None = None,
+    pulse: bool = False,
     delays: Callable[[], Iterator[float]] = backoff,
 ) -> "Connect":
     """Return a connection to be opened with `async with`, or read with `async for`.
 
-    `url` is the socket's, such as ws://127.0.0.1:7860/ws. `role` is "viewer" or "performer". `delays` gives the waits
-    between attempts of `async for`, in seconds; when it ends, so do the attempts.
+    `url` is the socket's, such as ws://127.0.0.1:7860/ws. `role` is "viewer" or "performer". With `pulse` the stage has
+    readings of the pulse, too: `ClientStage.pulses`. `delays` gives the waits between attempts of `async for`, in
+    seconds; when it ends, so do the attempts.
     """
     # The server has the last word on the role, as on all that `start` says.
-    return Connect(url, Start(cast(Role, role), sound, picture or PictureFormat(), token), delays)
+    return Connect(url, Start(cast(Role, role), sound, picture or PictureFormat(), token, pulse), delays)
 
 
 class Connect:

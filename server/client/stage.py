@@ -19,7 +19,15 @@ from clavilux.runtime.errors import ClaviluxError, ProtocolError, SoundError
 from clavilux.runtime.queues import NewestSlot
 from clavilux.server.client.clock import ClockOffset
 from clavilux.server.client.frame import ReceivedFrame
-from clavilux.server.protocol.binary import SAMPLE_TYPES, SOUND_HEADER, Sound, pack_sound, unpack_frame
+from clavilux.server.protocol.binary import (
+    SAMPLE_TYPES,
+    SOUND_HEADER,
+    PulseMessage,
+    Sound,
+    pack_sound,
+    unpack_frame,
+    unpack_pulses,
+)
 from clavilux.server.protocol.messages import (
     Acknowledge,
     Bye,
@@ -35,12 +43,14 @@ from clavilux.server.protocol.messages import (
     SoundFormat,
     Started,
     Status,
+    Tap,
 )
 from clavilux.server.protocol.text import encode, parse_event
-from clavilux.server.protocol.words import MAX_SEQUENCE, PACKET_BYTES, CloseCode
+from clavilux.server.protocol.words import MAX_SEQUENCE, PACKET_BYTES, BinaryType, CloseCode
 
 FIRST_PINGS = 3  # before the stage is handed over
 PING_SECONDS = 10.0
+KEPT_PULSES = 100  # messages of the pulse that nobody has taken: two seconds; the oldest go first
 KEPT_ERRORS = 16  # error events that nobody has looked at; the oldest go first
 
 
@@ -73,6 +83,7 @@ class ClientStage:
         self._sound = sound
         self._packets = 0
         self._frame: NewestSlot[ReceivedFrame] = NewestSlot()
+        self._pulses: deque[PulseMessage] = deque(maxlen=KEPT_PULSES)
         self._errors: deque[ProtocolError] = deque(maxlen=KEPT_ERRORS)
         self._markers: dict[str, asyncio.Future[MarkerReached]] = {}
         self._end: ClaviluxError | None = None
@@ -124,6 +135,19 @@ class ClientStage:
         self._markers[name] = future
         await self._say(Marker(name))
         return future
+
+    async def tap(self, at: float | None = None) -> None:
+        """Say that there is a beat, at local time `at`; None: now. It corrects the beat that the stage hears."""
+        await self._say(Tap(self.clock.server_time(time.monotonic() if at is None else at)))
+
+    def pulses(self) -> list[PulseMessage]:
+        """Return readings of the pulse that came since the last call, oldest first, at most two seconds of them.
+
+        There are some only where `connect` was told so. Those of one message are a hundred a second.
+        """
+        waiting = list(self._pulses)
+        self._pulses.clear()
+        return waiting
 
     async def ping(self) -> float:
         """Wait until the server has taken everything sent so far; return the round trip in seconds.
@@ -215,6 +239,8 @@ class ClientStage:
     def _take(self, message: str | bytes) -> None:
         if isinstance(message, str):
             self._hear_of(parse_event(message))
+        elif message[:1] == bytes([BinaryType.PULSE]):
+            self._pulses.append(unpack_pulses(message))
         else:
             self._frame.put(ReceivedFrame(unpack_frame(message), self.server_time(), self.hello.stages))
         self._wake.set()

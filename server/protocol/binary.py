@@ -1,4 +1,4 @@
-"""Protocol v1, the binary half: sound packets up, frames down, little-endian, one type byte first.
+"""Protocol v1, the binary half: sound packets up, frames and pulses down, little-endian, one type byte first.
 
 Pure: no I/O. Layouts stand in docs/protocol.md. Whatever comes in, nothing but ProtocolError is raised.
 """
@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.errors import ProtocolError
+from clavilux.runtime.pulse import Pulse
 from clavilux.runtime.sound.samples import MAX_AMPLITUDE
 from clavilux.server.protocol.messages import SoundFormat
 from clavilux.server.protocol.words import (
+    MAX_SEQUENCE,
     PACKET_BYTES,
     PICTURE_ENCODINGS,
     BinaryType,
@@ -24,6 +26,18 @@ from clavilux.server.protocol.words import (
 
 SOUND_HEADER = struct.Struct("<BBHIQ")  # type, reserved, reserved, sequence, capture time
 FRAME_HEADER = struct.Struct("<BBHHHIIQQQ")  # type, encoding, width, height, S, sequence, reserved, three times
+PULSE_HEADER = struct.Struct("<BBHIQ")  # type, count, tempo, index, capture time
+READING = struct.Struct("<16BH")  # see READING_FIELDS, then the next beat
+READING_FIELDS = (
+    "level", "low", "mid", "high", "brightness", "noisiness", "harmonicity", "pitch_class", "pitch_height",
+    "pitch_confidence", "onset", "density", "beat_phase", "beat_confidence",
+)  # fmt: skip
+"""Values of a reading that travel as bytes, 255 for 1; after them come the loudness in half dB and what is known."""
+
+MAX_READINGS = 255  # in one message
+TEMPO_STEPS = 100  # per beat a minute
+MAX_UINT16 = 2**16 - 1
+MILLISECONDS = 1000  # per second
 PCM16_FULL_SCALE = 32_768.0
 MAX_STAGE_TIME = 2**32 - 1  # µs
 SAMPLE_TYPES: dict[SoundEncoding, np.dtype[Any]] = {
@@ -53,6 +67,64 @@ class PackedFrame:
     sent_at: int
     stages: tuple[int, ...]  # µs, in the order of hello's "stages"
     picture: bytes
+
+
+@dataclass(frozen=True)
+class PulseMessage:
+    """Readings of the pulse as they travel, one after the other."""
+
+    pulses: tuple[Pulse, ...]  # 1 to MAX_READINGS, a hundred a second
+    captured_at: int  # server time, µs: capture time of the end of the first one
+    known: float = 0.0  # how sure the instrument is of what it hears, 0 to 1
+
+
+def pack_pulses(message: PulseMessage) -> bytes:
+    """Return readings as one binary message; each value in steps of 1/255, the tempo and the next beat of the last."""
+    first, last = message.pulses[0], message.pulses[-1]
+    tempo = min(MAX_UINT16, round(last.tempo * TEMPO_STEPS))
+    head = PULSE_HEADER.pack(
+        BinaryType.PULSE, len(message.pulses), tempo, first.index % (MAX_SEQUENCE + 1), message.captured_at
+    )
+    known = _byte(message.known)
+    readings = [
+        READING.pack(
+            *(_byte(getattr(pulse, name)) for name in READING_FIELDS),
+            min(255, max(0, round(-2 * pulse.level_db))),
+            known,
+            min(MAX_UINT16, round(pulse.next_beat * MILLISECONDS)),
+        )
+        for pulse in message.pulses
+    ]
+    return b"".join((head, *readings))
+
+
+def unpack_pulses(message: bytes) -> PulseMessage:
+    """Read a message of pulses. Raises ProtocolError "unknown_type" or "bad_message"."""
+    if message[:1] != bytes([BinaryType.PULSE]):
+        raise ProtocolError(
+            ErrorCode.UNKNOWN_TYPE, f"a binary message opens with {message[:1]!r}; a pulse opens with b'\\x03'"
+        )
+    count = message[1] if len(message) > 1 else 0
+    if not count or len(message) < PULSE_HEADER.size + count * READING.size:
+        raise ProtocolError(ErrorCode.BAD_MESSAGE, f"a pulse of {len(message)} bytes; expected {count} readings")
+    _, _, tempo, index, captured_at = PULSE_HEADER.unpack_from(message)
+    rows = [READING.unpack_from(message, PULSE_HEADER.size + k * READING.size) for k in range(count)]
+    pulses = tuple(
+        Pulse(
+            index=index + k,
+            **{name: value / 255 for name, value in zip(READING_FIELDS, row, strict=False)},
+            level_db=-row[-3] / 2,
+            tempo=tempo / TEMPO_STEPS,
+            next_beat=row[-1] / MILLISECONDS,
+        )
+        for k, row in enumerate(rows)
+    )
+    return PulseMessage(pulses, captured_at, rows[-1][-2] / 255)
+
+
+def _byte(value: float) -> int:
+    """Return a value of 0 to 1 in steps of 1/255."""
+    return min(255, max(0, round(255 * value)))
 
 
 def pack_sound(sound: Sound, encoding: SoundEncoding) -> bytes:

@@ -63,10 +63,12 @@ class Start(Struct, frozen=True, tag="start"):
     sound: SoundFormat | None = None
     picture: PictureFormat | None = PictureFormat()
     token: Token | None = None
+    pulse: bool = False  # whether readings of the pulse are wanted
 
     def __repr__(self) -> str:
         """Show everything but the token, which no log may hold."""
-        return f"Start(role={self.role!r}, sound={self.sound!r}, picture={self.picture!r})"
+        shown = {"role": self.role, "sound": self.sound, "picture": self.picture, "pulse": self.pulse}
+        return f"Start({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class ParameterValues(Struct, frozen=True, tag="parameters"):
@@ -86,6 +88,12 @@ class Acknowledge(Struct, frozen=True, tag="acknowledge"):
 
     sequence: Count
     shown_at: Time = 0  # 0 for unknown
+
+
+class Tap(Struct, frozen=True, tag="tap"):
+    """Client: here is a beat."""
+
+    at: Time = 0  # when it was tapped; 0 for now
 
 
 class Ping(Struct, frozen=True, tag="ping"):
@@ -132,6 +140,8 @@ class Status(Struct, frozen=True, kw_only=True, tag="status"):
     viewers: Count
     dropped_seconds: Number  # sound lost since the start
     latency: dict[str, Any] | None = None  # {"p50", "p95"}, ms, heard to shown
+    known: Number = 0.0  # how sure it is that what sounds is `heard`, 0 to 1
+    sounding: bool = False  # whether somebody's sound, or a sound card's, is what the stage hears
 
 
 class MarkerReached(Struct, frozen=True, tag="marker"):
@@ -157,5 +167,5 @@ class Pong(Struct, frozen=True, tag="pong"):
     server_time: Time
 
 
-ClientMessage = Start | ParameterValues | Marker | Acknowledge | Ping | Bye
+ClientMessage = Start | ParameterValues | Marker | Acknowledge | Tap | Ping | Bye
 ServerMessage = Hello | Started | ParameterValues | Status | MarkerReached | ErrorEvent | Pong | Bye

@@ -78,6 +78,7 @@ class BinaryType(IntEnum):
 
     SOUND = 1
     FRAME = 2
+    PULSE = 3
 
 
 class WireStage(StrEnum):

@@ -23,6 +23,7 @@ from clavilux.server.protocol.messages import (
     SoundFormat,
     Start,
     Started,
+    Tap,
 )
 from clavilux.server.protocol.text import error_event, parse_text
 from clavilux.server.protocol.words import (
@@ -79,6 +80,7 @@ class Connection:
         self.outbox = Outbox()
         self.role: Role | None = None  # None until it has started
         self.picture = PictureFormat()  # how this client wants its pictures
+        self.feeling = False  # whether it wants readings of the pulse
         self._sound: SoundFormat | None = None
         self._heard: float | None = None  # capture time of the last sample taken, s of the engine's clock
         self._stage = stage
@@ -128,6 +130,9 @@ class Connection:
             case ParameterValues():
                 self._need(Role.PERFORMER)
                 self._stage.set(message.values)
+            case Tap():
+                self._need(Role.PERFORMER)
+                self._stage.tap(message.at)
             case _:
                 self._need(Role.PERFORMER)
                 self.outbox.marker(PendingMarker(message.id, self._heard))
@@ -142,6 +147,7 @@ class Connection:
             return
         stage.admission.admit(start)
         self.role, self._sound, self.picture = start.role, start.sound, start.picture or PictureFormat()
+        self.feeling = start.pulse
         stage.join(self)
         await self.outbox.reply(Started(self.role, stage.name, stage.values()))
         stage.show_last(self)

@@ -19,6 +19,7 @@ MS_PER_S = 1000.0
 SILENCE = -120.0  # dBFS
 HEARING = frozenset({WireStage.QUEUE, WireStage.FEATURES, WireStage.ENCODE})  # once per hop, which several frames show
 STALE = 1.0  # s without newer sound, after which a frame tells nothing about latency
+MAX_AHEAD = 1.0  # s; who looks further ahead sees another beat
 MAX_LATENCY = 60.0  # s; an acknowledgement that claims more has a wrong clock
 
 
@@ -49,11 +50,14 @@ class Health:
         self._metrics = metrics
         self._latencies = Latencies()
         self._counted = (engine.clock.now(), engine.counters().frames)  # at the last status
+        self._ages: deque[float] = deque(maxlen=REMEMBERED)  # s between the newest sound in a frame and its beginning
         self._heard: tuple[float | None, float] = (None, 0.0)  # the newest heard_until, and when a frame first had it
 
     def take(self, frame: Frame) -> None:
         """Take the stage times of a frame: all of them if it shows newer sound, otherwise those of painting alone."""
         fresh = frame.heard_until != self._heard[0]
+        if fresh and frame.heard_until is not None:
+            self._ages.append(frame.time - frame.heard_until)
         if fresh:
             self._heard = (frame.heard_until, frame.time)
         self._metrics.observe_stages(
@@ -76,7 +80,16 @@ class Health:
             self._latencies.add(shown - heard_until)
             self._metrics.heard_to_shown.observe(shown - heard_until)
 
-    def status(self, last: Frame | None, viewers: int) -> Status:
+    @property
+    def ahead(self) -> float:
+        """How much later than it is begun a frame is seen, s: the median latency without the age of its sound."""
+        summary = self._latencies.summary()
+        if summary is None or not self._ages:
+            return 0.0
+        age = sorted(self._ages)[len(self._ages) // 2]
+        return min(MAX_AHEAD, max(0.0, summary["p50"] / MS_PER_S - age))
+
+    def status(self, last: Frame | None, viewers: int, *, sounding: bool = False) -> Status:
         """Return how the stage does; `last` is its newest frame. The frame rate counts from the status before."""
         (then, before), now, counters = self._counted, self._engine.clock.now(), self._engine.counters()
         self._counted = (now, counters.frames)
@@ -91,4 +104,6 @@ class Health:
             viewers=viewers,
             dropped_seconds=round(counters.dropped_seconds, 3),
             latency=self._latencies.summary(),
+            known=round(last.known, 3) if last else 0.0,
+            sounding=sounding,
         )

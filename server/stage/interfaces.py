@@ -1,10 +1,10 @@
-"""Interfaces of what a stage needs of others: an engine, seen from five sides, and whoever has joined.
+"""Interfaces of what a stage needs of others: an engine, seen from six sides, and whoever has joined.
 
 `clavilux.runtime.playing.engine.Engine` is an EngineLike, `clavilux.server.stage.connection.Connection` a Member; fakes
 stand in tests/server/fakes.py. Whoever needs one side of the engine asks for that side alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clavilux.runtime.clock import Clock
 from clavilux.runtime.control.parameters import Parameters, Range
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.words import Role
 from clavilux.server.stage.outbox import Outbox
 
@@ -103,8 +104,21 @@ class Showing(Protocol):
     def watch(self, count: int) -> None:
         """Learn that `count` connections take the frames from now on."""
 
+    def look_ahead(self, seconds: float) -> None:
+        """Learn how much later than it is begun a frame is seen."""
 
-class EngineLike(Lifecycle, Controls, Timed, Hearing, Showing, Protocol):
+
+class Pulsing(Protocol):
+    """An engine that tells the pulse of what it hears."""
+
+    def feel(self, listener: Callable[[Sequence[Pulse], float], None]) -> Callable[[], None]:
+        """Call `listener` with new readings and the capture time of the first, on any thread; return what ends that."""
+
+    def tap(self, at: float | None = None) -> None:
+        """Take a beat that was tapped at `at` seconds of the clock, None for now."""
+
+
+class EngineLike(Lifecycle, Controls, Timed, Hearing, Showing, Pulsing, Protocol):
     """A whole engine."""
 
 
@@ -117,3 +131,7 @@ class Member(Protocol):
     @property
     def sounding(self) -> bool:
         """Whether its sound is what the stage hears."""
+
+    @property
+    def feeling(self) -> bool:
+        """Whether it wants readings of the pulse."""

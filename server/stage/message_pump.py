@@ -9,14 +9,15 @@ from contextlib import suppress
 from typing import Protocol
 
 from clavilux.runtime.frame import Frame
-from clavilux.server.protocol.binary import pack_frame
+from clavilux.server.protocol.binary import PulseMessage, pack_frame, pack_pulses
 from clavilux.server.protocol.messages import ServerMessage
 from clavilux.server.protocol.text import encode
 from clavilux.server.protocol.words import CloseCode
 from clavilux.server.stage.connection import Connection
-from clavilux.server.stage.outbox import Farewell
+from clavilux.server.stage.outbox import Farewell, Readings
 from clavilux.server.stage.packing import pack
 from clavilux.server.stage.stage import Stage
+from clavilux.server.stage.wire_time import server_time
 
 
 class GoneError(Exception):
@@ -79,6 +80,8 @@ class _Pump:
             while not isinstance(item := await self.connection.outbox.next(), Farewell):
                 if isinstance(item, Frame):
                     await self._send_frame(item)
+                elif isinstance(item, Readings):
+                    await self._send_pulses(item)
                 else:
                     await self._send(encode(item))
             await self._part(item)
@@ -99,6 +102,11 @@ class _Pump:
         reached: list[ServerMessage] = [*outbox.sent(frame, packed)]
         for message in reached:
             await self._send(encode(message))
+
+    async def _send_pulses(self, readings: Readings) -> None:
+        known = self._stage.known
+        message = PulseMessage(readings.pulses, server_time(readings.captured_at), known)
+        await self._send(pack_pulses(message))
 
     async def _send(self, message: str | bytes) -> None:
         async with asyncio.timeout(self._stage.settings.send_seconds):

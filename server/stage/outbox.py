@@ -2,17 +2,19 @@
 
 Replies: up to REPLIES, then `reply` waits, and with it the reading of that connection: who asks without listening waits
 for himself only. Parameters, status and frames: one slot each, newest wins; frames only while the in-flight window is
-open. Markers: up to MARKERS, then refused. Runs on one event loop; knows no socket.
+open. Pulses: READINGS of them, the oldest goes. Markers: up to MARKERS, then refused. Runs on one event loop; knows no
+socket.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.pulse import Pulse
 from clavilux.runtime.queues import NewestSlot
 from clavilux.server.protocol.binary import PackedFrame
 from clavilux.server.protocol.messages import MarkerReached, ParameterValues, ServerMessage, Status
@@ -21,6 +23,7 @@ from clavilux.server.stage.in_flight import InFlight
 
 REPLIES = 32
 MARKERS = 64
+READINGS = 50  # of the pulse that may wait, half a second; older ones say nothing of now
 MARKER_SLACK = 0.002  # s; capture times are whole microseconds, resamplers shift them by less than this
 
 
@@ -41,6 +44,14 @@ class PendingMarker:
     heard: float | None  # capture time of the last sample before it, s; None = no sound before it
 
 
+@dataclass(frozen=True)
+class Readings:
+    """Successive readings of the pulse, and the capture time of the first one's end, s of the engine's clock."""
+
+    pulses: tuple[Pulse, ...]
+    captured_at: float
+
+
 class Outbox:
     """The outgoing side of one connection."""
 
@@ -51,6 +62,7 @@ class Outbox:
         self._parameters: NewestSlot[ParameterValues] = NewestSlot()
         self._status: NewestSlot[Status] = NewestSlot()
         self._frame: NewestSlot[Frame] = NewestSlot()
+        self._pulses: deque[tuple[Pulse, float]] = deque(maxlen=READINGS)  # with their capture times, s
         self._markers: deque[PendingMarker] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -76,6 +88,11 @@ class Outbox:
     def status(self, status: Status) -> None:
         """Offer a status; the newest wins."""
         self._status.put(status)
+        self._wake.set()
+
+    def pulses(self, pulses: Iterable[tuple[Pulse, float]]) -> None:
+        """Offer readings with their capture times, s; where too many wait the oldest go."""
+        self._pulses.extend(pulses)
         self._wake.set()
 
     def frame(self, frame: Frame) -> None:
@@ -111,23 +128,31 @@ class Outbox:
         self._wake.set()
         self._room.set()
 
-    async def next(self) -> ServerMessage | Frame | Farewell:
-        """Wait for what goes out next: replies, then the farewell or else parameters, status, a frame."""
+    async def next(self) -> ServerMessage | Readings | Frame | Farewell:
+        """Wait for what goes out next: replies, then the farewell or else parameters, pulses, status, a frame."""
         while (item := self._take()) is None:
             self._wake.clear()
             await self._wake.wait()
         return item
 
-    def _take(self) -> ServerMessage | Frame | Farewell | None:
+    def _take(self) -> ServerMessage | Readings | Frame | Farewell | None:
         if self._replies:
             self._room.set()
             return self._replies.popleft()
         if self.farewell is not None:
             return self.farewell
-        item = self._parameters.take() or self._status.take()
+        item = self._parameters.take() or self._take_pulses() or self._status.take()
         if item is None and self.in_flight.open:
             return self._frame.take()
         return item
+
+    def _take_pulses(self) -> Readings | None:
+        """Return all readings that wait, None where none does."""
+        if not self._pulses:
+            return None
+        waiting = tuple(self._pulses)
+        self._pulses.clear()
+        return Readings(tuple(pulse for pulse, _ in waiting), waiting[0][1])
 
 
 def _shows(frame: Frame, marker: PendingMarker) -> bool:

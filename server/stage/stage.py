@@ -5,7 +5,8 @@ between the two through a slot where the newest wins. Who may join is decided in
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -13,18 +14,22 @@ from typing import Any
 from clavilux.runtime.control.parameters import Value
 from clavilux.runtime.errors import ProtocolError, SoundError
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.pulse import PULSE_RATE, Pulse
 from clavilux.runtime.queues import NewestSlot
 from clavilux.server.protocol.binary import Sound
 from clavilux.server.protocol.messages import Bye
-from clavilux.server.protocol.words import CloseCode, ErrorCode, Role
+from clavilux.server.protocol.words import MICROSECONDS, CloseCode, ErrorCode, Role
 from clavilux.server.settings import Settings
 from clavilux.server.stage.admission import Admission, count, engine_failed
 from clavilux.server.stage.compression import Compressor
 from clavilux.server.stage.health import Health
 from clavilux.server.stage.interfaces import EngineLike, Member
 from clavilux.server.stage.metrics import Metrics
-from clavilux.server.stage.outbox import Farewell
+from clavilux.server.stage.outbox import READINGS, Farewell
 from clavilux.server.stage.wire_time import captured
+
+GATHER = 0.02  # s that a reading of the pulse waits for the next one
+MAX_TAP_AGE = 5.0  # s; a beat that is said to have been tapped before that was tapped now
 
 
 class Stage:
@@ -44,6 +49,8 @@ class Stage:
         self._arrived: NewestSlot[Frame] = NewestSlot()
         self._last: Frame | None = None  # what everyone looks at
         self._gone = asyncio.Event()
+        self._pulses: deque[tuple[Pulse, float]] = deque(maxlen=READINGS)  # on their way to everyone who wants them
+        self._unfeel: Callable[[], None] | None = None  # ends the readings, while somebody wants them
 
     async def __aenter__(self) -> "Stage":
         loop = asyncio.get_running_loop()
@@ -66,6 +73,8 @@ class Stage:
             await self._ticker
         await asyncio.to_thread(self.engine.stop)
         self._unsubscribe()
+        if self._unfeel is not None:
+            self._unfeel()
         await self.compressor.close()
 
     @property
@@ -77,6 +86,7 @@ class Stage:
         """Let `member` in; from now on it gets frames, statuses and parameters."""
         self.members.add(member)
         self._count_members()
+        self._feel()
 
     def leave(self, member: Member) -> None:
         """Let `member` go, and free the role it had; once is enough, twice does no harm."""
@@ -84,6 +94,7 @@ class Stage:
             self.members.remove(member)
             self.metrics.frames_skipped.inc(member.outbox.skipped)
             self._count_members()
+            self._feel()
         if not self.members:
             self._gone.set()
 
@@ -98,6 +109,17 @@ class Stage:
         except SoundError as error:
             raise ProtocolError(ErrorCode.BAD_SOUND, str(error)) from error
         return captured_at + (len(sound.samples) - 1) / rate
+
+    def tap(self, at: int) -> None:
+        """Take a beat that was tapped at server time `at`, µs; 0 for now, as is a time that cannot be true."""
+        now = self.engine.clock.now()
+        when = at / MICROSECONDS
+        self.engine.tap(when if now - MAX_TAP_AGE <= when <= now else now)
+
+    @property
+    def known(self) -> float:
+        """How sure the instrument is of what it hears, 0 to 1."""
+        return self._last.known if self._last else 0.0
 
     def values(self) -> dict[str, Value]:
         """Return the parameters that this bundle has."""
@@ -131,6 +153,33 @@ class Stage:
             for member in self.members:
                 member.outbox.parameters(self.values())
 
+    def _feel(self) -> None:
+        """Have readings of the pulse as long as somebody wants them."""
+        wanted = any(member.feeling for member in self.members)
+        if wanted and self._unfeel is None:
+            loop = asyncio.get_running_loop()
+
+            def told(pulses: Sequence[Pulse], captured_at: float) -> None:
+                timed = [(pulse, captured_at + k / PULSE_RATE) for k, pulse in enumerate(pulses)]
+                loop.call_soon_threadsafe(self._pulse, timed)
+
+            self._unfeel = self.engine.feel(told)
+        elif not wanted and self._unfeel is not None:
+            self._unfeel()
+            self._unfeel = None
+
+    def _pulse(self, pulses: list[tuple[Pulse, float]]) -> None:
+        """Gather readings for `GATHER` seconds, so that each client gets fifty messages a second at most."""
+        if not self._pulses:
+            asyncio.get_running_loop().call_later(GATHER, self._spread_pulses)
+        self._pulses.extend(pulses)
+
+    def _spread_pulses(self) -> None:
+        for member in self.members:
+            if member.feeling:
+                member.outbox.pulses(self._pulses)
+        self._pulses.clear()
+
     def _spread(self) -> None:
         frame = self._arrived.take()
         if frame is None:
@@ -144,10 +193,16 @@ class Stage:
         while (failure := self.engine.failure) is None:
             await asyncio.sleep(self.settings.status_seconds)
             self._tell()  # what did not come through `set`: commands, scenes, other controllers
-            status = self.health.status(self._last, count(self.members, Role.VIEWER))
+            status = self.health.status(
+                self._last, count(self.members, Role.VIEWER), sounding=self.settings.own_sound or self._sounds()
+            )
+            self.engine.look_ahead(self.health.ahead)
             for member in self.members:
                 member.outbox.status(status)
         self._dismiss(engine_failed(failure))
+
+    def _sounds(self) -> bool:
+        return any(member.sounding for member in self.members)
 
     def _count_members(self) -> None:
         self.engine.watch(len(self.members))

@@ -3,7 +3,7 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +15,7 @@ from clavilux.runtime.clock import Clock, ManualClock
 from clavilux.runtime.control.parameters import RANGES, Parameters, Range
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
+from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.words import Role
 from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike
@@ -56,7 +57,10 @@ class FakeEngine:
     counted: FakeCounters = field(default_factory=FakeCounters)
     running: bool = False
     on_hear: Callable[[], None] = lambda: None
+    ahead: float = 0.0
+    taps: list[float | None] = field(default_factory=list)
     _listeners: list[Callable[[Frame], None]] = field(default_factory=list)
+    _feeling: list[Callable[[Sequence[Pulse], float], None]] = field(default_factory=list)
 
     def start(self) -> None:
         self.running = True
@@ -80,6 +84,26 @@ class FakeEngine:
 
     def watch(self, count: int) -> None:
         self.watched.append(count)
+
+    def look_ahead(self, seconds: float) -> None:
+        self.ahead = seconds
+
+    def feel(self, listener: Callable[[Sequence[Pulse], float], None]) -> Callable[[], None]:
+        self._feeling.append(listener)
+        return lambda: self._feeling.remove(listener)
+
+    def tap(self, at: float | None = None) -> None:
+        self.taps.append(at)
+
+    def beat(self, *pulses: Pulse, captured_at: float = NOW) -> None:
+        """Give out readings, as the feed's thread does."""
+        for listener in self._feeling:
+            listener(pulses, captured_at)
+
+    @property
+    def felt(self) -> int:
+        """How many want readings of the pulse."""
+        return len(self._feeling)
 
     def counters(self) -> FakeCounters:
         return self.counted
@@ -105,9 +129,10 @@ def make_frame(sequence: int = 0, heard_until: float | None = None, heard: Heard
 class Guest:
     """A member that does nothing."""
 
-    def __init__(self, role: Role = Role.VIEWER, *, sounding: bool = False) -> None:
+    def __init__(self, role: Role = Role.VIEWER, *, sounding: bool = False, feeling: bool = False) -> None:
         self.role = role
         self.sounding = sounding
+        self.feeling = feeling
         self.outbox = Outbox()
 
 

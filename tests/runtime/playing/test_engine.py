@@ -181,9 +181,9 @@ def test_on_the_machines_clock_the_hop_follows_what_looks_cost(
 def record_grids(engine: Engine, grids: list[HopGrid], monkeypatch: pytest.MonkeyPatch) -> None:
     step = engine.instrument.step
 
-    def noted(now: float, parameters: Parameters, grid: HopGrid) -> Frame:
+    def noted(now: float, parameters: Parameters, grid: HopGrid, ahead: float) -> Frame:
         grids.append(grid)
-        return step(now, parameters, grid)
+        return step(now, parameters, grid, ahead)
 
     monkeypatch.setattr(engine.instrument, "step", noted)
 

@@ -123,7 +123,7 @@ def test_what_a_bundle_does_not_have_is_refused(tiny_bundle: Path, key: str) -> 
 
 
 def test_what_no_bundle_has_is_refused_with_those_that_this_one_has(plain: Bundle) -> None:
-    with pytest.raises(ParameterError, match=r"no parameter 'colour'; there are glide, .*") as caught:
+    with pytest.raises(ParameterError, match=r"no parameter 'colour'; there are react, .*") as caught:
         defaults_for(plain).merge({"colour": 1}, ranges_for(plain))
     assert "guidance" not in str(caught.value)
 

@@ -17,6 +17,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from clavilux.runtime.errors import ProtocolError, SoundError
+from clavilux.runtime.pulse import Pulse
 from clavilux.server.client import stage as client_stage
 from clavilux.server.client.connect import MAX_WAIT, MIN_WAIT, backoff, connect
 from clavilux.server.client.stage import Disconnected
@@ -435,3 +436,23 @@ def test_waits_double_up_to_a_limit_with_chance_in_them() -> None:
 
 async def test_leaving_what_was_never_entered_does_nothing() -> None:
     await connect("ws://127.0.0.1:1/ws").__aexit__(None, None, None)
+
+
+async def test_who_asks_for_the_pulse_gets_readings_and_can_tap(url: str, engine: FakeEngine) -> None:
+    async with connect(url, role="performer", pulse=True) as stage:
+        engine.beat(Pulse(index=5, low=1.0), Pulse(index=6))
+        while not (messages := stage.pulses()):
+            await stage.ping()
+        assert [(pulse.index, pulse.low) for pulse in messages[0].pulses] == [(5, 1.0), (6, 0.0)]
+        assert stage.pulses() == []
+        await stage.tap()
+        await stage.ping()
+        assert len(engine.taps) == 1
+
+
+async def test_who_does_not_ask_gets_frames_alone(url: str, engine: FakeEngine) -> None:
+    async with connect(url) as stage:
+        assert engine.felt == 0
+        engine.emit(1)
+        assert (await anext(stage)).sequence == 1
+        assert stage.pulses() == []

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from clavilux.runtime.errors import ProtocolError
-from clavilux.server.protocol.binary import PackedFrame, Sound, pack_frame, pack_sound, parse_sound, unpack_frame
+from clavilux.runtime.pulse import Pulse
+from clavilux.server.protocol.binary import (
+    READING_FIELDS,
+    PackedFrame,
+    PulseMessage,
+    Sound,
+    pack_frame,
+    pack_pulses,
+    pack_sound,
+    parse_sound,
+    unpack_frame,
+    unpack_pulses,
+)
 from clavilux.server.protocol.messages import SoundFormat
 from clavilux.server.protocol.words import PACKET_BYTES, PICTURE_ENCODINGS
 
@@ -30,6 +42,57 @@ frames = st.builds(
     stages=st.lists(U32, max_size=8).map(tuple),
     picture=st.binary(min_size=1),
 )
+
+
+SHARE = st.floats(0, 1)
+readings = st.builds(
+    Pulse,
+    **dict.fromkeys(READING_FIELDS, SHARE),
+    level_db=st.floats(-120, 0),
+    tempo=st.floats(0, 300),
+    next_beat=st.floats(0, 3),
+)
+pulse_messages = st.builds(
+    PulseMessage, st.lists(readings, min_size=1, max_size=9).map(tuple), captured_at=U64, known=SHARE
+)
+
+
+@given(pulse_messages)
+def test_readings_come_through_within_half_a_step(message: PulseMessage) -> None:
+    back = unpack_pulses(pack_pulses(message))
+    assert back.captured_at == message.captured_at
+    assert back.known == pytest.approx(message.known, abs=0.5 / 255 + 1e-9)
+    assert [pulse.index for pulse in back.pulses] == [message.pulses[0].index + k for k in range(len(back.pulses))]
+    assert back.pulses[-1].tempo == pytest.approx(message.pulses[-1].tempo, abs=0.0051)
+    for theirs, ours in zip(back.pulses, message.pulses, strict=True):
+        for name in READING_FIELDS:
+            assert getattr(theirs, name) == pytest.approx(getattr(ours, name), abs=0.5 / 255 + 1e-9)
+        assert theirs.level_db == pytest.approx(ours.level_db, abs=0.26)
+        assert theirs.next_beat == pytest.approx(ours.next_beat, abs=0.00051)
+
+
+def test_a_reading_has_the_layout_of_the_page() -> None:
+    pulse = Pulse(index=7, level=1.0, high=0.2, onset=0.4, level_db=-60.0, tempo=120.0, beat_phase=0.6, next_beat=0.2)
+    message = pack_pulses(PulseMessage((pulse,), captured_at=5, known=0.8))
+    assert message == (
+        struct.pack("<BBHIQ", 3, 1, 12_000, 7, 5)
+        + bytes([255, 0, 0, 51, 0, 0, 0, 0, 0, 0, 102, 0, 153, 0, 120, 204])
+        + struct.pack("<H", 200)
+    )
+
+
+def test_fifty_messages_of_two_readings_stay_under_3_kilobytes_a_second() -> None:
+    framing = 2  # bytes of a websocket's header
+    assert 50 * (len(pack_pulses(PulseMessage((Pulse(), Pulse()), 0))) + framing) <= 3000
+
+
+@given(st.binary())
+def test_any_bytes_are_a_pulse_or_a_protocol_error(message: bytes) -> None:
+    for candidate in (message, b"\x03" + message, b"\x03\x01" + bytes(14) + message):
+        try:
+            assert unpack_pulses(candidate).pulses
+        except ProtocolError:
+            continue
 
 
 @given(blocks, U32, U64)

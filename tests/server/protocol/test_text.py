@@ -238,12 +238,12 @@ def test_compression_is_the_last_stage_on_the_wire() -> None:
         (
             Status(level=-20.0, heard=None, frame_rate=30.0, viewers=1, dropped_seconds=0.0, latency={"p50": 1.5}),
             '{"type":"status","level":-20.0,"heard":null,"frame_rate":30.0,"viewers":1,"dropped_seconds":0.0,'
-            '"latency":{"p50":1.5}}',
+            '"latency":{"p50":1.5},"known":0.0,"sounding":false}',
         ),
         (
             Start("performer", SoundFormat("pcm16", 8000), token="t"),
             '{"type":"start","role":"performer","sound":{"encoding":"pcm16","rate":8000,"channels":1},'
-            '"picture":{"encoding":"jpeg","quality":85},"token":"t"}',
+            '"picture":{"encoding":"jpeg","quality":85},"token":"t","pulse":false}',
         ),
     ],
 )

@@ -23,6 +23,7 @@ from clavilux.server.protocol.messages import (
     SoundFormat,
     Start,
     Started,
+    Tap,
 )
 from clavilux.server.protocol.text import encode
 from clavilux.server.settings import Settings
@@ -264,3 +265,24 @@ async def test_an_acknowledgement_opens_the_window(stage: Stage) -> None:
     connection.outbox.in_flight.add(2, None)
     await connection.take(encode(Acknowledge(2)))
     assert connection.outbox.in_flight.open
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_readings_of_the_pulse_come_to_who_asked(engine: FakeEngine, stage: Stage, wanted: bool) -> None:
+    connection = await started(stage, Start("viewer", pulse=wanted))
+    assert connection.feeling is wanted
+    await connection.take(encode(Bye()))
+    connection.leave()
+
+
+async def test_a_performer_taps_the_beat(engine: FakeEngine, stage: Stage) -> None:
+    connection = await started(stage, PLAYING)
+    assert await answer(connection, Tap(99_000_000)) is None
+    assert engine.taps == [99.0]
+
+
+async def test_a_viewer_does_not_tap(engine: FakeEngine, stage: Stage) -> None:
+    connection = await started(stage, WATCHING)
+    reply = await answer(connection, Tap())
+    assert isinstance(reply, ErrorEvent)
+    assert (reply.code, engine.taps) == ("not_performer", [])

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.binary import PackedFrame
 from clavilux.server.protocol.messages import Bye, ParameterValues, Pong, Status
-from clavilux.server.stage.outbox import MARKERS, REPLIES, Farewell, Outbox, PendingMarker
+from clavilux.server.stage.outbox import MARKERS, READINGS, REPLIES, Farewell, Outbox, PendingMarker, Readings
 from tests.server.fakes import make_frame
 
 pytestmark = pytest.mark.anyio
@@ -122,3 +123,16 @@ def test_more_markers_than_fit_are_refused() -> None:
         outbox.marker(PendingMarker(str(number), 5.0))
     with pytest.raises(ProtocolError, match="64 markers wait already"):
         outbox.marker(PendingMarker("one more", 5.0))
+
+
+async def test_readings_wait_together_and_the_oldest_go() -> None:
+    outbox = Outbox()
+    for index in range(READINGS + 5):
+        outbox.pulses([(Pulse(index=index), index / 100)])
+    item = await outbox.next()
+    assert isinstance(item, Readings)
+    assert [pulse.index for pulse in item.pulses] == list(range(5, READINGS + 5))
+    assert item.captured_at == 0.05
+    outbox.frame(make_frame(3))
+    outbox.pulses([(Pulse(index=99), 0.99)])
+    assert isinstance(await outbox.next(), Readings)  # before the frame, which is larger

@@ -9,10 +9,11 @@ import pytest
 
 from clavilux.runtime.errors import ParameterError, ProtocolError
 from clavilux.runtime.frame import Frame, Heard
+from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.binary import Sound
 from clavilux.server.protocol.messages import Bye, ParameterValues, SoundFormat, Start, Status
 from clavilux.server.settings import Settings
-from clavilux.server.stage.outbox import Farewell
+from clavilux.server.stage.outbox import Farewell, Readings
 from clavilux.server.stage.stage import Stage
 from tests.server.fakes import NOW, FakeEngine, Guest
 
@@ -190,3 +191,63 @@ async def test_the_farewell_waits_until_everyone_is_gone(stage: Stage) -> None:
 
 async def test_the_farewell_to_nobody_is_short(stage: Stage) -> None:
     await stage.farewell()
+
+
+async def test_readings_reach_those_who_want_them_together_and_in_order(engine: FakeEngine, stage: Stage) -> None:
+    wanting, other = Guest(feeling=True), Guest()
+    async with stage:
+        stage.join(wanting)
+        stage.join(other)
+        for first in (Pulse(index=0), Pulse(index=1)):
+            threading.Thread(target=engine.beat, args=(first,)).start()
+        item = await wanting.outbox.next()
+        assert isinstance(item, Readings)
+        assert sorted(pulse.index for pulse in item.pulses) == [0, 1]
+        assert item.captured_at == NOW
+        engine.emit(9)
+        assert isinstance(await other.outbox.next(), Frame)
+
+
+async def test_the_pulse_is_taken_only_while_somebody_wants_it(engine: FakeEngine, stage: Stage) -> None:
+    one, other = Guest(feeling=True), Guest(feeling=True)
+    felt = []
+    async with stage:
+        for change, guest in ((stage.join, Guest()), (stage.join, one), (stage.join, other), (stage.leave, one)):
+            change(guest)
+            felt.append(engine.felt)
+        stage.leave(other)
+        felt.append(engine.felt)
+        stage.join(one)
+    assert felt == [0, 1, 1, 1, 0]
+    assert engine.felt == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "taken"), [(0, NOW), (99_500_000, 99.5), (94_000_000, NOW), (101_000_000, NOW), (2**63 - 1, NOW)]
+)
+async def test_a_tap_is_taken_when_it_was_or_now(engine: FakeEngine, stage: Stage, at: int, taken: float) -> None:
+    stage.tap(at)
+    assert engine.taps == [taken]
+
+
+async def test_the_engine_learns_how_far_to_look_ahead(engine: FakeEngine, settings: Settings) -> None:
+    stage = Stage(engine, replace(settings, status_seconds=0.01))
+    guest = Guest()
+    async with stage:
+        stage.join(guest)
+        engine.emit(1, heard_until=NOW - 0.1)  # its sound is 0.1 s old when it is begun
+        assert isinstance(await guest.outbox.next(), Frame | Status)
+        stage.health.acknowledged(NOW - 0.1, round((NOW + 0.15) * 1e6))  # and is seen a quarter of a second later
+        for _ in range(2):  # the one that was being made, and the next
+            await guest.outbox.next()
+    assert engine.ahead == pytest.approx(0.15)
+
+
+async def test_the_status_says_whether_anybody_sounds(engine: FakeEngine, settings: Settings) -> None:
+    for member, own, sounding in ((Guest(), False, False), (Guest(sounding=True), False, True), (Guest(), True, True)):
+        stage = Stage(engine, replace(settings, status_seconds=0.01, own_sound=own))
+        async with stage:
+            stage.join(member)
+            status = await member.outbox.next()
+        assert isinstance(status, Status)
+        assert status.sounding is sounding

@@ -1,0 +1,99 @@
+"""The pulse feed: readings for those who watch, at once, beside the engine and never waiting for it.
+
+A thread of its own, which sleeps while nobody listens. Its tracker is another one than the instrument's: that one is
+where the pictures are, which may be a tenth of a second behind.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from clavilux.runtime.hearing.pulse.tracker import PulseTracker
+from clavilux.runtime.pulse import PULSE_STEP, Pulse
+from clavilux.runtime.queues import Chunk, OldestDroppedQueue
+from clavilux.runtime.sound.format import SAMPLE_RATE
+from clavilux.runtime.sound.window import SlidingWindow
+
+KEPT = 2 * SAMPLE_RATE  # samples in the ring: the longest chunk that is taken at once, and what lies before it
+WAIT = 0.5  # s between two looks at whether it shall end
+MAX_TAPS = 16  # that may wait for the next sound
+
+PulseListener = Callable[[Sequence[Pulse], float], None]
+"""Takes successive readings, and the capture time of the end of the first one, in seconds of the engine's clock."""
+
+
+class PulseFeed:
+    """Makes readings of sound and hands them to whoever listens. All methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._queue = OldestDroppedQueue()
+        self._listeners: tuple[PulseListener, ...] = ()
+        self._taps: deque[float] = deque(maxlen=MAX_TAPS)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._window = SlidingWindow(KEPT)
+        self._tracker = PulseTracker()
+
+    def put(self, chunk: Chunk) -> None:
+        """Take a chunk of sound; it is left where nobody listens. Never blocks."""
+        if self._listeners:
+            self._queue.put(chunk)
+            self._wake.set()
+
+    def tap(self, at: float) -> None:
+        """Take a beat that was tapped at `at` seconds of the clock of `Chunk.captured_at`."""
+        self._taps.append(at)
+
+    def subscribe(self, listener: PulseListener) -> Callable[[], None]:
+        """Call `listener` with new readings, on the feed's thread; return what ends that."""
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+            if self._thread is None and not self._stopping:
+                self._thread = threading.Thread(target=self._run, name="clavilux-pulse", daemon=True)
+                self._thread.start()
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+        return unsubscribe
+
+    def stop(self) -> None:
+        """End the thread, and wait for it."""
+        with self._lock:
+            self._stopping = True
+            thread = self._thread
+        self._wake.set()
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(WAIT)
+            self._wake.clear()
+            for chunk in self._queue.take_all():
+                self._take(chunk)
+
+    def _take(self, chunk: Chunk) -> None:
+        for start in range(0, len(chunk.sound), chunk.rate):  # a second at most
+            before = self._window.heard
+            part = chunk.sound[start : start + chunk.rate]
+            self._window.push(part, chunk.rate, chunk.captured_at + start / chunk.rate)
+            self._tap()
+            pulses = self._tracker.push(self._window.read(before, self._window.heard))
+            if pulses:
+                self._tell(pulses)
+
+    def _tap(self) -> None:
+        """Let the tracker know of beats that were tapped."""
+        heard = self._window.heard
+        newest = self._window.captured_at(heard)
+        while self._taps and newest is not None:
+            self._tracker.tap(heard + round((self._taps.popleft() - newest) * SAMPLE_RATE))
+
+    def _tell(self, pulses: Sequence[Pulse]) -> None:
+        captured = self._window.captured_at((pulses[0].index + 1) * PULSE_STEP)
+        for listener in self._listeners:
+            listener(pulses, captured or 0.0)

@@ -1,0 +1,94 @@
+"""The pulse feed: readings at once for whoever listens, the same as those of the whole sound."""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from clavilux.runtime.hearing.pulse.tracker import PulseTracker
+from clavilux.runtime.playing.pulse_feed import PulseFeed
+from clavilux.runtime.pulse import PULSE_STEP, Pulse
+from clavilux.runtime.queues import Chunk
+from clavilux.runtime.sound.format import SAMPLE_RATE
+from tests.runtime.sound.sounds import noise
+
+DEADLINE = 30.0  # s
+
+
+class Listener:
+    """Keeps what a feed tells, and can wait for so much of it."""
+
+    def __init__(self) -> None:
+        self.pulses: list[Pulse] = []
+        self.times: list[float] = []
+        self._came = threading.Condition()
+
+    def __call__(self, pulses: Sequence[Pulse], captured_at: float) -> None:
+        with self._came:
+            self.pulses += pulses
+            self.times.append(captured_at)
+            self._came.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.pulses) >= count, DEADLINE)
+
+
+def chunks(sound: np.ndarray, size: int) -> list[Chunk]:
+    """Return the sound in pieces that begin at 5 s."""
+    starts = range(0, len(sound), size)
+    return [Chunk(sound[start : start + size], SAMPLE_RATE, 5.0 + start / SAMPLE_RATE) for start in starts]
+
+
+def test_readings_are_those_of_the_whole_sound_with_their_times() -> None:
+    feed, listener = PulseFeed(), Listener()
+    feed.subscribe(listener)
+    sound = noise(SAMPLE_RATE, channels=1)
+    for chunk in chunks(sound, 400):
+        feed.put(chunk)
+    listener.wait_for(100)
+    feed.stop()
+    assert listener.pulses == PulseTracker().push(sound[:, 0])
+    assert listener.times[0] == pytest.approx(5.0 + PULSE_STEP / SAMPLE_RATE)
+
+
+def test_a_chunk_of_many_seconds_is_taken_too() -> None:
+    feed, listener = PulseFeed(), Listener()
+    feed.subscribe(listener)
+    feed.put(Chunk(noise(5 * SAMPLE_RATE, channels=1), SAMPLE_RATE, 0.0))
+    listener.wait_for(500)
+    feed.stop()
+    assert [pulse.index for pulse in listener.pulses] == list(range(500))
+
+
+def test_where_nobody_listens_nothing_is_kept() -> None:
+    feed = PulseFeed()
+    feed.put(Chunk(noise(SAMPLE_RATE, channels=1), SAMPLE_RATE, 0.0))
+    listener = Listener()
+    leave = feed.subscribe(listener)
+    feed.put(Chunk(noise(SAMPLE_RATE // 10, channels=1), SAMPLE_RATE, 9.0))
+    listener.wait_for(10)
+    leave()
+    feed.put(Chunk(noise(SAMPLE_RATE, channels=1), SAMPLE_RATE, 10.0))
+    feed.stop()
+    assert len(listener.pulses) == 10
+
+
+def test_a_tap_reaches_the_tracker_at_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    tapped: list[int] = []
+    monkeypatch.setattr(PulseTracker, "tap", lambda _tracker, index: tapped.append(index))
+    feed, listener = PulseFeed(), Listener()
+    feed.subscribe(listener)
+    feed.tap(5.25)
+    for chunk in chunks(noise(SAMPLE_RATE // 2, channels=1), 1600):
+        feed.put(chunk)
+    listener.wait_for(50)
+    feed.stop()
+    assert tapped == [SAMPLE_RATE // 4]
+
+
+def test_a_feed_that_nobody_asked_ends_without_a_thread() -> None:
+    before = threading.active_count()
+    PulseFeed().stop()
+    assert threading.active_count() == before
