@@ -134,7 +134,8 @@ class Instrument:
         if hop.is_silent:
             self._conditioner.return_to_idle()
             self._heard = None
-        self._confidence.advance(self._heard if hop.tokens is not None else None, seconds)
+        if hop.tokens is not None or hop.is_silent:  # in a short pause what was heard is held, and how sure that was
+            self._confidence.advance(self._heard, seconds)
 
     def _paint(self, seconds: float, parameters: Parameters) -> dict[str, float]:
         """Make the next picture, unless it would not be seen; return the seconds each stage took."""

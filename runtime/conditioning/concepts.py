@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.frame import Heard
 
-SIMILAR = (0.45, 0.75)  # cosine similarity up to which nothing is known, and from which all is
+SIMILAR = (0.7, 0.9)  # cosine similarity up to which nothing is known, and from which all is
 PERSISTENT = 0.1  # s that a name has to stay before it counts
 RISE, FALL = 0.15, 0.6  # time constants of the confidence, s
 

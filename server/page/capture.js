@@ -1,9 +1,12 @@
 /**
- * The AudioWorklet that hands sound to the page: packets of about 10 ms, mono, with their context time.
+ * The AudioWorklet that hands sound to the page: packets of about 10 ms, mono, with their context time, and the readings
+ * of the pulse that the sound gives, which wait for no server.
  *
  * It runs on the audio thread. Silence is posted too: the engine learns that nothing sounds from silent samples, not from
- * missing ones. Loaded by sound.js.
+ * missing ones. Loaded by sound.js; a message of the page's is a beat that was tapped, `{tap: seconds}` of context time.
  */
+
+import { PulseTracker } from './pulse.js';
 
 const PACKET_SECONDS = 0.01;
 const QUANTUM = 128; // samples per call, fixed by the Web Audio API
@@ -15,10 +18,13 @@ class Capture extends AudioWorkletProcessor {
     this.packet = new Float32Array(this.length);
     this.filled = 0;
     this.startedAt = 0;
+    this.tracker = new PulseTracker(sampleRate);
+    this.port.onmessage = ({ data: { tap } }) => this.tracker.tap(tap - this.heardFrom);
   }
 
   process([input]) {
     if (this.filled === 0) this.startedAt = currentTime;
+    this.heardFrom ??= currentTime;
     if (input.length > 0) this.packet.set(input[0], this.filled); // a source that is stopped gives no channel at all
     this.filled += QUANTUM;
     if (this.filled === this.length) this.post();
@@ -26,7 +32,8 @@ class Capture extends AudioWorkletProcessor {
   }
 
   post() {
-    this.port.postMessage({ samples: this.packet, time: this.startedAt }, [this.packet.buffer]);
+    const pulses = this.tracker.push(this.packet);
+    this.port.postMessage({ samples: this.packet, time: this.startedAt, pulses }, [this.packet.buffer]);
     this.packet = new Float32Array(this.length);
     this.filled = 0;
   }

@@ -15,11 +15,19 @@
 export const SUBPROTOCOL = 'clavilux.v1';
 export const SOUND_HEADER_BYTES = 16;
 export const FRAME_HEADER_BYTES = 40;
+export const PULSE_HEADER_BYTES = 16;
+export const READING_BYTES = 18;
 
 const SOUND_TYPE = 1;
 const FRAME_TYPE = 2;
+const PULSE_TYPE = 3;
 const PICTURE_ENCODINGS = { 1: 'jpeg', 2: 'webp', 3: 'rgb' };
 const PCM16_SCALE = 32768;
+const TEMPO_STEPS = 100; // per beat a minute
+const READING_FIELDS = [
+  'level', 'low', 'mid', 'high', 'brightness', 'noisiness', 'harmonicity', 'pitch_class', 'pitch_height',
+  'pitch_confidence', 'onset', 'density', 'beat_phase', 'beat_confidence',
+];
 
 const BUFFERED_BYTES = 32768; // what may wait inside the socket: a third of a second of 48 kHz PCM16
 const QUEUED_PACKETS = 50; // what may wait before it: half a second of 10 ms packets
@@ -52,6 +60,7 @@ const HOPELESS = new Set(['unauthorized']);
  * @property {'viewer'|'performer'} [role]  default 'viewer'
  * @property {{encoding: 'pcm16'|'float32', rate: number, channels: number}|null} [sound]  what `send` will carry
  * @property {{encoding: 'jpeg'|'webp'|'rgb', quality: number}} [picture]
+ * @property {boolean} [pulse]  whether readings of the pulse shall come, to `onpulse`
  * @property {string|(() => Promise<string>)} [token]  or a function that asks for it, called when the server wants one
  */
 
@@ -123,6 +132,29 @@ export function decodeFrame(buffer, stageNames) {
     stages,
     data: new Uint8Array(buffer, start),
   };
+}
+
+/**
+ * One message of the pulse, taken apart: readings with the names of the server's `Pulse`.
+ * @param {ArrayBuffer} buffer
+ * @returns {{pulses: object[], capturedAt: number, known: number}}  capturedAt: server µs of the first reading's end
+ * @throws {RangeError} naming what was found when it is no pulse
+ */
+export function decodePulse(buffer) {
+  const view = new DataView(buffer);
+  const count = buffer.byteLength > 1 ? view.getUint8(1) : 0;
+  if (!count || view.getUint8(0) !== PULSE_TYPE || buffer.byteLength < PULSE_HEADER_BYTES + count * READING_BYTES) {
+    throw new RangeError(`a binary message of ${buffer.byteLength} bytes is no pulse; expected type ${PULSE_TYPE}`);
+  }
+  const [tempo, index] = [view.getUint16(2, true) / TEMPO_STEPS, view.getUint32(4, true)];
+  const pulses = Array.from({ length: count }, (_, k) => {
+    const at = PULSE_HEADER_BYTES + k * READING_BYTES;
+    const shares = READING_FIELDS.map((name, byte) => [name, view.getUint8(at + byte) / 255]);
+    const level = -view.getUint8(at + READING_FIELDS.length) / 2;
+    return { ...Object.fromEntries(shares), level_db: level, tempo, index: index + k, next_beat: view.getUint16(at + 16, true) / 1000 };
+  });
+  const known = view.getUint8(PULSE_HEADER_BYTES + (count - 1) * READING_BYTES + READING_FIELDS.length + 1) / 255;
+  return { pulses, capturedAt: Number(view.getBigUint64(8, true)), known };
 }
 
 /** The picture of a frame, ready for `drawImage`. @param {Frame} frame @returns {Promise<ImageBitmap>} */
@@ -226,6 +258,7 @@ export async function connect(url = defaultUrl(), options = {}) {
  *
  * - `onframe(frame)`: may return (a promise of) the local time at which the frame was shown, 0 = never shown; without a
  *   number the moment it returns counts. The answer acknowledges the frame: at most two are on their way unacknowledged.
+ * - `onpulse({pulses, capturedAt, known})`: readings of the pulse, where the options ask for them
  * - `onstatus(status)`, `onparameters(values)`, `onhello(hello)`, `onerror(StageError)`
  * - `onstate(state, detail)`: 'connecting', 'live', 'waiting' (detail: ms until the next attempt), 'closed' (a StageError)
  */
@@ -233,8 +266,8 @@ export class Stage {
   /** @param {string} url @param {Options} options */
   constructor(url, options = {}) {
     this.url = url;
-    this.options = { role: 'viewer', sound: null, picture: { encoding: 'jpeg', quality: 85 }, ...options };
-    this.onframe = this.onstatus = this.onparameters = this.onhello = this.onerror = this.onstate = () => {};
+    this.options = { role: 'viewer', sound: null, pulse: false, picture: { encoding: 'jpeg', quality: 85 }, ...options };
+    this.onframe = this.onpulse = this.onstatus = this.onparameters = this.onhello = this.onerror = this.onstate = () => {};
     /** 'idle', 'connecting', 'live', 'waiting' or 'closed'. */
     this.state = 'idle';
     /** Why the last connection ended, if the server said so. */
@@ -306,6 +339,11 @@ export class Stage {
     if (!this._flushTimer) this._flush();
   }
 
+  /** Say that there is a beat, now or at local ms `at`; it corrects the beat that the stage hears. Performers only. */
+  tap(at = performance.now()) {
+    this._say({ type: 'tap', at: this.clock.toServer(at) });
+  }
+
   /** Resolves with {id, sequence, heardUntil} once all sound sent so far has shaped a frame that was sent. */
   mark(id = `mark ${this._sequence}.${this._marks++}`) {
     return new Promise((resolve, reject) => {
@@ -336,19 +374,24 @@ export class Stage {
 
   _receive(data) {
     this._heardAt = performance.now();
-    if (typeof data !== 'string') return this._show(decodeFrame(data, this.hello.stages));
+    if (typeof data !== 'string') return this._binary(data);
     const message = JSON.parse(data);
     const handle = { hello: '_greet', started: '_started', parameters: '_parameters', status: '_status' }[message.type];
     const other = { marker: '_marked', pong: '_pong', error: '_error' }[message.type];
     if (handle ?? other) this[handle ?? other](message);
   }
 
+  _binary(data) {
+    if (new Uint8Array(data, 0, 1)[0] === PULSE_TYPE) this.onpulse(decodePulse(data));
+    else this._show(decodeFrame(data, this.hello.stages));
+  }
+
   _greet(hello) {
     this.hello = hello;
     this.onhello(hello);
-    const { role, sound, picture, token } = this.options;
+    const { role, sound, picture, pulse, token } = this.options;
     if (hello.token_required && typeof token === 'function') return this._ask(token);
-    return this._say({ type: 'start', role, sound, picture, ...(hello.token_required ? { token } : {}) });
+    return this._say({ type: 'start', role, sound, picture, pulse, ...(hello.token_required ? { token } : {}) });
   }
 
   async _ask(token) {

@@ -27,6 +27,27 @@ function frameMessage({ stages = [1500, 250], body = [9, 8, 7] } = {}) {
   return view.buffer;
 }
 
+test('a pulse is taken apart as the server packs it', () => {
+  const view = new DataView(new ArrayBuffer(client.PULSE_HEADER_BYTES + 2 * client.READING_BYTES));
+  view.setUint8(0, 3);
+  view.setUint8(1, 2);
+  view.setUint16(2, 12350, true);
+  view.setUint32(4, 41, true);
+  view.setBigUint64(8, 5000000000n, true);
+  const second = client.PULSE_HEADER_BYTES + client.READING_BYTES;
+  [51, 0, 0, 255].forEach((byte, index) => view.setUint8(second + index, byte));
+  view.setUint8(second + 14, 37);
+  view.setUint8(second + 15, 204);
+  view.setUint16(second + 16, 350, true);
+  const { pulses, capturedAt, known } = client.decodePulse(view.buffer);
+  assert.equal(capturedAt, 5000000000);
+  assert.equal(known, 0.8);
+  assert.deepEqual(pulses.map(({ index }) => index), [41, 42]);
+  const { level, high, level_db: loudness, tempo, next_beat: next } = pulses[1];
+  assert.deepEqual([level, high, loudness, tempo, next], [0.2, 1, -18.5, 123.5, 0.35]);
+  assert.throws(() => client.decodePulse(view.buffer.slice(0, 40)), RangeError);
+});
+
 test('samples become 16-bit integers, clipped, and what is no number becomes silence', () => {
   assert.deepEqual([...client.toPcm16([0, 0.5, -1, 1, 7, NaN])], [0, 16384, -32768, 32767, 32767, 0]);
 });
