@@ -3,14 +3,15 @@
 import math
 from dataclasses import dataclass
 
-from clavilux.runtime.hearing.pulse.beat_model import ZONES, BeatModel
+from clavilux.runtime.hearing.pulse.beat_model import BeatModel
 from clavilux.runtime.pulse import PULSE_RATE
 
 LATE = 2.0  # readings between a sound and its flux's height
 PEAK_LEFT = math.exp(-1 / (4.0 * PULSE_RATE))
 LEAST_PEAK = 0.15
-FAINTEST, SUREST = 0.035, 0.85  # probability of a beat without and with the strongest flux
-NOTHING = 1 / ZONES  # probability that says nothing
+FAINTEST, SUREST = 0.5, 12.0  # how much likelier with a note
+MIDDLE = 0.12
+NOTHING = 1.0  # says nothing
 SOUNDS = 0.3  # activation that shows that there still is rhythm
 BREAK = 1.6  # seconds without any, after which the clock runs free
 SILENT_AFTER = 8.0  # seconds
@@ -49,11 +50,14 @@ class BeatTracker:
         self._quiet = 0 if activation > SOUNDS else self._quiet + 1
         free = self._quiet > BREAK * PULSE_RATE
         self._model.move(steady=free)
-        self._model.observe(NOTHING if free else FAINTEST + (SUREST - FAINTEST) * activation)
+        self._model.observe(NOTHING if free else self._ratio(activation))
         if self._quiet > SILENT_AFTER * PULSE_RATE:
             self._forget()
         self._run()
         return self._told()
+
+    def _ratio(self, activation: float) -> float:
+        return FAINTEST * (SUREST / FAINTEST) ** (min(1.0, activation / (2 * MIDDLE)))
 
     def _run(self) -> None:
         period, phase = self._model.likeliest()

@@ -16,13 +16,31 @@ PERIODS = np.arange(round(60 * PULSE_RATE / FASTEST), round(60 * PULSE_RATE / SL
 USUAL = 60 * PULSE_RATE / 115.0  # readings, the period that is expected most
 SPREAD = 0.55  # octaves, deviation of the log-normal prior round it (Ellis 2007)
 STEADY = 90.0  # how firmly a period is kept: probability falls by e when it changes by one part in so many
-ZONES = 16  # the beat takes this part of a period
+# Places in a beat where notes begin, as parts of it, and how probable that is: measured on the songs of the study.
+PLACES = ((0.0, 0.85), (0.5, 0.45), (0.75, 0.25), (0.25, 0.10), (0.667, 0.12), (0.333, 0.06))
+ELSEWHERE = 0.03
+ZONE = 3.0  # readings that a place takes, at least
+ZONE_PART = 1 / 24  # of a period that it takes, at least
 ANEW = 3e-5  # of the probability, each reading
 FIRST = np.concatenate([[0], np.cumsum(PERIODS)[:-1]])  # state at the beginning of each period
 LAST = FIRST + PERIODS - 1
 STATES = int(PERIODS.sum())
 PHASES: Floats = np.concatenate([np.arange(period) / period for period in PERIODS])
-ON_BEAT = np.flatnonzero(PHASES < 1 / ZONES)
+PERIOD_OF: Floats = np.repeat(PERIODS, PERIODS).astype(np.float64)
+
+
+def _zones() -> Floats:
+    zones = np.full(STATES, len(PLACES))
+    reach = np.maximum(ZONE, ZONE_PART * PERIOD_OF) / 2 / PERIOD_OF
+    for number in reversed(range(len(PLACES))):
+        away = PHASES - PLACES[number][0]
+        away -= np.floor(away + 0.5)
+        zones[np.abs(away) < reach] = number
+    return zones
+
+
+ZONE_OF = _zones()
+EXPECTED: Floats = np.array([*(one for _, one in PLACES), ELSEWHERE])
 
 
 def _prior() -> Floats:
@@ -58,8 +76,8 @@ class BeatModel:
         self.probability = moved
 
     def observe(self, beat: float) -> None:
-        """Take how probable it is, apart from when, that a beat begins now; 1 / ZONES says nothing."""
-        self.probability[ON_BEAT] *= beat * (ZONES - 1) / (1 - beat)
+        """Take how much likelier the sound is with a note than without one; 1 says nothing."""
+        self.probability *= (1 + EXPECTED * (beat - 1))[ZONE_OF]
         self.probability *= (1 - ANEW) / self.probability.sum()
         self.probability += ANEW * PRIOR
 
@@ -91,4 +109,3 @@ class BeatModel:
 
 REACH_PERIOD = 0.06
 REACH_PHASE = 0.12
-PERIOD_OF: Floats = np.repeat(PERIODS, PERIODS).astype(np.float64)
