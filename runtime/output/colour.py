@@ -31,6 +31,7 @@ def encode(linear: NDArray[np.floating]) -> NDArray[np.float64]:
 
 _LINEAR = decode(np.arange(BYTE + 1) / BYTE).astype(np.float32)
 _BYTES = np.rint(encode(np.arange(STEPS) / (STEPS - 1)) * BYTE).astype(np.uint8)
+_FINE = decode(np.arange(STEPS) / (STEPS - 1)).astype(np.float32)
 
 
 def to_linear(picture: NDArray[np.uint8] | NDArray[np.floating]) -> NDArray[np.float32]:
@@ -38,6 +39,11 @@ def to_linear(picture: NDArray[np.uint8] | NDArray[np.floating]) -> NDArray[np.f
     if picture.dtype == np.uint8:
         return np.take(_LINEAR, picture)
     return decode(picture).astype(np.float32)
+
+
+def fast_linear(encoded: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the linear light of encoded values of 0 to 1, of any shape, by a table of STEPS: right to 2e-5."""
+    return np.take(_FINE, (encoded * np.float32(STEPS - 1) + np.float32(0.5)).astype(np.uint16))
 
 
 def to_srgb(linear: NDArray[np.floating]) -> NDArray[np.uint8]:
