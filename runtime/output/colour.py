@@ -4,6 +4,8 @@ Everything that is done to a picture after the decoder adds and mixes light, so 
 black and 1 the white of the screen; above 1 is light that the screen cannot show. Pictures come and go as sRGB bytes.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,7 +36,7 @@ _BYTES = np.rint(encode(np.arange(STEPS) / (STEPS - 1)) * BYTE).astype(np.uint8)
 _FINE = decode(np.arange(STEPS) / (STEPS - 1)).astype(np.float32)
 
 
-def to_linear(picture: NDArray[np.uint8] | NDArray[np.floating]) -> NDArray[np.float32]:
+def to_linear(picture: NDArray[Any]) -> NDArray[np.float32]:
     """Return a picture's linear light, float32 of its shape: from sRGB bytes, or from encoded floats of 0 to 1."""
     if picture.dtype == np.uint8:
         return np.take(_LINEAR, picture)

@@ -23,6 +23,7 @@ from clavilux.runtime.output.resampling import (
 )
 
 TRAIL_RATE = 30  # trails tell what stays after a thirtieth of a second
+BLEED = 0.2  # of the light that a colour cannot show, in each of the three
 GRAIN_RATE = 24  # grains a second
 GRAIN_DEPTH = 0.14  # of the square root of light
 GRAIN_PERIOD = 1 << 20  # steps after which grain comes again
@@ -33,7 +34,7 @@ GLOW_SPREAD = 3.0  # standard deviation in its own rows, of both
 GLOW_REACH = 8  # rows to each side that count
 GLOW_LOW = 0.05  # luminance from which light begins to spill,
 GLOW_HIGH = 0.75  # and from which all does
-GLOW_SHARES = (0.55, 0.85)  # near and wide, at glow 1
+GLOW_SHARES = (0.8, 1.4)  # near and wide, at glow 1
 HASH_FACTORS = (0x7FEB352D, 0x846CA68B)  # of the 32-bit mixer "lowbias32" (Wellons, 2018)
 
 
@@ -47,16 +48,18 @@ class Effect:
 
 
 EFFECTS = (
-    Effect("mirror", 0, "angle from above, folded into sectors of 180°/v: v mirrors through the middle"),
+    Effect(
+        "mirror",
+        0,
+        "angle from above folded into sectors of 180°/v; from 2 on, distance at 0.8, y - 0.3 (1 - 1/v)",
+    ),
     Effect("rotation", 0.0, "(x, y) turned by -v degrees, so that the picture turns by v to the left"),
     Effect("zoom", 1.0, "(x, y) / v"),
     Effect("displacement", 0.0, "(x, y) + v * two waves each, 0.6 and 0.4 high, of 1.1 to 3.1 a height, 2.7 to 5.3 s"),
     Effect("hue", 0.0, "c turned by v degrees round grey: at 120 red is green, green blue, blue red"),
     Effect("saturation", 1.0, "L + v * (c - L)"),
     Effect("exposure", 0.0, "c * 2^v, not below 0"),
-    Effect(
-        "glow", 0.0, "c + v * (0.55 near + 0.85 wide), blurs of c where L is bright, 1/60 and 1/15 of the height wide"
-    ),
+    Effect("glow", 0.0, "c + v (0.8 near + 1.4 wide) (1 - c), blurs of c where L is bright, 1/60 and 1/15 high"),
     Effect("trails", 0.0, "max(c, v^(30 dt) * what was shown dt ago)"),
     Effect("grain", 0.0, "(sqrt(c) + 0.14 v n)^2, n noise of -1 to 1 by pixel and 1/24 s"),
 )
@@ -76,14 +79,30 @@ def colour_matrix(values: Mapping[str, float], gain: float = 1.0) -> Floats:
     )
     grey = LUMINANCE @ turn
     matrix = gain * 2.0 ** values["exposure"] * (grey + values["saturation"] * (turn - grey))
-    return matrix.astype(np.float32)
+    rounded: Floats = matrix.astype(np.float32)
+    return rounded
 
 
 def recolour(light: Floats, matrix: Floats) -> Floats:
     """Return light [H, W, 3] through a colour matrix, nothing below 0; the same array where nothing changes."""
     if np.array_equal(matrix, np.eye(3, dtype=np.float32)):
         return light
-    return np.maximum(light @ matrix.T, 0)
+    changed: Floats = np.maximum(light @ matrix.T, 0)
+    return changed
+
+
+def bled(light: Floats) -> Floats:
+    """Return light [H, W, 3] in which what is too bright for its colour goes towards white, as it does to eyes."""
+    if light.max() <= 1:
+        return light
+    excess = np.maximum(light - 1, 0).sum(axis=-1, keepdims=True)
+    whiter: Floats = light + np.float32(BLEED) * excess
+    return whiter
+
+
+def glowing(light: Floats, glow: float) -> Floats:
+    """Return light [H, W, 3] with glow of 0 to 1: added as far as there is room for it, so that nothing burns out."""
+    return light + np.float32(glow) * np.maximum(1 - light, 0) * spilled_light(light)
 
 
 def spilled_light(light: Floats) -> Floats:
@@ -121,15 +140,15 @@ def _far(size: int, out: int) -> Floats:
 
 
 def _smooth_step(luminance: Floats) -> Floats:
-    t = np.clip((luminance - np.float32(GLOW_LOW)) / np.float32(GLOW_HIGH - GLOW_LOW), 0, 1)
+    t: Floats = np.clip((luminance - np.float32(GLOW_LOW)) / np.float32(GLOW_HIGH - GLOW_LOW), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def grained(light: Floats, grain: float, time: float) -> Floats:
-    """Return light [H, W, 3] with grain of 0 to 1 at a time in seconds: grey noise, as strong in the dark to the eye."""
+    """Return light [H, W, 3] with grain of 0 to 1 at a time in s: grey noise, as strong to the eye in the dark."""
     height, width, _ = light.shape
     noise = grain_noise(height, width, int(time * GRAIN_RATE) % GRAIN_PERIOD)
-    root = np.maximum(np.sqrt(light) + np.float32(GRAIN_DEPTH * grain) * noise[..., None], 0)
+    root: Floats = np.maximum(np.sqrt(light) + np.float32(GRAIN_DEPTH * grain) * noise[..., None], 0)
     return root * root
 
 
@@ -151,4 +170,5 @@ def trailed(light: Floats, past: Floats | None, trails: float, passed: float) ->
     """Return light [H, W, 3] over what was shown `passed` seconds ago; what of it stays does not hang on the rate."""
     if past is None or trails == 0:
         return light
-    return np.maximum(light, np.float32(trails ** (TRAIL_RATE * passed)) * past)
+    longer: Floats = np.maximum(light, np.float32(trails ** (TRAIL_RATE * passed)) * past)
+    return longer

@@ -21,8 +21,8 @@ SIDE = 4 * PLANE_SIDE  # pixels of a ground
 LEVELS = 5  # of softness, each twice the one before
 SOFTEST = 0.03  # standard deviation of the first, in heights of the picture
 SOFTENING = 0.5  # of it for each height of distance
-RIM = 0.06  # standard deviation of what counts as edge, in sides of the picture
-LEAST = 1e-3  # the middle counts for this, where there is nothing else
+RIM = 0.02  # standard deviation of what counts as edge, in sides of the picture
+LEAST = 1e-4  # the middle counts for this, where there is nothing else
 FALLOFF = 1.1  # heights from the picture at which its ground has half the light
 
 
@@ -59,7 +59,8 @@ def _spread(weighted: Floats, aspect: float) -> Floats:
     rows, columns = np.indices(first.shape)
     near, far = levels[first, rows, columns], levels[first + 1, rows, columns]
     near, far = near[..., :3] / near[..., 3:], far[..., :3] / far[..., 3:]
-    return (near + part * (far - near)) * light[..., None]
+    plane: Floats = (near + part * (far - near)) * light[..., None]
+    return plane
 
 
 @cache
@@ -68,7 +69,8 @@ def _softness(level: int, aspect: float) -> Floats:
     place = np.clip(_plane(), 0, 1)
     away = (np.arange(SMALL_SIDE) + 0.5) / SMALL_SIDE - place[:, None]
     weights = np.exp(-0.5 * (away * aspect / (SOFTEST * 2**level)) ** 2)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    shares: Floats = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
 
 
 @cache

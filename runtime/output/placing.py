@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clavilux.runtime.output.ground import PLANE
 from clavilux.runtime.output.resampling import Floats, sample
@@ -14,6 +15,8 @@ from clavilux.runtime.output.size import Plate
 
 FEATHER = 0.07  # heights over which a picture melts into its ground
 NO_FEATHER = 1e-5
+RING = 0.8  # heights from the middle of a kaleidoscope at which it turns back
+SLIDE = 0.3  # heights that its mirrors stand below the picture's middle, where they are many
 RIPPLES = (0.23, -0.31, -0.19, 0.37)  # turns a second of the four waves
 TAU = 2 * np.pi
 
@@ -49,8 +52,8 @@ def draw_plate(plate: Plate, placing: Placing, values: Mapping[str, float], time
     """Return what is seen of a plate through geometry, in linear light [H, W, 3], at a time in seconds."""
     x, y = screen_places(placing)
     x, y = move_places(x, y, values, time)
-    inside_x = _smooth_step(placing.aspect / 2 - np.abs(x), placing.feather[0])
-    inside_y = _smooth_step(0.5 - np.abs(y), placing.feather[1])
+    inside_x = _smooth_step(np.float32(placing.aspect / 2) - np.abs(x), placing.feather[0])
+    inside_y = _smooth_step(np.float32(0.5) - np.abs(y), placing.feather[1])
     mask = inside_x * inside_y
     x = x / np.float32(placing.aspect)
     x, y, mask = (np.broadcast_to(each, (placing.height, placing.width)) for each in (x, y, mask))
@@ -66,7 +69,7 @@ def draw_plate(plate: Plate, placing: Placing, values: Mapping[str, float], time
     return light
 
 
-def _fill(light: Floats, where: np.ndarray, image: Floats, places: tuple[Floats, Floats], sides: int) -> None:
+def _fill(light: Floats, where: NDArray[np.bool_], image: Floats, places: tuple[Floats, Floats], sides: int) -> None:
     if where.any():
         light[where] = _look(image, places[0][where], places[1][where], sides)
 
@@ -77,7 +80,7 @@ def _look(image: Floats, x: Floats, y: Floats, sides: int) -> Floats:
 
 def screen_places(placing: Placing) -> tuple[Floats, Floats]:
     """Return the places of the screen's columns [1, W] and rows [H, 1]."""
-    x = ((np.arange(placing.width) + 0.5) - placing.width / 2) / placing.rows
+    x = (np.arange(placing.width) + 0.5 - placing.width / 2) / placing.rows
     y = (placing.height / 2 - (np.arange(placing.height) + 0.5)) / placing.rows
     return x.astype(np.float32)[None, :], y.astype(np.float32)[:, None]
 
@@ -100,7 +103,11 @@ def _folded(x: Floats, y: Floats, mirrors: np.float32) -> tuple[Floats, Floats]:
     angle = np.mod(np.arctan2(x, y), 2 * sector)
     angle = sector - np.abs(angle - sector)
     length = np.hypot(x, y)
-    return length * np.sin(angle), length * np.cos(angle)
+    if mirrors < 2:
+        return length * np.sin(angle), length * np.cos(angle)
+    ring = np.float32(RING)
+    length = ring - np.abs(np.mod(length, 2 * ring) - ring)
+    return length * np.sin(angle), length * np.cos(angle) - np.float32(SLIDE) * (1 - 1 / mirrors)
 
 
 def _rippled(x: Floats, y: Floats, size: np.float32, time: float) -> tuple[Floats, Floats]:
@@ -112,5 +119,5 @@ def _rippled(x: Floats, y: Floats, size: np.float32, time: float) -> tuple[Float
 
 
 def _smooth_step(value: Floats, width: float) -> Floats:
-    t = np.clip(value / np.float32(width), 0, 1)
+    t: Floats = np.clip(value / np.float32(width), 0, 1)
     return t * t * (3 - 2 * t)

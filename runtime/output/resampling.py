@@ -11,7 +11,7 @@ Floats = NDArray[np.float32]
 
 
 def linear_matrix(places: NDArray[np.floating], size: int) -> Floats:
-    """Return the weights of linear filtering [len(places), size], for places of 0 to 1 along a side of `size` pixels."""
+    """Return the weights of linear filtering [len(places), size] at places of 0 to 1 along `size` pixels."""
     low, part = _between(np.asarray(places, np.float64), size)
     matrix = np.zeros((len(places), size), np.float32)
     rows = np.arange(len(places))
@@ -34,7 +34,8 @@ def spline_matrix(size: int, out: int) -> Floats:
 def box_matrix(size: int, out: int, taps: int) -> Floats:
     """Return the weights [out, size] of means over `taps` linear samples spread evenly over each of `out` cells."""
     places = (np.arange(out * taps) + 0.5) / (out * taps)
-    return linear_matrix(places, size).reshape(out, taps, size).mean(axis=1)
+    means: Floats = linear_matrix(places, size).reshape(out, taps, size).mean(axis=1)
+    return means
 
 
 def blur_matrix(size: int, deviation: float, reach: int) -> Floats:
@@ -78,7 +79,7 @@ def sample(picture: Floats, x: Floats, y: Floats) -> Floats:
     across, down = across[..., None], down[..., None]
     upper = flat.take(top + left, axis=0)
     upper += across * (flat.take(top + right, axis=0) - upper)
-    lower = flat.take(below + left, axis=0)
+    lower: Floats = flat.take(below + left, axis=0)
     lower += across * (flat.take(below + right, axis=0) - lower)
     lower -= upper
     lower *= down

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.output.colour import to_srgb
-from clavilux.runtime.output.effects import NEUTRAL, colour_matrix, grained, recolour, spilled_light, trailed
+from clavilux.runtime.output.effects import NEUTRAL, bled, colour_matrix, glowing, grained, recolour, trailed
 from clavilux.runtime.output.pictures import Pacing
 from clavilux.runtime.output.placing import draw_plate, place_picture
 from clavilux.runtime.output.resampling import Floats
@@ -28,8 +28,8 @@ class Screen:
         self.pacing = Pacing()
         self._cover = cover
         self._limit = limit
-        self._before: Plate | None = None  # what was shown when the newest picture came
-        self._newest: Plate | None = None
+        self._plates: tuple[Plate, Plate] | None = None  # what was shown when the newest came, and the newest
+        self._aspect = 1.0  # width / height of the newest
         self._past: Floats | None = None  # what was shown last, for trails
         self._drawn: float | None = None  # when
 
@@ -37,11 +37,16 @@ class Screen:
         """Take a picture, uint8 [H, W, 3] sRGB, that comes at `time`; it grows over what is shown then."""
         shown = self.pacing.arrive(time, made_at)
         height, width, _ = picture.shape
-        place = place_picture(self.height, self.width, width / height, NEUTRAL, cover=self._cover)
+        self._aspect = width / height
+        place = place_picture(self.height, self.width, self._aspect, NEUTRAL, cover=self._cover)
         plate = make_plate(picture, round(place.rows))
-        same = self._newest is not None and self._newest.picture.shape == plate.picture.shape
-        self._before = self._mixed(shown) if same else plate
-        self._newest = plate
+        self._plates = (self._shown_then(shown, plate), plate)
+
+    def _shown_then(self, share: float, plate: Plate) -> Plate:
+        """Return what `plate` grows from: what is shown, or itself where that is of another size."""
+        if self._plates is None or self._plates[1].picture.shape != plate.picture.shape:
+            return plate
+        return _mixed(self._plates, share)
 
     def draw(
         self, time: float, values: Mapping[str, Any], *, light: Floats | None = None, gain: float = 1.0
@@ -57,26 +62,25 @@ class Screen:
         scene = self._scene(time, chosen)
         if light is not None:
             scene = scene + light
-        finished = self._finish(recolour(scene, colour_matrix(chosen)), chosen, time, passed)
+        finished = self._finish(bled(recolour(scene, colour_matrix(chosen))), chosen, time, passed)
         shown = finished if gain == 1 else np.float32(gain) * finished
         return to_srgb(self._limit(shown, time) if self._limit else shown)
 
     def _scene(self, time: float, values: Mapping[str, float]) -> Floats:
-        if self._newest is None:
+        if self._plates is None:
             return np.zeros((self.height, self.width, 3), np.float32)
-        rows, columns, _ = self._newest.picture.shape
-        place = place_picture(self.height, self.width, columns / rows, values, cover=self._cover)
-        return draw_plate(self._mixed(self.pacing.share(time)), place, values, time)
-
-    def _mixed(self, share: float) -> Plate:
-        assert self._newest is not None
-        if share >= 1 or self._before is None:
-            return self._newest
-        return self._before.mixed(self._newest, share)
+        plate = _mixed(self._plates, self.pacing.share(time))
+        place = place_picture(self.height, self.width, self._aspect, values, cover=self._cover)
+        return draw_plate(plate, place, values, time)
 
     def _finish(self, light: Floats, values: Mapping[str, float], time: float, passed: float) -> Floats:
         if values["glow"]:
-            light = light + np.float32(values["glow"]) * spilled_light(light)
+            light = glowing(light, values["glow"])
         light = trailed(light, self._past, values["trails"], passed)
         self._past = light if values["trails"] else None
         return grained(light, values["grain"], time) if values["grain"] else light
+
+
+def _mixed(plates: tuple[Plate, Plate], share: float) -> Plate:
+    before, newest = plates
+    return newest if share >= 1 else before.mixed(newest, share)

@@ -36,7 +36,8 @@ class Plate:
 
 
 def _mix(before: Floats, newest: Floats, share: float) -> Floats:
-    return before + np.float32(share) * (newest - before)
+    mixed: Floats = before + np.float32(share) * (newest - before)
+    return mixed
 
 
 def make_plate(picture: NDArray[np.uint8], rows: int) -> Plate:
@@ -61,7 +62,8 @@ def sharpen(encoded: Floats) -> Floats:
     for neighbour in around:
         least, most = np.minimum(least, neighbour), np.maximum(most, neighbour)
     mean = (around[0] + around[1] + around[2] + around[3]) / np.float32(4)
-    return np.clip(encoded + np.float32(SHARPEN) * (encoded - mean), least, most)
+    steeper: Floats = np.clip(encoded + np.float32(SHARPEN) * (encoded - mean), least, most)
+    return steeper
 
 
 def edge_metric(encoded: Floats) -> Floats:
@@ -91,7 +93,7 @@ def _metric(tensor: Floats) -> Floats:
 
 
 def enlarge(encoded: Floats, rows: int, columns: int) -> Floats:
-    """Return a picture [H, W, 3] at another size, [rows, columns, 3], each value within those of its four neighbours."""
+    """Return a picture [H, W, 3] as [rows, columns, 3], each value within those of its four neighbours."""
     height, width, _ = encoded.shape
     metric = edge_metric(encoded)
     top, down = _places(rows, height)
@@ -146,4 +148,5 @@ def _kernel(squared: Floats) -> Floats:
     inner = np.maximum(1 - np.float32(0.25) * squared, 0)
     inner *= inner
     inner *= inner
-    return (1 - squared) * inner
+    weights: Floats = (1 - squared) * inner
+    return weights

@@ -14,6 +14,9 @@ export const NEUTRAL = Object.freeze({
 });
 
 const LUMINANCE = [0.2126, 0.7152, 0.0722];
+const RING = 0.8; // heights from the middle of a kaleidoscope at which it turns back
+const SLIDE = 0.3; // heights that its mirrors stand below the picture's middle, where they are many
+const BLEED = 0.2; // of the light that a colour cannot show, in each of the three
 const FEATHER = 0.07; // heights over which a picture melts into its ground
 const NO_FEATHER = 1e-5;
 const TRAIL_RATE = 30; // trails tell what stays after a thirtieth of a second
@@ -25,15 +28,23 @@ const GLOW_SPREAD = 3; // standard deviation in its own rows, of both
 const GLOW_REACH = 8; // rows to each side that count
 const GLOW_LOW = 0.05; // luminance from which light begins to spill,
 const GLOW_HIGH = 0.75; // and from which all does
-const GLOW_SHARES = [0.55, 0.85]; // near and wide, at glow 1
+const GLOW_SHARES = [0.8, 1.4]; // near and wide, at glow 1
 const GRAIN_PERIOD = 1 << 20; // steps after which grain comes again
 const RIPPLES = [0.23, -0.31, -0.19, 0.37]; // turns a second of the four waves
 
 const number = (value) => value.toFixed(6);
 
-const SCENE = `${SPLINE}
+// What is too bright for its colour goes towards white, as light does to eyes and film.
+const BLED = `
+vec3 bled(vec3 c) {
+  vec3 excess = max(c - 1.0, 0.0);
+  return c + ${number(BLEED)} * (excess.r + excess.g + excess.b);
+}
+`;
+
+const SCENE = `${BLED}
 uniform sampler2D before, newest, groundBefore, groundNewest, light;
-uniform float share, aspect, displacement, mirrors;
+uniform float share, aspect, displacement, mirrors, gain;
 uniform vec2 extent, feather, turn;
 uniform vec4 waves;
 uniform vec3 red, green, blue;
@@ -42,7 +53,9 @@ const float TAU = 6.28318530718;
 vec2 folded(vec2 p) {
   float sector = 0.5 * TAU / mirrors, angle = mod(atan(p.x, p.y), 2.0 * sector);
   angle = sector - abs(angle - sector);
-  return length(p) * vec2(sin(angle), cos(angle));
+  if (mirrors < 2.0) return length(p) * vec2(sin(angle), cos(angle));
+  float r = ${number(RING)} - abs(mod(length(p), ${number(2 * RING)}) - ${number(RING)});
+  return r * vec2(sin(angle), cos(angle)) - vec2(0.0, ${number(SLIDE)} * (1.0 - 1.0 / mirrors));
 }
 vec2 rippled(vec2 p) {
   return p + displacement * vec2(
@@ -68,7 +81,7 @@ void main() {
     c = mix(ground, c, mask);
   }
   if (lit) c += texture(light, at).rgb;
-  colour = vec4(max(vec3(dot(red, c), dot(green, c), dot(blue, c)), vec3(0.0)), 1.0);
+  colour = vec4(gain * bled(max(vec3(dot(red, c), dot(green, c), dot(blue, c)), vec3(0.0))), 1.0);
 }`;
 
 // Light that spills: 16 samples of each place, then what is bright of it.
@@ -112,7 +125,7 @@ uint hash(uint x) {
 }
 void main() {
   vec3 c = texture(scene, at).rgb;
-  if (glow > 0.0) c += glow * texture(spilled, at).rgb;
+  if (glow > 0.0) c += glow * max(1.0 - c, 0.0) * texture(spilled, at).rgb;
   if (trails > 0.0) c = max(c, trails * texture(past, at).rgb);
   if (grain > 0.0) {
     uint h = hash(uint(gl_FragCoord.x) + hash(uint(gl_FragCoord.y) + hash(uint(moment))));
@@ -124,7 +137,7 @@ void main() {
 }`;
 
 /** Rows of the matrix that turns colours by `hue` degrees round grey, then saturates them, then brightens by stops. */
-export function colourMatrix({ hue, saturation, exposure }, gain = 1) {
+export function colourMatrix({ hue, saturation, exposure }) {
   const angle = (hue * Math.PI) / 180;
   const [same, along, across] = [Math.cos(angle), (1 - Math.cos(angle)) / 3, Math.sin(angle) / Math.sqrt(3)];
   const turn = [
@@ -133,7 +146,7 @@ export function colourMatrix({ hue, saturation, exposure }, gain = 1) {
     [along - across, along + across, same + along],
   ];
   const grey = [0, 1, 2].map((column) => LUMINANCE.reduce((sum, share, row) => sum + share * turn[row][column], 0));
-  const factor = gain * 2 ** exposure;
+  const factor = 2 ** exposure;
   return turn.map((row) => row.map((value, column) => factor * (grey[column] + saturation * (value - grey[column]))));
 }
 
@@ -191,12 +204,12 @@ export class Effects {
   }
 
   _scene(plates, { share, values, place, light, gain, now }) {
-    const [red, green, blue] = colourMatrix(values, gain);
+    const [red, green, blue] = colourMatrix(values);
     const { before, newest } = plates;
     this.programs.SCENE.cover(this.scene, {
       before: before.picture, newest: newest.picture, groundBefore: before.ground, groundNewest: newest.ground,
       light: light ?? newest.ground, lit: Boolean(light), share, aspect: plates.aspect,
-      displacement: values.displacement, mirrors: values.mirror,
+      displacement: values.displacement, mirrors: values.mirror, gain,
       extent: place.extent, feather: place.feather, turn: place.turn,
       waves: RIPPLES.map((speed) => (speed * now) % 1), red, green, blue,
     });
