@@ -1,0 +1,248 @@
+/**
+ * The screen: pictures, light and effects, composed for each refresh of the display, with the last word to safety.
+ *
+ * Order: pictures (interpolated, enlarged, with their ground), light, colours, glow, trails, grain, master, flash limiter.
+ * Without WebGL 2, or where only pictures are wanted, it is a `Picture` on a 2d canvas, and nothing else is done to it.
+ * Films are composed in the same order by `clavilux.runtime.output.screen`.
+ */
+
+import { toBitmap } from '../clavilux.js';
+import { Picture } from '../picture.js';
+import { Effects, NEUTRAL, placing } from './effects.js';
+import { COLOUR_SPACE, Program, openContext } from './gl.js';
+import { Pacing } from './pictures.js';
+import { Resolution } from './resolution.js';
+import { Plates } from './size.js';
+
+const MAX_SIDE = 2560; // pixels of the canvas; beyond it the browser's own scaling does as well
+const MAX_WAIT_MS = 500; // a frame that waited longer was held back by a hidden page: its time says nothing
+const MAX_PASSED_S = 0.25; // between two draws, for what moves by itself
+const MEASURE_MS = 1000; // between two draws whose cost is measured, for that is a wait
+const SETTLE_MS = 3000; // of drawing after the last change, for what follows slowly
+const SHOWN_SHARE = 0.5; // of a picture in what is shown, from which it counts as shown
+const WITHOUT = Object.freeze({ ...NEUTRAL, light: 0, master: 1, fade: 0, flash_limit: true, blackout: false, panic: false });
+const NO_WEBGL = 'This browser draws without WebGL 2: pictures only, without effects, light and flash limiter.';
+
+const PRESENT = `${COLOUR_SPACE}
+uniform sampler2D image;
+void main() { colour = vec4(toSrgb(min(texture(image, at).rgb, vec3(1.0))), 1.0); }`;
+
+/** Everything that belongs to one WebGL context, and is lost with it. */
+class Passes {
+  constructor(gl, { Light, FlashLimiter }) {
+    this.plates = new Plates(gl);
+    this.effects = new Effects(gl);
+    this.light = Light ? new Light(gl) : null;
+    this.limiter = FlashLimiter ? new FlashLimiter(gl) : null;
+    this.present = new Program(gl, PRESENT);
+  }
+
+  resize(width, height) {
+    this.effects.resize(width, height);
+    this.limiter?.resize(width, height);
+  }
+
+  /** @param {object} what share, values, place, settings (of the light), gain, now, passed (s) */
+  draw({ settings, ...what }) {
+    const [width, height] = this.effects.size;
+    const light = this.light && settings && what.values.light > 0 ? this.light.draw(settings, width, height) : null;
+    const shown = this.effects.draw(this.plates, { ...what, light });
+    if (this.limiter) this.limiter.limit(shown, null, 1000 * what.now, what.values.flash_limit);
+    else this.present.cover(null, { image: shown });
+  }
+}
+
+/** Shows frames on a canvas that covers its parent. `draw` is to be called for each refresh of the display. */
+export class Screen {
+  /**
+   * @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} glow only used without WebGL
+   * @param {{cover?: boolean, plain?: boolean, say?: (text: string) => void, parts?: object}} options `cover` crops
+   *   pictures rather than give them ground; `plain` shows pictures only; `say` is told, once, what is missing here
+   */
+  constructor(canvas, glow, { cover = false, plain = false, say = () => {}, parts = {} } = {}) {
+    this.canvas = canvas;
+    this.cover = cover;
+    this.parts = parts;
+    this.seen = false;
+    this.gl = plain || !capable() ? null : openContext(canvas);
+    if (!this.gl) {
+      this.picture = new Picture(canvas, glow);
+      this.picture.cover = cover;
+      if (!plain) say(NO_WEBGL);
+      return;
+    }
+    glow.hidden = true;
+    this.pacing = new Pacing();
+    this.resolution = new Resolution();
+    this.lightState = parts.LightState ? new parts.LightState() : null;
+    this.master = parts.Master ? new parts.Master() : { advance: () => 1 };
+    Object.assign(this, { _newest: -1, _waiting: null, _growing: null, _last: null, _frozen: false });
+    Object.assign(this, { _drawn: null, _restless: Infinity, _measured: 0, _values: null, _gain: 1 });
+    this._begin();
+    canvas.addEventListener('webglcontextlost', (event) => event.preventDefault());
+    canvas.addEventListener('webglcontextrestored', () => this._begin());
+    new ResizeObserver(() => this.fit()).observe(canvas.parentElement);
+  }
+
+  /** Whether pictures only are shown. */
+  get plain() {
+    return !this.gl;
+  }
+
+  get frozen() {
+    return this.picture ? this.picture.frozen : this._frozen;
+  }
+
+  set frozen(frozen) {
+    if (this.picture) this.picture.frozen = frozen;
+    else if (frozen !== this._frozen) {
+      this._frozen = frozen;
+      if (frozen) this.pacing.hold(performance.now());
+      else this.pacing.release(performance.now());
+    }
+  }
+
+  /** Without WebGL alone: soften flashes, which the limiter does otherwise. */
+  set soft(soft) {
+    if (this.picture) this.picture.soft = soft;
+  }
+
+  /** Show a frame. Resolves with the local ms at which it reached the screen, 0 when a newer one or a freeze came first. */
+  async show(frame) {
+    if (this.picture) return this._showPlain(frame);
+    this._newest = frame.sequence;
+    if (this._frozen && this.seen) return 0;
+    const image = await toBitmap(frame);
+    if (frame.sequence < this._newest) return discard(image);
+    this._waiting?.give(discard(this._waiting.image));
+    return new Promise((give) => {
+      this._waiting = { image, give, sequence: frame.sequence, madeAt: frame.madeAt / 1000, since: performance.now() };
+    });
+  }
+
+  async _showPlain(frame) {
+    const shownAt = await this.picture.show(frame);
+    this.seen = this.picture.seen;
+    return shownAt;
+  }
+
+  /** A new session counts its frames from elsewhere. */
+  reset() {
+    if (this.picture) return this.picture.reset();
+    this._newest = -1;
+    return this.pacing.forget();
+  }
+
+  /** Size the canvas to its place, at the resolution that can be drawn in time. */
+  fit() {
+    if (this.picture) return this.picture.fit();
+    const { clientWidth: width, clientHeight: height } = this.canvas.parentElement;
+    const scale = this.resolution.scale * Math.min(devicePixelRatio, MAX_SIDE / Math.max(width, height));
+    Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
+    return this._resize(Math.max(Math.round(width * scale), 2), Math.max(Math.round(height * scale), 2));
+  }
+
+  _resize(width, height) {
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    this.passes.resize(width, height);
+    this._restless = Infinity;
+    // Sizing has emptied the canvas, and the next refresh may come before the next draw.
+    if (this._values) this._compose(performance.now(), 0);
+  }
+
+  _begin() {
+    this.gl = openContext(this.canvas);
+    this.passes = new Passes(this.gl, this.parts);
+    if (this._last) this.passes.plates.take(this._last, 1);
+    this.fit();
+  }
+
+  /**
+   * Draw what is to be seen at `now` (ms, as requestAnimationFrame tells it). `values` are parameters by name, moved by
+   * the sound already; `pulse` is the newest reading. Returns whether anything was drawn.
+   */
+  draw(now, values, pulse) {
+    if (this.picture || this.gl.isContextLost()) return false;
+    const passed = this._drawn === null ? 0 : Math.min(Math.max((now - this._drawn) / 1000, 0), MAX_PASSED_S);
+    this._drawn = now;
+    this._settings = this.lightState?.advance(pulse, passed, { amount: values.light ?? 0 });
+    this._note(now, { ...WITHOUT, ...values }, passed);
+    if (!this._waiting && now > this._restless) return false;
+    if (now - this._measured > MEASURE_MS && document.visibilityState === 'visible') this._measure(now, passed);
+    else this._compose(now, passed);
+    return true;
+  }
+
+  /** Remember what is to be shown, and until when there is something to draw. */
+  _note(now, values, passed) {
+    const gain = this.master.advance(passed, values);
+    const same = this._values && gain === this._gain && Object.keys(WITHOUT).every((name) => values[name] === this._values[name]);
+    const moving = values.light || values.displacement || values.grain || values.trails || this.pacing.share(now) < 1;
+    if (!same || moving) this._restless = now + SETTLE_MS;
+    else if (this._restless === Infinity) this._restless = now + SETTLE_MS;
+    this._values = values;
+    this._gain = gain;
+  }
+
+  _measure(now, passed) {
+    this._measured = now;
+    this._drain();
+    const begun = performance.now();
+    this._compose(now, passed);
+    this._drain();
+    if (this.resolution.note(performance.now() - begun)) this.fit();
+  }
+
+  /** Wait until everything has been drawn: reading a pixel is the one way that every browser keeps to. */
+  _drain() {
+    const { gl } = this;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+  }
+
+  _compose(now, passed) {
+    if (this._waiting && !(this._frozen && this.seen)) this._take(this._waiting, now);
+    else if (this._waiting) this._waiting = void this._waiting.give(discard(this._waiting.image));
+    const { plates } = this.passes;
+    if (!plates.plates) return;
+    const { width, height } = this.canvas;
+    const place = placing({ width, height, aspect: plates.aspect, cover: this.cover, values: this._values });
+    plates.resize(place.rows);
+    const share = this.pacing.share(now);
+    this.passes.draw({ share, values: this._values, place, settings: this._settings, gain: this._gain, now: now / 1000, passed });
+    if (share >= SHOWN_SHARE) this._tell();
+  }
+
+  _take({ image, give, sequence, madeAt, since }, now) {
+    this._waiting = null;
+    const shown = this.pacing.arrive(Math.min(since, now), madeAt);
+    if (shown >= SHOWN_SHARE) this._tell();
+    else this._growing?.give(0);
+    this.passes.plates.take(image, shown);
+    this._last?.close();
+    this._last = image; // for a context that is lost
+    this._growing = { give, since };
+    this.seen = true;
+    this.canvas.dataset.sequence = sequence;
+  }
+
+  /** The newest picture is what is seen, from the refresh on that the next callback tells. */
+  _tell() {
+    if (!this._growing) return;
+    const { give, since } = this._growing;
+    this._growing = null;
+    requestAnimationFrame((time) => give(time - since < MAX_WAIT_MS ? time : 0));
+  }
+}
+
+/** Whether this browser has what the screen needs; asked of a canvas of its own, for a canvas keeps its first context. */
+function capable() {
+  const gl = openContext(document.createElement('canvas'));
+  gl?.getExtension('WEBGL_lose_context')?.loseContext();
+  return Boolean(gl);
+}
+
+function discard(image) {
+  image.close();
+  return 0;
+}
