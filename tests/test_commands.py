@@ -93,11 +93,27 @@ def test_a_clip_becomes_a_picture(tiny_bundle: Path, tmp_path: Path) -> None:
 
 def test_a_clip_becomes_a_film_with_a_progress_bar(tiny_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "dog.mp4"
-    done = run("render", PENGUIN, out, "--bundle", tiny_bundle, "--frame-rate", "12.5", "--set", "noise=fresh")
+    words = ("--bundle", tiny_bundle, "--frame-rate", "12.5", "--set", "noise=fresh", "--screen", "96x64")
+    done = run("render", PENGUIN, out, *words)
     assert done.code == 0, done.err
     assert "100%" in done.err
     with av.open(out) as film:
         assert float(film.streams.video[0].average_rate) == 12.5
+        assert (film.streams.video[0].width, film.streams.video[0].height) == (96, 64)
+
+
+def test_a_film_of_the_pictures_alone_has_their_size(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "dog.mp4"
+    done = run("render", PENGUIN, out, "--bundle", tiny_bundle, "--frame-rate", "5", "--screen", "none")
+    assert done.code == 0, done.err
+    with av.open(out) as film:
+        assert film.streams.video[0].width == 64
+
+
+@pytest.mark.parametrize("screen", ["0x0", "1280", "1281x720", "9999x9998", "wide"])
+def test_an_impossible_screen_is_named(tmp_path: Path, screen: str) -> None:
+    line = mistake("render", PENGUIN, tmp_path / "dog.mp4", "--screen", screen)
+    assert line.startswith(f"clavilux render: the screen is {screen}; expected WIDTHxHEIGHT, even numbers from 64")
 
 
 @pytest.mark.parametrize("rate", ["0", "121", "1/0", "many"])
@@ -210,7 +226,7 @@ def test_a_terminated_command_leaves_no_half_film(tiny_bundle: Path, tmp_path: P
     soundfile.write(clip, np.zeros(16_000 * 600, np.float32), 16_000)
     out = tmp_path / "films"
     out.mkdir()
-    words = ["render", str(clip), str(out / "long.mp4"), "--bundle", str(tiny_bundle)]
+    words = ["render", str(clip), str(out / "long.mp4"), "--bundle", str(tiny_bundle), "--screen", "none"]
     with subprocess.Popen([sys.executable, "-m", "clavilux", *words], stderr=subprocess.DEVNULL) as process:
         while not list(out.iterdir()):
             assert process.poll() is None

@@ -157,7 +157,9 @@ def sound_of(song: Song, folder: Path, sound_font: Path) -> Path:
 
 def table(scores: Sequence[Score]) -> str:
     """Return a row for each kind, and one for all."""
-    rows = [f"{'kind':12} {'songs':>5} {'beats F':>8} {'worst':>6} {'CMLt':>6} {'AMLt':>6} {'octave':>7} {'onsets F':>9} {'lock s':>7}"]
+    rows = [
+        f"{'kind':12} {'songs':>5} {'beats F':>8} {'worst':>6} {'CMLt':>6} {'AMLt':>6} {'octave':>7} {'onsets F':>9} {'lock s':>7}"
+    ]
     for kind in [*dict.fromkeys(one.kind for one in scores), "all"]:
         some = [one for one in scores if kind in (one.kind, "all")]
         lock = [one.lock for one in some if one.lock is not None]

@@ -1,6 +1,7 @@
 """`clavilux render CLIP OUT`: one picture of a clip (the reference's own job), or the film that playing it gives."""
 
 import argparse
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.loading import open_instrument
+from clavilux.runtime.output.film import filmed
 from clavilux.runtime.output.video import write_video
 from clavilux.runtime.playing.render import frames_in, render_frames, render_picture
 from clavilux.runtime.sound.sound_file import read_clip
@@ -20,12 +22,16 @@ from clavilux.runtime.sound.sound_file import read_clip
 PICTURES = (".png",)
 FILMS = (".mp4",)
 FRAME_RATES = (1, 120)  # 1/s
+SCREEN = (720, 1280)  # pixels, height and width
+SCREEN_SIDES = (64, 4096)  # pixels
 
 EXAMPLES = """\
 examples:
   clavilux render bark.wav bark.png                  the picture of the clip
   clavilux render song.mp3 song.mp4                  the clip with its pictures and its sound
   clavilux render song.flac song.mp4 --frame-rate 60 --set glide=1.5 --set seed=3
+  clavilux render song.flac song.mp4 --screen 1920x1080     as a projector of that size shows it
+  clavilux render song.flac song.mp4 --screen none          the pictures alone, as the bundle makes them
 """
 
 
@@ -35,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("clip", type=Path, metavar="CLIP", help="a sound file: WAV, FLAC, OGG, MP3")
     parser.add_argument("out", type=Path, metavar="OUT", help="a .png picture or a .mp4 film")
     parser.add_argument("--frame-rate", type=frame_rate, default=Fraction(30), metavar="N", help="of a film, 1/s (30)")
+    parser.add_argument(
+        "--screen",
+        type=screen_size,
+        default=SCREEN,
+        metavar="WxH",
+        help="of a film: the screen it is seen on, with light and effects, in pixels; none: pictures alone (1280x720)",
+    )
     add_model_options(parser)
 
 
@@ -47,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     parameters = instrument.defaults.merge(parameters_from(arguments.set), instrument.ranges)
     if suffix in FILMS:
         frames = render_frames(instrument, clip, float(arguments.frame_rate), parameters)
+        if arguments.screen is not None:
+            frames = filmed(frames, *arguments.screen)
         total = frames_in(clip, float(arguments.frame_rate))
         write_video(arguments.out, _with_progress(frames, total, arguments.out.name), clip, arguments.frame_rate)
     else:
@@ -55,6 +70,18 @@ def run(arguments: argparse.Namespace) -> int:
             picture.save(part, "PNG")
     print(arguments.out)
     return 0
+
+
+def screen_size(text: str) -> tuple[int, int] | None:
+    """Return height and width of the screen in `text`, "1280x720" or "none". Raises ClaviluxError."""
+    if text == "none":
+        return None
+    low, high = SCREEN_SIDES
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    width, height = (int(side) for side in found.groups()) if found else (0, 0)
+    if not (low <= width <= high and low <= height <= high) or width % 2 or height % 2:
+        raise ClaviluxError(f"the screen is {text}; expected WIDTHxHEIGHT, even numbers from {low} to {high}, or none")
+    return height, width
 
 
 def frame_rate(text: str) -> Fraction:

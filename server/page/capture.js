@@ -9,6 +9,8 @@
 import { PulseTracker } from './pulse.js';
 
 const PACKET_SECONDS = 0.01;
+const READING_SECONDS = 0.01;
+const TRACKER_RATE = 16000; // Hz, in which a beat that was tapped is told to the tracker
 const QUANTUM = 128; // samples per call, fixed by the Web Audio API
 
 class Capture extends AudioWorkletProcessor {
@@ -18,22 +20,30 @@ class Capture extends AudioWorkletProcessor {
     this.packet = new Float32Array(this.length);
     this.filled = 0;
     this.startedAt = 0;
+    this.heard = 0; // samples that the tracker has taken
     this.tracker = new PulseTracker(sampleRate);
-    this.port.onmessage = ({ data: { tap } }) => this.tracker.tap(tap - this.heardFrom);
+    this.port.onmessage = ({ data: { tap } }) => this.tracker.tap(Math.round(TRACKER_RATE * (tap - this.origin)));
   }
 
   process([input]) {
     if (this.filled === 0) this.startedAt = currentTime;
-    this.heardFrom ??= currentTime;
     if (input.length > 0) this.packet.set(input[0], this.filled); // a source that is stopped gives no channel at all
     this.filled += QUANTUM;
     if (this.filled === this.length) this.post();
     return true;
   }
 
+  /** Context time at which the tracker's first sample would have been, had nothing ever paused. */
+  get origin() {
+    return this.endedAt - this.heard / sampleRate;
+  }
+
   post() {
     const pulses = this.tracker.push(this.packet);
-    this.port.postMessage({ samples: this.packet, time: this.startedAt, pulses }, [this.packet.buffer]);
+    this.heard += this.length;
+    this.endedAt = this.startedAt + this.length / sampleRate;
+    const first = pulses.length > 0 ? this.origin + (pulses[0].index + 1) * READING_SECONDS : 0;
+    this.port.postMessage({ samples: this.packet, time: this.startedAt, pulses, first }, [this.packet.buffer]);
     this.packet = new Float32Array(this.length);
     this.filled = 0;
   }

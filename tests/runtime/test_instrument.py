@@ -358,3 +358,61 @@ def test_on_a_card_the_size_may_change_while_it_plays(flexible_bundle: Path, mon
     monkeypatch.setattr(cuda, "find_card", lambda: None)
     for found, expected in zip(shapes(Player(open_instrument(flexible_bundle, device="cuda"))), plain, strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+def test_a_frame_carries_every_reading_since_the_one_before(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    seen = []
+    for k in range(1, 6):
+        player.hear(noise(RATE // 4, channels=1, seed=k), RATE, (k - 1) / 4)
+        seen += player.step(k / 4).pulses
+    assert [pulse.index for pulse in seen] == list(range(125))
+
+
+def test_a_route_moves_what_a_picture_is_made_of(tiny_bundle: Path) -> None:
+    still = instrument(tiny_bundle, noise="walk", react=0.0, route_1="level > walk 5, release 0")
+    moved = instrument(tiny_bundle, noise="walk", react=1.0, route_1="level > walk 5, release 0")
+    frames = []
+    for player in (still, moved):
+        player.hear(noise(RATE, channels=1), RATE, 0.0)
+        player.step(0.9)
+        frames.append(player.step(1.0))
+    assert [frame.values["walk"] for frame in frames] == [0.25, pytest.approx(5.0, abs=3)]
+    assert frames[1].values["walk"] > 0.3
+    assert not np.array_equal(frames[0].pixels, frames[1].pixels)
+
+
+def test_with_react_0_routes_change_no_picture(tiny_bundle: Path) -> None:
+    players = [
+        instrument(tiny_bundle, react=0.0, route_1=line) for line in ("", "level > walk 5", "onset > feedback 0.9")
+    ]
+    frames = []
+    for player in players:
+        player.hear(noise(RATE, channels=1), RATE, 0.0)
+        frames.append([player.step(now) for now in (0.5, 1.0)])
+    for others in frames[1:]:
+        np.testing.assert_array_equal(pixels(frames[0]), pixels(others))
+
+
+def test_panic_is_black_at_once_and_begins_afresh(tiny_bundle: Path) -> None:
+    fresh = instrument(tiny_bundle, noise="fixed", feedback=0.0, react=0.0)
+    first = fresh.step(0.0)
+    player = instrument(tiny_bundle, noise="fixed", feedback=0.9, react=0.0)
+    for now in (0.0, 0.1, 0.2):
+        fed = player.step(now)
+    assert not np.array_equal(fed.pixels, first.pixels)
+    kept = player.parameters
+    player.parameters = kept.merge({"panic": True}, player.ranges)
+    assert player.step(0.3).pixels.max() == 0
+    player.parameters = kept  # feedback is on again, and there is nothing that could come back
+    np.testing.assert_array_equal(player.step(0.4).pixels, first.pixels)
+
+
+def test_a_tap_reaches_the_tracker_at_its_sample(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tapped: list[int] = []
+    player = instrument(tiny_bundle)
+    monkeypatch.setattr(player.instrument._tracker, "tap", tapped.append, raising=False)
+    player.instrument.tap(0.1)
+    player.hear(noise(RATE, channels=1), RATE, 10.0)
+    player.instrument.tap(10.5)
+    assert tapped == [pytest.approx(RATE // 2, abs=2)]
