@@ -1,7 +1,7 @@
 """The frame maker: a prompt becomes the next picture, unless it would be the one that is shown already.
 
-Owns what lies between pictures: the walk through noise, the pipeline with its last latents, and what the pictures on
-their way are made of. No I/O, no clock.
+Owns what lies between pictures: the walk through noise, the currents' time, the pipeline with its last latents, and
+what the pictures on their way are made of. No I/O, no clock.
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from clavilux.runtime.control.parameters import Parameters, Value
 from clavilux.runtime.diffusion.choose import open_pipeline
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
+from clavilux.runtime.diffusion.motion import motion_of
 from clavilux.runtime.diffusion.noise import draw, walk
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest, Pipeline
 from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
@@ -55,6 +56,7 @@ class FrameMaker:
         self._whole = open_pipeline(denoiser, decoder)
         self.pipeline: Pipeline = self._whole  # or with `stream_batch` another one
         self._walked = 0.0
+        self._played = 0.0  # s of pictures, by which the currents sway
         self._keys: tuple[PictureKey, ...] = ()  # of the last picture, then of those on their way
 
     @property
@@ -81,6 +83,7 @@ class FrameMaker:
         `sequence` seeds noise that is fresh for every frame. Raises ProviderError when a graph does not run.
         """
         self._walked += seconds * parameters.walk
+        self._played += seconds
         key = PictureKey(prompt, parameters, self._walked, heard)
         if self._keys and all(key.same(one) for one in self._keys):
             self._keys = self._up_to_date(self._keys, heard)
@@ -94,7 +97,8 @@ class FrameMaker:
 
         stays = self._choose_pipeline(streams=parameters.stream_batch and parameters.steps > 1)
         feedback = parameters.feedback if stays else 0.0  # latents that another pipeline kept may be minutes old
-        request = PictureRequest(prompt, noise, shape, parameters.steps, feedback, parameters.guidance)
+        motion = motion_of(parameters, seconds, self._played)
+        request = PictureRequest(prompt, noise, shape, parameters.steps, feedback, parameters.guidance, motion)
         self.picture = self.pipeline.run(request)
         self._keys = (*self._keys, key)[-1 - self.pipeline.delay :]
         return self.pipeline.stages

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.diffusion.denoiser import Feedback, Latents
+from clavilux.runtime.diffusion.motion import Motion, warp
 
 Picture = NDArray[np.uint8]
 
@@ -27,10 +28,18 @@ class PictureRequest:
     steps: int = 1
     feedback: float = 0.0  # how much of the last latents stays, 0 to 0.95; of another size nothing does
     scale: float | None = None  # strength of the guidance; None: the bundle's own
+    motion: Motion | None = None  # of the last latents before they come back; None: they stay where they are
+
+    @property
+    def moves(self) -> bool:
+        """Whether the last latents come back moved: without feedback they do not come back."""
+        return self.motion is not None and self.feedback > 0
 
     def feedback_of(self, last: Latents | None) -> Feedback | None:
-        """Return the feedback of the last latents; None where there are none, or they are of another size."""
-        return Feedback(last, self.feedback) if last is not None and last.shape == self.shape else None
+        """Return the feedback of the last latents, moved; None where there are none, or they are of another size."""
+        if last is None or last.shape != self.shape:
+            return None
+        return Feedback(warp(last, self.motion) if self.motion and self.moves else last, self.feedback)
 
 
 class Pipeline(Protocol):
