@@ -11,6 +11,7 @@ it was. The places and their weights do not depend on the latents: on a card the
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from clavilux.runtime.control.parameters import Parameters
 
 Latents = NDArray[np.float32]
-Field = NDArray[np.float64]
+Field = NDArray[np.floating[Any]]
 
 LONGEST_STEP = 0.25  # s of motion between two pictures: after a stall it goes on, it does not leap
 TAPS = 4  # values in a row, and rows, that a new one is made of
@@ -76,7 +77,8 @@ def warp(latents: Latents, motion: Motion) -> Latents:
     """
     if motion.is_still:
         return latents
-    found = taps(*latents.shape[2:], motion)
+    *_, height, width = latents.shape
+    found = taps(height, width, motion)
     gathered = np.take(latents.reshape(latents.shape[1], -1), found.places, axis=1)
     moved = np.einsum("ckhw,khw->chw", gathered, found.weights)[None]
     return _spread_again(moved, latents)
@@ -96,7 +98,8 @@ def _spread_again(moved: Latents, before: Latents) -> Latents:
     """Return `moved` with the spread that each channel had before, round its own mean."""
     mean, variance = moved.mean((2, 3), keepdims=True), moved.var((2, 3), keepdims=True)
     ratio = before.var((2, 3), keepdims=True) / np.maximum(variance, np.float32(TINY_VARIANCE))
-    gain = np.clip(np.sqrt(ratio), *map(np.float32, GAIN))
+    least, most = map(np.float32, GAIN)
+    gain = np.clip(np.sqrt(ratio), least, most)
     return np.asarray((moved - mean) * gain + mean, np.float32)
 
 

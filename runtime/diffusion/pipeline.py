@@ -31,15 +31,15 @@ class PictureRequest:
     motion: Motion | None = None  # of the last latents before they come back; None: they stay where they are
 
     @property
-    def moves(self) -> bool:
-        """Whether the last latents come back moved: without feedback they do not come back."""
-        return self.motion is not None and self.feedback > 0
+    def moving(self) -> Motion | None:
+        """The motion, where something comes back that could move."""
+        return self.motion if self.feedback > 0 else None
 
     def feedback_of(self, last: Latents | None) -> Feedback | None:
         """Return the feedback of the last latents, moved; None where there are none, or they are of another size."""
         if last is None or last.shape != self.shape:
             return None
-        return Feedback(warp(last, self.motion) if self.motion and self.moves else last, self.feedback)
+        return Feedback(warp(last, self.moving) if self.moving else last, self.feedback)
 
 
 class Pipeline(Protocol):
