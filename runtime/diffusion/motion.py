@@ -78,20 +78,51 @@ def warp(latents: Latents, motion: Motion) -> Latents:
     if motion.is_still:
         return latents
     *_, height, width = latents.shape
-    found = taps(height, width, motion)
-    gathered = np.take(latents.reshape(latents.shape[1], -1), found.places, axis=1)
-    moved = np.einsum("ckhw,khw->chw", gathered, found.weights)[None]
-    return _spread_again(moved, latents)
+    return _spread_again(gather(latents, taps(height, width, motion)), latents)
 
 
 def taps(height: int, width: int, motion: Motion) -> Taps:
-    """Return where each value of a channel [height, width] comes from."""
-    x, y = _sources(height, width, motion)
-    columns, across = _neighbours(x, width)
-    rows, down = _neighbours(y, height)
-    whole = TAPS * TAPS, height, width
-    places = rows[:, None] * np.int32(width) + columns[None]
-    return Taps(places.reshape(whole), (down[:, None] * across[None]).reshape(whole))
+    """Return where each value of a channel [height, width] comes from; beyond the edges it is mirrored."""
+    return taps_at(*_sources(height, width, motion), _mirror(height), _mirror(width))
+
+
+def taps_at(columns: Field, rows: Field, down: NDArray[np.int32], across: NDArray[np.int32]) -> Taps:
+    """Return the taps of values that come from these columns and rows, [h, w] each, of a channel.
+
+    `down` and `across` say which row and which column stands for 0, 1, 2 ... and after the last one for 0 again.
+    """
+    places_x, weights_x = _neighbours(columns, across)
+    places_y, weights_y = _neighbours(rows, down)
+    whole = TAPS * TAPS, *places_x.shape[1:]
+    places = places_y[:, None] * np.int32(across.max() + 1) + places_x[None]
+    return Taps(places.reshape(whole), (weights_y[:, None] * weights_x[None]).reshape(whole))
+
+
+def gather(channels: Latents, found: Taps) -> Latents:
+    """Return channels, float32 [1, C, h, w], of values that are the weighted sums of their taps."""
+    taken = np.take(channels.reshape(channels.shape[1], -1), found.places, axis=1)
+    gathered: Latents = np.einsum("ckhw,khw->chw", taken, found.weights)[None]
+    return gathered
+
+
+def grid(height: int, width: int) -> tuple[Field, Field]:
+    """Return how far to the right and down of the middle each place is, in cells, [1, width] and [height, 1]."""
+    across, down = (np.arange(size) - (size - 1) / 2 for size in (width, height))
+    return across[None, :], down[:, None]
+
+
+def currents(height: int, width: int, strengths: Field) -> Field:
+    """Return how far eddies of these strengths, heights [eddies], carry right and down, in cells [2, height, width].
+
+    They are the curl of standing waves, so that nothing gathers anywhere and nothing crosses the edges.
+    """
+    return np.tensordot(strengths * height, _eddies(height, width), 1)
+
+
+def sway(time: float) -> Field:
+    """Return how fast each of the CURRENTS turns at `time`, s: -1 to 1."""
+    turns = [often * time + number / len(CURRENTS) for number, (*_, often) in enumerate(CURRENTS)]
+    return np.sin(2 * np.pi * np.array(turns))
 
 
 def _spread_again(moved: Latents, before: Latents) -> Latents:
@@ -105,28 +136,21 @@ def _spread_again(moved: Latents, before: Latents) -> Latents:
 
 def _sources(height: int, width: int, motion: Motion) -> tuple[Field, Field]:
     """Return the column and the row, [height, width] each, that every place of the moved picture shows."""
-    across, down = _grid(height, width)
+    across, down = grid(height, width)
     cosine, sine = np.cos(motion.angle) / motion.zoom, np.sin(motion.angle) / motion.zoom
     x, y = across - motion.x * width, down + motion.y * height
     columns, rows = cosine * x - sine * y, sine * x + cosine * y
     if motion.current:
-        flow_x, flow_y = _currents(height, width, motion.time)
-        columns, rows = columns - motion.current * height * flow_x, rows - motion.current * height * flow_y
+        carried = currents(height, width, motion.current * sway(motion.time))
+        columns, rows = columns - carried[0], rows - carried[1]
     return columns + (width - 1) / 2, rows + (height - 1) / 2
 
 
-@lru_cache(maxsize=4)
-def _grid(height: int, width: int) -> tuple[Field, Field]:
-    """Return how far to the right and down of the middle each place is, in cells, [1, width] and [height, 1]."""
-    across, down = (np.arange(size) - (size - 1) / 2 for size in (width, height))
-    return across[None, :], down[:, None]
-
-
-def _neighbours(position: Field, size: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the four cells round each position and their weights, [4, ...] each; beyond the edges they mirror."""
+def _neighbours(position: Field, cells: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the four cells round each position and their weights, [4, ...] each."""
     first = np.floor(position)
-    mirrored = _mirror(size).take(first.astype(np.int32) + OFFSETS, mode="wrap")
-    return mirrored, _cubic((position - first).astype(np.float32))
+    found = cells.take(first.astype(np.int32) + OFFSETS, mode="wrap")
+    return found, _cubic((position - first).astype(np.float32))
 
 
 @lru_cache(maxsize=4)
@@ -145,18 +169,6 @@ def _cubic(part: NDArray[np.float32]) -> NDArray[np.float32]:
     )
     weights *= np.float32(0.5)
     return weights
-
-
-def _currents(height: int, width: int, time: float) -> tuple[Field, Field]:
-    """Return the currents' speed to the right and down, [height, width] each, about 1 where they are fastest.
-
-    They are the curl of a sum of standing waves, so that nothing gathers anywhere and nothing crosses the edges.
-    """
-    phases = np.array(
-        [np.sin(2 * np.pi * (often * time + number / len(CURRENTS))) for number, (*_, often) in enumerate(CURRENTS)]
-    )
-    flow = np.tensordot(phases, _eddies(height, width), 1)
-    return flow[0], flow[1]
 
 
 @lru_cache(maxsize=4)
