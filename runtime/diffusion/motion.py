@@ -47,6 +47,13 @@ class Motion:
         """Whether nothing moves, to the bit."""
         return (self.zoom, self.angle, self.x, self.y, self.current) == (1.0, 0.0, 0.0, 0.0, 0.0)
 
+    def and_then(self, other: "Motion | None") -> "Motion":
+        """Return both in one, near enough where they are small."""
+        if other is None:
+            return self
+        zoom, angle, current = self.zoom * other.zoom, self.angle + other.angle, self.current + other.current
+        return Motion(zoom, angle, self.x + other.x, self.y + other.y, current, other.time)
+
 
 @dataclass(frozen=True, eq=False)
 class Taps:

@@ -170,3 +170,13 @@ def test_where_nothing_is_asked_for_or_no_time_has_passed_nothing_moves() -> Non
 def test_after_a_stall_it_goes_on_and_does_not_leap() -> None:
     moving = Parameters().merge({"motion_x": 0.5})
     assert motion_of(moving, 20.0, 1.0) == motion_of(moving, LONGEST_STEP, 1.0)
+
+
+@given(MOTIONS, MOTIONS)
+def test_two_motions_in_one_are_their_sum(one: Motion, other: Motion) -> None:
+    both = one.and_then(other)
+    assert both.zoom == pytest.approx(one.zoom * other.zoom)
+    found = [both.angle, both.x, both.y, both.current]
+    sums = [one.angle + other.angle, one.x + other.x, one.y + other.y, one.current + other.current]
+    assert (found, both.time) == (pytest.approx(sums), other.time)
+    assert one.and_then(None) == one
