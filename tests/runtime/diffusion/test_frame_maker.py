@@ -77,6 +77,12 @@ def test_the_last_latents_are_asked_to_move_by_what_a_frame_lasts(
     for now in (0.0, 0.1, 0.3):
         player.step(now)
     assert [motion.x for motion in asked if motion] == pytest.approx([0.05, 0.1])
+    assert [motion.time for motion in asked if motion] == pytest.approx([0.1, 0.3])
+
+
+def test_noise_that_travels_goes_on_wandering(tiny_bundle: Path) -> None:
+    slow, fast = (instrument(tiny_bundle, noise="walk", walk=walk, motion_zoom=0.5) for walk in (0.0, 1.0))
+    assert all((one != other).any() for one, other in zip(pictures(slow)[1:], pictures(fast)[1:], strict=True))
 
 
 def test_currents_sway_with_the_time_that_was_played(tiny_bundle: Path) -> None:
