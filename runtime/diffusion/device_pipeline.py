@@ -1,5 +1,7 @@
 """Device pipeline: latents never leave the card; tokens and noise go up, one uint8 picture comes down.
 
+Latents that move before they come back do so on the card, too: up go the places and weights of `motion.taps`.
+
 All work of a picture is queued on one stream, and the host waits once, for the picture. Nothing is allocated once a
 size has played twice. What goes up lies in pinned memory, in a place of its own for each step, as the card reads it
 later than it is written.
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from clavilux.runtime.bundle.graphs import COEFFICIENTS, GUIDANCE_X0, GUIDED_COEFFICIENTS, NEXT_FROM_NOISE
 from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
 from clavilux.runtime.diffusion.guider import Guider, unguided
+from clavilux.runtime.diffusion.motion import TAPS, Motion, taps
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest
 from clavilux.runtime.diffusion.schedule import RunStart
 from clavilux.runtime.errors import ProviderError
@@ -40,7 +43,8 @@ class _Canvas:
 
     shape: tuple[int, ...]  # of the latents
     prompt: tuple[int, ...]
-    start: BoundRun
+    warp: BoundRun
+    start: BoundRun  # its latents are the last ones, moved or not
     denoise: BoundRun
     decode: BoundRun | None = None  # once the denoiser has run, and its latents have a place
     finished: bool = False  # whether its latents are those of a whole picture
@@ -52,15 +56,17 @@ class _Canvas:
 
 
 class DevicePipeline:
-    """Makes pictures on a card, with three sessions that share its stream."""
+    """Makes pictures on a card, with four sessions that share its stream."""
 
-    def __init__(self, denoiser: Denoiser, start: BoundSession, first: BoundSession, decoder: BoundSession) -> None:
-        """`start` is the session of `start.onnx`, `first` the denoiser's own.
+    def __init__(
+        self, denoiser: Denoiser, start: BoundSession, warp: BoundSession, first: BoundSession, decoder: BoundSession
+    ) -> None:
+        """`start` and `warp` are the sessions of `start.onnx` and `warp.onnx`, `first` the denoiser's own.
 
         Raises ProviderError when the sessions do not share a stream.
         """
         stream = first.stream
-        others = [other.name for other in (start, decoder) if stream is None or other.stream is not stream]
+        others = [other.name for other in (start, warp, decoder) if stream is None or other.stream is not stream]
         if stream is None or others:
             raise ProviderError(f"{first.name} and {others[0]} do not share a stream")
         self.stages: dict[str, float] = {}
@@ -70,6 +76,7 @@ class DevicePipeline:
         self.stream: CudaStream = stream
         self._denoiser = denoiser
         self._start = start
+        self._warp = warp
         self._first = first
         self._decoder = decoder
         self._pictures = _Pictures(stream)
@@ -127,7 +134,7 @@ class DevicePipeline:
         if canvas is not None:
             if not canvas.finished:
                 self.stream.wait()  # what the failed picture left in the queue reads and writes these buffers
-            for run in filter(None, (canvas.start, canvas.denoise, canvas.decode)):
+            for run in filter(None, (canvas.warp, canvas.start, canvas.denoise, canvas.decode)):
                 run.release()
         self._staged.clear()
         self._canvas = self._new_canvas(request)
@@ -135,12 +142,16 @@ class DevicePipeline:
         return self._canvas
 
     def _new_canvas(self, request: PictureRequest) -> _Canvas:
-        shape, scale = request.shape, (1,)
-        start = self._start.bind({"noise": shape, "noise_scale": scale, "latents": shape, "latents_scale": scale})
-        start.queue()  # on nothing yet, so that its sample has a place
+        shape, scale, found = request.shape, (1,), (TAPS * TAPS, *request.shape[2:])
+        warp = self._warp.bind({"latents": shape, "places": found, "weights": found})
+        self._upload(warp.inputs, "places", 0, np.zeros(found, np.int32))  # what lies there may be no place at all
+        warp.queue()  # on nothing yet, so that its result has a place
+        shapes = {"noise": shape, "noise_scale": scale, "latents": shape, "latents_scale": scale}
+        start = self._start.bind(shapes, {"latents": warp.results[0]})
+        start.queue()  # on nothing yet, as well
         given = {"sample": start.results[0], "noise": start.inputs["noise"]}
         denoise = self._first.bind(_shapes(request, self._denoiser.guider), given)
-        return _Canvas(shape, request.prompt.shape, start, denoise)
+        return _Canvas(shape, request.prompt.shape, warp, start, denoise)
 
     def _begin(self, canvas: _Canvas, request: PictureRequest, start: RunStart) -> None:
         """Queue the first sample: noise, and what stays of the last latents."""
@@ -148,9 +159,21 @@ class DevicePipeline:
         self._upload(inputs, "noise", 0, request.noise(0))
         self._upload(inputs, "noise_scale", 0, np.array([start.noise], np.float32))
         self._upload(inputs, "latents_scale", 0, np.array([start.signal], np.float32))
-        last = canvas.latents if start.signal else inputs["noise"]  # what nothing stays of must still be finite
-        self._move(inputs["latents"], last, canvas.shape)
+        if start.signal and request.moving:
+            self._warp_last(canvas, request.moving)
+        else:
+            last = canvas.latents if start.signal else inputs["noise"]  # what nothing stays of must still be finite
+            self._move(inputs["latents"], last, canvas.shape)
         canvas.start.queue()
+
+    def _warp_last(self, canvas: _Canvas, motion: Motion) -> None:
+        """Queue the last latents' motion, to where the first sample takes them from."""
+        *_, height, width = canvas.shape
+        inputs, found = canvas.warp.inputs, taps(height, width, motion)
+        self._move(inputs["latents"], canvas.latents, canvas.shape)
+        self._upload(inputs, "places", 0, found.places)
+        self._upload(inputs, "weights", 0, found.weights)
+        canvas.warp.queue()
 
     def _lead(self, canvas: _Canvas, row: NDArray[np.float32], *, has_last: bool) -> None:
         """Queue what the run is led away from, as `Denoiser.denoise` does it on the host."""
@@ -161,7 +184,7 @@ class DevicePipeline:
             self._upload(inputs, "negative", NEGATIVE, guider.negative)
             return
         if has_last:
-            self._move(inputs[GUIDANCE_X0], canvas.latents, canvas.shape)
+            self._move(inputs[GUIDANCE_X0], canvas.start.inputs["latents"], canvas.shape)
         else:
             self._upload(inputs, GUIDANCE_X0, ZEROS, np.zeros((), np.float32), canvas.shape)
         if guider.spec.kind == "once":
@@ -190,7 +213,7 @@ class DevicePipeline:
         self, inputs: Mapping[str, OrtValue], name: str, place: int, array: Array, shape: tuple[int, ...] | None = None
     ) -> None:
         """Queue `array`, spread over `shape`, as the input `name`."""
-        staged = self._place(name, place, array.shape if shape is None else shape, np.float32)
+        staged = self._place(name, place, array.shape if shape is None else shape, array.dtype.type)
         staged.array[...] = array
         self.stream.copy(inputs[name].data_ptr(), staged.address, staged.array.nbytes)
 

@@ -1,7 +1,7 @@
 """The frame maker: a prompt becomes the next picture, unless it would be the one that is shown already.
 
-Owns what lies between pictures: the walk through noise, the pipeline with its last latents, and what the pictures on
-their way are made of. No I/O, no clock.
+Owns what lies between pictures: the walk and the journey through noise, the currents' time, the pipeline with its last
+latents, and what the pictures on their way are made of. No I/O, no clock.
 """
 
 from dataclasses import dataclass, replace
@@ -14,6 +14,8 @@ from clavilux.runtime.control.parameters import Parameters, Value
 from clavilux.runtime.diffusion.choose import open_pipeline
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
+from clavilux.runtime.diffusion.journey import START, Journey, carry
+from clavilux.runtime.diffusion.motion import motion_of
 from clavilux.runtime.diffusion.noise import draw, walk
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest, Pipeline
 from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
@@ -30,12 +32,13 @@ class PictureKey:
     prompt: NDArray[np.float32]  # embeds, [1, tokens, width]
     parameters: Parameters
     walked: float  # draws passed on the walk through noise
+    journey: Journey  # of the noise
     heard_until: float | None  # capture time of the newest sample in the prompt, s
 
     def same(self, other: "PictureKey") -> bool:
         """Whether this gives the picture that `other` gave: all is equal, and nothing of the last picture returns."""
         noise = self.parameters.noise
-        moved = noise == "fresh" or (noise == "walk" and self.walked != other.walked)
+        moved = noise == "fresh" or (noise == "walk" and self.walked != other.walked) or self.journey != other.journey
         still = not moved and self.parameters.feedback == 0
         return still and self._made_with() == other._made_with() and np.array_equal(self.prompt, other.prompt)
 
@@ -55,6 +58,8 @@ class FrameMaker:
         self._whole = open_pipeline(denoiser, decoder)
         self.pipeline: Pipeline = self._whole  # or with `stream_batch` another one
         self._walked = 0.0
+        self._played = 0.0  # s of pictures, by which the currents sway
+        self._journey = START
         self._keys: tuple[PictureKey, ...] = ()  # of the last picture, then of those on their way
         self._fresh = True  # nothing of the last latents may come back
 
@@ -76,6 +81,7 @@ class FrameMaker:
     def forget(self) -> None:
         """Let nothing of the last latents come back: the next picture is made as the first one was."""
         self._fresh = True
+        self._journey = START
 
     def make(
         self, prompt: NDArray[np.float32], parameters: Parameters, *, sequence: int, seconds: float, heard: float | None
@@ -86,21 +92,24 @@ class FrameMaker:
         `sequence` seeds noise that is fresh for every frame. Raises ProviderError when a graph does not run.
         """
         self._walked += seconds * parameters.walk
-        key = PictureKey(prompt, parameters, self._walked, heard)
+        self._played += seconds
+        shape, motion = latent_shape(self._bundle, parameters), motion_of(parameters, seconds, self._played)
+        if motion is not None:
+            self._journey = self._journey.after(motion, *shape[2:])
+        key = PictureKey(prompt, parameters, self._walked, self._journey, heard)
         if self._keys and all(key.same(one) for one in self._keys):
             self._keys = self._up_to_date(self._keys, heard)
             return NOT_PAINTED
-        shape = latent_shape(self._bundle, parameters)
 
         def noise(step: int) -> Latents:
-            if parameters.noise == "walk":
-                return walk(shape, parameters.seed, key.walked, step)
-            return draw(shape, parameters.seed, sequence if parameters.noise == "fresh" else 0, step)
+            if parameters.noise == "fresh":
+                return draw(shape, parameters.seed, sequence, step)
+            return carry(lambda layer: _layer(shape, key, step, layer), key.journey)
 
         stays = self._choose_pipeline(streams=parameters.stream_batch and parameters.steps > 1)
         # Latents that another pipeline kept may be minutes old.
         feedback = parameters.feedback if stays and not self._fresh else 0.0
-        request = PictureRequest(prompt, noise, shape, parameters.steps, feedback, parameters.guidance)
+        request = PictureRequest(prompt, noise, shape, parameters.steps, feedback, parameters.guidance, motion)
         self.picture = self.pipeline.run(request)
         self._fresh = False
         self._keys = (*self._keys, key)[-1 - self.pipeline.delay :]
@@ -116,6 +125,13 @@ class FrameMaker:
             return True
         self.pipeline = StreamBatchPipeline(*self._graphs) if streams else self._whole
         return False
+
+
+def _layer(shape: tuple[int, ...], key: PictureKey, step: int, layer: int) -> Latents:
+    """Return a layer of the noise that a picture's journey leads through."""
+    if key.parameters.noise == "walk":
+        return walk(shape, key.parameters.seed, key.walked, step, layer)
+    return draw(shape, key.parameters.seed, 0, step, layer)
 
 
 def latent_shape(bundle: Bundle, parameters: Parameters) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.diffusion.denoiser import Feedback, Latents
+from clavilux.runtime.diffusion.motion import Motion, warp
 
 Picture = NDArray[np.uint8]
 
@@ -27,10 +28,18 @@ class PictureRequest:
     steps: int = 1
     feedback: float = 0.0  # how much of the last latents stays, 0 to 0.95; of another size nothing does
     scale: float | None = None  # strength of the guidance; None: the bundle's own
+    motion: Motion | None = None  # of the last latents before they come back; None: they stay where they are
+
+    @property
+    def moving(self) -> Motion | None:
+        """The motion, where something comes back that could move."""
+        return self.motion if self.feedback > 0 else None
 
     def feedback_of(self, last: Latents | None) -> Feedback | None:
-        """Return the feedback of the last latents; None where there are none, or they are of another size."""
-        return Feedback(last, self.feedback) if last is not None and last.shape == self.shape else None
+        """Return the feedback of the last latents, moved; None where there are none, or they are of another size."""
+        if last is None or last.shape != self.shape:
+            return None
+        return Feedback(warp(last, self.moving) if self.moving else last, self.feedback)
 
 
 class Pipeline(Protocol):

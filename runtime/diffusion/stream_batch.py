@@ -10,7 +10,8 @@ whether it pays.
 
 A row keeps all that its picture began with: prompt, noise, guidance and feedback. StreamDiffusion gives old rows the
 new prompt; then no picture would be that of any one sound, nor equal to the one that single calls make. So what is
-heard, and every parameter but steps and size, arrives n - 1 pictures late, and a frame's `heard_until` says so.
+heard, and every parameter but steps and size, arrives n - 1 pictures late, and a frame's `heard_until` says so. The
+latents that come back are n pictures old, and have all motion since then before them.
 """
 
 import logging
@@ -19,6 +20,7 @@ from dataclasses import replace
 
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser, Latents, Run
+from clavilux.runtime.diffusion.motion import Motion
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 
@@ -39,6 +41,7 @@ class StreamBatchPipeline:
         self._runs: list[Run] = []  # on their way, newest first: after each call they have taken 1, 2 ... n - 1 steps
         self._kind: tuple[int, tuple[int, ...]] | None = None  # steps and shape of those; None: there are none
         self._latents: Latents | None = None
+        self._motions: tuple[Motion | None, ...] = ()  # asked for since those latents were, newest first
         if any(isinstance(part.session, BoundSession) for part in (denoiser, decoder)):
             log.warning("latents go through the host for every picture: stream_batch keeps them there")
 
@@ -58,6 +61,7 @@ class StreamBatchPipeline:
             runs = self._fill(request)
         *self._runs, finished = runs
         self.delay = min(self.delay + 1, len(self._runs)) if flows else 0
+        self._motions = (request.motion, *self._motions)[: self.delay]
         self._kind, self._latents = kind, finished.sample
         denoised = time.perf_counter()
         picture = self._decoder.decode(finished.sample)
@@ -73,7 +77,10 @@ class StreamBatchPipeline:
         return self._latents
 
     def _begin(self, request: PictureRequest) -> Run:
-        feedback = request.feedback_of(self._latents)
+        motion = request.motion
+        for earlier in self._motions:
+            motion = earlier.and_then(motion) if earlier else motion
+        feedback = replace(request, motion=motion).feedback_of(self._latents)
         return self._denoiser.begin(
             request.prompt, request.noise, request.steps, feedback=feedback, scale=request.scale
         )

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto
 
 from clavilux.runtime.diffusion import choose
-from clavilux.runtime.diffusion.choose import START, open_pipeline, open_start
+from clavilux.runtime.diffusion.choose import START, WARP, open_beginning, open_pipeline
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
@@ -33,8 +33,10 @@ def test_on_a_cpu_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert caplog.text == ""
 
 
-def test_on_a_cpu_the_start_graph_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choose, "open_start", lambda denoiser: pytest.fail("it was loaded"))
+def test_on_a_cpu_the_graphs_that_begin_a_picture_are_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "open_beginning", lambda denoiser: pytest.fail("it was loaded"))
     opened(open_session(write_denoiser(tmp_path)), open_session(write_decoder(tmp_path)))
 
 
@@ -90,36 +92,38 @@ def test_types_that_do_not_fit_are_named(
     assert said in caplog.text
 
 
-def test_the_start_graph_runs_on_cuda_beside_engines_of_tensorrt(
+def test_the_graphs_that_begin_a_picture_run_on_cuda_beside_engines_of_tensorrt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = install(monkeypatch, FakeRuntime(GPU))
     denoiser, _ = on_card(tmp_path)
     denoiser.provider = "TensorrtExecutionProvider"
-    start = open_start(denoiser)
-    assert (start.provider, start.stream) == ("CUDAExecutionProvider", denoiser.stream)
-    ((path, settings, _),) = runtime.loaded
-    assert (path, settings["user_compute_stream"]) == (START.path, str(denoiser.stream.handle))
+    for begun in open_beginning(denoiser):
+        assert (begun.provider, begun.stream) == ("CUDAExecutionProvider", denoiser.stream)
+    loaded = [(path, settings["user_compute_stream"]) for path, settings, _ in runtime.loaded]
+    assert loaded == [(graph.path, str(denoiser.stream.handle)) for graph in (START, WARP)]
 
 
-def test_the_start_graph_runs_on_tensorrt_for_rtx_where_cuda_s_provider_is_not(
+def test_the_graphs_that_begin_a_picture_run_on_tensorrt_for_rtx_where_cuda_s_provider_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = install(monkeypatch, FakeRuntime())
     monkeypatch.setattr(tensorrt_rtx, "find_ep_device", lambda: SimpleNamespace(ep_name=tensorrt_rtx.RTX))
     denoiser, _ = on_card(tmp_path)
     denoiser.provider = tensorrt_rtx.RTX
-    start = open_start(denoiser)
-    assert (start.provider, start.stream) == (tensorrt_rtx.RTX, denoiser.stream)
-    ((path, settings, _),) = runtime.loaded
-    assert (path, settings["nv_profile_opt_shapes"]) == (START.path, "latents:1x4x64x64,noise:1x4x64x64")
+    for begun in open_beginning(denoiser):
+        assert (begun.provider, begun.stream) == (tensorrt_rtx.RTX, denoiser.stream)
+    assert [(path, settings["nv_profile_opt_shapes"]) for path, settings, _ in runtime.loaded] == [
+        (START.path, "latents:1x4x64x64,noise:1x4x64x64"),
+        (WARP.path, "latents:1x4x64x64,places:16x64x64,weights:16x64x64"),
+    ]
 
 
-def test_a_session_without_a_stream_has_no_place_for_the_start_graph(
+def test_a_session_without_a_stream_has_no_place_for_the_graphs_that_begin_a_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, FakeRuntime(GPU))
     denoiser, _ = on_card(tmp_path)
     denoiser.stream = None
     with pytest.raises(ProviderError, match=r"denoiser\.onnx has no stream of its own that start\.onnx could run on"):
-        open_start(denoiser)
+        open_beginning(denoiser)

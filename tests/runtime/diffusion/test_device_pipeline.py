@@ -14,12 +14,13 @@ import pytest
 from onnx import TensorProto
 
 from clavilux.runtime.bundle.manifest import GuidanceSpec
-from clavilux.runtime.diffusion.choose import open_start
+from clavilux.runtime.diffusion.choose import open_beginning
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser
 from clavilux.runtime.diffusion.device_pipeline import KEPT, DevicePipeline
 from clavilux.runtime.diffusion.guider import Guider
 from clavilux.runtime.diffusion.host_pipeline import HostPipeline
+from clavilux.runtime.diffusion.motion import Motion
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.diffusion.schedule import Schedule
@@ -34,6 +35,7 @@ from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, GpuSession, ins
 GPU = ("CUDAExecutionProvider", "CPUExecutionProvider")
 SHAPE = (1, 4, 4, 4)
 WIDE = (1, 4, 4, 8)
+MOTIONS = [Motion(zoom=1.1, angle=0.2), None, Motion(x=0.25, y=-0.1), Motion(current=0.1, time=2.0), Motion()]
 LEADS = {"none": None, "classic": "negative", "self": "anchor", "once": "anchor"}
 NEGATIVE = np.full((TOKENS, WIDTH), -0.5, np.float32)
 
@@ -68,7 +70,7 @@ def on_card(
 def device_pipeline(
     denoiser: BoundSession, decoder: BoundSession, plan: Schedule, guider: Guider | None = None
 ) -> DevicePipeline:
-    return DevicePipeline(Denoiser(denoiser, plan, guider), open_start(denoiser), denoiser, decoder)
+    return DevicePipeline(Denoiser(denoiser, plan, guider), *open_beginning(denoiser), denoiser, decoder)
 
 
 def guider(kind: str) -> Guider | None:
@@ -243,13 +245,43 @@ def test_after_a_failure_it_begins_anew_without_the_broken_latents(pair: Pair, m
     np.testing.assert_array_equal(found, pair.host.run(asked(2, feedback=0.5)))
 
 
-@pytest.mark.parametrize("alone", ["start", "decoder"])
+@pytest.mark.parametrize("alone", ["start", "warp", "decoder"])
 def test_sessions_on_different_streams_are_refused(tmp_path: Path, runtime: FakeRuntime, alone: str) -> None:
     denoiser, decoder = on_card(tmp_path)
-    start = open_start(denoiser)
-    {"start": start, "decoder": decoder}[alone].stream = None
+    start, warp = open_beginning(denoiser)
+    {"start": start, "warp": warp, "decoder": decoder}[alone].stream = None
     with pytest.raises(ProviderError, match=rf"denoiser\.onnx and {alone}\.onnx do not share a stream"):
-        DevicePipeline(Denoiser(denoiser, schedule()), start, denoiser, decoder)
+        DevicePipeline(Denoiser(denoiser, schedule()), start, warp, denoiser, decoder)
+
+
+@pytest.mark.parametrize("kind", list(LEADS))
+@pytest.mark.parametrize("steps", [1, 3])
+def test_latents_that_move_are_those_of_the_host(tmp_path: Path, runtime: FakeRuntime, kind: str, steps: int) -> None:
+    pair = Pair(tmp_path, runtime, kind)
+    for index, motion in enumerate([*MOTIONS, *MOTIONS]):
+        one = asked(index, steps=steps, feedback=0.6, motion=motion)
+        found, expected = pair.device.run(one), pair.host.run(one)
+        np.testing.assert_allclose(pair.device.latents(), pair.host.latents(), rtol=1e-4, atol=1e-4)
+        assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_motion_without_feedback_changes_no_bit(pair: Pair) -> None:
+    for index, motion in enumerate(MOTIONS):
+        still = pair.run(asked(index, motion=motion))
+    assert pair.device._warp.session.runs == ["-1"]  # the one that only gave the result its place
+    np.testing.assert_array_equal(pair.run(asked(4)), still)
+
+
+def test_latents_move_on_the_card_without_another_wait_or_allocation(pair: Pair) -> None:
+    counts = []
+    for index in range(8):
+        waits = pair.card.waits
+        pair.device.run(asked(index, feedback=0.5, motion=Motion(zoom=1.1, time=float(index))))
+        gc.collect()
+        counts.append((pair.card.waits - waits, pair.card.allocations, pair.device.stream.pinned_bytes))
+    assert len(set(counts[3:])) == 1
+    assert counts[-1][0] == 1
+    assert pair.device._warp.session.runs == ["-1", *["1"] * 7]
 
 
 def test_the_first_sample_is_captured_too(pair: Pair) -> None:

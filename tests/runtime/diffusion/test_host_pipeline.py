@@ -8,6 +8,7 @@ import numpy as np
 from clavilux.runtime.diffusion.decoder import Decoder
 from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback
 from clavilux.runtime.diffusion.host_pipeline import HostPipeline
+from clavilux.runtime.diffusion.motion import Motion, warp
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.placement.devices import open_session
 from tests.runtime.diffusion.test_device_pipeline import asked
@@ -36,6 +37,16 @@ def test_feedback_is_of_the_last_picture_s_latents(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pipeline.latents(), first)
     pipeline.run(asked(1, feedback=0.5))
     second = denoiser.denoise(asked(1).prompt, asked(1).noise, feedback=Feedback(first, 0.5))
+    np.testing.assert_array_equal(pipeline.latents(), second)
+
+
+def test_the_last_latents_move_before_they_come_back(tmp_path: Path) -> None:
+    denoiser, decoder = parts(tmp_path)
+    pipeline = HostPipeline(denoiser, decoder)
+    pipeline.run(asked(0))
+    first, motion = pipeline.latents(), Motion(zoom=1.1, angle=0.3)
+    pipeline.run(asked(1, feedback=0.5, motion=motion))
+    second = denoiser.denoise(asked(1).prompt, asked(1).noise, feedback=Feedback(warp(first, motion), 0.5))
     np.testing.assert_array_equal(pipeline.latents(), second)
 
 

@@ -15,9 +15,10 @@ from clavilux.runtime.bundle.graphs import DECODER, DENOISER
 from clavilux.runtime.bundle.manifest import GuidanceSpec
 from clavilux.runtime.control.parameters import RANGES, Parameters, ranges_for
 from clavilux.runtime.diffusion.decoder import Decoder
-from clavilux.runtime.diffusion.denoiser import Denoiser
+from clavilux.runtime.diffusion.denoiser import Denoiser, Feedback, Run
 from clavilux.runtime.diffusion.guider import Guider
 from clavilux.runtime.diffusion.host_pipeline import HostPipeline
+from clavilux.runtime.diffusion.motion import Motion, warp
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.diffusion.schedule import Schedule
@@ -354,3 +355,30 @@ def test_a_bundle_of_one_step_has_none(flexible: Bundle) -> None:
     one = replace(flexible.schedule, timesteps={1: flexible.schedule.timesteps[1]})
     assert "stream_batch" not in ranges_for(replace(flexible, schedule=one))
     assert "stream_batch" in RANGES
+
+
+def test_what_comes_back_has_moved_as_often_as_was_asked_since(both: Both) -> None:
+    begun: list[Feedback | None] = []
+    begin = both.denoiser.begin
+
+    def noting(*arguments: object, feedback: Feedback | None, **more: object) -> Run:
+        begun.append(feedback)
+        return begin(*arguments, feedback=feedback, **more)
+
+    both.denoiser.begin = noting
+    for index in range(6):
+        last = both.stream.latents()
+        both.stream.run(replace(both.asked(index, 3, feedback=0.5), motion=Motion(x=1 / 64)))
+        moved = begun[-1].latents if begun[-1] else None
+        assert (moved is None) == (last is None)
+        if last is not None:
+            steps = min(index, 3)
+            np.testing.assert_allclose(moved, warp(last, Motion(x=steps / 64)), atol=1e-6)
+
+
+def test_after_a_flush_motion_is_counted_anew(both: Both) -> None:
+    for index in range(4):
+        both.stream.run(replace(both.asked(index, 3, feedback=0.5), motion=Motion(x=1 / 64)))
+    both.stream.flush()
+    both.stream.run(replace(both.asked(4, 3, feedback=0.5), motion=Motion(x=1 / 64)))
+    assert both.stream._motions == ()

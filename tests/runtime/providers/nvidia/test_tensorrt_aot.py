@@ -19,10 +19,11 @@ import pytest
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.bundle.manifest import GuidanceSpec
-from clavilux.runtime.diffusion.choose import START
+from clavilux.runtime.diffusion.choose import START, WARP
 from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.nvidia.tensorrt import profile_settings
 from clavilux.runtime.providers.nvidia.tensorrt_rtx import PLUGIN
+from clavilux.runtime.providers.session import GraphFile
 from tests.paths import ROOT
 
 GRAPHS = (AUDIO_ENCODER, DENOISER, DECODER)
@@ -104,9 +105,12 @@ def test_each_graph_of_many_sizes_becomes_one_engine(flexible_bundle: Path, tmp_
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_start_graph_becomes_one_engine_for_latents_of_any_size(tmp_path: Path, architecture: str) -> None:
-    words = [f"{option}={value}" for option, value in profile_settings("nv", START.shapes).items()]
-    run(SCRIPT, START.path, tmp_path / "engine.onnx", architecture, *words)
+@pytest.mark.parametrize("graph", [START, WARP], ids=["start", "warp"])
+def test_the_graphs_that_begin_a_picture_become_one_engine_for_latents_of_any_size(
+    tmp_path: Path, architecture: str, graph: GraphFile
+) -> None:
+    words = [f"{option}={value}" for option, value in profile_settings("nv", graph.shapes).items()]
+    run(SCRIPT, graph.path, tmp_path / "engine.onnx", architecture, *words)
     assert operators(tmp_path / "engine.onnx") == ["EPContext"]
 
 
