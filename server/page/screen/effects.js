@@ -126,7 +126,7 @@ uint hash(uint x) {
 }
 void main() {
   vec3 c = texture(scene, at).rgb;
-  if (glow > 0.0) c += glow * max(1.0 - c, 0.0) * texture(spilled, at).rgb;
+  if (glow > 0.0) c += max(1.0 - c, 0.0) * min(glow * texture(spilled, at).rgb, 1.0);
   if (trails > 0.0) c = max(c, trails * texture(past, at).rgb);
   if (grain > 0.0) {
     uint h = hash(uint(gl_FragCoord.x) + hash(uint(gl_FragCoord.y) + hash(uint(moment))));
