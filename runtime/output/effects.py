@@ -27,11 +27,11 @@ BLEED = 0.2  # of the light that a colour cannot show, in each of the three
 GRAIN_RATE = 24  # grains a second
 GRAIN_DEPTH = 0.14  # of the square root of light
 GRAIN_PERIOD = 1 << 20  # steps after which grain comes again
-GLOW_ROWS = 180  # of the near glow; 45 of the wide one
+GLOW_ROWS = 120  # of the near glow; 30 of the wide one
 WIDE = 4  # times as wide
-GLOW_TAPS = 4  # samples a side for each pixel of the glow
-GLOW_SPREAD = 3.0  # standard deviation in its own rows, of both
-GLOW_REACH = 8  # rows to each side that count
+GLOW_TAPS = 2  # samples a side for each pixel of the glow
+GLOW_SPREAD = 2.0  # standard deviation in its own rows, of both
+GLOW_REACH = 6  # rows to each side that count
 GLOW_LOW = 0.05  # luminance from which light begins to spill,
 GLOW_HIGH = 0.75  # and from which all does
 GLOW_SHARES = (0.8, 1.4)  # near and wide, at glow 1
@@ -102,7 +102,8 @@ def bled(light: Floats) -> Floats:
 
 def glowing(light: Floats, glow: float) -> Floats:
     """Return light [H, W, 3] with glow of 0 to 1: added as far as there is room for it, so that nothing burns out."""
-    return light + np.float32(glow) * np.maximum(1 - light, 0) * spilled_light(light)
+    added: Floats = np.minimum(np.float32(glow) * spilled_light(light), 1)
+    return light + np.maximum(1 - light, 0) * added
 
 
 def spilled_light(light: Floats) -> Floats:

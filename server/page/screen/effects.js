@@ -22,10 +22,10 @@ const NO_FEATHER = 1e-5;
 const TRAIL_RATE = 30; // trails tell what stays after a thirtieth of a second
 const GRAIN_RATE = 24; // grains a second
 const GRAIN_DEPTH = 0.14; // of the square root of light
-const GLOW_ROWS = 180; // of the near glow; 45 of the wide one
+const GLOW_ROWS = 120; // of the near glow; 30 of the wide one
 const WIDE = 4; // times as wide
-const GLOW_SPREAD = 3; // standard deviation in its own rows, of both
-const GLOW_REACH = 8; // rows to each side that count
+const GLOW_SPREAD = 2; // standard deviation in its own rows, of both
+const GLOW_REACH = 6; // rows to each side that count
 const GLOW_LOW = 0.05; // luminance from which light begins to spill,
 const GLOW_HIGH = 0.75; // and from which all does
 const GLOW_SHARES = [0.8, 1.4]; // near and wide, at glow 1
@@ -84,27 +84,28 @@ void main() {
   colour = vec4(gain * bled(max(vec3(dot(red, c), dot(green, c), dot(blue, c)), vec3(0.0))), 1.0);
 }`;
 
-// Light that spills: 16 samples of each place, then what is bright of it.
+// Light that spills: four samples of each place, between pixels, then what is bright of it.
 const BRIGHT = `
 uniform sampler2D scene;
 uniform vec2 pixel;
 uniform bool chosen;
 void main() {
   vec3 c = vec3(0.0);
-  for (int y = 0; y < 4; y++) for (int x = 0; x < 4; x++) c += texture(scene, at + (vec2(x, y) - 1.5) * 0.25 * pixel).rgb;
-  c /= 16.0;
+  for (int y = 0; y < 2; y++) for (int x = 0; x < 2; x++) c += texture(scene, at + (vec2(x, y) - 0.5) * 0.5 * pixel).rgb;
+  c *= 0.25;
   if (chosen) c *= smoothstep(${number(GLOW_LOW)}, ${number(GLOW_HIGH)}, dot(c, vec3(${LUMINANCE.join(', ')})));
   colour = vec4(c, 1.0);
 }`;
 
 const BLUR = `
 uniform sampler2D image;
-uniform vec2 pixel;
+uniform bool down;
 void main() {
+  ivec2 here = ivec2(gl_FragCoord.xy), last = textureSize(image, 0) - 1, pixel = down ? ivec2(0, 1) : ivec2(1, 0);
   vec4 sum = vec4(0.0);
   for (int i = -${GLOW_REACH}; i <= ${GLOW_REACH}; i++) {
     float d = float(i) / ${number(GLOW_SPREAD)};
-    sum += exp(-0.5 * d * d) * vec4(texture(image, at + float(i) * pixel).rgb, 1.0);
+    sum += exp(-0.5 * d * d) * vec4(texelFetch(image, clamp(here + i * pixel, ivec2(0), last), 0).rgb, 1.0);
   }
   colour = vec4(sum.rgb / sum.a, 1.0);
 }`;
@@ -125,7 +126,7 @@ uint hash(uint x) {
 }
 void main() {
   vec3 c = texture(scene, at).rgb;
-  if (glow > 0.0) c += glow * max(1.0 - c, 0.0) * texture(spilled, at).rgb;
+  if (glow > 0.0) c += max(1.0 - c, 0.0) * min(glow * texture(spilled, at).rgb, 1.0);
   if (trails > 0.0) c = max(c, trails * texture(past, at).rgb);
   if (grain > 0.0) {
     uint h = hash(uint(gl_FragCoord.x) + hash(uint(gl_FragCoord.y) + hash(uint(moment))));
@@ -221,8 +222,8 @@ export class Effects {
     this.glows ??= this._glowTargets();
     const { near, wide, other, wideOther, spilled } = this.glows;
     const blur = (image, spare) => {
-      BLUR.cover(spare, { image, pixel: [1 / image.width, 0] });
-      BLUR.cover(image, { image: spare, pixel: [0, 1 / image.height] });
+      BLUR.cover(spare, { image, down: false });
+      BLUR.cover(image, { image: spare, down: true });
     };
     BRIGHT.cover(near, { scene: this.scene, pixel: [1 / near.width, 1 / near.height], chosen: true });
     blur(near, other);

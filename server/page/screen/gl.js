@@ -12,6 +12,8 @@ void main() {
   gl_Position = vec4(2.0 * at - 1.0, 0.0, 1.0);
 }`;
 
+const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i; // drawers that are programs
+
 const HEAD = `#version 300 es
 precision highp float;
 precision highp sampler2D;
@@ -26,6 +28,17 @@ export function openContext(canvas) {
   gl.getExtension('EXT_float_blend');
   gl.disable(gl.DITHER);
   return gl;
+}
+
+/**
+ * The format of targets: half floats, which graphics processors read twice as fast. Where a program draws in their stead it
+ * has to convert each of them, and whole floats are three to five times as fast.
+ */
+function targetFormat(gl) {
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  const drawer = gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+  const whole = SOFTWARE.test(drawer) && gl.getExtension('EXT_color_buffer_float') && gl.getExtension('OES_texture_float_linear');
+  return whole ? gl.RGBA32F : gl.RGBA16F;
 }
 
 function compile(gl, kind, source) {
@@ -94,7 +107,7 @@ export function bind(gl, target) {
   gl.viewport(0, 0, target ? target.width : gl.drawingBufferWidth, target ? target.height : gl.drawingBufferHeight);
 }
 
-/** A texture of half floats that can be drawn into. Begins black. */
+/** A texture of floats that can be drawn into. Begins black. */
 export class Target {
   constructor(gl, width, height, { filter = gl.LINEAR, mipmaps = false } = {}) {
     Object.assign(this, { gl, width, height });
@@ -102,7 +115,7 @@ export class Target {
     this.framebuffer = gl.createFramebuffer();
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
     const levels = mipmaps ? 1 + Math.floor(Math.log2(Math.max(width, height))) : 1;
-    gl.texStorage2D(gl.TEXTURE_2D, levels, gl.RGBA16F, width, height);
+    gl.texStorage2D(gl.TEXTURE_2D, levels, targetFormat(gl), width, height);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, mipmaps ? gl.LINEAR_MIPMAP_NEAREST : filter);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, filter);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);

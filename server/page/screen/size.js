@@ -45,7 +45,15 @@ void main() {
   colour = vec4(clamp(sharp, least, most), 1.0);
 }`;
 
-// Squared distance in the kernel is x*x*metric.x + y*y*metric.y + x*y*metric.z: along edges it counts less.
+// Loops over neighbours are written out: processors that draw without a graphics card take twice as long for a loop.
+const around = (from, to, write) => {
+  const places = Array.from({ length: to - from + 1 }, (_, index) => from + index);
+  return places.flatMap((y) => places.map((x) => write(x, y))).join('\n  ');
+};
+const name = (x, y) => `at_${x + 2}_${y + 2}`;
+
+// Squared distance in the kernel is x*x*metric.x + y*y*metric.y + x*y*metric.z: along edges it counts less. From the
+// structure tensor of luma (Förstner and Gülch, 1987), softened over 3 x 3 pixels.
 const METRIC = `
 uniform sampler2D source;
 float luma(ivec2 place) {
@@ -53,44 +61,40 @@ float luma(ivec2 place) {
 }
 void main() {
   ivec2 here = ivec2(gl_FragCoord.xy);
-  float light[25];
-  for (int y = 0; y < 5; y++) for (int x = 0; x < 5; x++) light[5 * y + x] = luma(here + ivec2(x - 2, y - 2));
+  ${around(-2, 2, (x, y) => (Math.abs(x * y) === 4 ? '' : `float ${name(x, y)} = luma(here + ivec2(${x}, ${y}));`))}
   vec3 tensor = vec3(0.0);
-  for (int y = 1; y < 4; y++) for (int x = 1; x < 4; x++) {
-    int i = 5 * y + x;
-    float across = 0.5 * (light[i + 1] - light[i - 1]), up = 0.5 * (light[i + 5] - light[i - 5]);
-    float weight = float((x == 2 ? 2 : 1) * (y == 2 ? 2 : 1)) / 16.0;
-    tensor += weight * vec3(across * across, up * up, across * up);
-  }
+  vec2 slope;
+  ${around(-1, 1, (x, y) => `
+  slope = 0.5 * vec2(${name(x + 1, y)} - ${name(x - 1, y)}, ${name(x, y + 1)} - ${name(x, y - 1)});
+  tensor += ${number((2 - Math.abs(x)) * (2 - Math.abs(y)) / 16)} * vec3(slope * slope, slope.x * slope.y);`)}
   float energy = tensor.x + tensor.y, difference = tensor.x - tensor.y, both = 2.0 * tensor.z;
   float root = sqrt(difference * difference + both * both);
-  float certainty = root / (energy + ${number(NOISE)});
-  float less = ${number(ALONG)} * certainty;
+  float less = ${number(ALONG)} * root / (energy + ${number(NOISE)});
   vec2 turn = root > 0.0 ? vec2(difference, both) / root : vec2(0.0);
   colour = vec4(1.0 - 0.5 * less + 0.5 * less * turn.x, 1.0 - 0.5 * less - 0.5 * less * turn.x, less * turn.y, 1.0);
 }`;
 
 const ENLARGED = `${COLOUR_SPACE}
-uniform sampler2D source;
-uniform sampler2D metric;
+uniform sampler2D source, metric;
 void main() {
-  ivec2 size = textureSize(source, 0), last = size - 1;
-  vec2 place = at * vec2(size) - 0.5;
-  ivec2 base = ivec2(floor(place));
-  vec2 part = place - vec2(base);
+  ivec2 size = textureSize(source, 0);
+  vec2 place = at * vec2(size) - 0.5, base = floor(place), part = place - base;
+  ivec4 columns = clamp(int(base.x) + ivec4(-1, 0, 1, 2), 0, size.x - 1), rows = clamp(int(base.y) + ivec4(-1, 0, 1, 2), 0, size.y - 1);
   vec3 m = texture(metric, at).xyz;
-  vec3 sum = vec3(0.0), least = vec3(2.0), most = vec3(-1.0);
+  // Weights of four columns at once.
+  vec4 x = vec4(-1.0, 0.0, 1.0, 2.0) - part.x, y = vec4(-1.0, 0.0, 1.0, 2.0) - part.y, xx = x * x * m.x, d, t, w;
+  vec3 sum = vec3(0.0);
   float weights = 0.0;
-  for (int j = -1; j < 3; j++) for (int i = -1; i < 3; i++) {
-    vec2 o = vec2(i, j) - part;
-    float d = o.x * o.x * m.x + o.y * o.y * m.y + o.x * o.y * m.z;
-    float t = max(1.0 - 0.25 * d, 0.0);
-    float weight = (1.0 - d) * t * t * t * t;
-    vec3 tap = texelFetch(source, clamp(base + ivec2(i, j), ivec2(0), last), 0).rgb;
-    sum += weight * tap;
-    weights += weight;
-    if (i >= 0 && i < 2 && j >= 0 && j < 2) { least = min(least, tap); most = max(most, tap); }
-  }
+  ${around(0, 3, (i, j) => `${i > 0 ? '' : `
+  d = xx + y[${j}] * (y[${j}] * m.y + x * m.z);
+  t = max(1.0 - 0.25 * d, 0.0);
+  t *= t;
+  w = (1.0 - d) * t * t;
+  weights += w.x + w.y + w.z + w.w;`}
+  vec3 ${name(i, j)} = texelFetch(source, ivec2(columns[${i}], rows[${j}]), 0).rgb;
+  sum += w[${i}] * ${name(i, j)};`)}
+  vec3 least = min(min(${name(1, 1)}, ${name(2, 1)}), min(${name(1, 2)}, ${name(2, 2)}));
+  vec3 most = max(max(${name(1, 1)}, ${name(2, 1)}), max(${name(1, 2)}, ${name(2, 2)}));
   colour = vec4(toLinear(clamp(sum / weights, least, most)), 1.0);
 }`;
 

@@ -1,0 +1,246 @@
+"""The page's screen in Chromium, drawn without a graphics processor: beside that of films, and with what befalls it."""
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from clavilux.command import main
+from clavilux.runtime.output.screen import Screen
+from clavilux.server.settings import Settings
+from tests.paths import SOUNDS
+from tests.server.fakes import FakeEngine, serving
+from tests.server.page.browser import launch, opened
+
+HEIGHT, WIDTH = 180, 320  # pixels
+CLOSE = 40.0  # dB of peak signal to noise
+LONG = 10.0  # s between two pictures: the second begins to grow from the first alone
+DRAWING = (Path(__file__).parent / "drawing.js").read_text(encoding="utf-8").replace("export async", "async")
+
+CASES: list[dict[str, Any]] = [
+    {"values": {}},
+    {"values": {}, "share": 0.3},
+    {"values": {"zoom": 0.6, "rotation": 25.0}},
+    {"values": {"mirror": 1, "saturation": 0.3}},
+    {"values": {"mirror": 5, "zoom": 1.7, "rotation": 40.0}, "share": 0.5},
+    {"values": {"displacement": 0.08}, "now": 3.3},
+    {"values": {"hue": 100.0, "saturation": 1.5}},
+    {"values": {"exposure": 1.5}},
+    {"values": {"glow": 0.8}},
+    {"values": {"grain": 0.6}, "now": 7.21},
+    {"values": {"trails": 0.9}, "frames": 3, "passed": 0.05},
+    {
+        "values": {"trails": 0.9, "glow": 0.5, "grain": 0.4, "hue": -30.0, "zoom": 1.2, "displacement": 0.05},
+        "frames": 4,
+        "passed": 0.04,
+        "share": 0.8,
+        "now": 2.0,
+    },
+]
+
+# A screen on a page of its own; `frame` is a grey picture as the stage sends it.
+BEGIN = """async (options) => {
+  const { Screen } = await import('/page/screen/screen.js');
+  document.body.replaceChildren(document.createElement('main'));
+  const main = document.querySelector('main');
+  main.append(document.createElement('canvas'), document.createElement('canvas'));
+  main.style.cssText = 'display: block; width: 160px; height: 90px;';
+  window.said = [];
+  window.screen_ = new Screen(...main.children, { ...options, say: (text) => said.push(text) });
+  window.frame = (sequence, grey, madeAt = 40000 * sequence) =>
+    ({ sequence, madeAt, encoding: 'rgb', width: 8, height: 8, data: new Uint8Array(192).fill(grey) });
+  window.middle = () => {
+    const small = new OffscreenCanvas(1, 1).getContext('2d');
+    const { width, height } = main.firstChild;
+    small.drawImage(main.firstChild, width / 2 - 5, height / 2 - 5, 10, 10, 0, 0, 1, 1);
+    return small.getImageData(0, 0, 1, 1).data[0];
+  };
+  // Draws refresh by refresh until `ready`, and tells what is seen then.
+  window.play = (values, ready) => new Promise((give) => {
+    const step = (now) => {
+      screen_.draw(now, values, {});
+      if (ready(now)) give(middle());
+      else requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
+  });
+  window.after = (ms) => { const until = performance.now() + ms; return (now) => now > until; };
+  return screen_.plain;
+}"""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Two real pictures, as PNG."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for word in ("train", "penguin"):
+        assert main(["render", str(SOUNDS / f"{word}.wav"), str(folder / f"{word}.png")]) == 0
+    return [(folder / f"{word}.png").read_bytes() for word in ("train", "penguin")]
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[Page]:
+    """A page of the server that runs nothing by itself, in a Chromium that has WebGL."""
+    with (
+        sync_playwright() as playwright,
+        serving(FakeEngine(), Settings(port=0)) as here,
+        launch(playwright, drawing=True) as browser,
+        opened(browser, here.url) as tab,
+    ):
+        tab.page.goto(here.url + "healthz")
+        yield tab.page
+        tab.complaints[:] = [text for text in tab.complaints if "GPU stall" not in text and "404" not in text]
+
+
+def test_films_show_what_the_page_shows(bare: Page, pictures: list[bytes]):
+    images = [base64.b64encode(picture).decode() for picture in pictures]
+    what = {"images": images, "cases": CASES, "width": WIDTH, "height": HEIGHT}
+    drawn = bare.evaluate(f"async (what) => {{ {DRAWING}; return drawCases(what); }}", what)
+    decoded = [np.array(Image.open(io.BytesIO(picture)).convert("RGB")) for picture in pictures]
+    found = {
+        str(case): signal_to_noise(composed(decoded, case), pixels(theirs))
+        for case, theirs in zip(CASES, drawn, strict=True)
+    }
+    assert {case: ratio for case, ratio in found.items() if ratio < CLOSE} == {}
+
+
+def composed(pictures: list[np.ndarray], case: dict[str, Any]) -> np.ndarray:
+    """Return what a film shows of a case."""
+    screen, frames = Screen(HEIGHT, WIDTH), case.get("frames", 1)
+    for index, picture in enumerate(pictures):
+        screen.show(picture, LONG * index)
+    shown = np.empty(0)
+    for frame in range(frames):
+        share = case.get("share", 1) if frame == frames - 1 else 1 - case.get("share", 1)
+        screen.pacing.share = lambda time, share=share: share
+        shown = screen.draw(case.get("now", 0.0) + frame * case.get("passed", 0.0), case["values"])
+    return shown
+
+
+def pixels(drawn: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(drawn), np.uint8).reshape(HEIGHT, WIDTH, 4)[::-1, :, :3]
+
+
+def signal_to_noise(one: np.ndarray, other: np.ndarray) -> float:
+    error = np.mean((one.astype(float) - other) ** 2)
+    return float(10 * np.log10(255**2 / max(error, 1e-9)))
+
+
+def test_a_frame_is_shown_and_its_time_told(bare: Page):
+    assert bare.evaluate(BEGIN, {}) is False
+    shown_at, asked_at, grey = bare.evaluate("""async () => {
+      const [asked, told] = [performance.now(), screen_.show(frame(3, 200))];
+      const grey = await play({}, after(150));
+      return [await told, asked, grey];
+    }""")
+    assert asked_at < shown_at < asked_at + 20_000
+    assert abs(grey - 200) <= 1
+    assert bare.evaluate("document.querySelector('canvas').dataset.sequence") == "3"
+
+
+def test_a_newer_frame_takes_the_place_of_one_that_waits(bare: Page):
+    bare.evaluate(BEGIN, {})
+    times = bare.evaluate("""async () => {
+      const told = [screen_.show(frame(1, 50)), screen_.show(frame(2, 200))];
+      await play({}, after(100));
+      return Promise.all(told);
+    }""")
+    assert times[0] == 0 < times[1]
+
+
+def test_a_freeze_keeps_the_picture_and_effects_go_on(bare: Page):
+    bare.evaluate(BEGIN, {})
+    frozen, darker, thawed = bare.evaluate("""async () => {
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      screen_.frozen = true;
+      const dropped = await screen_.show(frame(2, 50));
+      const frozen = await play({}, after(100));
+      const darker = await play({ exposure: -2 }, after(100));
+      screen_.frozen = false;
+      screen_.show(frame(3, 50));
+      return [dropped + frozen, darker, await play({}, after(600))];
+    }""")
+    assert abs(frozen - 200) <= 1
+    assert darker < 120
+    assert abs(thawed - 50) <= 1
+
+
+def test_a_lost_context_comes_back_with_the_picture(bare: Page):
+    bare.evaluate(BEGIN, {})
+    drawn, grey = bare.evaluate("""async () => {
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      const canvas = document.querySelector('canvas');
+      const happened = (name) => new Promise((give) => canvas.addEventListener(name, give, { once: true }));
+      const loss = screen_.gl.getExtension('WEBGL_lose_context');
+      const lost = happened('webglcontextlost');
+      loss.loseContext();
+      await lost;
+      const drawn = screen_.draw(performance.now(), {}, {});
+      const restored = happened('webglcontextrestored');
+      setTimeout(() => loss.restoreContext(), 10);
+      await restored;
+      return [drawn, await play({}, after(100))];
+    }""")
+    assert drawn is False
+    assert abs(grey - 200) <= 1
+
+
+def test_the_canvas_follows_its_place(bare: Page):
+    bare.evaluate(BEGIN, {})
+    size = bare.evaluate("""async () => {
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      document.querySelector('main').style.width = '300px';
+      const grey = await play({}, after(200));
+      const { width, height } = document.querySelector('canvas');
+      return [width, height, grey];
+    }""")
+    assert size[:2] == [300, 90]
+    assert abs(size[2] - 200) <= 1
+
+
+def test_nothing_is_drawn_while_nothing_changes(bare: Page):
+    bare.evaluate(BEGIN, {})
+    drawn = bare.evaluate("""async () => {
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      const soon = performance.now() + 60000;
+      return [screen_.draw(soon, {}), screen_.draw(soon + 60000, {}), screen_.draw(soon + 120000, { grain: 0.1 })];
+    }""")
+    assert drawn == [False, False, True]
+
+
+def test_who_asks_for_pictures_only_gets_no_more_and_is_told_nothing(bare: Page):
+    assert bare.evaluate(BEGIN, {"plain": True}) is True
+    grey, drawn, said = bare.evaluate("""async () => {
+      await screen_.show(frame(1, 200));
+      return [middle(), screen_.draw(performance.now(), {}, {}), said];
+    }""")
+    assert abs(grey - 200) <= 1
+    assert (drawn, said) == (False, [])
+
+
+def test_a_browser_without_webgl_says_so_once_and_shows_pictures(bare: Page):
+    bare.evaluate("""() => {
+      const real = HTMLCanvasElement.prototype.getContext;
+      window.withWebGl = () => { HTMLCanvasElement.prototype.getContext = real; };
+      HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+        return kind === 'webgl2' ? null : real.call(this, kind, ...rest);
+      };
+    }""")
+    try:
+        assert bare.evaluate(BEGIN, {}) is True
+        grey, said = bare.evaluate("async () => { await screen_.show(frame(1, 200)); return [middle(), said]; }")
+    finally:
+        bare.evaluate("withWebGl()")
+    assert abs(grey - 200) <= 1
+    assert len(said) == 1
+    assert "WebGL" in said[0]
