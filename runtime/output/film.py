@@ -20,6 +20,7 @@ from clavilux.runtime.output.screen import Screen
 from clavilux.runtime.pulse import Pulse
 
 LIGHT_ROWS = 270  # pixels at most; the light is soft, so that more would not be seen
+LEAST = 1e-6  # amount of light below which there is none
 BEFORE = 1.0  # s; a picture that came so long ago is shown in full
 
 
@@ -42,6 +43,7 @@ class Film:
         self._screen = Screen(height, width, cover=cover, limit=self._limit)
         self._master = Master()
         self._light = LightState()
+        self._window = _window(height, width)
         self._pulse = Pulse()
         self._picture: NDArray[np.uint8] | None = None
         self._time: float | None = None
@@ -71,7 +73,18 @@ class Film:
         height, width = self._size
         rows = min(height, LIGHT_ROWS)
         drawn = draw_light(settings, rows, round(width * rows / height))
-        return enlarge_linearly(drawn, height, width) * light_mask(height, width, field, rim)
+        shares = (field + rim * self._window) / max(field + rim, LEAST)
+        light: Floats = enlarge_linearly(drawn, height, width) * shares
+        return light
 
     def _limit(self, light: Floats, time: float) -> Floats:
         return self._limiter.limit(light, time, enabled=self._enabled, urgent=self._dark)
+
+
+def _window(height: int, width: int) -> Floats:
+    """Return the share of each pixel in the light round a known picture, float32 [height, width, 1]."""
+    rows = (np.arange(height) + 0.5) * 2 / height - 1  # half heights from the middle
+    columns = ((np.arange(width) + 0.5) * 2 - width) / height
+    window = np.vectorize(light_mask, otypes=[np.float32])(columns[None, :], rows[:, None], 0.0, 1.0)
+    shares: Floats = window[..., None]
+    return shares
