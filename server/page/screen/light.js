@@ -13,7 +13,7 @@ import { RINGS } from './light_state.js';
 const [COARSEST_MESH, FINEST_MESH] = [64, 200]; // rays along a side of a sheet, at quality 0 and 1
 const [FEWEST_ROWS, MOST_ROWS] = [180, 720]; // of the picture that is drawn; it is enlarged where the screen has more
 const REACH = 2;
-const SHARPEST = '1.2e-5';
+const SHARPEST = 0.12;
 const EXPOSURE = 2.6;
 const TOE = 0.3;
 const [SHADED, TURNED] = [0.7, 0.8];
@@ -87,7 +87,8 @@ void main() {
   float mixed = ${TURNED} * turned / (whole + 1e-9);
   for (int i = 0; i < ${SHADES}; i++) mixed += ${SHADED} * shade[i].w * sin(dot(shade[i].xy, at) + shade[i].z);
   mixed = 0.5 + 0.5 * mixed / sqrt(1.0 + mixed * mixed);
-  colour = vec4(light * soft * 6.0 * side * side / (whole + 6.0 * ${SHARPEST}) * mix(one, other, mixed), 1.0);
+  float even = 6.0 * side * side;
+  colour = vec4(light * soft * even / (whole + ${SHARPEST} * even) * mix(one, other, mixed), 1.0);
 }`;
 
 const MESH = `#version 300 es
