@@ -1,7 +1,7 @@
 """Caustics of the light, drawn in NumPy for films: the same numbers that `server/page/screen/light.js` draws.
 
-A mesh of rays for each sheet; the triangles between them are filled as graphics processors fill them, each ray as bright
-as its piece of the source is large beside its piece of the wall.
+A mesh of rays for each sheet; the triangles between them are filled as graphics processors fill them, each ray as
+bright as its piece of the source is large beside its piece of the wall.
 """
 
 from functools import cache
@@ -17,12 +17,16 @@ from clavilux.runtime.output.light_state import RINGS, LightSettings
 Floats = NDArray[np.float64]
 Picture = NDArray[np.float32]
 
-MESH = 200  # rays along a side of a sheet
-SHARPEST = 4e-6  # half heights squared: rays never pile up more than this lets them
-EXPOSURE = 1.6
+MESH = 128  # rays along a side of a sheet
+REACH = 2  # rays, of the triangles whose area tells how bright a ray is
+SHARPEST = 0.12  # of the unfolded area: rays never pile up more than this lets them
+EXPOSURE = 2.6
+BRIGHTEST = np.nextafter(np.float32(1), np.float32(0))
+TOE = 0.3  # light below this is held back, in each colour, so that folds stand in the dark
+SHADED, TURNED = 0.7, 0.8  # how much waves and the side of a sheet that is seen move its colour
 CLOSE_GLOW, WIDE_GLOW = 0.05, 0.17  # heights, of the two blurs of the glow
-CLOSE_SHARE, WIDE_SHARE = 0.35, 0.3
-SOFT_FINE, SOFT_COARSE = 0.0022, 0.010  # heights, of the soft focus
+CLOSE_SHARE, WIDE_SHARE = 0.22, 0.2
+SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT = 0.0022, 0.008, 0.003  # heights, of the soft focus
 SYMMETRY_LOSS = 0.7  # of light, as a power of the number of copies
 PUSH_ACROSS = 0.16  # half sheets that a whole push displaces rays outwards
 
@@ -34,12 +38,13 @@ def draw_light(settings: LightSettings, height: int, width: int, *, mesh: int = 
     for sheet in sheets(settings):
         x, y, colours = _fold(sheet, settings.ripple, mesh)
         _fill(caustics, (x * height / width + 1) * width / 2, (1 - y - middle) * height / 2, colours)
-    soft = SOFT_COARSE + (SOFT_FINE - SOFT_COARSE) * settings.fineness**0.5 + 0.004 * settings.turbulence
+    soft = SOFT_COARSE + (SOFT_FINE - SOFT_COARSE) * settings.fineness**0.5 + SOFT_TURBULENT * settings.turbulence
     figure = _blur(caustics, soft * height)
     figure = _symmetrical(figure, settings.symmetry, middle)
     glow = CLOSE_SHARE * _blur(figure, CLOSE_GLOW * height) + WIDE_SHARE * _blur(figure, WIDE_GLOW * height)
-    light = settings.amount * -np.expm1(-EXPOSURE * (figure + glow))
-    return np.ascontiguousarray(light.transpose(1, 2, 0), np.float32)
+    light = figure + glow
+    light = settings.amount * -np.expm1(-EXPOSURE * light * light / (light + TOE))
+    return np.minimum(light.transpose(1, 2, 0), BRIGHTEST, dtype=np.float32, order="C", casting="same_kind")
 
 
 @cache
@@ -76,26 +81,31 @@ def _fold(sheet: Sheet, ripple: tuple[float, ...], mesh: int) -> tuple[Floats, F
     x = sheet.middle[0] + sheet.stretch[0] * u + _field(sheet.across, u, v)
     y = sheet.middle[1] + sheet.stretch[1] * v + _field(sheet.up, u, v)
     whole, turned = _areas(x, y)
-    piled = sheet.light * soft * (6 * (2 / (mesh - 1)) ** 2) / (whole + 6 * SHARPEST)
-    mixed = 0.5 + 0.3 * _field(sheet.shade, side[None, :], side[:, None]) + 0.25 * turned / (whole + 1e-9)
+    even = 6 * (2 / (mesh - 1)) ** 2
+    piled = sheet.light * soft * even / (whole + SHARPEST * even)
+    mixed = SHADED * _field(sheet.shade, side[None, :], side[:, None]) + TURNED * turned / (whole + 1e-9)
+    mixed = 0.5 + 0.5 * mixed / np.sqrt(1 + mixed * mixed)
     one, other = (np.array(tone)[:, None, None] for tone in sheet.colours)
     return x, y, piled * (one + mixed * (other - one))
 
 
 def _areas(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Return twice the area of the six triangles round each ray; and where the sheet is turned over, less than 0."""
-    x, y = np.pad(x, 1, mode="edge"), np.pad(y, 1, mode="edge")
-    around = ((0, 1), (1, 0), (1, -1), (0, -1), (-1, 0), (-1, 1), (0, 1))  # rows and columns, once round
-    inner = slice(1, -1)
+    """Return twice the area of the six triangles round each ray; and where the sheet is turned over, less than 0.
+
+    They reach two rays far, so that a fold, which runs between rays, is as bright in one place as in the next.
+    """
+    x, y = np.pad(x, REACH, mode="edge"), np.pad(y, REACH, mode="edge")
     rows, columns = x.shape
-    arms = [
-        (
-            x[1 + row : rows - 1 + row, 1 + column : columns - 1 + column] - x[inner, inner],
-            y[1 + row : rows - 1 + row, 1 + column : columns - 1 + column] - y[inner, inner],
+    inner = (slice(REACH, -REACH), slice(REACH, -REACH))
+    around = ((0, 1), (1, 0), (1, -1), (0, -1), (-1, 0), (-1, 1), (0, 1))  # rows and columns, once round
+    arms = []
+    for row, column in around:
+        there = (
+            slice(REACH * (1 + row), rows - REACH * (1 - row)),
+            slice(REACH * (1 + column), columns - REACH * (1 - column)),
         )
-        for row, column in around
-    ]
-    crosses = [x0 * y1 - y0 * x1 for (x0, y0), (x1, y1) in pairwise(arms)]
+        arms.append((x[there] - x[inner], y[there] - y[inner]))
+    crosses = [(x0 * y1 - y0 * x1) / REACH**2 for (x0, y0), (x1, y1) in pairwise(arms)]
     return sum(map(np.abs, crosses)), sum(crosses)  # type: ignore[return-value]
 
 
@@ -114,7 +124,7 @@ def _fill(picture: Floats, x: Floats, y: Floats, colours: Floats) -> None:
 
 
 def _triangles(picture: Floats, xs: Floats, ys: Floats, lights: Floats) -> None:
-    """Add triangles (corners first: [3, n], lights [3, 3, n]), as graphics processors do: to pixels with middles inside.
+    """Add triangles (corners first: [3, n], lights [3, 3, n]), as graphics processors do: where pixels are inside.
 
     Each row that a triangle crosses is a span; spans are summed as differences along the row.
     """

@@ -10,14 +10,17 @@ import { bind, Program, Target } from './gl.js';
 import { EDDIES, FOLDS, rise, SHADES, sheets } from './light_sheets.js';
 import { RINGS } from './light_state.js';
 
-const [COARSEST_MESH, FINEST_MESH] = [80, 200]; // rays along a side of a sheet, at quality 0 and 1
+const [COARSEST_MESH, FINEST_MESH] = [64, 200]; // rays along a side of a sheet, at quality 0 and 1
 const [FEWEST_ROWS, MOST_ROWS] = [180, 720]; // of the picture that is drawn; it is enlarged where the screen has more
-const SHARPEST = 4e-6;
-const EXPOSURE = 1.6;
+const REACH = 2;
+const SHARPEST = 0.12;
+const EXPOSURE = 2.6;
+const TOE = 0.3;
+const [SHADED, TURNED] = [0.7, 0.8];
 const [CLOSE_GLOW, WIDE_GLOW] = [0.05, 0.17];
-const [CLOSE_SHARE, WIDE_SHARE] = [0.35, 0.3];
+const [CLOSE_SHARE, WIDE_SHARE] = [0.22, 0.2];
 const [CLOSE_ROWS, WIDE_ROWS] = [90, 45]; // about as many rows as the glow is blurred on
-const [SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT] = [0.0022, 0.01, 0.004];
+const [SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT] = [0.0022, 0.008, 0.003];
 const PUSH_ACROSS = 0.16;
 const MOST_TAPS = 24; // pairs of pixels on each side of a blur
 
@@ -66,13 +69,13 @@ void main() {
   ivec2 ray = ivec2(gl_FragCoord.xy);
   vec2 here = place(ray);
   vec2 arms[7] = vec2[7](
-    place(ray + ivec2(1, 0)) - here, place(ray + ivec2(0, 1)) - here, place(ray + ivec2(-1, 1)) - here,
-    place(ray + ivec2(-1, 0)) - here, place(ray + ivec2(0, -1)) - here, place(ray + ivec2(1, -1)) - here, vec2(0.0));
+    place(ray + ${REACH} * ivec2(1, 0)) - here, place(ray + ${REACH} * ivec2(0, 1)) - here, place(ray + ${REACH} * ivec2(-1, 1)) - here,
+    place(ray + ${REACH} * ivec2(-1, 0)) - here, place(ray + ${REACH} * ivec2(0, -1)) - here, place(ray + ${REACH} * ivec2(1, -1)) - here, vec2(0.0));
   arms[6] = arms[0];
   float whole = 0.0;
   float turned = 0.0;
   for (int i = 0; i < 6; i++) {
-    float twice = arms[i].x * arms[i + 1].y - arms[i].y * arms[i + 1].x;
+    float twice = (arms[i].x * arms[i + 1].y - arms[i].y * arms[i + 1].x) / ${REACH * REACH}.0;
     whole += abs(twice);
     turned += twice;
   }
@@ -81,9 +84,11 @@ void main() {
   vec2 square = at * at;
   vec2 hem = 1.0 - square * square * square * square;
   float soft = exp(-2.2 * dot(square, vec2(1.0)) * dot(square, vec2(1.0))) * hem.x * hem.y;
-  float mixed = 0.5 + 0.25 * turned / (whole + 1e-9);
-  for (int i = 0; i < ${SHADES}; i++) mixed += 0.3 * shade[i].w * sin(dot(shade[i].xy, at) + shade[i].z);
-  colour = vec4(light * soft * 6.0 * side * side / (whole + 6.0 * ${SHARPEST}) * mix(one, other, mixed), 1.0);
+  float mixed = ${TURNED} * turned / (whole + 1e-9);
+  for (int i = 0; i < ${SHADES}; i++) mixed += ${SHADED} * shade[i].w * sin(dot(shade[i].xy, at) + shade[i].z);
+  mixed = 0.5 + 0.5 * mixed / sqrt(1.0 + mixed * mixed);
+  float even = 6.0 * side * side;
+  colour = vec4(light * soft * even / (whole + ${SHARPEST} * even) * mix(one, other, mixed), 1.0);
 }`;
 
 const MESH = `#version 300 es
@@ -151,7 +156,7 @@ uniform sampler2D wide;
 uniform float amount;
 void main() {
   vec3 light = texture(figure, at).rgb + ${CLOSE_SHARE} * texture(close, at).rgb + ${WIDE_SHARE} * texture(wide, at).rgb;
-  colour = vec4(amount * (1.0 - exp(-${EXPOSURE} * light)), 1.0);
+  colour = vec4(amount * (1.0 - exp(-${EXPOSURE} * light * light / (light + ${TOE}))), 1.0);
 }`;
 
 /** Light drawn on the graphics processor. `quality`, 0 to 1, may be changed between two pictures. */
