@@ -107,8 +107,11 @@ def taps_at(columns: Field, rows: Field, down: NDArray[np.int32], across: NDArra
 
 def gather(channels: Latents, found: Taps) -> Latents:
     """Return channels, float32 [1, C, h, w], of values that are the weighted sums of their taps."""
-    taken = np.take(channels.reshape(channels.shape[1], -1), found.places, axis=1)
-    gathered: Latents = np.einsum("ckhw,khw->chw", taken, found.weights)[None]
+    flat = channels.reshape(channels.shape[1], -1)
+    gathered = np.zeros((1, len(flat), *found.places.shape[1:]), np.float32)
+    for row in range(0, TAPS * TAPS, TAPS):  # a row at a time stays in the cache, and in memory that is here already
+        places, weights = found.places[row : row + TAPS], found.weights[row : row + TAPS]
+        gathered += np.einsum("ckhw,khw->chw", np.take(flat, places, axis=1), weights)
     return gathered
 
 
