@@ -78,7 +78,7 @@ COST = f"""async ({{ values, rounds, side }}) => {{ {COMMON}
     const kind = round % 2 ? 'draw' : 'picture';
     if (kind === 'picture') {{
       screen.show(noise(round));
-      while (!screen._waiting) await refresh();
+      while (!screen._waiting && canvases[0].dataset.sequence !== String(round)) await refresh();
     }}
     screen._drain();
     const begun = performance.now();
@@ -133,7 +133,7 @@ class _Quiet(SimpleHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "text/html")
         self.end_headers()
-        style = "html, body, main { display: block; margin: 0; height: 100%; }"
+        style = "html, body, main { display: block; margin: 0; height: 100%; overflow: hidden; }"
         self.wfile.write(f"<!doctype html><style>{style}</style><main></main>".encode())
         return None
 
