@@ -103,7 +103,8 @@ def bled(light: Floats) -> Floats:
 def glowing(light: Floats, glow: float) -> Floats:
     """Return light [H, W, 3] with glow of 0 to 1: added as far as there is room for it, so that nothing burns out."""
     added: Floats = np.minimum(np.float32(glow) * spilled_light(light), 1)
-    return light + np.maximum(1 - light, 0) * added
+    glowed: Floats = light + np.maximum(np.float32(1) - light, 0) * added
+    return glowed
 
 
 def spilled_light(light: Floats) -> Floats:

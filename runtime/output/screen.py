@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.output.colour import to_srgb
 from clavilux.runtime.output.effects import NEUTRAL, bled, colour_matrix, glowing, grained, recolour, trailed
+from clavilux.runtime.output.light_state import WINDOW_INNER, WINDOW_OUTER
 from clavilux.runtime.output.pictures import Pacing
 from clavilux.runtime.output.placing import draw_plate, place_picture
 from clavilux.runtime.output.resampling import Floats
@@ -54,14 +55,14 @@ class Screen:
         """Return what is seen at `time`, uint8 [height, width, 3] sRGB; black before the first picture.
 
         `values` are parameters by name, and those that are absent are neutral; `light`, float32 [height, width, 3] in
-        linear light, is added to the picture; `gain`, 0 to 1, is that of the master.
+        linear light, is added to the picture as far as there is room for it; `gain`, 0 to 1, is that of the master.
         """
         chosen = NEUTRAL | {name: float(values[name]) for name in NEUTRAL if name in values}
         passed = 0.0 if self._drawn is None else max(time - self._drawn, 0.0)
         self._drawn = time
         scene = self._scene(time, chosen)
         if light is not None:
-            scene = scene + light
+            scene = scene + np.maximum(1 - scene, 0) * light
         finished = self._finish(bled(recolour(scene, colour_matrix(chosen))), chosen, time, passed)
         shown = finished if gain == 1 else np.float32(gain) * finished
         return to_srgb(self._limit(shown, time) if self._limit else shown)
@@ -79,6 +80,17 @@ class Screen:
         light = trailed(light, self._past, values["trails"], passed)
         self._past = light if values["trails"] else None
         return grained(light, values["grain"], time) if values["grain"] else light
+
+
+def divide_light(light: Floats, field: float, rim: float) -> Floats:
+    """Return light [H, W, 3] divided over the wall, as `light_state.light_mask` says, for all pixels at once."""
+    height, width, _ = light.shape
+    x = ((np.arange(width) + 0.5) - width / 2) * 2 / height
+    y = ((np.arange(height) + 0.5) - height / 2) * 2 / height
+    edge = np.clip(((x**4 + (y**4)[:, None]) ** 0.25 - WINDOW_INNER) / (WINDOW_OUTER - WINDOW_INNER), 0, 1)
+    mask = (field + rim * edge * edge * (3 - 2 * edge)) / max(field + rim, 1e-6)
+    divided: Floats = light * mask[..., None].astype(np.float32)
+    return divided
 
 
 def _mixed(plates: tuple[Plate, Plate], share: float) -> Plate:

@@ -15,7 +15,7 @@ from clavilux.runtime.output.colour import BYTE, fast_linear
 from clavilux.runtime.output.ground import make_ground
 from clavilux.runtime.output.resampling import Floats
 
-SHARPEN = 1.0  # times the difference from the neighbours
+SHARPEN = 0.6  # times the difference from the neighbours
 NOISE = 0.0008  # squared gradient below which no edge is believed
 ALONG = 0.75  # how much less distance counts along an edge than across it, at most
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of encoded colours (ITU-R BT.601)

@@ -6,6 +6,7 @@
  */
 
 import { Program, Target } from './gl.js';
+import { LIGHT_MASK } from './light_state.js';
 import { SPLINE, PLANE } from './size.js';
 
 /** Where each effect does nothing. */
@@ -42,10 +43,10 @@ vec3 bled(vec3 c) {
 }
 `;
 
-const SCENE = `${BLED}
+const SCENE = `${BLED}${LIGHT_MASK}
 uniform sampler2D before, newest, groundBefore, groundNewest, light;
 uniform float share, aspect, displacement, mirrors, gain;
-uniform vec2 extent, feather, turn;
+uniform vec2 extent, feather, turn, wall, spread;
 uniform vec4 waves;
 uniform vec3 red, green, blue;
 uniform bool lit;
@@ -80,7 +81,8 @@ void main() {
     if (share < 1.0) ground = mix(texture(groundBefore, place).rgb, ground, share);
     c = mix(ground, c, mask);
   }
-  if (lit) c += texture(light, at).rgb;
+  // Added as far as there is room for it: a picture is still seen in the light.
+  if (lit) c += max(1.0 - c, 0.0) * lightMask((2.0 * at - 1.0) * wall, spread.x, spread.y) * texture(light, at).rgb;
   colour = vec4(gain * bled(max(vec3(dot(red, c), dot(green, c), dot(blue, c)), vec3(0.0))), 1.0);
 }`;
 
@@ -189,12 +191,12 @@ export class Effects {
 
   /**
    * Returns the Target that holds what is to be shown. @param {Plates} plates @param {object} what `share` of the newest
-   * plate, `values` by name, `place` of `placing`, `light` (a Target or null), `gain`, and times in seconds: `now`,
-   * and `passed` since the last call.
+   * plate, `values` by name, `place` of `placing`, `light` (a Target or null) and its `spread` (`lightAmount`), `gain`, and
+   * times in seconds: `now`, and `passed` since the last call.
    */
-  draw(plates, { share, values, place, light, gain, now, passed }) {
+  draw(plates, { share, values, place, light = null, spread = [1, 0], gain, now, passed }) {
     const plain = !(values.glow || values.trails || values.grain);
-    this._scene(plates, { share, values, place, light, gain: plain ? gain : 1, now });
+    this._scene(plates, { share, values, place, light, spread, gain: plain ? gain : 1, now });
     if (!values.trails) this._forget();
     if (plain) return this.scene;
     const spilled = values.glow ? this._glow() : null;
@@ -204,12 +206,12 @@ export class Effects {
     return this._finish(this.finished, { scene: trailed, grain: values.grain, gain, now });
   }
 
-  _scene(plates, { share, values, place, light, gain, now }) {
+  _scene(plates, { share, values, place, light, spread, gain, now }) {
     const [red, green, blue] = colourMatrix(values);
     const { before, newest } = plates;
     this.programs.SCENE.cover(this.scene, {
       before: before.picture, newest: newest.picture, groundBefore: before.ground, groundNewest: newest.ground,
-      light: light ?? newest.ground, lit: Boolean(light), share, aspect: plates.aspect,
+      light: light ?? newest.ground, lit: Boolean(light), spread, wall: [this.size[0] / this.size[1], 1], share, aspect: plates.aspect,
       displacement: values.displacement, mirrors: values.mirror, gain,
       extent: place.extent, feather: place.feather, turn: place.turn,
       waves: RIPPLES.map((speed) => (speed * now) % 1), red, green, blue,

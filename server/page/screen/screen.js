@@ -10,6 +10,8 @@ import { toBitmap } from '../clavilux.js';
 import { Picture } from '../picture.js';
 import { Effects, NEUTRAL, placing } from './effects.js';
 import { COLOUR_SPACE, Program, openContext } from './gl.js';
+import { Light } from './light.js';
+import { LightState, lightAmount } from './light_state.js';
 import { Pacing } from './pictures.js';
 import { Resolution } from './resolution.js';
 import { Plates } from './size.js';
@@ -19,8 +21,14 @@ const MAX_WAIT_MS = 500; // a frame that waited longer was held back by a hidden
 const MAX_PASSED_S = 0.25; // between two draws, for what moves by itself
 const MEASURE_MS = 1000; // between two draws whose cost is measured, for that is a wait
 const SETTLE_MS = 3000; // of drawing after the last change, for what follows slowly
+const DARK = 1e-3; // amount of light that is not worth drawing
+const LIGHT_ROWS = 128; // of the light at least, whose glow needs some
 const SHOWN_SHARE = 0.5; // of a picture in what is shown, from which it counts as shown
 const WITHOUT = Object.freeze({ ...NEUTRAL, light: 0, master: 1, fade: 0, flash_limit: true, blackout: false, panic: false });
+const SILENCE = Object.freeze({
+  index: -1, level: 0, level_db: -120, onset: 0, density: 0, brightness: 0, noisiness: 0, harmonicity: 0,
+  pitch_class: 0, pitch_height: 0, pitch_confidence: 0, beat_phase: 0, beat_confidence: 0,
+});
 const NO_WEBGL = 'This browser draws without WebGL 2: pictures only, without effects, light and flash limiter.';
 
 const PRESENT = `${COLOUR_SPACE}
@@ -29,10 +37,10 @@ void main() { colour = vec4(toSrgb(min(texture(image, at).rgb, vec3(1.0))), 1.0)
 
 /** Everything that belongs to one WebGL context, and is lost with it. */
 class Passes {
-  constructor(gl, { Light, FlashLimiter }) {
+  constructor(gl, { FlashLimiter }) {
     this.plates = new Plates(gl);
     this.effects = new Effects(gl);
-    this.light = Light ? new Light(gl) : null;
+    this.light = new Light(gl);
     this.limiter = FlashLimiter ? new FlashLimiter(gl) : null;
     this.present = new Program(gl, PRESENT);
   }
@@ -42,12 +50,14 @@ class Passes {
     this.limiter?.resize(width, height);
   }
 
-  /** @param {object} what share, values, place, settings (of the light), gain, now, passed (s) */
-  draw({ settings, ...what }) {
+  /** @param {object} what share, values, place, settings and spread (of the light), gain, now, passed (s), quality */
+  draw({ settings, quality, ...what }) {
     const [width, height] = this.effects.size;
-    const light = this.light && settings && what.values.light > 0 ? this.light.draw(settings, width, height) : null;
+    this.light.quality = quality;
+    const rows = Math.max(height, LIGHT_ROWS);
+    const light = settings.amount > DARK ? this.light.draw(settings, Math.round((rows * width) / height), rows) : null;
     const shown = this.effects.draw(this.plates, { ...what, light });
-    if (this.limiter) this.limiter.limit(shown, null, 1000 * what.now, what.values.flash_limit);
+    if (this.limiter) this.limiter.limit(shown, null, 1000 * what.now, what.values.flash_limit, what.values.blackout || what.values.panic);
     else this.present.cover(null, { image: shown });
   }
 }
@@ -74,7 +84,7 @@ export class Screen {
     glow.hidden = true;
     this.pacing = new Pacing();
     this.resolution = new Resolution();
-    this.lightState = parts.LightState ? new parts.LightState() : null;
+    this.lightState = new LightState();
     this.master = parts.Master ? new parts.Master() : { advance: () => 1 };
     Object.assign(this, { _newest: -1, _waiting: null, _growing: null, _last: null, _frozen: false });
     Object.assign(this, { _drawn: null, _restless: Infinity, _measured: 0, _values: null, _gain: 1 });
@@ -159,13 +169,15 @@ export class Screen {
 
   /**
    * Draw what is to be seen at `now` (ms, as requestAnimationFrame tells it). `values` are parameters by name, moved by
-   * the sound already; `pulse` is the newest reading. Returns whether anything was drawn.
+   * the sound already; `pulse` is the newest reading, `onset` the strongest onset since the last call (null: that of
+   * `pulse`), `known` the smoothed confidence, 0 to 1, that what is heard has a name. Returns whether anything was drawn.
    */
-  draw(now, values, pulse) {
+  draw(now, values, pulse = SILENCE, { onset = null, known = 0 } = {}) {
     if (this.picture || this.gl.isContextLost()) return false;
     const passed = this._drawn === null ? 0 : Math.min(Math.max((now - this._drawn) / 1000, 0), MAX_PASSED_S);
     this._drawn = now;
-    this._settings = this.lightState?.advance(pulse, passed, { amount: values.light ?? 0 });
+    this._spread = lightAmount(values.light ?? 0, known);
+    this._settings = this.lightState.advance(pulse, passed, { amount: this._spread[0] + this._spread[1], onset });
     this._note(now, { ...WITHOUT, ...values }, passed);
     if (!this._waiting && now > this._restless) return false;
     if (now - this._measured > MEASURE_MS && document.visibilityState === 'visible') this._measure(now, passed);
@@ -177,7 +189,7 @@ export class Screen {
   _note(now, values, passed) {
     const gain = this.master.advance(passed, values);
     const same = this._values && gain === this._gain && Object.keys(WITHOUT).every((name) => values[name] === this._values[name]);
-    const moving = values.light || values.displacement || values.grain || values.trails || this.pacing.share(now) < 1;
+    const moving = this._settings.amount > DARK || values.displacement || values.grain || values.trails || this.pacing.share(now) < 1;
     if (!same || moving) this._restless = now + SETTLE_MS;
     else if (this._restless === Infinity) this._restless = now + SETTLE_MS;
     this._values = values;
@@ -209,7 +221,7 @@ export class Screen {
     const place = placing({ width, height, aspect: plates.aspect, cover: this.cover, values: this._values });
     plates.resize(place.rows);
     const share = this.pacing.share(now);
-    this.passes.draw({ share, values: this._values, place, settings: this._settings, gain: this._gain, now: now / 1000, passed });
+    this.passes.draw({ share, values: this._values, place, settings: this._settings, spread: this._spread, gain: this._gain, now: now / 1000, passed, quality: this.resolution.scale });
     if (share >= SHOWN_SHARE) this._tell();
   }
 

@@ -9,7 +9,7 @@
 
 import { COLOUR_SPACE, Program, Target } from './gl.js';
 
-const SHARPEN = 1.0; // times the difference from the neighbours
+const SHARPEN = 0.6; // times the difference from the neighbours
 const NOISE = 0.0008; // squared gradient below which no edge is believed
 const ALONG = 0.75; // how much less distance counts along an edge than across it, at most
 export const SMALL_SIDE = 32; // pixels of the picture that its ground is made of

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.output.colour import to_linear, to_srgb
-from clavilux.runtime.output.screen import Screen
+from clavilux.runtime.output.light_state import light_mask
+from clavilux.runtime.output.screen import Screen, divide_light
 
 DARK, BRIGHT = (np.full((8, 8, 3), value, np.uint8) for value in (40, 200))
 LATER = 10.0  # s, when everything has come to rest
@@ -50,7 +51,7 @@ def test_a_picture_of_another_size_is_there_at_once():
 def test_light_is_added_and_the_master_dims_all_of_it():
     light = np.full((24, 24, 3), 0.2, np.float32)
     shown = screen(DARK).draw(LATER, {}, light=light, gain=0.5)
-    expected = to_srgb(0.5 * (to_linear(DARK) + np.float32(0.2)))[0, 0, 0]
+    expected = to_srgb(0.5 * (to_linear(DARK) + np.float32(0.2) * (1 - to_linear(DARK))))[0, 0, 0]
     assert np.abs(shown.astype(int) - expected).max() <= 1
 
 
@@ -87,3 +88,11 @@ def test_every_effect_reaches_the_screen(values: dict[str, float]):
     picture = np.random.default_rng(4).integers(0, 255, (8, 8, 3), np.uint8)
     plain, changed = (screen(picture).draw(LATER, chosen).astype(int) for chosen in ({"react": 2.0}, values))
     assert np.abs(plain - changed).mean() > 1
+
+
+@pytest.mark.parametrize(("field", "rim"), [(0.6, 0.0), (0.0, 0.3), (0.2, 0.2), (0.0, 0.0)])
+def test_light_is_divided_over_the_wall_as_the_light_says(field: float, rim: float):
+    divided = divide_light(np.ones((9, 16, 3), np.float32), field, rim)
+    places = [(row, column) for row in range(9) for column in range(16)]
+    expected = [light_mask((column + 0.5 - 8) * 2 / 9, (row + 0.5 - 4.5) * 2 / 9, field, rim) for row, column in places]
+    assert divided[..., 1].ravel() == pytest.approx(expected, abs=1e-5)

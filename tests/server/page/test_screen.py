@@ -134,24 +134,28 @@ def signal_to_noise(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_a_frame_is_shown_and_its_time_told(bare: Page):
     assert bare.evaluate(BEGIN, {}) is False
-    shown_at, asked_at, grey = bare.evaluate("""async () => {
-      const [asked, told] = [performance.now(), screen_.show(frame(3, 200))];
-      const grey = await play({}, after(150));
-      return [await told, asked, grey];
+    shown_at, asked_at, grey, sequence = bare.evaluate("""async () => {
+      for (let sequence = 1; ; sequence += 1) {
+        const [asked, told] = [performance.now(), screen_.show(frame(sequence, 200))];
+        const grey = await play({}, after(150));
+        const shown = await told; // 0 where this machine was too busy to draw it while its time means anything
+        if (shown) return [shown, asked, grey, sequence];
+      }
     }""")
     assert asked_at < shown_at < asked_at + 20_000
     assert abs(grey - 200) <= 1
-    assert bare.evaluate("document.querySelector('canvas').dataset.sequence") == "3"
+    assert bare.evaluate("document.querySelector('canvas').dataset.sequence") == str(sequence)
 
 
 def test_a_newer_frame_takes_the_place_of_one_that_waits(bare: Page):
     bare.evaluate(BEGIN, {})
-    times = bare.evaluate("""async () => {
+    dropped, grey = bare.evaluate("""async () => {
       const told = [screen_.show(frame(1, 50)), screen_.show(frame(2, 200))];
-      await play({}, after(100));
-      return Promise.all(told);
+      const grey = await play({}, after(100));
+      return [await told[0], grey];
     }""")
-    assert times[0] == 0 < times[1]
+    assert dropped == 0
+    assert abs(grey - 200) <= 1
 
 
 def test_a_freeze_keeps_the_picture_and_effects_go_on(bare: Page):
@@ -244,3 +248,30 @@ def test_a_browser_without_webgl_says_so_once_and_shows_pictures(bare: Page):
     assert abs(grey - 200) <= 1
     assert len(said) == 1
     assert "WebGL" in said[0]
+
+
+def test_light_answers_the_pulse_and_leaves_the_middle_to_what_is_known(bare: Page):
+    bare.evaluate(BEGIN, {})
+    dark, lit, known = bare.evaluate("""async () => {
+      const pulse = { index: 0, level: 0.9, level_db: -10, onset: 0, density: 0.5, brightness: 0.5, noisiness: 0.2,
+        harmonicity: 0.5, pitch_class: 0.1, pitch_height: 0.5, pitch_confidence: 1, beat_phase: 0, beat_confidence: 0 };
+      const brightest = () => {
+        const small = new OffscreenCanvas(32, 18).getContext('2d');
+        small.drawImage(document.querySelector('canvas'), 0, 0, 32, 18);
+        return Math.max(...small.getImageData(12, 5, 8, 8).data.filter((_, at) => at % 4 < 3));
+      };
+      let now = performance.now() + 5000;
+      const seen = async (values, heard) => {
+        for (let step = 0; step < 40; step += 1) screen_.draw((now += 100), values, pulse, heard);
+        await new Promise(requestAnimationFrame);
+        screen_.draw((now += 100), values, pulse, heard);
+        return brightest();
+      };
+      screen_.show(frame(1, 10));
+      await play({}, after(100));
+      const dark = await seen({ light: 0, grain: 0.01 }, {});
+      return [dark, await seen({ light: 1 }, { known: 0 }), await seen({ light: 1 }, { known: 1 })];
+    }""")
+    assert 5 < dark < 20
+    assert lit > 60
+    assert known < lit / 2
