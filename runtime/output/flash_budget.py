@@ -32,7 +32,7 @@ class Rule:
     turn: float  # change between two extremes; a little less than the rule has, for pictures are rounded to 8 bits
     ripple: float  # change that a cell keeps that may not turn
     dark: float  # a turn is one only if its darker side is below this
-    freezes: bool = False  # a cell that may not turn stands still, for its value does not follow the mixture smoothly
+    freezes: bool = False  # a cell that may not turn stands still, and under strain too: see RED
 
 
 GENERAL = Rule(turn=0.095, ripple=0.08, dark=0.8)
@@ -40,7 +40,9 @@ GENERAL = Rule(turn=0.095, ripple=0.08, dark=0.8)
 
 RED = Rule(turn=0.05, ripple=0.04, dark=2.0, freezes=True)
 """Of saturated red, R - G - B where R / (R + G + B) >= 0.8: PEAT's and IRIS's 20 of 320. Two colours of which one is
-such a red and which are further apart than 0.2 in u'v' (WCAG 2.2) differ by more, unless they are almost black."""
+such a red and which are further apart than 0.2 in u'v' (WCAG 2.2) differ by more, unless they are almost black. The
+value does not follow a mixture smoothly, but falls to 0 where the ratio does below 0.8: a mixture that goes slowly past
+that would turn with every ripple. So such cells stand still."""
 
 
 class Turns:
@@ -97,7 +99,9 @@ class Budget:
         rule, extreme = self._rule, self._shown.extreme
         spent = self._ages[-1] < WINDOW
         far = np.float32(LONG_AGO)
-        low = np.where(spent & self._shown.rising, np.minimum(extreme - np.float32(rule.ripple), rule.dark + MARGIN), -far)
+        low = np.where(
+            spent & self._shown.rising, np.minimum(extreme - np.float32(rule.ripple), rule.dark + MARGIN), -far
+        )
         high = np.where(spent & ~self._shown.rising, extreme + np.float32(rule.ripple), far)
         return np.minimum(low, shown), np.maximum(high, shown)
 
@@ -109,5 +113,7 @@ class Budget:
         return np.where(outside, (np.clip(wanted, low, high) - shown) / change, np.float32(1))
 
     def _pace(self, seconds: float) -> Cells:
+        if self._rule.freezes:
+            return np.where(self._strain > 0, np.float32(0), np.float32(1))
         strain = np.maximum(self._strain, np.float32(1e-3))
         return np.where(self._strain > 0, 1 - np.exp(np.float32(-seconds / SLOWNESS) / strain), np.float32(1))

@@ -69,7 +69,9 @@ def test_slow_changes_are_untouched():
     times = [i / RATE for i in range(3 * RATE)]
     grain = np.random.default_rng(0).normal(0, 3, (len(times), *SIZE, 1))
     breath = 0.9 + 0.02 * np.sin(3 * np.pi * np.array(times))
-    pictures = [(scene(1) * level + one).clip(0, 255).astype(np.uint8) for level, one in zip(breath, grain, strict=True)]
+    pictures = [
+        (scene(1) * level + one).clip(0, 255).astype(np.uint8) for level, one in zip(breath, grain, strict=True)
+    ]
     for picture, shown in zip(pictures, limited(pictures, times), strict=True):
         np.testing.assert_array_equal(shown, picture)
 

@@ -31,6 +31,7 @@ QUIET = (
     "--disable-sync",
     f"--host-resolver-rules=MAP {OTHER_NAME} 127.0.0.1",
 )
+DRAWING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # WebGL without a graphics processor
 WILLING = "--use-fake-ui-for-media-stream"  # every permission is granted
 MICROPHONE = "--use-fake-device-for-media-stream"
 
@@ -57,11 +58,12 @@ THUMBNAIL = """() => {
 expect.set_options(timeout=PATIENCE * 1000)
 
 
-def launch(playwright: Playwright, *flags: str, spoken: Path | None = None) -> Browser:
-    """Start Chromium; `spoken` is what its microphone hears, over and over."""
+def launch(playwright: Playwright, *flags: str, spoken: Path | None = None, drawing: bool = False) -> Browser:
+    """Start Chromium; `spoken` is what its microphone hears, over and over, and `drawing` gives it WebGL."""
     assert CHROMIUM, "no Chromium here; `bash .ci/run` installs it"
     capture = [f"--use-file-for-fake-audio-capture={spoken}"] if spoken else []
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *flags, *capture])
+    quiet = [*(flag for flag in QUIET if flag != "--disable-gpu"), *DRAWING] if drawing else QUIET
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*quiet, *flags, *capture])
 
 
 def with_pauses(word: str, folder: Path, seconds: float = 3.0) -> Path:
