@@ -26,7 +26,7 @@ JUMPS_AT = 0.45  # of the song
 BREAK = (14.0, 20.5)  # s
 RENDER_RATE = 44_100  # Hz
 
-KICK, SNARE, RIM, CLAP, HAT, OPEN_HAT, RIDE, SHAKER = 36, 38, 37, 39, 42, 46, 51, 70
+KICK, SNARE, RIM, CLAP, HAT, OPEN_HAT, RIDE, SHAKER, BLOCK = 36, 38, 37, 39, 42, 46, 51, 70, 76
 
 # One bar each: "x" a note, "o" a soft one. Sixteen steps are a bar of four beats, twelve one of four in triplets.
 STEADY = {
@@ -214,6 +214,14 @@ def jumping(seed: int) -> Song:
     return song
 
 
+def metronome(seed: int) -> Song:
+    """Return clicks of a wood block."""
+    tempo = _draw(seed, 70, 180)
+    song = Song("metronome", "clicks", seed, beats_at(lambda _: tempo))
+    _Band(song, np.random.default_rng([seed, 6])).drums({BLOCK: "x...x...x...x..."})
+    return song
+
+
 def slow_piano(seed: int) -> Song:
     """Return a piano alone, slow."""
     random = np.random.default_rng([seed, 5])
@@ -230,6 +238,7 @@ def breaking(seed: int) -> Song:
 
 
 KINDS: dict[str, Callable[[int], Song]] = {
+    "metronome": metronome,
     "steady": steady,
     "syncopated": syncopated,
     "drifting": drifting,

@@ -8,19 +8,21 @@ import math
 
 import numpy as np
 
-from clavilux.runtime.hearing.pulse.filters import CENTRES_HZ, COUNT, WIDTHS
+from clavilux.runtime.hearing.pulse.filters import CENTRES_HZ, COUNT
 from clavilux.runtime.hearing.pulse.spectrum import Floats
 from clavilux.runtime.pulse import PULSE_RATE
 
-GAIN = 1000.0  # of the magnitudes before the logarithm: bands 60 dB below full scale begin to count
+ONSET_GAIN = 1e4  # of the magnitudes before the logarithm: bands 80 dB below full scale begin to count
+BEAT_GAIN = 1e3  # the beat is in what is louder
 LAG = 2  # readings
 LOW_BANDS = int(np.sum(CENTRES_HZ < 200))
+DEEP_SHARE = 3.0  # of the deep bands in the flux of the beat, beside all bands
 
 MEAN_SHARE = 1 - math.exp(-1 / (0.15 * PULSE_RATE))
 PEAK_LEFT = math.exp(-1 / (2.0 * PULSE_RATE))
-LEAST = 0.09  # flux of the faintest onset
+LEAST = 0.07  # flux of the faintest onset
 OVER_MEAN = 1.5
-OF_PEAK = 0.2
+OF_PEAK = 0.05
 PAUSE = 5  # readings between two onsets at least
 STRONG = 0.5  # flux of an onset of strength tanh(1)
 DENSITY_SECONDS = 2.0
@@ -31,19 +33,30 @@ _DENSITY_LEFT = math.exp(-1 / (DENSITY_SECONDS * PULSE_RATE))
 class Flux:
     """State: the bands of the last readings."""
 
-    def __init__(self) -> None:
+    def __init__(self, gain: float) -> None:
+        """Take what magnitudes are multiplied by before their logarithm."""
+        self._gain = gain
         self._past: list[Floats] = [np.zeros(COUNT)] * LAG  # largest of three neighbours, oldest first
-        self._whole = 0.0
 
-    def push(self, bands: Floats) -> Floats:
-        """Take the power of each band [COUNT]; return how much each has grown, [COUNT], from 0 on."""
-        loud = np.log1p(GAIN * np.sqrt(bands / WIDTHS))
+    def push(self, magnitude: Floats) -> Floats:
+        """Take the magnitude of each band [COUNT]; return how much each has grown, [COUNT], from 0 on."""
+        loud = np.log1p(self._gain * magnitude)
         growth: Floats = np.maximum(0.0, loud - self._past[0])
         widened = loud.copy()
         np.maximum(widened[1:], loud[:-1], out=widened[1:])
         np.maximum(widened[:-1], loud[1:], out=widened[:-1])
         self._past = [*self._past[1:], widened]
         return growth
+
+
+def flux(growth: Floats) -> float:
+    """Return the mean growth of the bands, [COUNT]."""
+    return float(growth.sum()) / COUNT
+
+
+def beat_flux(growth: Floats) -> float:
+    """Return the growth in which beats are sought: most of it is that of the deep bands."""
+    return flux(growth) + DEEP_SHARE * float(growth[:LOW_BANDS].sum()) / LOW_BANDS
 
 
 class Onsets:

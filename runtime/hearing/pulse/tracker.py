@@ -4,8 +4,8 @@ import numpy as np
 
 from clavilux.runtime.hearing.pulse.bands import Bands
 from clavilux.runtime.hearing.pulse.beat import BeatTracker
-from clavilux.runtime.hearing.pulse.filters import BANK, COUNT
-from clavilux.runtime.hearing.pulse.onset import LOW_BANDS, Flux, Onsets
+from clavilux.runtime.hearing.pulse.filters import BANK, WIDTHS
+from clavilux.runtime.hearing.pulse.onset import BEAT_GAIN, ONSET_GAIN, Flux, Onsets, beat_flux, flux
 from clavilux.runtime.hearing.pulse.pitch import Pitch
 from clavilux.runtime.hearing.pulse.spectrum import Step, Steps
 from clavilux.runtime.hearing.pulse.timbre import Timbre
@@ -21,7 +21,8 @@ class PulseTracker:
         self._bands = Bands()
         self._timbre = Timbre()
         self._pitch = Pitch()
-        self._flux = Flux()
+        self._flux = Flux(ONSET_GAIN)
+        self._beat_flux = Flux(BEAT_GAIN)
         self._onsets = Onsets()
         self._beat = BeatTracker()
         self._index = 0
@@ -30,15 +31,23 @@ class PulseTracker:
         """Take float32 [n] at 16 kHz in -1 to 1; return a reading for each 10 ms that became whole."""
         return [self._read(step) for step in self._steps.push(samples)]
 
+    def tap(self, index: int) -> None:
+        """Take that a beat is at the end of reading `index`, 0 or more readings ago: somebody tapped.
+
+        One tap corrects the phase; three or more, evenly spaced, the tempo too.
+        """
+        newest = self._index - 1
+        self._beat.tap(max(0, newest - index), newest)
+
     def _read(self, step: Step) -> Pulse:
         bands = BANK @ step.power
         loudness = self._bands.push(step.power)
         self._timbre.push(np.sqrt(step.power), bands, loudness.decibels[0])
         self._pitch.push(step.history)
-        growth = self._flux.push(bands)
-        whole = float(growth.sum()) / COUNT
-        onset = self._onsets.push(whole)
-        beat = self._beat.push(whole + float(growth[:LOW_BANDS].sum()) / LOW_BANDS)
+        magnitude = np.sqrt(bands / WIDTHS)
+        onset = self._onsets.push(flux(self._flux.push(magnitude)))
+        self._beat.push(beat_flux(self._beat_flux.push(magnitude)))
+        clock = self._beat.clock
         level, low, mid, high = loudness.levels
         level_db, low_db, mid_db, high_db = loudness.decibels
         self._index += 1
@@ -60,8 +69,8 @@ class PulseTracker:
             pitch_confidence=self._pitch.confidence,
             onset=onset,
             density=self._onsets.density,
-            tempo=beat.tempo,
-            beat_phase=beat.phase,
-            beat_confidence=beat.confidence,
-            next_beat=beat.next,
+            tempo=clock.tempo,
+            beat_phase=clock.phase,
+            beat_confidence=self._beat.confidence,
+            next_beat=clock.next,
         )
