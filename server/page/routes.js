@@ -126,7 +126,7 @@ export class RouteEditor {
 
   _sliders(row) {
     const spec = row.route && this.description[row.route.target];
-    row.target.disabled = !row.route;
+    row.target.parentElement.classList.toggle('empty', !row.route);
     if (!spec) return row.sliders.replaceChildren();
     const far = Math.max(reach(spec), Math.abs(row.route.amount));
     const amount = this._slider(row, 'amount', { low: -far, high: far, unit: spec.unit });
