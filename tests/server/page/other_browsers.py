@@ -1,7 +1,7 @@
 """WebDriver for the browsers that are not Chromium: Debian's Firefox by BiDi, WebKitGTK's MiniBrowser by its driver.
 
-Each has a microphone of its own making and gives it to every page. WebKit draws under Xvfb. A `Driven` has five methods:
-`go`, `run`, `press`, `click` and `wait`.
+Each has a microphone of its own making and gives it to every page. Firefox lets no sound run that has nowhere to go,
+so that it gets a PulseAudio server without hardware; WebKit draws under Xvfb.
 """
 
 import json
@@ -9,23 +9,21 @@ import os
 import shutil
 import socket
 import subprocess
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from glob import glob
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from tests.runtime.sound.test_portaudio import SoundSystem
 from tests.server.page.browser import PATIENCE, until
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 WEBKIT_DRIVER = shutil.which("WebKitWebDriver")
 XVFB = shutil.which("Xvfb")
-MINI_BROWSER = next(iter(glob("/usr/lib/*/webkit2gtk-4.1/MiniBrowser")), None)
+MINI_BROWSER = next(map(str, Path("/usr/lib").glob("*/webkit2gtk-4.1/MiniBrowser")), None)
 SCREEN = (1280, 720)  # pixels
 FIREFOX_PREFERENCES = {
     "media.navigator.permission.disabled": True,  # every page may hear
@@ -173,25 +171,17 @@ def firefox(folder: Path) -> Iterator[Firefox]:
     port = _free_port()
     size = [f"--{side}={pixels}" for side, pixels in zip(("width", "height"), SCREEN, strict=True)]
     command = [FIREFOX, "--headless", *size, f"--remote-debugging-port={port}", "--profile", str(folder), "about:blank"]
-    with _running(command, {"HOME": str(folder), "MOZ_CRASHREPORTER_DISABLE": "1"}), ExitStack() as stack:
-        opened: list[ClientConnection] = []
-
-        def answers() -> bool:
-            try:
-                opened.append(connect(f"ws://127.0.0.1:{port}/session", max_size=None, open_timeout=1))
-            except (OSError, TimeoutError, WebSocketException):
-                return False
-            return True
-
-        until(answers, "Firefox to answer")
-        stack.enter_context(closing(opened[0]))
-        yield Firefox(opened[0])
+    with closing(SoundSystem(folder)) as system, _running(command, system.environment):
+        until(lambda: _listens(port), "Firefox to listen")
+        with connect(f"ws://127.0.0.1:{port}/session", max_size=None) as connection:
+            yield Firefox(connection)
 
 
 @contextmanager
 def webkit(folder: Path) -> Iterator[WebKit]:
     """Start WebKitGTK's MiniBrowser on a screen of its own."""
-    assert WEBKIT_DRIVER and XVFB and MINI_BROWSER
+    assert WEBKIT_DRIVER
+    assert XVFB
     port = _free_port()
     display = f":{port % 10000 + 100}"
     width, height = SCREEN
@@ -205,16 +195,16 @@ def webkit(folder: Path) -> Iterator[WebKit]:
     }
     address = f"http://127.0.0.1:{port}"
     with _running(screen, {}), _running([WEBKIT_DRIVER, f"--port={port}"], environment):
-        until(lambda: _answers(address), "WebKit's driver to answer")
+        until(lambda: _listens(port), "WebKit's driver to listen")
         with closing(WebKit(address)) as page:
             yield page
 
 
-def _answers(address: str) -> bool:
+def _listens(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"{address}/status", timeout=1):
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
             return True
-    except (OSError, urllib.error.URLError):
+    except OSError:
         return False
 
 
@@ -226,7 +216,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
+def _running(command: list[str], environment: Mapping[str, str]) -> Iterator[None]:
     """Run a program until the block ends, and whatever it has started with it."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True, **quiet)  # type: ignore[call-overload]
