@@ -61,14 +61,14 @@ class Parameters:
     lfo_1_beats: float = _parameter(
         0.0, Range("float", "beats that the first wave lasts; 0: not tied to the beat", 0.0, 64.0, group="react")
     )
-    lfo_1_shape: str = _parameter("sine", Range("choice", "shape of the first slow wave", choices=WAVES, group="react"))
+    lfo_1_shape: str = _parameter("sine", Range("choice", "shape of the first wave", choices=WAVES, group="react"))
     lfo_2: float = _parameter(
         0.013, Range("float", "speed of the second slow wave", 0.005, 20.0, unit="per second", group="react")
     )
     lfo_2_beats: float = _parameter(
         0.0, Range("float", "beats that the second wave lasts; 0: not tied to the beat", 0.0, 64.0, group="react")
     )
-    lfo_2_shape: str = _parameter("sine", Range("choice", "shape of the second slow wave", choices=WAVES, group="react"))
+    lfo_2_shape: str = _parameter("sine", Range("choice", "shape of the second wave", choices=WAVES, group="react"))
     route_1: str = _route(1)
     route_2: str = _route(2)
     route_3: str = _route(3)
@@ -112,7 +112,7 @@ class Parameters:
         ),
     )
     motion_rotation: float = _parameter(
-        0.0, Range("float", "turns to the left as it flows; needs feedback", -180.0, 180.0, unit="° per second", group="morph")
+        0.0, Range("float", "turns as it flows; needs feedback", -180.0, 180.0, unit="° per second", group="morph")
     )
     motion_x: float = _parameter(
         0.0, Range("float", "flows to the right; needs feedback", -1.0, 1.0, unit="widths per second", group="morph")
@@ -174,12 +174,12 @@ class Parameters:
         False, Range("bool", "black, and feedback and react go to 0; off begins afresh", group="safety")
     )
     # engine: how the pictures are made
-    steps: int = _parameter(1, Range("int", "passes over each picture; more is finer and slower", 1, MAX_STEPS, group="engine"))
+    steps: int = _parameter(1, Range("int", "passes over each picture; more is slower", 1, MAX_STEPS, group="engine"))
     stream_batch: bool = _parameter(
         False, Range("bool", "all passes at once, each on another picture: faster, and later", group="engine")
     )
     guidance: float = _parameter(
-        1.0, Range("float", "how hard it pulls towards what is heard; 1 is not at all", 0.0, MAX_GUIDANCE, group="engine")
+        1.0, Range("float", "how hard it pulls to what is heard; 1: not at all", 0.0, MAX_GUIDANCE, group="engine")
     )
     frame_rate: float = _parameter(
         0.0,

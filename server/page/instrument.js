@@ -166,7 +166,9 @@ async function start() {
     return roles.perform();
   }
   await sound.open();
-  element('start').textContent = (await permission()) === 'granted' ? 'Listening…' : 'Allow it…';
+  const allowed = (await permission()) === 'granted';
+  element('start').textContent = allowed ? 'Listening…' : 'Allow…';
+  if (!allowed) element('tagline').textContent = 'The browser asks whether this page may hear.';
   await inputs.begin();
   if (sound.microphone) sessionStorage.setItem(PLAYED, 'yes');
   return undefined;

@@ -6,7 +6,7 @@
 
 import { Stage } from './clavilux.js';
 
-const ASK_AGAIN_MS = 5000; // between polite questions, while the stage does not say whether anyone sounds
+const ASK_AGAIN_MS = 3000; // between polite questions, while the stage does not say whether anyone sounds
 
 /** Takes part with what there is. Set `withoutSound` where the stage hears a sound card of its own. */
 export class Roles {

@@ -25,7 +25,6 @@ LISTEN = """void (window.failures = [], ['error', 'unhandledrejection'].forEach(
 }))"""
 
 
-@pytest.mark.browser
 @pytest.mark.parametrize(
     "start",
     [
