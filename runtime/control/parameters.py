@@ -62,14 +62,14 @@ class Parameters:
     lfo_1_beats: float = _parameter(
         0.0, Range("float", "beats that the first wave lasts; 0: not tied to the beat", 0.0, 64.0, group="react")
     )
-    lfo_1_shape: str = _parameter("sine", Range("choice", "its shape", choices=WAVES, group="react"))
+    lfo_1_shape: str = _parameter("sine", Range("choice", "shape of the first wave", choices=WAVES, group="react"))
     lfo_2: float = _parameter(
         0.013, Range("float", "speed of the second slow wave", 0.005, 20.0, unit="per second", group="react")
     )
     lfo_2_beats: float = _parameter(
         0.0, Range("float", "beats that the second wave lasts; 0: not tied to the beat", 0.0, 64.0, group="react")
     )
-    lfo_2_shape: str = _parameter("sine", Range("choice", "its shape", choices=WAVES, group="react"))
+    lfo_2_shape: str = _parameter("sine", Range("choice", "shape of the second wave", choices=WAVES, group="react"))
     route_1: str = _route(1)
     route_2: str = _route(2)
     route_3: str = _route(3)
@@ -90,7 +90,7 @@ class Parameters:
         "walk",
         Range(
             "choice",
-            "walk: it wanders; fixed: the sound alone moves it; fresh: every picture another one",
+            "walk: it wanders; fixed: only the sound moves it; fresh: each picture is new",
             choices=("fixed", "fresh", "walk"),
             group="morph",
         ),
@@ -105,7 +105,7 @@ class Parameters:
         0.0,
         Range(
             "float",
-            "flight into the picture (below 0: out of it), with feedback",
+            "flight into the picture, below 0 out of it; needs feedback",
             -2.0,
             2.0,
             unit="per second",
@@ -113,18 +113,18 @@ class Parameters:
         ),
     )
     motion_rotation: float = _parameter(
-        0.0, Range("float", "turn of the stream, with feedback", -180.0, 180.0, unit="° per second", group="morph")
+        0.0, Range("float", "turns as it flows; needs feedback", -180.0, 180.0, unit="° per second", group="morph")
     )
     motion_x: float = _parameter(
-        0.0, Range("float", "drift to the right, with feedback", -1.0, 1.0, unit="widths per second", group="morph")
+        0.0, Range("float", "flows to the right; needs feedback", -1.0, 1.0, unit="widths per second", group="morph")
     )
     motion_y: float = _parameter(
-        0.0, Range("float", "drift upwards, with feedback", -1.0, 1.0, unit="heights per second", group="morph")
+        0.0, Range("float", "flows upwards; needs feedback", -1.0, 1.0, unit="heights per second", group="morph")
     )
     motion_drift: float = _parameter(
-        0.0, Range("float", "slow, swaying currents, with feedback", 0.0, 1.0, group="morph")
+        0.0, Range("float", "slow, swaying currents; needs feedback", 0.0, 1.0, group="morph")
     )
-    seed: int = _parameter(7, Range("int", "another number is another way to wander", 0, 2**32 - 1, group="morph"))
+    seed: int = _parameter(7, Range("int", "another number, another way to wander", 0, 2**32 - 1, group="morph"))
     # look: what is done to the picture on the screen
     light: float = _parameter(
         0.6,
@@ -138,7 +138,7 @@ class Parameters:
         0.0, Range("float", "turned to the left", -180.0, 180.0, unit="°", group="look", on="screen")
     )
     hue: float = _parameter(
-        0.0, Range("float", "all colours moved round the circle", -180.0, 180.0, unit="°", group="look", on="screen")
+        0.0, Range("float", "all colours, moved round the circle", -180.0, 180.0, unit="°", group="look", on="screen")
     )
     saturation: float = _parameter(1.0, Range("float", "0 is grey, 2 is garish", 0.0, 2.0, group="look", on="screen"))
     displacement: float = _parameter(
@@ -175,18 +175,18 @@ class Parameters:
         False, Range("bool", "black, and feedback and react go to 0; off begins afresh", group="safety")
     )
     # engine: how the pictures are made
-    steps: int = _parameter(1, Range("int", "denoising steps for each picture", 1, MAX_STEPS, group="engine"))
+    steps: int = _parameter(1, Range("int", "passes over each picture; more is slower", 1, MAX_STEPS, group="engine"))
     stream_batch: bool = _parameter(
-        False, Range("bool", "one call for all steps, each of another picture; they come later", group="engine")
+        False, Range("bool", "all passes at once, each on another picture: faster, and later", group="engine")
     )
     guidance: float = _parameter(
-        1.0, Range("float", "away from the negative prompt; 1 is not at all", 0.0, MAX_GUIDANCE, group="engine")
+        1.0, Range("float", "how hard it pulls to what is heard; 1: not at all", 0.0, MAX_GUIDANCE, group="engine")
     )
     frame_rate: float = _parameter(
         0.0,
         Range(
             "float",
-            "pictures; 0: as many as fit, up to 30",
+            "how many pictures; 0: as many as fit, up to 30",
             1.0,
             120.0,
             unit="per second",

@@ -1,17 +1,19 @@
 /**
- * The controls, made from the server's own description of its parameters: nothing here knows what a parameter means.
+ * Controls, one for each kind of parameter: nothing here knows what a parameter means.
  *
- * A control is {element, value, set(value)}; the one under the performer's hand is not moved by the server's echo.
+ * A control is {element, set(value)}; it calls `send(value)` when a hand has changed it. Each has its help line in sight, and
+ * the parameter's own name, as `--set` takes it, in its tooltip.
  */
 
-const FIRST = ['glide', 'feedback', 'noise', 'walk', 'steps', 'seed'];
-const ELSEWHERE = ['freeze', 'blackout']; // they have keys and buttons of their own
+import { ZERO, friendly } from './names.js';
+
 const MANY = 10000; // whole numbers from which one may as well be rolled
 const FEW = 8; // whole numbers that fit side by side as buttons
 const SLIDER_STEPS = 400;
 const CURVED_BELOW = 0.2; // a default this low in its range gets a slider with more room at the low end
 const DEFAULT_PLACE = 0.4;
-const HAND_MS = 400;
+const TURN = 300; // degrees from one end of a knob to the other
+const TURN_PIXELS = 240; // a hand's way for a whole turn
 
 /** A small element. @param {string} tag @param {object} properties @param {...(Node|string)} children */
 export function make(tag, properties = {}, ...children) {
@@ -26,28 +28,41 @@ export function curve({ low, high, default: normal }) {
   const power = place > 0 && place < CURVED_BELOW ? Math.log(place) / Math.log(DEFAULT_PLACE) : 1;
   return {
     value: (t) => low + (high - low) * t ** power,
-    place: (value) => ((value - low) / (high - low)) ** (1 / power),
+    place: (value) => Math.max(0, (value - low) / (high - low)) ** (1 / power),
   };
 }
 
 /** A number with as many digits as its size deserves. */
 export function tidy(value) {
-  const digits = Math.abs(value) < 1 ? 2 : Math.abs(value) < 10 ? 1 : 0;
+  const digits = Math.abs(value) < 0.1 ? 3 : Math.abs(value) < 1 ? 2 : Math.abs(value) < 10 ? 1 : 0;
   return Number(value.toFixed(digits));
 }
 
-function slider(name, spec, send) {
+/** A value as it is read: with its unit, a real minus, and a word where 0 is no quantity. */
+export function words(value, { unit = '', zero = '' } = {}) {
+  if (value === 0 && zero) return zero;
+  const number = String(tidy(value)).replace('-', '−');
+  return `${number}${unit ? `${unit.startsWith('°') ? '' : ' '}${unit}` : ''}`;
+}
+
+/** The range input beneath every slider and knob. `spec` has low, high, default, unit, and `zero`, the word for 0. */
+export function rangeInput(spec, send, { id, show = () => {} }) {
   const { value: toValue, place } = curve(spec);
-  const input = make('input', { type: 'range', min: 0, max: SLIDER_STEPS, step: 1, id: `p-${name}`, title: spec.about });
-  const output = make('output', { htmlFor: input.id });
+  const input = make('input', { type: 'range', min: 0, max: SLIDER_STEPS, step: 1, id });
   const say = (value) => {
-    output.value = `${tidy(value)}${spec.unit ? ` ${spec.unit}` : ''}`;
-    input.setAttribute('aria-valuetext', output.value);
-    input.style.setProperty('--filled', `${(100 * input.value) / SLIDER_STEPS}%`);
+    const share = input.value / SLIDER_STEPS;
+    const text = words(value, spec);
+    input.setAttribute('aria-valuetext', text);
+    input.style.setProperty('--filled', `${100 * share}%`);
+    show(text, share);
   };
   const set = (value) => {
     input.value = Math.round(place(value) * SLIDER_STEPS);
     say(value);
+  };
+  const reset = () => {
+    set(spec.default);
+    send(spec.default);
   };
   input.addEventListener('input', () => {
     const zero = spec.or_zero && Number(input.value) === 0;
@@ -55,12 +70,52 @@ function slider(name, spec, send) {
     say(value);
     send(value);
   });
-  input.addEventListener('dblclick', () => {
-    set(spec.default);
-    send(spec.default);
+  input.addEventListener('dblclick', reset);
+  input.addEventListener('keydown', ({ key }) => (key === 'Delete' || key === 'Backspace') && reset());
+  return { input, set, reset };
+}
+
+/** What every control has beside itself: a label, a help line that its field points to, and a tooltip. */
+function labelled(name, spec, field) {
+  const help = make('p', { className: 'fine', id: `help-${name}`, textContent: spec.about });
+  field.setAttribute('aria-describedby', help.id);
+  field.title = `${name}${'default' in spec ? `, at first ${spec.default === '' ? 'empty' : spec.default}` : ''}`;
+  return { label: make('label', { htmlFor: field.id, textContent: friendly(name) }), help };
+}
+
+function slider(name, spec, send) {
+  const output = make('output', { htmlFor: `p-${name}` });
+  const show = (text) => (output.value = text);
+  const { input, set } = rangeInput({ ...spec, zero: ZERO[name] }, send, { id: `p-${name}`, show });
+  const { label, help } = labelled(name, spec, input);
+  return { element: make('div', { className: 'control' }, label, output, input, help), set };
+}
+
+/** A slider as a big knob: turned by dragging up or to the right, by the wheel, by the arrow keys. */
+export function knob(name, spec, send) {
+  const output = make('output', { htmlFor: `p-${name}` });
+  const dial = make('div', { className: 'dial' });
+  const show = (text, share) => {
+    output.value = text;
+    dial.style.setProperty('--turn', `${TURN * share}deg`);
+  };
+  const { input, set, reset } = rangeInput(spec, send, { id: `p-${name}`, show });
+  const { label, help } = labelled(name, spec, input);
+  const turn = (places) => {
+    input.value = Number(input.value) + places;
+    input.dispatchEvent(new Event('input'));
+  };
+  dial.addEventListener('pointerdown', (event) => {
+    event.preventDefault();
+    dial.setPointerCapture(event.pointerId);
   });
-  const label = make('label', { htmlFor: input.id, textContent: name.replace('_', ' ') });
-  return { element: make('div', { className: 'control' }, label, output, input), set };
+  dial.addEventListener('pointermove', ({ pointerId, movementX, movementY }) => {
+    const way = movementX - movementY;
+    if (dial.hasPointerCapture(pointerId)) turn((SLIDER_STEPS * way) / TURN_PIXELS);
+  });
+  dial.addEventListener('dblclick', reset);
+  dial.append(input, output);
+  return { element: make('div', { className: 'control knob' }, dial, make('div', {}, label, help)), set };
 }
 
 function choice(name, spec, send) {
@@ -72,78 +127,74 @@ function choice(name, spec, send) {
   const set = (value) => {
     for (const option of options) option.input.checked = option.value === value;
   };
-  const legend = make('legend', { textContent: name.replace('_', ' ') });
+  const legend = make('legend', { textContent: friendly(name) });
   const row = make('div', { className: 'segments' }, ...options.map(({ label }) => label));
-  return { element: make('fieldset', { className: 'control', title: spec.about }, legend, row), set };
+  const element = make('fieldset', { className: 'control' }, legend, row);
+  element.append(labelled(name, spec, element).help);
+  return { element, set };
+}
+
+/** Why a number is not taken, in words; empty when it is. @param {HTMLInputElement} input */
+function whyNot(input, { low, high, multiple = 1 }) {
+  const { badInput, valueMissing, rangeUnderflow, rangeOverflow, stepMismatch } = input.validity;
+  const span = `${low.toLocaleString('en')} to ${high.toLocaleString('en')}`;
+  if (badInput || valueMissing) return `That is no whole number; it goes from ${span}.`;
+  if (rangeUnderflow || rangeOverflow) return `${input.value.replace('-', '−')} is too ${rangeUnderflow ? 'low' : 'high'}; it goes from ${span}.`;
+  return stepMismatch ? `It takes ${multiple > 1 ? `multiples of ${multiple}` : 'whole numbers'}; it goes from ${span}.` : '';
 }
 
 function number(name, spec, send) {
-  const input = make('input', { type: 'number', min: spec.low, max: spec.high, step: spec.multiple ?? 1, id: `p-${name}`, title: spec.about });
-  const dice = make('button', { type: 'button', textContent: 'roll', title: `another ${name}` });
-  input.addEventListener('change', () => input.checkValidity() && send(Number(input.value)));
-  dice.addEventListener('click', () => {
-    input.value = Math.floor(spec.low + Math.random() * Math.min(spec.high - spec.low, MANY));
-    send(Number(input.value));
+  const bounds = { min: spec.low, max: spec.high, step: spec.multiple ?? 1 };
+  const input = make('input', { type: 'number', ...bounds, required: true, id: `p-${name}` });
+  const problem = make('p', { className: 'problem', id: `problem-${name}` });
+  problem.setAttribute('role', 'alert');
+  const { label, help } = labelled(name, spec, input);
+  input.setAttribute('aria-describedby', `${help.id} ${problem.id}`);
+  let held = spec.default;
+  const judge = () => {
+    problem.textContent = whyNot(input, spec);
+    input.setAttribute('aria-invalid', Boolean(problem.textContent));
+    return !problem.textContent;
+  };
+  const set = (value) => {
+    held = value;
+    const typing = document.activeElement === input && Number(input.value) !== value;
+    if (!typing && !problem.textContent) input.value = value; // what is typed stays in sight until Enter, or Escape
+  };
+  const take = (value) => {
+    held = input.value = value; // also what Escape brings back
+    send(value);
+  };
+  input.addEventListener('change', () => judge() && take(Number(input.value)));
+  input.addEventListener('input', () => problem.textContent && judge());
+  input.addEventListener('restore', () => {
+    input.value = held;
+    judge();
   });
-  const label = make('label', { htmlFor: input.id, textContent: name.replace('_', ' ') });
+  const dice = make('button', { type: 'button', textContent: 'roll', title: `another ${friendly(name)}` });
+  dice.addEventListener('click', () => {
+    take(Math.floor(spec.low + Math.random() * Math.min(spec.high - spec.low, MANY)));
+    judge();
+  });
   const row = make('div', { className: 'pair' }, input, ...(spec.high - spec.low > MANY ? [dice] : []));
-  return { element: make('div', { className: 'control' }, label, row), set: (value) => (input.value = value) };
+  return { element: make('div', { className: 'control' }, label, row, problem, help), set };
 }
 
 function toggle(name, spec, send) {
-  const input = make('input', { type: 'checkbox', id: `p-${name}`, title: spec.about });
+  const input = make('input', { type: 'checkbox', id: `p-${name}` });
   input.addEventListener('change', () => send(input.checked));
-  const label = make('label', { htmlFor: input.id, textContent: name.replace('_', ' ') });
-  return { element: make('div', { className: 'control line' }, label, input), set: (value) => (input.checked = value) };
+  const { label, help } = labelled(name, spec, input);
+  return { element: make('div', { className: 'control line' }, label, input, help), set: (value) => (input.checked = value) };
 }
 
 function range(low, high) {
   return Array.from({ length: high - low + 1 }, (_, index) => low + index);
 }
 
-function kind(spec) {
-  if (spec.kind === 'bool') return toggle;
-  if (spec.kind === 'choice') return choice;
-  if (spec.kind === 'int') return spec.high - spec.low < FEW ? choice : number;
-  return slider;
-}
-
-/** All controls of a stage, in two groups: those a hand needs first, and the rest. */
-export class Controls {
-  /** @param {HTMLElement} first @param {HTMLElement} rest @param {(values: object) => void} send */
-  constructor(first, rest, send) {
-    this.first = first;
-    this.rest = rest;
-    this.send = send;
-    this.controls = new Map();
-  }
-
-  /** Build the controls anew when the description has changed. @param {Object<string, object>} description */
-  build(description) {
-    const text = JSON.stringify(description);
-    if (text === this._built) return;
-    this._built = text;
-    const names = Object.keys(description).filter((name) => !ELSEWHERE.includes(name));
-    this.controls = new Map(names.map((name) => [name, this._one(name, description[name])]));
-    const elements = (some) => some.map((name) => this.controls.get(name).element);
-    this.first.replaceChildren(...elements(FIRST.filter((name) => names.includes(name))));
-    this.rest.replaceChildren(...elements(names.filter((name) => !FIRST.includes(name))));
-  }
-
-  /** Show the values that hold. */
-  show(values) {
-    for (const [name, control] of this.controls) {
-      if (name in values && performance.now() - control.touched > HAND_MS) control.set(values[name]);
-    }
-  }
-
-  _one(name, spec) {
-    const control = kind(spec)(name, spec, (value) => {
-      control.touched = performance.now();
-      this.send({ [name]: value });
-    });
-    control.touched = -Infinity;
-    control.set(spec.default);
-    return control;
-  }
+/** The control for a parameter, from its description. */
+export function control(name, spec, send) {
+  if (spec.kind === 'bool') return toggle(name, spec, send);
+  if (spec.kind === 'choice') return choice(name, spec, send);
+  if (spec.kind === 'int') return (spec.high - spec.low < FEW ? choice : number)(name, spec, send);
+  return slider(name, spec, send);
 }

@@ -35,7 +35,7 @@ export class Inputs {
     } catch (error) {
       if (id && error.name === 'OverconstrainedError') return this.listen('');
       const actions = { 'Try again': () => this.listen(id), 'Play a file': () => this.onfile() };
-      this.notices.say('microphone', explain(error), actions);
+      this.notices.say('microphone', explain(error, id), actions);
     }
     await this.list();
     return this.onchange();

@@ -6,19 +6,24 @@
  */
 
 import { Stage, defaultUrl } from './clavilux.js';
-import { Controls, make } from './controls.js';
-import { bindKeys, bindDrop, followPointer, keepAwake } from './gestures.js';
+import { make } from './controls.js';
+import { bindKeys, bindDrop, followPointer, keepAwake, toStage } from './gestures.js';
+import { Controls } from './groups.js';
+import { Heard } from './heard.js';
 import { Inputs } from './inputs.js';
 import { Notices } from './notices.js';
 import { Picture } from './picture.js';
 import { Player } from './player.js';
 import { Meter, Readouts } from './readouts.js';
+import { Roles } from './roles.js';
 import { Sound, loudness, obstacle } from './sound.js';
 import { askToken, forgetToken } from './token.js';
 
 const READOUT_MS = 500;
 const PACKET_MS = 20;
 const QUALITY = 90; // of the JPEGs: they are shown several times as large as they are
+const COLUMN = 256; // CSS pixels, of one column of controls
+const PLAYED = 'clavilux.played'; // this tab listened to a microphone: after a reload it does again
 
 const element = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -30,17 +35,24 @@ const picture = new Picture(element('picture'), element('glow'));
 const player = new Player(sound);
 const meter = new Meter();
 const readouts = new Readouts();
+const heard = new Heard();
 const notices = new Notices(element('notices'));
 const inputs = new Inputs(element('input'), sound, notices);
-const controls = new Controls(element('first'), element('rest'), (values) => change(values));
+const controls = new Controls(element('groups'), element('always'), (values) => change(values));
+const roles = new Roles(stage, sound, notices);
 
-let withoutSound = query.get('sound') === 'off';
+let aspect = 1; // of the stage's pictures, width over height
+let measure = () => {};
+
+roles.withoutSound = query.get('sound') === 'off';
 
 // ---- what comes from the stage
 
 stage.onhello = (hello) => {
   controls.build(hello.parameters);
-  if (!hello.sound) withoutSound = true;
+  aspect = hello.picture.width / hello.picture.height;
+  measure();
+  if (!hello.sound) roles.withoutSound = true;
 };
 stage.onparameters = (values) => {
   controls.show(values);
@@ -53,8 +65,8 @@ stage.onframe = async (frame) => {
   return shownAt;
 };
 stage.onstatus = (status) => {
-  element('heard').hidden = !status.heard;
-  if (status.heard) element('heard').querySelector('strong').textContent = status.heard.name;
+  heard.note(status.heard);
+  roles.hear(status);
   readouts.connection('live', status.viewers);
   readouts.losses(status.dropped_seconds + (stage.dropped * PACKET_MS) / 1000);
   if (!sound.active) meter.note({ rms: status.level, peak: status.level });
@@ -62,6 +74,7 @@ stage.onstatus = (status) => {
 stage.onerror = (error) => notices.say('error', error.message);
 stage.onstate = (state, detail) => {
   readouts.connection(state);
+  heard.over({ live: state === 'live' });
   if (state === 'live') {
     picture.reset();
     readouts.reset();
@@ -105,39 +118,21 @@ function refused({ code, message }) {
 // ---- what goes to the stage
 
 function change(values) {
-  if (stage.options.role !== 'performer') return;
-  stage.set(values);
+  if (viewing) roles.project(values);
+  else if (roles.performing) stage.set(values);
+  else return;
   apply(stage.values);
 }
 
-function apply({ freeze, blackout, gate }) {
+/** Let the parameters hold that act on this page at once, however the engine is. */
+function apply(values) {
+  const { freeze, blackout, panic, gate, flash_limit: limited } = { ...values, ...roles.own };
   picture.frozen = readouts.frozen = Boolean(freeze);
-  document.body.classList.toggle('blackout', Boolean(blackout));
-  element('freeze').setAttribute('aria-pressed', Boolean(freeze));
-  element('blackout').setAttribute('aria-pressed', Boolean(blackout));
+  document.body.classList.toggle('blackout', Boolean(blackout || panic));
+  heard.over({ dark: Boolean(blackout || panic) });
+  for (const [name, on] of Object.entries({ freeze, blackout, panic })) element(name).setAttribute('aria-pressed', Boolean(on));
+  element('limiter-off').hidden = limited !== false;
   if (gate !== undefined) meter.gate(gate);
-}
-
-/** Take part with what there is: with sound when there is some and the stage has room for it, without otherwise. */
-async function perform() {
-  const format = sound.active && !withoutSound ? { encoding: 'pcm16', rate: sound.rate, channels: 1 } : null;
-  const same = JSON.stringify(format) === JSON.stringify(stage.options.sound);
-  if (stage.options.role === 'performer' && same && stage.state !== 'closed') return;
-  try {
-    await stage.restart({ role: 'performer', sound: format });
-  } catch (error) {
-    if (error.code !== 'stage_taken') return;
-    withoutSound = true;
-    const text = 'Another performer or a sound card already plays this stage. The controls here work without sound.';
-    notices.say('taken', text, { 'Try again': performWithSound });
-    await perform();
-  }
-}
-
-function performWithSound() {
-  notices.clear('taken');
-  withoutSound = false;
-  perform();
 }
 
 // ---- the sound
@@ -150,9 +145,11 @@ sound.onstate = (state) => {
   if (state === 'running') notices.clear('paused');
   else notices.say('paused', 'The browser has paused the sound.', { 'Go on': () => sound.resume() });
 };
+sound.onstall = () => notices.say('stalled', 'No sound comes from the browser any more.', { 'Open it again': openAgain });
+sound.onflow = () => notices.clear('stalled');
 inputs.onchange = () => {
   enter();
-  return perform();
+  return roles.perform();
 };
 inputs.onchoice = () => {
   sound.unload();
@@ -166,11 +163,35 @@ async function start() {
   if (reason) {
     notices.say('sound', reason);
     enter();
-    return perform();
+    return roles.perform();
   }
-  element('start').textContent = 'Listening…';
   await sound.open();
-  return inputs.begin();
+  const allowed = (await permission()) === 'granted';
+  element('start').textContent = allowed ? 'Listening…' : 'Allow…';
+  if (!allowed) element('tagline').textContent = 'The browser asks whether this page may hear.';
+  await inputs.begin();
+  if (sound.microphone) sessionStorage.setItem(PLAYED, 'yes');
+  return undefined;
+}
+
+/** Whether the microphone is allowed: 'granted', 'denied', 'prompt', or 'unknown' to a browser that does not tell. */
+async function permission() {
+  try {
+    return (await navigator.permissions.query({ name: 'microphone' })).state;
+  } catch {
+    return 'unknown';
+  }
+}
+
+async function openAgain() {
+  notices.clear('stalled');
+  try {
+    await sound.reopen();
+  } catch (error) {
+    notices.say('stalled', `The sound cannot be opened again: ${error.message}`, { 'Try again': openAgain });
+  }
+  await inputs.list();
+  return roles.perform();
 }
 
 async function playFile(file) {
@@ -186,7 +207,7 @@ async function playFile(file) {
   }
   player.show();
   await inputs.list();
-  return perform();
+  return roles.perform();
 }
 
 function chooseFile() {
@@ -200,6 +221,7 @@ function enter() {
   if (document.body.dataset.phase === 'playing') return;
   document.body.dataset.phase = 'playing';
   keepAwake();
+  toStage();
 }
 
 function bind() {
@@ -210,15 +232,18 @@ function bind() {
   element('soft').checked = picture.soft;
   element('host').textContent = location.host;
   document.addEventListener('visibilitychange', () => sound.resume());
+  for (const kind of ['pointerdown', 'keydown']) addEventListener(kind, () => sound.resume());
   bindDrop(element('drop'), playFile);
 }
 
 function draw(now) {
   meter.draw(now);
+  readouts.draw(now);
   requestAnimationFrame(draw);
 }
 
 function tell() {
+  readouts.delayKnown = !sound.active || sound.delayKnown;
   readouts.render(performance.now());
   player.show();
 }
@@ -233,22 +258,25 @@ function watchOnly() {
 function controlOnly() {
   element('source').replaceChildren(make('p', { className: 'fine', textContent: 'The stage hears its own sound card.' }));
   enter();
-  perform();
+  roles.perform();
 }
 
 async function begin() {
-  const flip = (name) => change({ [name]: !stage.values[name] });
-  bindKeys({ freeze: () => flip('freeze'), blackout: () => flip('blackout') }, viewing);
-  followPointer(picture.canvas);
+  const flip = (name) => () => change({ [name]: !{ ...stage.values, ...roles.own }[name] });
+  const playing = { freeze: flip('freeze'), blackout: flip('blackout'), panic: flip('panic'), tap: () => readouts.ontap() };
+  bindKeys(playing, { viewing, say: (text) => notices.say('fullscreen', text) });
+  measure = followPointer(() => Math.min(innerWidth, innerHeight * aspect), COLUMN);
   picture.soft = matchMedia('(prefers-reduced-motion: reduce)').matches;
   if (viewing) return watchOnly();
   bind();
   setInterval(tell, READOUT_MS);
   requestAnimationFrame(draw);
-  if (withoutSound) return controlOnly();
+  if (roles.withoutSound) return controlOnly();
   document.body.dataset.phase = 'welcome';
   await stage.open().catch(() => {}); // `refused` has said it
-  return withoutSound ? controlOnly() : undefined; // hello has said that the stage hears a sound card
+  if (roles.withoutSound) return controlOnly(); // hello has said that the stage hears a sound card
+  const again = sessionStorage.getItem(PLAYED) && (await permission()) === 'granted';
+  return again ? start() : undefined;
 }
 
 begin();

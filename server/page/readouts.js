@@ -1,6 +1,7 @@
 /** What the instrument tells of itself: level, latency, rate, the time each stage takes, the connection. */
 
 import { make } from './controls.js';
+import { PulseMeters } from './pulse_meters.js';
 
 const SECONDS_KEPT = 3;
 const PER_SECOND = 1000;
@@ -9,6 +10,8 @@ const STALE_MS = 1000; // sound that stops makes no latency, however long its la
 const PEAK_HOLD_MS = 900;
 const PEAK_FALL = 25; // dB/s
 const BAR_FALL = 40; // dB/s
+const CLIP_DB = -0.1; // a peak from here on is clipped, or will be
+const CLIP_SHOWN_MS = 2000;
 
 const CONNECTION = {
   idle: 'not connected',
@@ -37,12 +40,14 @@ export class Meter {
     this.bar = this.peak = FLOOR_DB;
     this.rms = this.loudest = FLOOR_DB;
     this.peakAt = this.drawnAt = this.saidAt = 0;
+    this.clippedAt = -Infinity;
   }
 
   /** Take a new reading; what is drawn between two frames of the screen is the loudest of them. */
   note({ rms, peak }) {
     this.rms = Math.max(this.rms, rms);
     this.loudest = Math.max(this.loudest, peak);
+    if (peak >= CLIP_DB) this.clippedAt = performance.now();
   }
 
   /** Mark where the gate is. */
@@ -58,14 +63,15 @@ export class Meter {
     else if (now - this.peakAt > PEAK_HOLD_MS) this.peak = Math.max(FLOOR_DB, this.peak - PEAK_FALL * passed);
     this.element.style.setProperty('--level', place(this.bar));
     this.element.style.setProperty('--peak', place(this.peak));
-    this.element.classList.toggle('hot', this.peak > -1);
+    this.element.classList.toggle('hot', now - this.clippedAt < CLIP_SHOWN_MS);
     if (now - this.saidAt > PER_SECOND / 4) this._say(now);
     this.rms = this.loudest = FLOOR_DB;
   }
 
   _say(now) {
     this.saidAt = now;
-    this.text.value = this.bar > FLOOR_DB ? `${Math.round(this.bar)} dB`.replace('-', '−') : '−∞ dB';
+    const clipped = now - this.clippedAt < CLIP_SHOWN_MS;
+    this.text.value = clipped ? 'too loud' : this.bar > FLOOR_DB ? `${Math.round(this.bar)} dB`.replace('-', '−') : '−∞ dB';
     this.element.setAttribute('aria-valuenow', Math.round(this.bar));
   }
 }
@@ -74,11 +80,25 @@ function place(level) {
   return Math.max(0, Math.min(1, 1 - level / FLOOR_DB)).toFixed(3);
 }
 
-/** Latency and rate over the last seconds. */
+/** Latency and rate over the last seconds, and the pulse. Handler: `ontap()`, the performer tapped the beat. */
 export class Readouts {
   constructor() {
     this.frozen = false;
+    this.ontap = () => {};
+    this.pulses = new PulseMeters();
+    /** Whether the latency contains the input's own delay; not every browser tells it. */
+    this.delayKnown = true;
     this.reset();
+  }
+
+  /** Take one reading of the pulse; cheap enough for a hundred a second. @param {object} reading  a Pulse */
+  pulse(reading) {
+    this.pulses.note(reading);
+  }
+
+  /** Draw what moves; called once per refresh of the screen. */
+  draw(now) {
+    this.pulses.draw(now);
   }
 
   /** Forget what was; a new session has begun. */
@@ -103,11 +123,16 @@ export class Readouts {
     const [middle, high] = [quantile(latencies, 0.5), quantile(latencies, 0.95)];
     const latency = element('latency');
     latency.replaceChildren(this.frozen ? 'frozen' : latencies.length ? number(middle, 'ms') : '–');
-    if (latencies.length && !this.frozen) latency.append(make('small', { textContent: `95 % under ${Math.round(high)}` }));
+    if (latencies.length && !this.frozen) latency.append(make('small', { textContent: this._more(high) }));
     latency.dataset.milliseconds = latencies.length ? Math.round(middle) : '';
     const rate = recent.length > 1 ? ((recent.length - 1) * PER_SECOND) / (recent.at(-1).at - recent[0].at) : 0;
     element('rate').replaceChildren(rate && !this.frozen ? number(rate, 'per second', rate < 10 ? 1 : 0) : '–');
     if (element('stages').closest('details').open && recent.length) this._stages(recent);
+  }
+
+  _more(high) {
+    const left = this.delayKnown ? '' : '; the input’s own delay is not in it';
+    return `95 % under ${Math.round(high)}${left}`;
   }
 
   /** The state of the connection, and how many watch. */

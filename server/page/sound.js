@@ -16,6 +16,8 @@ const ARRIVALS = 256; // packets over which the audio clock is matched to the pa
 const SLIP_MS = 500; // a context that was paused, or starved, for longer than this has lost its match with the page's clock
 const QUIETEST_DB = -120;
 const RESUME_MS = 500; // a context that does not run by then waits for a click
+const WATCH_MS = 1000; // between two looks at whether packets still come
+const QUIET_LOOKS = 3; // in a row without a packet: one alone happens when a machine wakes up
 
 const REASONS = {
   NotAllowedError: 'The browser refused the microphone. Allow it for this page (the icon beside the address), then try again.',
@@ -23,6 +25,7 @@ const REASONS = {
   NotFoundError: 'No microphone was found. Plug one in, or play a sound file.',
   NotReadableError: 'The microphone does not answer: another program may hold it, or its cable is loose.',
   OverconstrainedError: 'The chosen input is not there any more. Choose another one.',
+  InvalidStateError: 'The browser has closed its sound. Reload the page, then try again.',
 };
 
 /** Why this page cannot take sound at all, in words for people; null when it can. */
@@ -35,8 +38,9 @@ export function obstacle() {
   );
 }
 
-/** What went wrong with the microphone, in words for people. @param {Error} error */
-export function explain(error) {
+/** What went wrong with the microphone, in words for people. @param {Error} error @param {string} id  of the chosen input */
+export function explain(error, id) {
+  if (error.name === 'OverconstrainedError' && !id) return REASONS.NotFoundError; // how WebKit says that there is none
   return REASONS[error.name] ?? `The microphone cannot be opened: ${error.message}`;
 }
 
@@ -76,35 +80,54 @@ export class AudioTime {
 
 /**
  * One source of sound. Handlers: `onpacket(samples, capturedAt)`, `onlost(track)` and `onmute(track)` of the microphone,
- * `onfileend()`, `onstate(state)` of the audio context: 'running' or something worse.
+ * `onfileend()`, `onstate(state)` of the audio context: 'running' or something worse, `onstall()` when it runs, as it says,
+ * and nothing comes any more, `onflow()` when something does again.
  */
 export class Sound {
   constructor() {
     this.onpacket = this.onlost = this.onmute = this.onfileend = this.onstate = () => {};
+    this.onstall = this.onflow = () => {};
     this.context = null;
     this.microphone = null; // {stream, track, node}
     this.file = null; // {name, buffer, node, offset, startedAt}
     this.loop = false;
+    this._packets = this._quiet = 0;
   }
 
   /** Build the graph. Call it in a click, or the browser keeps the context suspended. */
   async open() {
     if (this.context) return;
     this.context = new AudioContext({ latencyHint: 'interactive' });
+    this._watch ??= setInterval(() => this._look(), WATCH_MS);
     await this.context.audioWorklet.addModule(new URL('capture.js', import.meta.url));
     const mono = { numberOfInputs: 1, channelCount: 1, channelCountMode: 'explicit' };
     this.capture = new AudioWorkletNode(this.context, 'clavilux-capture', mono);
     this.capture.connect(this.context.destination); // it puts out silence, but nodes that lead nowhere may not run
     this.capture.port.onmessage = (event) => this._packet(event.data, performance.now());
     this.time = new AudioTime();
-    this.context.onstatechange = () => this.onstate(this.context.state);
-    setTimeout(() => this.onstate(this.context.state), RESUME_MS);
+    const { context } = this;
+    const tell = () => this.context === context && this.onstate(context.state);
+    context.onstatechange = tell;
+    setTimeout(tell, RESUME_MS);
     this.resume(); // not awaited: without a click it stays pending
   }
 
   /** Let a context run that the browser has paused. */
   resume() {
-    if (this.context && this.context.state !== 'running') this.context.resume();
+    if (this.context && this.context.state !== 'running') this.context.resume().catch(() => {}); // `onstate` tells
+  }
+
+  /** Build the graph anew, with the same microphone or file at the same place. */
+  async reopen() {
+    const { context, microphone, file } = this;
+    const offset = file ? this.position : 0;
+    const id = microphone?.track.getSettings().deviceId;
+    this.context = null;
+    context?.close().catch(() => {}); // not awaited: it hangs, or it would not have to be built anew
+    if (file) file.node = null;
+    await this.open();
+    if (microphone) await this.listen(id);
+    if (file) this.play(offset);
   }
 
   get rate() {
@@ -123,14 +146,20 @@ export class Sound {
     const wanted = deviceId ? { deviceId: { exact: deviceId } } : {};
     const audio = { ...RAW, channelCount: { ideal: 2 }, ...wanted };
     const stream = await navigator.mediaDevices.getUserMedia({ audio, video: false });
+    const node = this._source(stream);
     this.release();
     const [track] = stream.getAudioTracks();
-    this.microphone = { stream, track, node: this.context.createMediaStreamSource(stream), lost: false };
+    this.microphone = { stream, track, node, lost: false };
     this.delay = 1000 * (track.getSettings().latency ?? 0);
     track.addEventListener('ended', () => this._ended(track));
     for (const kind of ['mute', 'unmute']) track.addEventListener(kind, () => this.onmute(track));
     this._route();
     return track;
+  }
+
+  /** Whether the capture times contain the input's own delay, which Firefox and WebKit do not tell. */
+  get delayKnown() {
+    return Boolean(this.file) || this.microphone?.track.getSettings().latency !== undefined;
   }
 
   /** What the browser does to the sound although it was asked not to: a list of names, empty when it obeys. */
@@ -213,7 +242,26 @@ export class Sound {
     else this.microphone?.node.connect(this.capture);
   }
 
+  _source(stream) {
+    try {
+      return this.context.createMediaStreamSource(stream);
+    } catch (error) {
+      for (const track of stream.getTracks()) track.stop(); // or the browser shows a microphone in use
+      throw error;
+    }
+  }
+
+  _look() {
+    const runs = this.context?.state === 'running' && document.visibilityState === 'visible';
+    this._quiet = runs && this._packets === 0 ? this._quiet + 1 : 0;
+    if (this._quiet === QUIET_LOOKS) this.onstall();
+    this._packets = 0;
+  }
+
   _packet({ samples, time }, arrived) {
+    if (this._quiet >= QUIET_LOOKS) this.onflow();
+    this._quiet = 0;
+    this._packets += 1;
     const length = samples.length / this.rate;
     const captured = this.time.local(time + length, arrived) - 1000 * length;
     this.onpacket(samples, captured - (this.file ? 0 : this.delay ?? 0));

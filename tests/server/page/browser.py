@@ -118,6 +118,10 @@ class Tab:
         """Wait until a first picture is on the canvas."""
         self.wait("'sequence' in document.getElementById('picture').dataset")
 
+    def unfold(self) -> None:
+        """Open every group of controls, and what is folded inside it."""
+        self.page.evaluate("for (const each of document.querySelectorAll('#desk details')) each.open = true")
+
     def told(self, words: str) -> None:
         """Wait until the page says `words` to its performer."""
         expect(self.page.locator("#notices")).to_contain_text(words)

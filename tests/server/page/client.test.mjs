@@ -1,13 +1,9 @@
 /** The pure parts of the page's modules, under `node --test`; tests/server/test_page.py runs them. */
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 
-async function load(name) {
-  const source = await readFile(new URL(`../../../server/page/${name}`, import.meta.url), 'utf8');
-  return import(`data:text/javascript,${encodeURIComponent(source)}`);
-}
+const load = (name) => import(new URL(name, process.env.PAGE_URL)); // a copy that node takes for modules: test_page.py
 
 const client = await load('clavilux.js');
 const { curve, tidy } = await load('controls.js');

@@ -54,8 +54,9 @@ def test_a_refused_microphone_is_explained_and_a_file_still_plays(playwright: Pl
         expect(page.locator(".notice")).to_have_count(0)
 
 
-def test_a_machine_without_a_microphone_is_told_so(tab: Tab):
-    _make_get_user_media_fail(tab, "NotFoundError")
+@pytest.mark.parametrize("name", ["NotFoundError", "OverconstrainedError"])  # the second is WebKit's word for it
+def test_a_machine_without_a_microphone_is_told_so(tab: Tab, name: str):
+    _make_get_user_media_fail(tab, name)
     tab.open().click("#start")
     tab.told("No microphone was found")
 
@@ -120,6 +121,7 @@ def test_a_restarted_server_finds_the_same_microphone_and_the_same_parameters(br
         page.keyboard.press("Enter")
         until(lambda: first.parameters.seed == 77, "the seed")
     tab.told("the microphone stays open")
+    expect(page.locator("#heard")).to_be_hidden()
     second = open_engine()
     with serving(second, Settings(port=here.port)):
         until(lambda: second.parameters.seed == 77, "the seed to come back")
@@ -128,6 +130,80 @@ def test_a_restarted_server_finds_the_same_microphone_and_the_same_parameters(br
         assert page.evaluate("streams.map((stream) => stream.getAudioTracks()[0].readyState)") == ["live"]
         tab.close()
     assert [text for text in tab.complaints if LOST_CONNECTION not in text] == []
+
+
+def test_who_came_second_sounds_when_the_first_has_left(tab: Tab, browser: Browser):
+    first = Tab(browser, tab.url)
+    first.play()
+    page = tab.open()
+    page.click("#start")
+    tab.told("already plays this stage")
+    first.close()
+    expect(page.locator(".notice")).to_have_count(0)
+    tab.wait_for_sound()
+
+
+def test_a_page_that_is_loaded_again_plays_on(tab: Tab):
+    page = tab.play()
+    page.reload()
+    page.keyboard.press("Escape")  # where the browser wants a gesture before it lets sound run
+    tab.wait_for_sound()
+
+
+def test_the_page_does_not_claim_to_listen_before_it_may(tab: Tab):
+    tab.page.add_init_script(
+        "Permissions.prototype.query = async () => ({ state: 'prompt' });"
+        "MediaDevices.prototype.getUserMedia = () => new Promise(() => {});"
+    )
+    page = tab.open()
+    page.click("#start")
+    expect(page.locator("#tagline")).to_have_text("The browser asks whether this page may hear.")
+    expect(page.locator("#start")).to_have_text("Allow…")
+
+
+def test_sound_that_stops_coming_can_be_opened_again(tab: Tab):
+    tab.page.add_init_script(
+        "window.nodes = [];"
+        "const Node = AudioWorkletNode;"
+        "window.AudioWorkletNode = class extends Node { constructor(...all) { super(...all); nodes.push(this); } };"
+    )
+    page = tab.play()
+    page.evaluate("nodes[0].port.onmessage = null")
+    tab.told("No sound comes from the browser any more")
+    page.click("text=Open it again")
+    tab.wait("nodes.length === 2 && streams.length === 2")
+    tab.wait_for_sound()
+    tab.wait("Number(document.getElementById('meter').getAttribute('aria-valuenow')) > -60")
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_microphone_that_cannot_be_used_is_let_go_and_a_full_screen_that_is_refused_is_said(tab: Tab):
+    tab.page.add_init_script(
+        "AudioContext.prototype.createMediaStreamSource = () => {"
+        "  throw new DOMException('odd rate', 'NotSupportedError');"
+        "};"
+        "Element.prototype.requestFullscreen = async () => { throw new TypeError('denied'); };"
+    )
+    page = tab.open()
+    page.click("#start")
+    tab.told("The microphone cannot be opened: odd rate")
+    assert page.evaluate("streams.map((stream) => stream.getAudioTracks()[0].readyState)") == ["ended"]
+    page.keyboard.press("f")
+    tab.told("does not fill the screen")
+
+
+def test_what_a_browser_has_not_is_not_offered_and_an_unknown_delay_is_said(tab: Tab):
+    tab.page.add_init_script(
+        "Object.defineProperty(Document.prototype, 'fullscreenEnabled', { value: false });"
+        "const settings = MediaStreamTrack.prototype.getSettings;"
+        "MediaStreamTrack.prototype.getSettings = function () {"
+        "  return { ...settings.call(this), latency: undefined };"
+        "};"
+    )
+    page = tab.play()
+    expect(page.locator("#fullscreen")).to_be_hidden()
+    page.keyboard.press("f")
+    expect(page.locator("#latency")).to_contain_text("own delay is not in it")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,60 @@
+/**
+ * What is heard, by name and with its confidence; for screen readers in a live region that can be switched off.
+ *
+ * It is shown while pictures are: not over a blackout, not after a panic, not when the server is gone.
+ */
+
+const ALOUD = 'clavilux.aloud';
+const SETTLED_MS = 1000; // a name is said aloud when it has held this long
+
+function element(id) {
+  return document.getElementById(id);
+}
+
+/** The name at the upper left. */
+export class Heard {
+  constructor() {
+    this.heard = null;
+    this.dark = false;
+    this.live = false;
+    this.saidName = '';
+    const box = element('aloud');
+    box.checked = localStorage.getItem(ALOUD) !== 'no';
+    box.onchange = () => this._setAloud(box.checked);
+    this._setAloud(box.checked);
+  }
+
+  /** Take what the stage hears. @param {{name: string, similarity: number}|null} heard */
+  note(heard) {
+    this.heard = heard;
+    this.show();
+  }
+
+  /** Change what it is shown over. @param {{dark?: boolean, live?: boolean}} changes */
+  over(changes) {
+    Object.assign(this, changes);
+    this.show();
+  }
+
+  show() {
+    const shown = this.heard && this.live && !this.dark ? this.heard : null;
+    element('heard').classList.toggle('nothing', !shown);
+    element('heard').querySelector('strong').textContent = shown?.name ?? '';
+    const similarity = Math.max(0, Math.min(1, shown?.similarity ?? 0));
+    element('confidence').value = similarity;
+    element('confidence-text').value = shown ? `${Math.round(100 * similarity)} % alike` : '';
+    this._sayLater(shown?.name ?? '');
+  }
+
+  _sayLater(name) {
+    if (name === this.waitingName) return;
+    this.waitingName = name;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => (element('heard-aloud').textContent = name), SETTLED_MS);
+  }
+
+  _setAloud(aloud) {
+    localStorage.setItem(ALOUD, aloud ? 'yes' : 'no');
+    element('heard-aloud').setAttribute('aria-live', aloud ? 'polite' : 'off');
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * The editor of routes: what of the sound moves what, one row each, and one empty row to begin another.
+ *
+ * A route is a line of text (clavilux.runtime.control.routes): `onset > exposure 0.8, attack 0, release 0.2, curve 1`.
+ * `parse` and `format` are pure and run in node as well: tests/server/page/routes.test.mjs.
+ */
+
+import { make, rangeInput } from './controls.js';
+import { friendly, friendlySource } from './names.js';
+
+const SHAPE = /^\s*(\w+)\s*>\s*(\w+)\s+([^\s,]+)\s*((?:,\s*\w+\s+[^\s,]+\s*)*)$/;
+const REST = { attack: 0, release: 0.1, curve: 1 };
+const FIXED = ['react', 'fade', 'master', 'hop', 'frame_rate', 'gate', 'hold']; // numbers that no route moves
+const WIDEST = 10; // of a parameter's own unit: beyond it an amount is no matter for a slider
+const DIGITS = 3;
+const HAND_MS = 400;
+const USUAL_TARGET = 'exposure'; // where a new route leads first: it is seen at once
+const SECONDS = { low: 0, high: 30, unit: 's' };
+
+/** A route from its line; null for an empty one, and for one that this page does not understand. */
+export function parse(line) {
+  const found = SHAPE.exec(line);
+  if (!found) return null;
+  const [, source, target, amount, rest] = found;
+  const route = { source, target, amount: Number(amount), ...REST };
+  for (const part of rest.split(',').slice(1)) {
+    const [name, value] = part.trim().split(/\s+/);
+    if (!(name in REST)) return null;
+    route[name] = Number(value);
+  }
+  return Object.values(route).some(Number.isNaN) ? null : route;
+}
+
+/** The line of a route; '' for none. */
+export function format(route) {
+  if (!route?.source || !route.target) return '';
+  const number = (value) => String(Number(value.toFixed(DIGITS)));
+  const { source, target, amount, attack, release, curve } = route;
+  const rest = `attack ${number(attack)}, release ${number(release)}, curve ${number(curve)}`;
+  return `${source} > ${target} ${number(amount)}, ${rest}`;
+}
+
+/** The parameters that a route may move, of a description. */
+export function targets(description) {
+  return Object.keys(description).filter((name) => description[name].kind === 'float' && !FIXED.includes(name));
+}
+
+/** How far an amount reaches either way: once across the parameter's range, or what a slider can still aim at. */
+function reach({ low, high }) {
+  return Math.min(WIDEST, high - low);
+}
+
+function select(label, options, change) {
+  const element = make('select', {}, ...options.map(([value, text]) => new Option(text, value)));
+  element.setAttribute('aria-label', label);
+  element.addEventListener('change', change);
+  return element;
+}
+
+/** All rows. `element` holds them. */
+export class RouteEditor {
+  /** @param {string[]} names  of the parameters that are routes @param {object} description @param {Function} send */
+  constructor(names, description, send) {
+    Object.assign(this, { names, description, send });
+    this.targets = targets(description);
+    this.rows = names.map((name) => this._row(name));
+    const help = 'A source on the left moves a parameter on the right. Amount: how far; to the left it moves it down.';
+    this.element = make('div', { className: 'routes' }, make('p', { className: 'fine', textContent: help }));
+    this.element.append(...this.rows.map(({ element }) => element));
+  }
+
+  /** Show the routes that hold. */
+  show(values) {
+    for (const row of this.rows) {
+      if (row.name in values && performance.now() - row.touched > HAND_MS) this._fill(row, values[row.name]);
+    }
+    this._reveal();
+  }
+
+  _reveal() {
+    const empty = this.rows.find(({ line }) => !line);
+    for (const row of this.rows) row.element.hidden = !row.line && row !== empty;
+  }
+
+  _row(name) {
+    const place = `Route ${name.replace(/\D+/, '')}`;
+    const row = { name, line: '', route: null, touched: -Infinity };
+    const sources = this.description[name].sources.map((source) => [source, friendlySource(source)]);
+    row.source = select(`${place}, source`, [['', 'nothing'], ...sources], () => this._choose(row));
+    row.target = select(`${place}, moves`, this.targets.map((each) => [each, friendly(each)]), () => this._choose(row));
+    row.sliders = make('div', { className: 'amounts' });
+    const arrow = make('span', { textContent: '→' });
+    arrow.setAttribute('aria-hidden', 'true');
+    const choices = make('div', { className: 'pair' }, row.source, arrow, row.target);
+    row.element = make('div', { className: 'route', title: name }, choices, row.sliders);
+    row.element.setAttribute('role', 'group');
+    row.element.setAttribute('aria-label', place);
+    row.place = place;
+    this._fill(row, '');
+    return row;
+  }
+
+  _fill(row, line) {
+    if (line === row.line && row.filled) return;
+    Object.assign(row, { line, route: parse(line), filled: true });
+    row.source.value = row.route?.source ?? '';
+    row.target.value = row.route?.target ?? (this.targets.includes(USUAL_TARGET) ? USUAL_TARGET : this.targets[0]);
+    this._sliders(row);
+  }
+
+  _choose(row) {
+    const target = row.target.value;
+    const kept = row.route?.target === target ? row.route : null;
+    const amount = kept?.amount ?? reach(this.description[target]) / 4;
+    row.route = row.source.value ? { ...REST, ...row.route, amount, source: row.source.value, target } : null;
+    this._tell(row);
+    this._sliders(row);
+    this._reveal();
+  }
+
+  _tell(row) {
+    row.touched = performance.now();
+    row.line = format(row.route);
+    this.send({ [row.name]: row.line });
+  }
+
+  _sliders(row) {
+    const spec = row.route && this.description[row.route.target];
+    row.target.parentElement.classList.toggle('empty', !row.route);
+    if (!spec) return row.sliders.replaceChildren();
+    const far = Math.max(reach(spec), Math.abs(row.route.amount));
+    const amount = this._slider(row, 'amount', { low: -far, high: far, unit: spec.unit });
+    const timing = make('details', { className: 'inner', open: row.opened ?? false }, make('summary', { textContent: 'timing' }));
+    timing.append(
+      this._slider(row, 'attack', { ...SECONDS, default: 0.1 }),
+      this._slider(row, 'release', { ...SECONDS, default: 0.1 }),
+      this._slider(row, 'curve', { low: 0.1, high: 10, default: 1 }),
+    );
+    timing.addEventListener('toggle', () => (row.opened = timing.open));
+    return row.sliders.replaceChildren(amount, timing);
+  }
+
+  _slider(row, part, spec) {
+    const id = `${row.name}-${part}`;
+    const output = make('output', { htmlFor: id });
+    const send = (value) => {
+      row.route[part] = value;
+      this._tell(row);
+    };
+    const { input, set } = rangeInput({ default: 0, ...spec }, send, { id, show: (text) => (output.value = text) });
+    set(row.route[part]);
+    input.setAttribute('aria-label', `${row.place}, ${part}`);
+    const label = make('label', { htmlFor: id, textContent: part });
+    return make('div', { className: 'control' }, label, output, input);
+  }
+}

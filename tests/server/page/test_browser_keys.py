@@ -1,0 +1,157 @@
+"""The page's keys in real Chromium: they play wherever the focus is, in the projector's window too."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from clavilux.runtime.loading import open_engine
+from clavilux.runtime.playing.engine import Engine
+from clavilux.server.settings import Settings
+from tests.server.fakes import serving
+from tests.server.page.browser import MICROPHONE, SOUNDS, WILLING, Tab, launch, metric, opened, until
+
+UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
+# A stage that lets this page watch and nothing else.
+AS_NOBODY = """
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (data) {
+  send.call(this, typeof data === 'string' ? data.replace('"role":"performer"', '"role":"nobody"') : data);
+};
+"""
+FOCUS = "document.activeElement.id"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return open_engine()
+
+
+@pytest.fixture(scope="module")
+def url(engine: Engine) -> Iterator[str]:
+    with serving(engine, Settings(port=0)) as here:
+        assert engine.ready.wait(30)
+        yield here.url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as running, launch(running, WILLING, MICROPHONE, spoken=SOUNDS / "piano.wav") as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def tab(browser: Browser, engine: Engine, url: str) -> Iterator[Tab]:
+    """A fresh page on a stage that nobody plays, with all parameters as they are at first."""
+    until(lambda: metric(url, 'clavilux_viewers{role="performer"}') == 0, "a free stage")
+    first = {name: value for name, value in engine.defaults.values().items() if name in engine.ranges}
+    engine.set({**first, **UNHURRIED})
+    with opened(browser, url) as opened_tab:
+        yield opened_tab
+
+
+def _pressed(page: Page, key: str, engine: Engine, name: str) -> None:
+    """Press `key`, see that it turned `name`, and press it again."""
+    for expected in (True, False):
+        page.keyboard.press(key)
+        until(lambda on=expected: getattr(engine.parameters, name) is on, f"{key} to turn {name}")
+
+
+def test_keys_play_after_an_input_was_chosen_from_the_keyboard(tab: Tab, engine: Engine):
+    page = tab.play()
+    page.locator("#input").focus()
+    page.keyboard.press("ArrowDown")
+    tab.wait("streams.length === 2")
+    chosen = page.input_value("#input")
+    page.keyboard.press("f")
+    tab.wait("document.fullscreenElement")
+    page.keyboard.press("f")
+    tab.wait("!document.fullscreenElement")
+    _pressed(page, " ", engine, "freeze")
+    assert page.input_value("#input") == chosen
+    page.keyboard.press("Enter")
+    assert page.evaluate(FOCUS) == "stage"
+    page.select_option("#input", index=0)
+    _pressed(page, "p", engine, "panic")
+
+
+def test_keys_play_while_and_after_a_seed_is_typed(tab: Tab, engine: Engine):
+    page = tab.play()
+    page.fill("#p-seed", "12")
+    _pressed(page, "b", engine, "blackout")
+    page.keyboard.press("Enter")
+    until(lambda: engine.parameters.seed == 12, "the seed")
+    assert page.evaluate(FOCUS) == "stage"
+    _pressed(page, " ", engine, "freeze")
+
+
+def test_a_seed_that_cannot_be_says_why_and_escape_brings_the_last_one_back(tab: Tab, engine: Engine):
+    page = tab.play()
+    page.fill("#p-seed", "-5")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem-seed")).to_have_text("\N{MINUS SIGN}5 is too low; it goes from 0 to 4,294,967,295.")
+    expect(page.locator("#p-seed")).to_have_attribute("aria-invalid", "true")
+    page.locator("#p-seed").focus()
+    page.keyboard.press("Escape")
+    expect(page.locator("#problem-seed")).to_have_text("")
+    assert [page.input_value("#p-seed"), page.evaluate(FOCUS), engine.parameters.seed] == ["7", "stage", 7]
+
+
+def test_escape_always_leads_back_to_the_stage_and_shows_the_controls(tab: Tab):
+    page = tab.play()
+    page.keyboard.press("h")
+    expect(page.locator("#panel")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.locator("#panel")).to_be_visible()
+    for control in ("#input", "#p-react", "#p-glide", "#freeze", "[name=p-noise] >> nth=0"):
+        page.locator(control).focus()
+        page.keyboard.press("Escape")
+        assert page.evaluate(FOCUS) == "stage", control
+
+
+def test_panic_goes_black_for_everyone_and_hides_what_is_heard(tab: Tab, browser: Browser, engine: Engine):
+    page = tab.play()
+    expect(page.locator("#heard strong")).not_to_be_empty()
+    with opened(browser, tab.url) as viewer:
+        viewer.open("?view")
+        page.keyboard.press("p")
+        until(lambda: engine.parameters.panic, "the engine to panic")
+        expect(page.locator("#heard")).to_be_hidden()
+        expect(page.locator("#panic")).to_have_attribute("aria-pressed", "true")
+        for each in (page, viewer.page):
+            expect(each.locator("body")).to_have_class(_has("blackout"))
+        page.click("#panic")
+        expect(viewer.page.locator("body")).not_to_have_class(_has("blackout"))
+    page.keyboard.press("b")
+    expect(page.locator("#heard")).to_be_hidden()
+
+
+def test_the_projectors_window_plays_for_the_whole_stage(tab: Tab, browser: Browser, engine: Engine):
+    page = tab.play()
+    with opened(browser, tab.url) as projector:
+        window = projector.open("?view")
+        projector.wait_for_picture()
+        for key, name in ((" ", "freeze"), ("b", "blackout"), ("p", "panic")):
+            _pressed(window, key, engine, name)
+        window.keyboard.press("b")
+        expect(page.locator("#blackout")).to_have_attribute("aria-pressed", "true")
+        window.keyboard.press("f")
+        projector.wait("document.fullscreenElement")
+    until(lambda: engine.parameters.blackout, "the stage to stay as the projector left it")
+
+
+def test_a_projectors_window_that_may_not_play_plays_for_itself(tab: Tab, browser: Browser, engine: Engine):
+    window = tab.page
+    window.add_init_script(AS_NOBODY)
+    tab.open("?view")
+    tab.wait_for_picture()
+    window.keyboard.press("b")
+    expect(window.locator("body")).to_have_class(_has("blackout"))
+    assert not engine.parameters.blackout
+    window.keyboard.press("b")
+    expect(window.locator("body")).not_to_have_class(_has("blackout"))
+
+
+def _has(name: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{name}\b")
