@@ -85,7 +85,7 @@ class Instrument:
         heard = round(self._listener.heard_seconds * SAMPLE_RATE)
         newest = self._listener.captured_at(heard)
         if newest is not None:
-            self._tracker.tap(heard + round((at - newest) * SAMPLE_RATE))
+            self._tracker.tap(round((heard + (at - newest) * SAMPLE_RATE) / PULSE_STEP) - 1)
 
     def step(
         self, now: float, parameters: Parameters | None = None, grid: HopGrid | None = None, ahead: float = 0.0

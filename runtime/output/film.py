@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.output.flash_limiter import FlashLimiter
 from clavilux.runtime.output.light import draw_light
-from clavilux.runtime.output.light_state import LightState, light_amount, light_mask
+from clavilux.runtime.output.light_state import LightState, light_amount
 from clavilux.runtime.output.master import Master
 from clavilux.runtime.output.resampling import Floats, enlarge_linearly
-from clavilux.runtime.output.screen import Screen
+from clavilux.runtime.output.screen import Screen, divide_light
 from clavilux.runtime.pulse import Pulse
 
 LIGHT_ROWS = 270  # pixels at most; the light is soft, so that more would not be seen
-LEAST = 1e-6  # amount of light below which there is none
 BEFORE = 1.0  # s; a picture that came so long ago is shown in full
 
 
@@ -43,7 +42,6 @@ class Film:
         self._screen = Screen(height, width, cover=cover, limit=self._limit)
         self._master = Master()
         self._light = LightState()
-        self._window = _window(height, width)
         self._pulse = Pulse()
         self._picture: NDArray[np.uint8] | None = None
         self._time: float | None = None
@@ -58,7 +56,7 @@ class Film:
         if not self._dark and frame.pixels is not self._picture:
             self._picture = frame.pixels
             self._screen.show(frame.pixels, frame.time - BEFORE)
-        gain = self._master.advance(seconds, values)
+        gain = self._master.advance(seconds, master=values["master"], fade=values["fade"], blackout=self._dark)
         light = self._light_of(frame, seconds)
         return self._screen.draw(frame.time, values, light=light, gain=gain)
 
@@ -73,18 +71,7 @@ class Film:
         height, width = self._size
         rows = min(height, LIGHT_ROWS)
         drawn = draw_light(settings, rows, round(width * rows / height))
-        shares = (field + rim * self._window) / max(field + rim, LEAST)
-        light: Floats = enlarge_linearly(drawn, height, width) * shares
-        return light
+        return divide_light(enlarge_linearly(drawn, height, width), field, rim)
 
     def _limit(self, light: Floats, time: float) -> Floats:
         return self._limiter.limit(light, time, enabled=self._enabled, urgent=self._dark)
-
-
-def _window(height: int, width: int) -> Floats:
-    """Return the share of each pixel in the light round a known picture, float32 [height, width, 1]."""
-    rows = (np.arange(height) + 0.5) * 2 / height - 1  # half heights from the middle
-    columns = ((np.arange(width) + 0.5) * 2 - width) / height
-    window = np.vectorize(light_mask, otypes=[np.float32])(columns[None, :], rows[:, None], 0.0, 1.0)
-    shares: Floats = window[..., None]
-    return shares

@@ -91,7 +91,8 @@ class PulseFeed:
         heard = self._window.heard
         newest = self._window.captured_at(heard)
         while self._taps and newest is not None:
-            self._tracker.tap(heard + round((self._taps.popleft() - newest) * SAMPLE_RATE))
+            since = self._taps.popleft() - newest
+            self._tracker.tap(round((heard + since * SAMPLE_RATE) / PULSE_STEP) - 1)
 
     def _tell(self, pulses: Sequence[Pulse]) -> None:
         captured = self._window.captured_at((pulses[0].index + 1) * PULSE_STEP)

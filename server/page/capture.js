@@ -10,7 +10,6 @@ import { PulseTracker } from './pulse.js';
 
 const PACKET_SECONDS = 0.01;
 const READING_SECONDS = 0.01;
-const TRACKER_RATE = 16000; // Hz, in which a beat that was tapped is told to the tracker
 const QUANTUM = 128; // samples per call, fixed by the Web Audio API
 
 class Capture extends AudioWorkletProcessor {
@@ -22,7 +21,7 @@ class Capture extends AudioWorkletProcessor {
     this.startedAt = 0;
     this.heard = 0; // samples that the tracker has taken
     this.tracker = new PulseTracker(sampleRate);
-    this.port.onmessage = ({ data: { tap } }) => this.tracker.tap(Math.round(TRACKER_RATE * (tap - this.origin)));
+    this.port.onmessage = ({ data: { tap } }) => this.tracker.tap(Math.round((tap - this.origin) / READING_SECONDS) - 1);
   }
 
   process([input]) {

@@ -2,7 +2,7 @@
  * The page: brings the stage, the sound, the picture and the controls together.
  *
  * Addresses: `/` plays, `/?sound=off` controls a stage that hears a sound card, `/?view` only shows (a projector),
- * `/?view=cover` fills the screen and crops. `#token=…` hands over a token without showing it to any log.
+ * `/?view=cover` fills the screen and crops; with `pictures` in any of them there are pictures only, without effects. `#token=…` hands over a token without showing it to any log.
  */
 
 import { Stage, defaultUrl } from './clavilux.js';
@@ -12,10 +12,10 @@ import { Controls } from './groups.js';
 import { Heard } from './heard.js';
 import { Inputs } from './inputs.js';
 import { Notices } from './notices.js';
-import { Picture } from './picture.js';
 import { Player } from './player.js';
 import { Meter, Readouts } from './readouts.js';
 import { Roles } from './roles.js';
+import { Show } from './show.js';
 import { Sound, loudness, obstacle } from './sound.js';
 import { askToken, forgetToken } from './token.js';
 
@@ -29,14 +29,18 @@ const element = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 const viewing = query.has('view');
 
-const stage = new Stage(defaultUrl(), { role: 'viewer', picture: { encoding: 'jpeg', quality: QUALITY }, token: askToken });
+const stage = new Stage(defaultUrl(), {
+  role: 'viewer', picture: { encoding: 'jpeg', quality: QUALITY }, pulse: true, token: askToken,
+});
 const sound = new Sound();
-const picture = new Picture(element('picture'), element('glow'));
+const notices = new Notices(element('notices'));
+const show = new Show(element('picture'), element('glow'), {
+  cover: query.get('view') === 'cover', plain: query.has('pictures'), say: (text) => notices.say('plain', text),
+});
 const player = new Player(sound);
 const meter = new Meter();
 const readouts = new Readouts();
 const heard = new Heard();
-const notices = new Notices(element('notices'));
 const inputs = new Inputs(element('input'), sound, notices);
 const controls = new Controls(element('groups'), element('always'), (values) => change(values));
 const roles = new Roles(stage, sound, notices);
@@ -50,6 +54,7 @@ roles.withoutSound = query.get('sound') === 'off';
 
 stage.onhello = (hello) => {
   controls.build(hello.parameters);
+  show.ranges = hello.parameters;
   aspect = hello.picture.width / hello.picture.height;
   measure();
   if (!hello.sound) roles.withoutSound = true;
@@ -59,13 +64,18 @@ stage.onparameters = (values) => {
   apply(values);
 };
 stage.onframe = async (frame) => {
-  const shownAt = await picture.show(frame);
+  const shownAt = await show.show(frame);
   if (shownAt) readouts.note(shownAt, frame, milliseconds(frame, shownAt));
   if (viewing) notices.clear('server');
   return shownAt;
 };
+stage.onpulse = ({ pulses, capturedAt, known }) => {
+  show.feel(pulses, stage.clock.toLocal(capturedAt));
+  show.know(known);
+};
 stage.onstatus = (status) => {
   heard.note(status.heard);
+  show.know(status.known ?? 0);
   roles.hear(status);
   readouts.connection('live', status.viewers);
   readouts.losses(status.dropped_seconds + (stage.dropped * PACKET_MS) / 1000);
@@ -76,11 +86,11 @@ stage.onstate = (state, detail) => {
   readouts.connection(state);
   heard.over({ live: state === 'live' });
   if (state === 'live') {
-    picture.reset();
+    show.screen.reset();
     readouts.reset();
     for (const topic of ['server', 'error', 'token', 'refusal']) notices.clear(topic);
   }
-  if (state === 'waiting' && !(viewing && picture.seen)) sayGone();
+  if (state === 'waiting' && !(viewing && show.screen.seen)) sayGone();
   if (state === 'closed' && detail) refused(detail);
 };
 
@@ -126,8 +136,9 @@ function change(values) {
 
 /** Let the parameters hold that act on this page at once, however the engine is. */
 function apply(values) {
-  const { freeze, blackout, panic, gate, flash_limit: limited } = { ...values, ...roles.own };
-  picture.frozen = readouts.frozen = Boolean(freeze);
+  show.values = { ...values, ...roles.own };
+  const { freeze, blackout, panic, gate, flash_limit: limited } = show.values;
+  show.screen.frozen = readouts.frozen = Boolean(freeze);
   document.body.classList.toggle('blackout', Boolean(blackout || panic));
   heard.over({ dark: Boolean(blackout || panic) });
   for (const [name, on] of Object.entries({ freeze, blackout, panic })) element(name).setAttribute('aria-pressed', Boolean(on));
@@ -140,6 +151,15 @@ function apply(values) {
 sound.onpacket = (samples, capturedAt) => {
   if (sound.active) meter.note(loudness(samples));
   if (stage.options.sound) stage.send(samples, capturedAt);
+};
+sound.onpulse = (readings, at) => {
+  if (sound.active) show.feel(readings, at, { own: true });
+};
+show.onreading = (reading) => readouts.pulse(reading);
+readouts.ontap = () => {
+  const at = performance.now();
+  sound.tap(at);
+  if (roles.performing) stage.tap(at);
 };
 sound.onstate = (state) => {
   if (state === 'running') notices.clear('paused');
@@ -228,8 +248,7 @@ function bind() {
   element('start').onclick = start;
   element('start-file').onclick = element('open-file').onclick = chooseFile;
   element('file').onchange = () => playFile(element('file').files[0]);
-  element('soft').onchange = () => (picture.soft = element('soft').checked);
-  element('soft').checked = picture.soft;
+  element('soft').onchange = () => (show.screen.soft = element('soft').checked);
   element('host').textContent = location.host;
   document.addEventListener('visibilitychange', () => sound.resume());
   for (const kind of ['pointerdown', 'keydown']) addEventListener(kind, () => sound.resume());
@@ -237,8 +256,9 @@ function bind() {
 }
 
 function draw(now) {
-  meter.draw(now);
-  readouts.draw(now);
+  show.draw(now);
+  if (!viewing) meter.draw(now);
+  if (!viewing) readouts.draw(now);
   requestAnimationFrame(draw);
 }
 
@@ -250,7 +270,6 @@ function tell() {
 
 function watchOnly() {
   document.body.dataset.phase = 'view';
-  picture.cover = query.get('view') === 'cover';
   keepAwake();
   stage.open().catch(() => {}); // `refused` has said it
 }
@@ -266,11 +285,11 @@ async function begin() {
   const playing = { freeze: flip('freeze'), blackout: flip('blackout'), panic: flip('panic'), tap: () => readouts.ontap() };
   bindKeys(playing, { viewing, say: (text) => notices.say('fullscreen', text) });
   measure = followPointer(() => Math.min(innerWidth, innerHeight * aspect), COLUMN);
-  picture.soft = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  document.body.classList.toggle('plain', show.screen.plain);
+  requestAnimationFrame(draw);
   if (viewing) return watchOnly();
   bind();
   setInterval(tell, READOUT_MS);
-  requestAnimationFrame(draw);
   if (roles.withoutSound) return controlOnly();
   document.body.dataset.phase = 'welcome';
   await stage.open().catch(() => {}); // `refused` has said it

@@ -34,7 +34,7 @@ export class Roles {
     const same = JSON.stringify(format) === JSON.stringify(this.stage.options.sound);
     if (this.performing && same && this.stage.state !== 'closed') return;
     try {
-      await this.stage.restart({ role: 'performer', sound: format });
+      await this.stage.restart({ role: 'performer', sound: format, pulse: format === null });
       if (format) this._admitted();
     } catch (error) {
       if (error.code === 'stage_taken') await this._wait();
@@ -52,7 +52,7 @@ export class Roles {
   async project(values) {
     Object.assign(this.own, values);
     try {
-      if (!this.performing) await this.stage.restart({ role: 'performer', sound: null });
+      if (!this.performing) await this.stage.restart({ role: 'performer', sound: null, pulse: true });
     } catch {
       this.stage.options.role = 'viewer'; // `own` holds here
       return;
@@ -86,7 +86,7 @@ export class Roles {
     this._asking = true;
     this._askedAt = performance.now();
     this._waiting = false;
-    const probe = new Stage(this.stage.url, { ...this.stage.options, role: 'performer', sound: this._format() });
+    const probe = new Stage(this.stage.url, { ...this.stage.options, role: 'performer', sound: this._format(), pulse: false });
     try {
       await probe.open();
       probe.close();

@@ -7,7 +7,6 @@
 import { Modulator } from './modulation.js';
 import { FlashLimiter } from './screen/limiter.js';
 import { Light } from './screen/light.js';
-import { LightState, lightAmount } from './screen/light_state.js';
 import { Master } from './screen/master.js';
 import { Screen } from './screen/screen.js';
 
@@ -25,7 +24,7 @@ const NOTHING = Object.freeze({
 export class Show {
   /** @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} glow @param {object} options  of `Screen` */
   constructor(canvas, glow, options) {
-    this.screen = new Screen(canvas, glow, { ...options, parts: { Light, LightState, lightAmount, Master, FlashLimiter } });
+    this.screen = new Screen(canvas, glow, { ...options, parts: { Light, Master, FlashLimiter } });
     this.modulator = new Modulator();
     this.values = null;
     this.ranges = {};
@@ -66,6 +65,18 @@ export class Show {
     });
   }
 
+  /**
+   * Show a frame. Resolves with the local ms at which it reached the screen, 0 when it did not. Those of a blackout are
+   * black, which is the master's work here: it has a fade, and does not wait for the engine.
+   */
+  async show(frame) {
+    return this.dark && this.screen.seen && !this.screen.plain ? 0 : this.screen.show(frame);
+  }
+
+  get dark() {
+    return Boolean(this.values?.blackout || this.values?.panic);
+  }
+
   /** Learn how sure the stage is of what it hears, 0 to 1. */
   know(known) {
     this._aim = known;
@@ -80,7 +91,7 @@ export class Show {
     this._known += (1 - Math.exp(-passed / KNOWN_S)) * (this._aim - this._known);
     const ahead = REFRESH_S + this.offset / 1000;
     const moved = this.modulator.move(this.values, this.ranges, now / 1000, { known: this._known, ahead });
-    this.screen.draw(now, moved, { pulse: this.reading, onset: this._onset, known: this._known });
+    this.screen.draw(now, moved, this.reading, { onset: this._onset, known: this._known });
     this._onset = 0;
   }
 

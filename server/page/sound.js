@@ -76,16 +76,22 @@ export class AudioTime {
     if (this.differences.length > ARRIVALS) this.differences.shift();
     return 1000 * seconds + Math.min(...this.differences);
   }
+
+  /** Audio time, in seconds, at local ms `at`. */
+  context(at) {
+    return (at - Math.min(...this.differences)) / 1000;
+  }
 }
 
 /**
- * One source of sound. Handlers: `onpacket(samples, capturedAt)`, `onlost(track)` and `onmute(track)` of the microphone,
+ * One source of sound. Handlers: `onpacket(samples, capturedAt)`, `onpulse(readings, at)` with
+ * the local ms at which the first reading ended, `onlost(track)` and `onmute(track)` of the microphone,
  * `onfileend()`, `onstate(state)` of the audio context: 'running' or something worse, `onstall()` when it runs, as it says,
  * and nothing comes any more, `onflow()` when something does again.
  */
 export class Sound {
   constructor() {
-    this.onpacket = this.onlost = this.onmute = this.onfileend = this.onstate = () => {};
+    this.onpacket = this.onpulse = this.onlost = this.onmute = this.onfileend = this.onstate = () => {};
     this.onstall = this.onflow = () => {};
     this.context = null;
     this.microphone = null; // {stream, track, node}
@@ -115,6 +121,11 @@ export class Sound {
   /** Let a context run that the browser has paused. */
   resume() {
     if (this.context && this.context.state !== 'running') this.context.resume().catch(() => {}); // `onstate` tells
+  }
+
+  /** A beat was tapped at local ms `at`. */
+  tap(at) {
+    if (this.time?.differences.length) this.capture.port.postMessage({ tap: this.time.context(at) });
   }
 
   /** Build the graph anew, with the same microphone or file at the same place. */
@@ -258,13 +269,15 @@ export class Sound {
     this._packets = 0;
   }
 
-  _packet({ samples, time }, arrived) {
+  _packet({ samples, time, pulses, first }, arrived) {
     if (this._quiet >= QUIET_LOOKS) this.onflow();
     this._quiet = 0;
     this._packets += 1;
     const length = samples.length / this.rate;
     const captured = this.time.local(time + length, arrived) - 1000 * length;
-    this.onpacket(samples, captured - (this.file ? 0 : this.delay ?? 0));
+    const delay = this.file ? 0 : this.delay ?? 0;
+    this.onpacket(samples, captured - delay);
+    if (pulses.length > 0) this.onpulse(pulses, captured - delay + 1000 * (first - time));
   }
 
   _ended(track) {

@@ -75,7 +75,7 @@ def test_where_nobody_listens_nothing_is_kept() -> None:
     assert len(listener.pulses) == 10
 
 
-def test_a_tap_reaches_the_tracker_at_its_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tap_reaches_the_tracker_at_its_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     tapped: list[int] = []
     monkeypatch.setattr(PulseTracker, "tap", lambda _tracker, index: tapped.append(index))
     feed, listener = PulseFeed(), Listener()
@@ -85,7 +85,7 @@ def test_a_tap_reaches_the_tracker_at_its_sample(monkeypatch: pytest.MonkeyPatch
         feed.put(chunk)
     listener.wait_for(50)
     feed.stop()
-    assert tapped == [SAMPLE_RATE // 4]
+    assert tapped == [24]
 
 
 def test_a_feed_that_nobody_asked_ends_without_a_thread() -> None:
