@@ -9,7 +9,7 @@ import math
 from clavilux.runtime.hearing.pulse.beat_model import BeatModel, Cluster
 from clavilux.runtime.pulse import PULSE_RATE
 
-LATE = 1.0  # readings from a beat to where the model sees it: the flux is highest a little later
+LATE = 2.0  # readings from a beat to where the model sees it: the flux is highest a little later
 KNOWN = 0.25  # certainty from which the clock runs
 LOST = 0.08  # and below which it stops
 SETTLE = 0.05  # of the way that certainty goes in one reading
