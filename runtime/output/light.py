@@ -29,7 +29,7 @@ CLOSE_SHARE, WIDE_SHARE = 0.22, 0.2
 SOFTEST_PIXELS = 0.9  # so that no fold has steps
 SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT = 0.0022, 0.008, 0.003  # heights, of the soft focus
 SYMMETRY_LOSS = 0.85  # of light, as a power of the number of copies
-PUSH_ACROSS = 0.16  # half sheets that a whole push displaces rays outwards
+PUSH_ACROSS = 0.26  # half sheets that a whole push displaces rays outwards
 
 
 def draw_light(settings: LightSettings, height: int, width: int, *, mesh: int = MESH) -> Picture:

@@ -22,7 +22,7 @@ const [CLOSE_GLOW, WIDE_GLOW] = [0.05, 0.17];
 const [CLOSE_SHARE, WIDE_SHARE] = [0.22, 0.2];
 const [CLOSE_ROWS, WIDE_ROWS] = [90, 45]; // about as many rows as the glow is blurred on
 const [SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT] = [0.0022, 0.008, 0.003];
-const PUSH_ACROSS = 0.16;
+const PUSH_ACROSS = 0.26;
 const MOST_TAPS = 24; // pairs of pixels on each side of a blur
 
 const FOLD = `
