@@ -12,6 +12,7 @@ import { Controls } from './groups.js';
 import { Heard } from './heard.js';
 import { Inputs } from './inputs.js';
 import { Notices } from './notices.js';
+import { Offset } from './offset.js';
 import { Picture } from './picture.js';
 import { Player } from './player.js';
 import { Meter, Readouts } from './readouts.js';
@@ -38,6 +39,7 @@ const readouts = new Readouts();
 const heard = new Heard();
 const notices = new Notices(element('notices'));
 const inputs = new Inputs(element('input'), sound, notices);
+const offset = new Offset(element('offset')); // .milliseconds: how much earlier what keeps to the beat is to be shown
 const controls = new Controls(element('groups'), element('always'), (values) => change(values));
 const roles = new Roles(stage, sound, notices);
 
