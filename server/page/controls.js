@@ -91,7 +91,7 @@ function slider(name, spec, send) {
   return { element: make('div', { className: 'control' }, label, output, input, help), set };
 }
 
-/** A slider as a big knob: turned by dragging up or to the right, by the wheel, by the arrow keys. */
+/** A slider as a big knob: turned by dragging up or to the right, and by the arrow keys. */
 export function knob(name, spec, send) {
   const output = make('output', { htmlFor: `p-${name}` });
   const dial = make('div', { className: 'dial' });
@@ -105,13 +105,19 @@ export function knob(name, spec, send) {
     input.value = Number(input.value) + places;
     input.dispatchEvent(new Event('input'));
   };
+  let last = 0;
+  const place = ({ clientX, clientY }) => clientX - clientY;
   dial.addEventListener('pointerdown', (event) => {
     event.preventDefault();
     dial.setPointerCapture(event.pointerId);
+    last = place(event);
   });
-  dial.addEventListener('pointermove', ({ pointerId, movementX, movementY }) => {
-    const way = movementX - movementY;
-    if (dial.hasPointerCapture(pointerId)) turn((SLIDER_STEPS * way) / TURN_PIXELS);
+  dial.addEventListener('pointermove', (event) => {
+    const way = place(event) - last;
+    const places = Math.trunc((SLIDER_STEPS * way) / TURN_PIXELS);
+    if (!dial.hasPointerCapture(event.pointerId) || places === 0) return;
+    last += (places * TURN_PIXELS) / SLIDER_STEPS; // what is left of the way counts on
+    turn(places);
   });
   dial.addEventListener('dblclick', reset);
   dial.append(input, output);

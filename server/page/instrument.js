@@ -12,6 +12,7 @@ import { Controls } from './groups.js';
 import { Heard } from './heard.js';
 import { Inputs } from './inputs.js';
 import { Notices } from './notices.js';
+import { Offset } from './offset.js';
 import { Player } from './player.js';
 import { Meter, Readouts } from './readouts.js';
 import { Roles } from './roles.js';
@@ -42,6 +43,7 @@ const meter = new Meter();
 const readouts = new Readouts();
 const heard = new Heard();
 const inputs = new Inputs(element('input'), sound, notices);
+const offset = new Offset(element('offset')); // .milliseconds: how much earlier what keeps to the beat is to be shown
 const controls = new Controls(element('groups'), element('always'), (values) => change(values));
 const roles = new Roles(stage, sound, notices);
 

@@ -50,7 +50,7 @@ export class PulseMeters {
     const known = tempo > 0 && now - this.at < STALE_MS;
     const light = known ? (1 - phase) ** 2 * Math.min(1, confidence / BEAT_SURE) : 0;
     element('beat-light').style.opacity = light.toFixed(2);
-    const text = known ? `${Math.round(tempo)} a minute${confidence < BEAT_SURE ? '?' : ''}` : 'no beat yet';
+    const text = known ? `${Math.round(tempo)} bpm${confidence < BEAT_SURE ? '?' : ''}` : 'no beat yet';
     if (text !== this.text) element('tempo').value = this.text = text;
   }
 }

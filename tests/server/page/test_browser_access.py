@@ -148,6 +148,10 @@ def test_nothing_that_is_read_is_cut_off_and_the_picture_stays_free(tab: Tab, wi
     tab.wait("document.getElementById('heard').checkVisibility({ visibilityProperty: true })")
     for part in READ:
         expect(page.locator(part)).to_be_in_viewport(ratio=1)
+    tab.unfold()
+    page.locator("#aloud").focus()
+    for part in ("#freeze", "#panic", "#always"):  # however far one has scrolled
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
     assert page.evaluate(
         "document.getElementById('file-close').offsetTop === document.getElementById('file-play').offsetTop"
     )
@@ -197,15 +201,18 @@ def test_forced_colours_and_less_motion_keep_every_control(browser: Browser, url
         assert page.locator(".dial").evaluate("(e) => parseFloat(getComputedStyle(e).borderTopWidth)") > 0
 
 
-def test_what_is_heard_is_said_aloud_unless_it_is_switched_off(tab: Tab):
+def test_what_this_window_does_alone_is_remembered(tab: Tab):
     page = tab.play()
     expect(page.locator("#heard-aloud")).to_have_text("penguin")
     expect(page.locator("#confidence-text")).to_contain_text("alike")
     tab.unfold()
     page.uncheck("#aloud")
     expect(page.locator("#heard-aloud")).to_have_attribute("aria-live", "off")
+    page.fill("#offset", "40")
+    page.keyboard.press("Enter")
     page.reload()
     expect(page.locator("#heard-aloud")).to_have_attribute("aria-live", "off")
+    expect(page.locator("#offset")).to_have_value("40")
 
 
 def test_zero_is_a_word_and_a_route_is_made_by_hand(tab: Tab, engine: Engine):
@@ -238,6 +245,6 @@ def test_the_knob_turns_by_hand_and_by_key(tab: Tab, engine: Engine):
 def test_the_meters_of_the_pulse_follow_a_reading(tab: Tab):
     page = tab.play()
     _feed(page)
-    expect(page.locator("#tempo")).to_have_text("122 a minute")
+    expect(page.locator("#tempo")).to_have_text("122 bpm")
     assert page.locator("#band-low").evaluate("(e) => e.style.transform") == "scaleX(0.5)"
     assert page.locator("#beat-light").evaluate("(e) => Number(e.style.opacity)") == 1
