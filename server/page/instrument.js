@@ -157,6 +157,8 @@ sound.onpacket = (samples, capturedAt) => {
 sound.onpulse = (readings, at) => {
   if (sound.active) show.feel(readings, at, { own: true });
 };
+show.offset = offset.milliseconds;
+offset.onchange = (milliseconds) => (show.offset = milliseconds);
 show.onreading = (reading) => readouts.pulse(reading);
 readouts.ontap = () => {
   const at = performance.now();

@@ -10,7 +10,6 @@ import { Light } from './screen/light.js';
 import { Master } from './screen/master.js';
 import { Screen } from './screen/screen.js';
 
-const OFFSET = 'clavilux.offset'; // ms by which this screen and its cables are late, as somebody measured it
 const REFRESH_S = 1 / 60; // between a draw and the light of it
 const QUIET_MS = 500; // without a reading, after which nothing sounds
 const KNOWN_S = 0.25; // time constant of the confidence, which comes twice a second
@@ -28,6 +27,8 @@ export class Show {
     this.modulator = new Modulator();
     this.values = null;
     this.ranges = {};
+    /** How many ms this screen is late, cables and all: what is tied to the beat is drawn so much earlier. */
+    this.offset = 0;
     this.reading = NOTHING;
     /** Called with every reading. */
     this.onreading = () => {};
@@ -37,15 +38,6 @@ export class Show {
     this._felt = -Infinity;
     this._drawn = null;
     this._own = -Infinity; // when this page's own sound was last felt
-  }
-
-  /** How many ms this screen is late: what is tied to the beat is drawn so much earlier. Kept by this browser. */
-  get offset() {
-    return Number(localStorage.getItem(OFFSET) ?? 0);
-  }
-
-  set offset(milliseconds) {
-    localStorage.setItem(OFFSET, String(milliseconds));
   }
 
   /**
