@@ -33,10 +33,10 @@ uniform float ripple[${RINGS}];
 uniform vec2 middle;
 uniform vec2 stretch;
 uniform float mesh;
-float pushed(float distance) {
+float pushed(float away) {
   float total = 0.0;
   for (int ring = 0; ring < ${RINGS}; ring++) {
-    float gap = abs(distance * ${((RINGS - 1) / 1.1).toFixed(7)} - float(ring));
+    float gap = abs(away * ${((RINGS - 1) / 1.1).toFixed(7)} - float(ring));
     float wide = max(2.0 - gap, 0.0);
     float near = max(1.0 - gap, 0.0);
     total += ripple[ring] * (wide * wide * wide - 4.0 * near * near * near) / 6.0;
@@ -118,14 +118,14 @@ void main() { colour = texture(picture, at); }`;
 
 const BLUR = `
 uniform sampler2D picture;
-uniform vec2 step;
+uniform vec2 stride;
 uniform vec2 taps[${MOST_TAPS}];
 uniform int pairs;
 uniform float own;
 void main() {
   vec3 total = own * texture(picture, at).rgb;
   for (int i = 0; i < pairs; i++) {
-    total += taps[i].y * (texture(picture, at + taps[i].x * step).rgb + texture(picture, at - taps[i].x * step).rgb);
+    total += taps[i].y * (texture(picture, at + taps[i].x * stride).rgb + texture(picture, at - taps[i].x * stride).rgb);
   }
   colour = vec4(total, 1.0);
 }`;
@@ -197,12 +197,10 @@ export class Light {
     return caustics;
   }
 
-  /** Let go of its memory. */
+  /** Let go of its memory; it draws no more. */
   free() {
     for (const target of [...this._targets, ...this._rays.flat(), ...this._levels.flat()]) target.free();
     this.gl.deleteBuffer(this._triangles);
-    this._side = 0;
-    this._size = '';
   }
 
   _useMesh(side) {
@@ -271,8 +269,8 @@ export class Light {
   /** Blur `from` into `to` by way of `between`; all have the same size, sigma in pixels. */
   _blurred(from, between, to, sigma) {
     const taps = gaussian(sigma);
-    this._blur.cover(between, { picture: from, step: [1 / from.width, 0], ...taps });
-    this._blur.cover(to, { picture: between, step: [0, 1 / from.height], ...taps });
+    this._blur.cover(between, { picture: from, stride: [1 / from.width, 0], ...taps });
+    this._blur.cover(to, { picture: between, stride: [0, 1 / from.height], ...taps });
     return to;
   }
 

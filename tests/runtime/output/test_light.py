@@ -125,6 +125,13 @@ def test_an_onset_lifts_the_light_a_little_and_not_at_once():
     assert max(np.abs(picture - still).mean() for picture in pictures) > 0.01
 
 
+def test_a_ripple_moves_folds_and_makes_little_light():
+    pushed = draw(replace(SHOWN, ripple=(0.0, 0.0, 0.5, 0.8, 0.5, 0.2, 0.0, 0.0)))
+    still = draw(SHOWN)
+    assert np.abs(pushed - still).mean() > 0.01
+    assert pushed.mean() == pytest.approx(still.mean(), abs=0.02)
+
+
 def test_triangles_are_filled_as_graphics_processors_fill_them():
     """The middles of pixels that lie inside get the plane through the corners' light; two halves of a square meet."""
     picture = np.zeros((3, 6, 8))
