@@ -1,7 +1,7 @@
 """Budget of flashes: how far each cell of the field may follow its picture without flashing too often.
 
-A flash is a pair of opposing changes (WCAG 2.2, success criterion 2.3.1, "general flash and red flash thresholds"); here
-each change of the pair is a *turn*. A cell may turn ALLOWED times in any WINDOW, that is one flash and a half: below the
+A flash is a pair of opposing changes (WCAG 2.2, success criterion 2.3.1, "general flash and red flash thresholds");
+here each change of the pair is a *turn*. A cell may turn ALLOWED times in any WINDOW, one flash and a half: below the
 three of WCAG, and below the two a second that broadcasters bear for long (ITU-R BT.1702, the rule of EA's IRIS against
 extended flashing: four turns a second for four seconds out of five). A cell that has used them up may go on in the
 direction that it has, and back by less than a turn. A cell that wanted more stays under *strain* until its picture has
@@ -27,7 +27,7 @@ LONG_AGO = 60.0  # s, older than anything that counts
 
 @dataclass(frozen=True)
 class Rule:
-    """What counts as a turn, in the unit of the cells' values."""
+    """Measure of a turn, in the unit of the cells' values."""
 
     turn: float  # change between two extremes; a little less than the rule has, for pictures are rounded to 8 bits
     ripple: float  # change that a cell keeps that may not turn

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]  # [rows, columns]
 
-LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear R, G, B (IEC 61966-2-1)
+LUMINANCE = np.array((0.2126, 0.7152, 0.0722), np.float32)  # of linear R, G, B (IEC 61966-2-1)
 SATURATED = 4.0  # times G + B: R / (R + G + B) >= 0.8
 CELL = 4  # pixels; cells are at least so wide
 MOST = 128  # cells along the longer side
@@ -47,7 +47,7 @@ def measure(picture: NDArray[np.float32], rows: int, columns: int) -> Values:
     red = picture[..., 0] - others
     others *= SATURATED - 1
     red *= red >= others
-    return Values(means(picture @ np.float32(LUMINANCE), rows, columns), means(red, rows, columns))
+    return Values(means(picture @ LUMINANCE, rows, columns), means(red, rows, columns))
 
 
 def means(plane: Plane, rows: int, columns: int) -> Plane:
@@ -55,11 +55,11 @@ def means(plane: Plane, rows: int, columns: int) -> Plane:
     down, across = starts(plane.shape[0], rows), starts(plane.shape[1], columns)
     sums = np.add.reduceat(_sums(plane, down), across, axis=1)
     areas = _sizes(down, plane.shape[0])[:, None] * _sizes(across, plane.shape[1])
-    return sums / areas.astype(np.float32)
+    return np.asarray(sums / areas, np.float32)
 
 
 def _sums(plane: Plane, first: NDArray[np.intp]) -> Plane:
-    """Return the sums of each part's rows, as `np.add.reduceat` does, but row by row of all parts: five times as fast."""
+    """Return the sums of each part's rows, as `np.add.reduceat` does, but row by row of all: five times as fast."""
     sizes = _sizes(first, len(plane))
     sums = plane[first]
     for i in range(1, sizes.max()):
@@ -68,7 +68,7 @@ def _sums(plane: Plane, first: NDArray[np.intp]) -> Plane:
             sums += plane[first + i]
         else:
             sums[longer] += plane[first[longer] + i]
-    return sums
+    return np.asarray(sums, np.float32)
 
 
 def _sizes(first: NDArray[np.intp], length: int) -> NDArray[np.intp]:
@@ -83,20 +83,20 @@ def windows(tiles: Plane) -> Plane:
 
 
 def tiled(shares: NDArray[np.float32]) -> Plane:
-    """Return the least share for each tile, [TILES, TILES], of those for windows and field that touch it or a neighbour.
+    """Return the least share for each tile, [TILES, TILES], of windows that touch it or a neighbour, and of the field.
 
     Neighbours too, so that interpolating between tiles nowhere gives more than the share of the pixel's own windows.
     """
     wide = np.pad(shares[:-1].reshape(WINDOWS, WINDOWS), REACH, constant_values=1)
-    return np.minimum(_least(wide, 2 * REACH), shares[-1])
+    return np.asarray(np.minimum(_least(wide, 2 * REACH), shares[-1]), np.float32)
 
 
 def spread(shares: Plane) -> Plane:
-    """Return shares of cells, smooth, and in no cell more than its own, wherever between cells they are interpolated."""
+    """Return shares of cells, smooth, and in no cell more than its own, also when they are interpolated."""
     least = _least(np.pad(shares, REACH, mode="edge"), 2 * REACH + 1)
     wide = np.pad(least, 1, mode="edge")
     rows = wide[:-2] + wide[1:-1] + wide[2:]
-    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
+    return np.asarray((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9, np.float32)
 
 
 def _least(plane: Plane, size: int) -> Plane:

@@ -1,4 +1,4 @@
-"""Master: brightness of everything, from its fader, the fade to black, blackout and panic, as one factor of linear light.
+"""Master: brightness of everything, from its fader, the fade, blackout and panic, as one factor of linear light.
 
 A fade is even to the eye: the lightness goes in a straight line, and light is its power of 2.4, near enough to CIE 1976
 L* (whose straight foot would only show where nothing is seen) and what sRGB screens do to a grey. The fader is linear

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.clock import Clock, ManualClock
+from clavilux.runtime.clock import Clock, ManualClock, MonotonicClock
 from clavilux.runtime.control.parameters import RANGES, Parameters, Range
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
@@ -118,6 +118,50 @@ class FakeEngine:
         for listener in self._listeners:
             listener(frame)
         return frame
+
+
+HANGS = 10.0  # s for which a hanging engine makes nothing
+
+
+@dataclass
+class HangingEngine(FakeEngine):
+    """Makes white pictures on a thread of its own, and hangs when `hang` is called; what it is told it still takes."""
+
+    clock: Clock = field(default_factory=MonotonicClock)
+    rate: float = 15.0  # pictures per second
+    hanging: threading.Event = field(default_factory=threading.Event)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        super().start()
+        self.ready.set()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        super().stop()
+        self._over.set()
+        if self._thread:
+            self._thread.join(DEADLINE)
+
+    def hang(self) -> None:
+        """Make no pictures for HANGS seconds, as a thread does that waits for a device."""
+        self.hanging.set()
+
+    def _run(self) -> None:
+        sequence = 0
+        while not self._over.wait(1 / self.rate):
+            if self.hanging.is_set():
+                self._over.wait(HANGS)
+                self.hanging.clear()
+                continue
+            level = 0 if self.parameters.blackout or self.parameters.panic else 255
+            pixels = np.full((4, 6, 3), level, np.uint8)
+            frame = Frame(sequence, pixels, self.clock.now(), None, -20.0, None, dict.fromkeys(STAGES, 0.001))
+            for listener in list(self._listeners):
+                listener(frame)
+            sequence += 1
 
 
 def make_frame(sequence: int = 0, heard_until: float | None = None, heard: Heard | None = None) -> Frame:

@@ -18,8 +18,8 @@ SIZE = (36, 64)  # rows and columns
 CLOSE = 40.0  # dB of peak signal to noise
 RATE = 30  # frames per second
 
-# Shows pictures (RGB rows from the top, base64) at `times` in ms, and gives back what was shown, the same way. Every
-# other one that is told in `resized` comes after the limiter was given another size and then this one again.
+# Shows pictures (RGB rows from the top, base64) at `times` in ms, and gives back what was shown, as RGBA, the same way.
+# Before picture number `resized` the limiter is given another size and then this one again.
 LIMIT = """async ({ pictures, times, height, width, resized }) => {
   const { openContext, Program, Target, COLOUR_SPACE } = await import('/page/screen/gl.js');
   const { FlashLimiter } = await import('/page/screen/limiter.js');
@@ -36,7 +36,8 @@ LIMIT = """async ({ pictures, times, height, width, resized }) => {
   times.forEach((time, i) => {
     gl.activeTexture(gl.TEXTURE0);
     gl.bindTexture(gl.TEXTURE_2D, texture);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, width, height, 0, gl.RGB, gl.UNSIGNED_BYTE, bytes.subarray(i * size, (i + 1) * size));
+    const picture = bytes.subarray(i * size, (i + 1) * size);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, width, height, 0, gl.RGB, gl.UNSIGNED_BYTE, picture);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
     upload.cover(input, { picture: texture });
@@ -45,7 +46,8 @@ LIMIT = """async ({ pictures, times, height, width, resized }) => {
     limiter.limit(input, null, time);
     const shown = new Uint8Array(4 * width * height);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, shown);
-    for (let y = height - 1; y >= 0; y -= 1) said += String.fromCharCode(...shown.subarray(4 * width * y, 4 * width * (y + 1)));
+    const row = (y) => shown.subarray(4 * width * y, 4 * width * (y + 1));
+    for (let y = height - 1; y >= 0; y -= 1) said += String.fromCharCode(...row(y));
   });
   if (gl.getError()) throw new Error('WebGL complains');
   return btoa(said);
