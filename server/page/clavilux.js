@@ -61,6 +61,7 @@ const HOPELESS = new Set(['unauthorized']);
  * @property {{encoding: 'pcm16'|'float32', rate: number, channels: number}|null} [sound]  what `send` will carry
  * @property {{encoding: 'jpeg'|'webp'|'rgb', quality: number}} [picture]
  * @property {boolean} [pulse]  whether readings of the pulse shall come, to `onpulse`
+ * @property {boolean} [limitsFlashes]  whether this client limits flashes itself; otherwise the server does
  * @property {string|(() => Promise<string>)} [token]  or a function that asks for it, called when the server wants one
  */
 
@@ -266,7 +267,7 @@ export class Stage {
   /** @param {string} url @param {Options} options */
   constructor(url, options = {}) {
     this.url = url;
-    this.options = { role: 'viewer', sound: null, pulse: false, picture: { encoding: 'jpeg', quality: 85 }, ...options };
+    this.options = { role: 'viewer', sound: null, pulse: false, limitsFlashes: false, picture: { encoding: 'jpeg', quality: 85 }, ...options };
     this.onframe = this.onpulse = this.onstatus = this.onparameters = this.onhello = this.onerror = this.onstate = () => {};
     /** 'idle', 'connecting', 'live', 'waiting' or 'closed'. */
     this.state = 'idle';
@@ -389,9 +390,10 @@ export class Stage {
   _greet(hello) {
     this.hello = hello;
     this.onhello(hello);
-    const { role, sound, picture, pulse, token } = this.options;
+    const { role, sound, picture, pulse, limitsFlashes, token } = this.options;
+    const wishes = { pulse, limits_flashes: limitsFlashes };
     if (hello.token_required && typeof token === 'function') return this._ask(token);
-    return this._say({ type: 'start', role, sound, picture, pulse, ...(hello.token_required ? { token } : {}) });
+    return this._say({ type: 'start', role, sound, picture, ...wishes, ...(hello.token_required ? { token } : {}) });
   }
 
   async _ask(token) {

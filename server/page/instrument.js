@@ -38,6 +38,7 @@ const notices = new Notices(element('notices'));
 const show = new Show(element('picture'), element('glow'), {
   cover: query.get('view') === 'cover', plain: query.has('pictures'), say: (text) => notices.say('plain', text),
 });
+stage.options.limitsFlashes = !show.screen.plain;
 const player = new Player(sound);
 const meter = new Meter();
 const readouts = new Readouts();

@@ -64,10 +64,12 @@ class Start(Struct, frozen=True, tag="start"):
     picture: PictureFormat | None = PictureFormat()
     token: Token | None = None
     pulse: bool = False  # whether readings of the pulse are wanted
+    limits_flashes: bool = False  # whether the client limits flashes itself, as the page does; else the server does
 
     def __repr__(self) -> str:
         """Show everything but the token, which no log may hold."""
         shown = {"role": self.role, "sound": self.sound, "picture": self.picture, "pulse": self.pulse}
+        shown["limits_flashes"] = self.limits_flashes
         return f"Start({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 

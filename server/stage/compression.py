@@ -17,6 +17,7 @@ from PIL import Image
 from clavilux.runtime.frame import Frame
 from clavilux.server.protocol.messages import PictureFormat
 from clavilux.server.protocol.words import PictureEncoding
+from clavilux.server.stage.limited_frames import LimitedFrames
 
 WORKERS = 2  # threads: a second encoding or quality does not wait for the first
 KEPT_PICTURES = 32  # compressed pictures remembered; the oldest goes first
@@ -45,10 +46,16 @@ def compress(pixels: NDArray[np.uint8], layout: PictureFormat) -> bytes:
     return out.getvalue()
 
 
-def _timed(pixels: NDArray[np.uint8], layout: PictureFormat) -> CompressedPicture:
-    started = time.perf_counter()
-    body = compress(pixels, layout)
-    return CompressedPicture(body, time.perf_counter() - started)
+@dataclass(frozen=True)
+class Flashes:
+    """Limit of flashes in a picture: for clients that do not limit them themselves."""
+
+    limited: bool  # whether a limiter is asked at all
+    enabled: bool = True  # whether the performer has left it on
+    urgent: bool = False  # whether a performer wants black
+
+
+UNLIMITED = Flashes(limited=False)
 
 
 class Compressor:
@@ -56,24 +63,36 @@ class Compressor:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
-        self._kept: OrderedDict[tuple[int, PictureFormat], asyncio.Task[CompressedPicture]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, PictureFormat, bool], asyncio.Task[CompressedPicture]] = OrderedDict()
+        self._limited = LimitedFrames()
         self.made = 0  # pictures compressed so far
 
-    async def get(self, frame: Frame, layout: PictureFormat) -> CompressedPicture:
-        """Return the picture of `frame` in `layout`, compressing it when nobody has asked for it yet."""
-        key = (frame.sequence, RAW if layout.encoding == PictureEncoding.RGB else layout)
+    async def get(self, frame: Frame, layout: PictureFormat, flashes: Flashes = UNLIMITED) -> CompressedPicture:
+        """Return the picture of `frame` in `layout`, compressing it when nobody has asked for it yet.
+
+        `flashes` says whether they are limited in it (WCAG 2.3.1).
+        """
+        key = (frame.sequence, RAW if layout.encoding == PictureEncoding.RGB else layout, flashes.limited)
         task = self._kept.get(key)
         if task is None:
-            task = asyncio.create_task(self._compress(frame.pixels, layout))
+            task = asyncio.create_task(self._compress(frame, layout, flashes))
             self._kept[key] = task
             if len(self._kept) > KEPT_PICTURES:
                 self._kept.popitem(last=False)
         # One viewer that leaves must not cancel the picture that others wait for.
         return await asyncio.shield(task)
 
-    async def _compress(self, pixels: NDArray[np.uint8], layout: PictureFormat) -> CompressedPicture:
+    async def _compress(self, frame: Frame, layout: PictureFormat, flashes: Flashes) -> CompressedPicture:
         self.made += 1
-        return await asyncio.get_running_loop().run_in_executor(self._pool, _timed, pixels, layout)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._timed, frame, layout, flashes)
+
+    def _timed(self, frame: Frame, layout: PictureFormat, flashes: Flashes) -> CompressedPicture:
+        started = time.perf_counter()
+        pixels = frame.pixels
+        if flashes.limited:
+            pixels = self._limited.pixels(frame, enabled=flashes.enabled, urgent=flashes.urgent)
+        body = compress(pixels, layout)
+        return CompressedPicture(body, time.perf_counter() - started)
 
     async def close(self) -> None:
         """Wait for what is being compressed, then end the threads."""

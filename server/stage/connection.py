@@ -81,6 +81,7 @@ class Connection:
         self.role: Role | None = None  # None until it has started
         self.picture = PictureFormat()  # how this client wants its pictures
         self.feeling = False  # whether it wants readings of the pulse
+        self.limits_flashes = False  # whether it limits flashes itself
         self._sound: SoundFormat | None = None
         self._heard: float | None = None  # capture time of the last sample taken, s of the engine's clock
         self._stage = stage
@@ -147,7 +148,7 @@ class Connection:
             return
         stage.admission.admit(start)
         self.role, self._sound, self.picture = start.role, start.sound, start.picture or PictureFormat()
-        self.feeling = start.pulse
+        self.feeling, self.limits_flashes = start.pulse, start.limits_flashes
         stage.join(self)
         await self.outbox.reply(Started(self.role, stage.name, stage.values()))
         stage.show_last(self)

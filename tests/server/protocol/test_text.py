@@ -243,7 +243,7 @@ def test_compression_is_the_last_stage_on_the_wire() -> None:
         (
             Start("performer", SoundFormat("pcm16", 8000), token="t"),
             '{"type":"start","role":"performer","sound":{"encoding":"pcm16","rate":8000,"channels":1},'
-            '"picture":{"encoding":"jpeg","quality":85},"token":"t","pulse":false}',
+            '"picture":{"encoding":"jpeg","quality":85},"token":"t","pulse":false,"limits_flashes":false}',
         ),
     ],
 )
