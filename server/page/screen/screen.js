@@ -172,12 +172,13 @@ export class Screen {
    * the sound already; `pulse` is the newest reading, `onset` the strongest onset since the last call (null: that of
    * `pulse`), `known` the smoothed confidence, 0 to 1, that what is heard has a name. Returns whether anything was drawn.
    */
-  draw(now, values, pulse = SILENCE, { onset = null, known = 0 } = {}) {
+  draw(now, values, pulse, { onset = null, known = 0 } = {}) {
     if (this.picture || this.gl.isContextLost()) return false;
     const passed = this._drawn === null ? 0 : Math.min(Math.max((now - this._drawn) / 1000, 0), MAX_PASSED_S);
     this._drawn = now;
     this._spread = lightAmount(values.light ?? 0, known);
-    this._settings = this.lightState.advance(pulse, passed, { amount: this._spread[0] + this._spread[1], onset });
+    // What a reading lacks is silence: a number that is none would stay in the light for good.
+    this._settings = this.lightState.advance({ ...SILENCE, ...pulse }, passed, { amount: this._spread[0] + this._spread[1], onset });
     this._note(now, { ...WITHOUT, ...values }, passed);
     if (!this._waiting && now > this._restless) return false;
     if (now - this._measured > MEASURE_MS && document.visibilityState === 'visible') this._measure(now, passed);
