@@ -19,15 +19,17 @@ Picture = NDArray[np.float32]
 
 MESH = 128  # rays along a side of a sheet
 REACH = 2  # rays, of the triangles whose area tells how bright a ray is
-SHARPEST = 1.2e-5  # half heights squared: rays never pile up more than this lets them
+SHARPEST = 0.2  # of the unfolded area: rays never pile up more than this lets them
 EXPOSURE = 2.6
+BRIGHTEST = np.nextafter(np.float32(1), np.float32(0))
 TOE = 0.3  # light below this is held back, in each colour, so that folds stand in the dark
 SHADED, TURNED = 0.7, 0.8  # how much waves and the side of a sheet that is seen move its colour
 CLOSE_GLOW, WIDE_GLOW = 0.05, 0.17  # heights, of the two blurs of the glow
 CLOSE_SHARE, WIDE_SHARE = 0.22, 0.2
+SOFTEST_PIXELS = 0.9  # so that no fold has steps
 SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT = 0.0022, 0.008, 0.003  # heights, of the soft focus
-SYMMETRY_LOSS = 0.7  # of light, as a power of the number of copies
-PUSH_ACROSS = 0.16  # half sheets that a whole push displaces rays outwards
+SYMMETRY_LOSS = 0.85  # of light, as a power of the number of copies
+PUSH_ACROSS = 0.26  # half sheets that a whole push displaces rays outwards
 
 
 def draw_light(settings: LightSettings, height: int, width: int, *, mesh: int = MESH) -> Picture:
@@ -38,12 +40,12 @@ def draw_light(settings: LightSettings, height: int, width: int, *, mesh: int = 
         x, y, colours = _fold(sheet, settings.ripple, mesh)
         _fill(caustics, (x * height / width + 1) * width / 2, (1 - y - middle) * height / 2, colours)
     soft = SOFT_COARSE + (SOFT_FINE - SOFT_COARSE) * settings.fineness**0.5 + SOFT_TURBULENT * settings.turbulence
-    figure = _blur(caustics, soft * height)
+    figure = _blur(caustics, max(soft * height, SOFTEST_PIXELS))
     figure = _symmetrical(figure, settings.symmetry, middle)
     glow = CLOSE_SHARE * _blur(figure, CLOSE_GLOW * height) + WIDE_SHARE * _blur(figure, WIDE_GLOW * height)
     light = figure + glow
     light = settings.amount * -np.expm1(-EXPOSURE * light * light / (light + TOE))
-    return np.ascontiguousarray(light.transpose(1, 2, 0), np.float32)
+    return np.minimum(light.transpose(1, 2, 0), BRIGHTEST, dtype=np.float32, order="C", casting="same_kind")
 
 
 @cache
@@ -80,7 +82,8 @@ def _fold(sheet: Sheet, ripple: tuple[float, ...], mesh: int) -> tuple[Floats, F
     x = sheet.middle[0] + sheet.stretch[0] * u + _field(sheet.across, u, v)
     y = sheet.middle[1] + sheet.stretch[1] * v + _field(sheet.up, u, v)
     whole, turned = _areas(x, y)
-    piled = sheet.light * soft * (6 * (2 / (mesh - 1)) ** 2) / (whole + 6 * SHARPEST)
+    even = 6 * (2 / (mesh - 1)) ** 2
+    piled = sheet.light * soft * even / (whole + SHARPEST * even)
     mixed = SHADED * _field(sheet.shade, side[None, :], side[:, None]) + TURNED * turned / (whole + 1e-9)
     mixed = 0.5 + 0.5 * mixed / np.sqrt(1 + mixed * mixed)
     one, other = (np.array(tone)[:, None, None] for tone in sheet.colours)

@@ -25,7 +25,7 @@ SMALL, LARGE = 0.42, 1.12  # figure, of the smallest and the largest extent
 BREATH_EXTENT, BREATH_LIGHT, PUSH_LIGHT = 0.03, 0.03, 0.06
 ARM = 0.3  # half heights that a symmetrical figure leaves its middle
 FAINT, FULL = 0.035, 1.5  # light of a sheet, of the least and the most
-RISE = 0.62  # half heights from the middle to where the lowest and highest notes stand
+RISE = 0.55  # half heights from the middle to where the lowest and highest notes stand
 
 # Linear light of the twelve pitch classes from C, like gels before a lamp; between them it is mixed.
 RING = (

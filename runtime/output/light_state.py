@@ -18,10 +18,11 @@ FINENESS_TIME = 0.35
 TURBULENCE_TIME = 0.5
 SHEETS_TIME = 1.2
 SYMMETRY_TIME = 1.2
-QUICK_RISE, QUICK_FALL = 0.025, 0.3
+QUICK_RISE, QUICK_FALL = 0.025, 0.14
 SLOW_RISE, SLOW_FALL = 0.18, 1.8
 BREATH_TIME = 0.06
 RIPPLE_TIME = 0.035  # from one ring of the sheet to the next; eight of them reach its edge in 0.3 s
+RIPPLE_KEPT = 0.85  # of a ripple, from one ring to the next
 
 RINGS = 8  # of a sheet, that a push passes one after the other
 PUSH = 2.4  # how much one onset of strength 1 gives to the first ring, so that its ripple rises to about 1
@@ -31,9 +32,9 @@ LONGEST_PAUSE = 1.0  # s; a page that slept does not catch up
 QUIETEST_DB, LOUDEST_DB = -60.0, -6.0  # dBFS, where loudness is 0 and where it is 1
 FIXED_SHARE = 0.65  # of loudness that is in dBFS; the rest is in the automatic range
 QUICK_LIGHT = 0.12  # share of the light that follows at once; the rest must not flicker
-QUICK_EXTENT = 0.45
+QUICK_EXTENT = 0.28
 MOST_SHEETS = 4
-REST_FLOW, LOUD_FLOW, PUSH_FLOW = 0.05, 0.55, 0.9  # radians per second of a wave of speed 1
+REST_FLOW, LOUD_FLOW, PUSH_FLOW = 0.05, 0.35, 2.2  # radians per second of a wave of speed 1
 AWAKE = 0.05  # loudness from which on settings follow at full pace
 
 RIM = 0.45  # of the light that stays round a known picture
@@ -101,7 +102,7 @@ class LightState:
         for ring in range(RINGS):
             now = self._ripple[ring]
             self._ripple[ring] = now + (before - now) * share
-            before = now
+            before = RIPPLE_KEPT * now
         self._time += seconds * (REST_FLOW + LOUD_FLOW * self._quick + PUSH_FLOW * min(self._ripple[0], 1.0))
 
     def _follow(self, pulse: Pulse, seconds: float) -> None:

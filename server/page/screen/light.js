@@ -10,10 +10,11 @@ import { bind, Program, Target } from './gl.js';
 import { EDDIES, FOLDS, rise, SHADES, sheets } from './light_sheets.js';
 import { RINGS } from './light_state.js';
 
-const [COARSEST_MESH, FINEST_MESH] = [64, 200]; // rays along a side of a sheet, at quality 0 and 1
-const [FEWEST_ROWS, MOST_ROWS] = [180, 720]; // of the picture that is drawn; it is enlarged where the screen has more
+const [COARSEST_MESH, FINEST_MESH] = [48, 200]; // rays along a side of a sheet, at quality 0 and 1
+const [FEWEST_ROWS, MOST_ROWS] = [120, 720]; // of the picture that is drawn; it is enlarged where the screen has more
 const REACH = 2;
-const SHARPEST = '1.2e-5';
+const SHARPEST = 0.2;
+const SOFTEST_PIXELS = 0.9;
 const EXPOSURE = 2.6;
 const TOE = 0.3;
 const [SHADED, TURNED] = [0.7, 0.8];
@@ -21,7 +22,7 @@ const [CLOSE_GLOW, WIDE_GLOW] = [0.05, 0.17];
 const [CLOSE_SHARE, WIDE_SHARE] = [0.22, 0.2];
 const [CLOSE_ROWS, WIDE_ROWS] = [90, 45]; // about as many rows as the glow is blurred on
 const [SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT] = [0.0022, 0.008, 0.003];
-const PUSH_ACROSS = 0.16;
+const PUSH_ACROSS = 0.26;
 const MOST_TAPS = 24; // pairs of pixels on each side of a blur
 
 const FOLD = `
@@ -87,7 +88,8 @@ void main() {
   float mixed = ${TURNED} * turned / (whole + 1e-9);
   for (int i = 0; i < ${SHADES}; i++) mixed += ${SHADED} * shade[i].w * sin(dot(shade[i].xy, at) + shade[i].z);
   mixed = 0.5 + 0.5 * mixed / sqrt(1.0 + mixed * mixed);
-  colour = vec4(light * soft * 6.0 * side * side / (whole + 6.0 * ${SHARPEST}) * mix(one, other, mixed), 1.0);
+  float even = 6.0 * side * side;
+  colour = vec4(light * soft * even / (whole + ${SHARPEST} * even) * mix(one, other, mixed), 1.0);
 }`;
 
 const MESH = `#version 300 es
@@ -145,7 +147,7 @@ void main() {
   vec3 total = texture(picture, at).rgb;
   total += third * (turned(p, ${(2 * Math.PI / 3).toFixed(8)}) + turned(p, ${(4 * Math.PI / 3).toFixed(8)}));
   if (sixth > 0.0) total += sixth * (turned(p, ${(Math.PI / 3).toFixed(8)}) + turned(p, ${Math.PI.toFixed(8)}) + turned(p, ${(5 * Math.PI / 3).toFixed(8)}));
-  colour = vec4(total / pow(1.0 + 2.0 * third + 3.0 * sixth, 0.7), 1.0);
+  colour = vec4(total / pow(1.0 + 2.0 * third + 3.0 * sixth, 0.85), 1.0);
 }`;
 
 const SHINE = `
@@ -188,7 +190,7 @@ export class Light {
     const middle = rise(settings);
     this._drawSheets(settings, caustics, width / height, middle);
     const soft = SOFT_COARSE + (SOFT_FINE - SOFT_COARSE) * Math.sqrt(settings.fineness) + SOFT_TURBULENT * settings.turbulence;
-    this._blurred(caustics, second, third, soft * rows);
+    this._blurred(caustics, second, third, Math.max(soft * rows, SOFTEST_PIXELS));
     const figure = this._symmetrical(third, second, settings.symmetry, { aspect: width / height, middle });
     const glows = this._glow(figure);
     this._shine.cover(caustics, { figure, ...glows, amount: settings.amount });

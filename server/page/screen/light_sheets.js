@@ -20,7 +20,7 @@ const [SMALL, LARGE] = [0.42, 1.12];
 const [BREATH_EXTENT, BREATH_LIGHT, PUSH_LIGHT] = [0.03, 0.03, 0.06];
 const ARM = 0.3;
 const [FAINT, FULL] = [0.035, 1.5];
-const RISE = 0.62;
+const RISE = 0.55;
 
 const RING = [
   [1.0, 0.1, 0.05],

@@ -11,10 +11,11 @@ const FINENESS_TIME = 0.35;
 const TURBULENCE_TIME = 0.5;
 const SHEETS_TIME = 1.2;
 const SYMMETRY_TIME = 1.2;
-const [QUICK_RISE, QUICK_FALL] = [0.025, 0.3];
+const [QUICK_RISE, QUICK_FALL] = [0.025, 0.14];
 const [SLOW_RISE, SLOW_FALL] = [0.18, 1.8];
 const BREATH_TIME = 0.06;
 const RIPPLE_TIME = 0.035;
+const RIPPLE_KEPT = 0.85;
 
 export const RINGS = 8;
 const PUSH = 2.4;
@@ -24,9 +25,9 @@ const LONGEST_PAUSE = 1.0;
 const [QUIETEST_DB, LOUDEST_DB, SILENCE_DB] = [-60.0, -6.0, -120.0];
 const FIXED_SHARE = 0.65;
 const QUICK_LIGHT = 0.12;
-const QUICK_EXTENT = 0.45;
+const QUICK_EXTENT = 0.28;
 export const MOST_SHEETS = 4;
-const [REST_FLOW, LOUD_FLOW, PUSH_FLOW] = [0.05, 0.55, 0.9];
+const [REST_FLOW, LOUD_FLOW, PUSH_FLOW] = [0.05, 0.35, 2.2];
 const AWAKE = 0.05;
 
 const RIM = 0.45;
@@ -78,7 +79,7 @@ export class LightState {
     for (let ring = 0; ring < RINGS; ring += 1) {
       const now = this._ripple[ring];
       this._ripple[ring] = now + (before - now) * part;
-      before = now;
+      before = RIPPLE_KEPT * now;
     }
     this._time += seconds * (REST_FLOW + LOUD_FLOW * this._quick + PUSH_FLOW * Math.min(this._ripple[0], 1));
   }

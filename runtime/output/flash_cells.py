@@ -1,0 +1,133 @@
+"""Cells of the field in which flashes are counted, and the way back from a number per cell to one per pixel.
+
+WCAG counts a flash where it covers a quarter of 10 degrees of the visual field, and lets fine, balanced patterns pass
+(squares of 0.1 degrees). Cells are some 0.3 degrees wide where a picture is 1024 pixels: small enough for stripes that
+swap, large enough that grain is none. What moves across them is seen by *windows* of a third of the field, which
+overlap by half, and by the field as a whole. `screen/limiter.js` has the same cells.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float32]  # [rows, columns]
+
+LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear R, G, B (IEC 61966-2-1)
+SATURATED = 4.0  # times G + B: R / (R + G + B) >= 0.8
+CELL = 4  # pixels; cells are at least so wide
+MOST = 128  # cells along the longer side
+TILES = 6  # along each side; a window is two tiles wide
+WINDOWS = TILES - 1  # along each side
+REACH = 2  # cells round a cell that is held back which are held back with it: see `spread`
+
+
+@dataclass(frozen=True)
+class Values:
+    """Means over cells, of one picture or of both that are compared."""
+
+    luminance: Plane  # relative, 0 to 1
+    red: Plane  # R - G - B where that is a saturated red, otherwise 0; 0 to 1
+
+
+def grid(height: int, width: int) -> tuple[int, int]:
+    """Return the rows and columns of cells for a picture."""
+    side = max(CELL, -(-max(height, width) // MOST))
+    return max(TILES, -(-height // side)), max(TILES, -(-width // side))
+
+
+def starts(length: int, count: int) -> NDArray[np.intp]:
+    """Return where each of `count` parts of `length` begins; parts may be empty where there is less than one each."""
+    return np.arange(count) * length // count
+
+
+def measure(picture: NDArray[np.float32], rows: int, columns: int) -> Values:
+    """Return luminance and saturated red of a picture, linear [H, W, 3] from 0 to 1, as means over cells."""
+    others = picture[..., 1] + picture[..., 2]
+    red = picture[..., 0] - others
+    others *= SATURATED - 1
+    red *= red >= others
+    return Values(means(picture @ np.float32(LUMINANCE), rows, columns), means(red, rows, columns))
+
+
+def means(plane: Plane, rows: int, columns: int) -> Plane:
+    """Return the means of `plane` over rows x columns parts."""
+    down, across = starts(plane.shape[0], rows), starts(plane.shape[1], columns)
+    sums = np.add.reduceat(_sums(plane, down), across, axis=1)
+    areas = _sizes(down, plane.shape[0])[:, None] * _sizes(across, plane.shape[1])
+    return sums / areas.astype(np.float32)
+
+
+def _sums(plane: Plane, first: NDArray[np.intp]) -> Plane:
+    """Return the sums of each part's rows, as `np.add.reduceat` does, but row by row of all parts: five times as fast."""
+    sizes = _sizes(first, len(plane))
+    sums = plane[first]
+    for i in range(1, sizes.max()):
+        longer = sizes > i
+        if longer.all():
+            sums += plane[first + i]
+        else:
+            sums[longer] += plane[first[longer] + i]
+    return sums
+
+
+def _sizes(first: NDArray[np.intp], length: int) -> NDArray[np.intp]:
+    """Return the sizes of the parts, at least 1: an empty part is its neighbour's first row."""
+    return np.maximum(np.diff(first, append=length), 1)
+
+
+def windows(tiles: Plane) -> Plane:
+    """Return the means of all windows and then that of the field, [WINDOWS * WINDOWS + 1], of means of tiles."""
+    two = (tiles[:-1] + tiles[1:]) / 2
+    return np.append((two[:, :-1] + two[:, 1:]).ravel() / 2, tiles.mean()).astype(np.float32)
+
+
+def tiled(shares: NDArray[np.float32]) -> Plane:
+    """Return the least share for each tile, [TILES, TILES], of those for windows and field that touch it or a neighbour.
+
+    Neighbours too, so that interpolating between tiles nowhere gives more than the share of the pixel's own windows.
+    """
+    wide = np.pad(shares[:-1].reshape(WINDOWS, WINDOWS), REACH, constant_values=1)
+    return np.minimum(_least(wide, 2 * REACH), shares[-1])
+
+
+def spread(shares: Plane) -> Plane:
+    """Return shares of cells, smooth, and in no cell more than its own, wherever between cells they are interpolated."""
+    least = _least(np.pad(shares, REACH, mode="edge"), 2 * REACH + 1)
+    wide = np.pad(least, 1, mode="edge")
+    rows = wide[:-2] + wide[1:-1] + wide[2:]
+    return (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
+
+
+def _least(plane: Plane, size: int) -> Plane:
+    """Return the least of each size x size block."""
+    for axis in (0, 1):
+        length = plane.shape[axis] - size + 1
+        plane = np.minimum.reduce([plane.take(range(i, i + length), axis) for i in range(size)])
+    return plane
+
+
+class Enlargement:
+    """Bilinear interpolation from cells to pixels, cells' centres in the middle, edges going on."""
+
+    def __init__(self, cells: tuple[int, int], pixels: tuple[int, int]) -> None:
+        self._above, self._below, self._down = _between(cells[0], pixels[0])
+        self._left, self._right, self._across = _between(cells[1], pixels[1])
+
+    def __call__(self, plane: Plane) -> Plane:
+        """Return `plane` enlarged."""
+        rows = plane.take(self._left, 1)
+        rows += (plane.take(self._right, 1) - rows) * self._across
+        above = rows.take(self._above, 0)
+        below = rows.take(self._below, 0)
+        below -= above
+        below *= self._down[:, None]
+        above += below
+        return above
+
+
+def _between(count: int, length: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Return for each of `length` pixels the cells on its two sides and how far it is from the first, 0 to 1."""
+    place = np.clip((np.arange(length) + 0.5) * count / length - 0.5, 0, count - 1)
+    first = np.floor(place).astype(np.intp)
+    return first, np.minimum(first + 1, count - 1), (place - first).astype(np.float32)
