@@ -275,3 +275,22 @@ def test_light_answers_the_pulse_and_leaves_the_middle_to_what_is_known(bare: Pa
     assert 5 < dark < 20
     assert lit > 60
     assert known < lit / 2
+
+
+def test_a_blackout_is_black_at_the_next_draw_and_a_fade_is_not(bare: Page):
+    bare.evaluate(BEGIN, {})
+    before, black, again, fading = bare.evaluate("""async () => {
+      const seen = (values, passed) => new Promise((give) => requestAnimationFrame(() => {
+        screen_.draw((now += passed), values, {});
+        give(middle());
+      }));
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      let now = performance.now() + 1000;
+      return [
+        await seen({ grain: 0.01 }, 20), await seen({ blackout: true }, 20),
+        (await seen({}, 20), await seen({ grain: 0.01 }, 9000)), await seen({ blackout: true, fade: 2 }, 200),
+      ];
+    }""")
+    assert (before > 190, black, again > 190) == (True, 0, True)
+    assert 100 < fading < 195
