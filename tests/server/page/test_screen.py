@@ -19,6 +19,7 @@ from tests.server.fakes import FakeEngine, serving
 from tests.server.page.browser import launch, opened
 
 HEIGHT, WIDTH = 180, 320  # pixels
+SMALL = 112  # pixels a side of the pictures
 CLOSE = 40.0  # dB of peak signal to noise
 LONG = 10.0  # s between two pictures: the second begins to grow from the first alone
 DRAWING = (Path(__file__).parent / "drawing.js").read_text(encoding="utf-8").replace("export async", "async")
@@ -77,10 +78,11 @@ BEGIN = """async (options) => {
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Two real pictures, as PNG."""
+    """Two real pictures, as PNG, so small that the screen enlarges them."""
     folder = tmp_path_factory.mktemp("pictures")
     for word in ("train", "penguin"):
         assert main(["render", str(SOUNDS / f"{word}.wav"), str(folder / f"{word}.png")]) == 0
+        Image.open(folder / f"{word}.png").resize((SMALL, SMALL)).save(folder / f"{word}.png")
     return [(folder / f"{word}.png").read_bytes() for word in ("train", "penguin")]
 
 
