@@ -177,7 +177,7 @@ export class Screen {
     this._settings = this.lightState.advance({ ...SILENCE, ...pulse }, passed, { amount: this._spread[0] + this._spread[1], onset });
     this._note(now, { ...WITHOUT, ...values }, passed);
     if (!this._waiting && now > this._restless) return false;
-    if (now - this._measured > MEASURE_MS && document.visibilityState === 'visible') this._measure(now, passed);
+    if ((this.resolution.doubtful || now - this._measured > MEASURE_MS) && document.visibilityState === 'visible') this._measure(now, passed);
     else this._compose(now, passed);
     return true;
   }
