@@ -94,13 +94,13 @@ RATE = f"""async ({{ values, seconds, rate, side }}) => {{ {COMMON}
   let sequence = 0;
   const coming = setInterval(() => screen.show(noise(sequence++)), 1000 / rate);
   const [half, end] = [1, 2].map((part) => performance.now() + 500 * part * seconds);
-  let draws = 0, since = null, now = 0;
+  let draws = 0, since = null, last = null, now = 0;
   while ((now = await refresh()) < end) {{
     screen.draw(now, {{ ...values, exposure: Math.sin(now) / 100 }}, {{}});
     if (now < half) continue;
     if (since === null) since = now;
     else draws += 1;
-    var last = now;
+    last = now;
   }}
   clearInterval(coming);
   return {{ rate: (1000 * draws) / Math.max(last - since, 1), scale: screen.resolution.scale }};

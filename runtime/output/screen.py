@@ -60,9 +60,9 @@ class Screen:
         chosen = NEUTRAL | {name: float(values[name]) for name in NEUTRAL if name in values}
         passed = 0.0 if self._drawn is None else max(time - self._drawn, 0.0)
         self._drawn = time
-        scene = self._scene(time, chosen)
+        scene: Floats = self._scene(time, chosen)
         if light is not None:
-            scene = scene + np.maximum(1 - scene, 0) * light
+            scene = scene + np.maximum(np.float32(1) - scene, 0) * light
         finished = self._finish(bled(recolour(scene, colour_matrix(chosen))), chosen, time, passed)
         shown = finished if gain == 1 else np.float32(gain) * finished
         return to_srgb(self._limit(shown, time) if self._limit else shown)

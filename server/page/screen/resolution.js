@@ -24,6 +24,11 @@ export class Resolution {
     return STEPS[this.step];
   }
 
+  /** Whether the last draw was over the budget, so that the next one should be measured, too. */
+  get doubtful() {
+    return this._late > 0;
+  }
+
   /** Take the ms that a draw at this scale has cost. Returns whether the scale has changed. */
   note(cost) {
     const before = this.step;

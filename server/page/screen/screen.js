@@ -9,9 +9,11 @@
 import { toBitmap } from '../clavilux.js';
 import { Picture } from '../picture.js';
 import { Effects, NEUTRAL, placing } from './effects.js';
-import { COLOUR_SPACE, Program, openContext } from './gl.js';
+import { openContext } from './gl.js';
 import { Light } from './light.js';
 import { LightState, lightAmount } from './light_state.js';
+import { FlashLimiter } from './limiter.js';
+import { Master } from './master.js';
 import { Pacing } from './pictures.js';
 import { Resolution } from './resolution.js';
 import { Plates } from './size.js';
@@ -31,23 +33,18 @@ const SILENCE = Object.freeze({
 });
 const NO_WEBGL = 'This browser draws without WebGL 2: pictures only, without effects, light and flash limiter.';
 
-const PRESENT = `${COLOUR_SPACE}
-uniform sampler2D image;
-void main() { colour = vec4(toSrgb(min(texture(image, at).rgb, vec3(1.0))), 1.0); }`;
-
 /** Everything that belongs to one WebGL context, and is lost with it. */
 class Passes {
-  constructor(gl, { FlashLimiter }) {
+  constructor(gl) {
     this.plates = new Plates(gl);
     this.effects = new Effects(gl);
     this.light = new Light(gl);
-    this.limiter = FlashLimiter ? new FlashLimiter(gl) : null;
-    this.present = new Program(gl, PRESENT);
+    this.limiter = new FlashLimiter(gl);
   }
 
   resize(width, height) {
     this.effects.resize(width, height);
-    this.limiter?.resize(width, height);
+    this.limiter.resize(width, height);
   }
 
   /** @param {object} what share, values, place, settings and spread (of the light), gain, now, passed (s), quality */
@@ -57,8 +54,8 @@ class Passes {
     const rows = Math.max(height, LIGHT_ROWS);
     const light = settings.amount > DARK ? this.light.draw(settings, Math.round((rows * width) / height), rows) : null;
     const shown = this.effects.draw(this.plates, { ...what, light });
-    if (this.limiter) this.limiter.limit(shown, null, 1000 * what.now, what.values.flash_limit, what.values.blackout || what.values.panic);
-    else this.present.cover(null, { image: shown });
+    const { flash_limit: limited, blackout, panic } = what.values;
+    this.limiter.limit(shown, null, 1000 * what.now, Boolean(limited), Boolean(blackout || panic));
   }
 }
 
@@ -66,13 +63,12 @@ class Passes {
 export class Screen {
   /**
    * @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} glow only used without WebGL
-   * @param {{cover?: boolean, plain?: boolean, say?: (text: string) => void, parts?: object}} options `cover` crops
+   * @param {{cover?: boolean, plain?: boolean, say?: (text: string) => void}} options `cover` crops
    *   pictures rather than give them ground; `plain` shows pictures only; `say` is told, once, what is missing here
    */
-  constructor(canvas, glow, { cover = false, plain = false, say = () => {}, parts = {} } = {}) {
+  constructor(canvas, glow, { cover = false, plain = false, say = () => {} } = {}) {
     this.canvas = canvas;
     this.cover = cover;
-    this.parts = parts;
     this.seen = false;
     this.gl = plain || !capable() ? null : openContext(canvas);
     if (!this.gl) {
@@ -85,7 +81,7 @@ export class Screen {
     this.pacing = new Pacing();
     this.resolution = new Resolution();
     this.lightState = new LightState();
-    this.master = parts.Master ? new parts.Master() : { advance: () => 1 };
+    this.master = new Master();
     Object.assign(this, { _newest: -1, _waiting: null, _growing: null, _last: null, _frozen: false });
     Object.assign(this, { _drawn: null, _restless: Infinity, _measured: 0, _values: null, _gain: 1 });
     this._begin();
@@ -162,7 +158,7 @@ export class Screen {
 
   _begin() {
     this.gl = openContext(this.canvas);
-    this.passes = new Passes(this.gl, this.parts);
+    this.passes = new Passes(this.gl);
     if (this._last) this.passes.plates.take(this._last, 1);
     this.fit();
   }
@@ -172,15 +168,16 @@ export class Screen {
    * the sound already; `pulse` is the newest reading, `onset` the strongest onset since the last call (null: that of
    * `pulse`), `known` the smoothed confidence, 0 to 1, that what is heard has a name. Returns whether anything was drawn.
    */
-  draw(now, values, pulse = SILENCE, { onset = null, known = 0 } = {}) {
+  draw(now, values, pulse, { onset = null, known = 0 } = {}) {
     if (this.picture || this.gl.isContextLost()) return false;
     const passed = this._drawn === null ? 0 : Math.min(Math.max((now - this._drawn) / 1000, 0), MAX_PASSED_S);
     this._drawn = now;
     this._spread = lightAmount(values.light ?? 0, known);
-    this._settings = this.lightState.advance(pulse, passed, { amount: this._spread[0] + this._spread[1], onset });
+    // What a reading lacks is silence: a number that is none would stay in the light for good.
+    this._settings = this.lightState.advance({ ...SILENCE, ...pulse }, passed, { amount: this._spread[0] + this._spread[1], onset });
     this._note(now, { ...WITHOUT, ...values }, passed);
     if (!this._waiting && now > this._restless) return false;
-    if (now - this._measured > MEASURE_MS && document.visibilityState === 'visible') this._measure(now, passed);
+    if ((this.resolution.doubtful || now - this._measured > MEASURE_MS) && document.visibilityState === 'visible') this._measure(now, passed);
     else this._compose(now, passed);
     return true;
   }

@@ -98,6 +98,10 @@ void main() {
   colour = vec4(toLinear(clamp(sum / weights, least, most)), 1.0);
 }`;
 
+const DECODED = `${COLOUR_SPACE}
+uniform sampler2D source;
+void main() { colour = vec4(toLinear(texelFetch(source, ivec2(gl_FragCoord.xy), 0).rgb), 1.0); }`;
+
 const SMALL = `${COLOUR_SPACE}
 uniform sampler2D source;
 void main() {
@@ -206,7 +210,7 @@ export class Plates {
     this.aspect = 1; // width / height of the pictures
     this.size = [0, 0]; // pixels of the last picture
     this.programs = Object.fromEntries(
-      Object.entries({ SHARPENED, METRIC, ENLARGED, SMALL, SOFT_ROWS, SOFT_PLANE, SMOOTH, MIXED }).map(([name, source]) => [name, new Program(gl, source)]),
+      Object.entries({ SHARPENED, METRIC, ENLARGED, DECODED, SMALL, SOFT_ROWS, SOFT_PLANE, SMOOTH, MIXED }).map(([name, source]) => [name, new Program(gl, source)]),
     );
     this.small = new Target(gl, SMALL_SIDE, SMALL_SIDE);
     this.rows = new Target(gl, LEVELS * GROUND_SIDE, SMALL_SIDE);
@@ -279,11 +283,14 @@ export class Plates {
   }
 
   _make(plate) {
-    const { SHARPENED, METRIC, ENLARGED, SMALL, SOFT_ROWS, SOFT_PLANE, SMOOTH } = this.programs;
+    const { SHARPENED, METRIC, ENLARGED, DECODED, SMALL, SOFT_ROWS, SOFT_PLANE, SMOOTH } = this.programs;
     const { aspect, sharp: source, metric, small, rows, ground } = this;
     SHARPENED.cover(source, { picture: this.uploaded });
-    METRIC.cover(metric, { source });
-    ENLARGED.cover(plate.picture, { source, metric });
+    if (plate.picture.height === source.height) DECODED.cover(plate.picture, { source }); // as large as it is shown, or larger
+    else {
+      METRIC.cover(metric, { source });
+      ENLARGED.cover(plate.picture, { source, metric });
+    }
     SMALL.cover(small, { source });
     SOFT_ROWS.cover(rows, { small, aspect });
     SOFT_PLANE.cover(ground, { rows, aspect });

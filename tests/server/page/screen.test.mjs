@@ -105,7 +105,9 @@ test('one slow draw changes nothing', () => {
 test('where all draws are slow it goes as far down as it must at once', () => {
   const resolution = new Resolution();
   resolution.note(60);
+  assert.equal(resolution.doubtful, true);
   assert.equal(resolution.note(60), true);
+  assert.equal(resolution.doubtful, false);
   assert.equal(resolution.scale, 0.5);
   assert.equal(resolution.note(15), false);
 });

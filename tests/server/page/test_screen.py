@@ -19,6 +19,7 @@ from tests.server.fakes import FakeEngine, serving
 from tests.server.page.browser import launch, opened
 
 HEIGHT, WIDTH = 180, 320  # pixels
+SMALL = 112  # pixels a side of the pictures
 CLOSE = 40.0  # dB of peak signal to noise
 LONG = 10.0  # s between two pictures: the second begins to grow from the first alone
 DRAWING = (Path(__file__).parent / "drawing.js").read_text(encoding="utf-8").replace("export async", "async")
@@ -77,10 +78,11 @@ BEGIN = """async (options) => {
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Two real pictures, as PNG."""
+    """Two real pictures, as PNG, so small that the screen enlarges them."""
     folder = tmp_path_factory.mktemp("pictures")
     for word in ("train", "penguin"):
         assert main(["render", str(SOUNDS / f"{word}.wav"), str(folder / f"{word}.png")]) == 0
+        Image.open(folder / f"{word}.png").resize((SMALL, SMALL)).save(folder / f"{word}.png")
     return [(folder / f"{word}.png").read_bytes() for word in ("train", "penguin")]
 
 
@@ -275,3 +277,22 @@ def test_light_answers_the_pulse_and_leaves_the_middle_to_what_is_known(bare: Pa
     assert 5 < dark < 20
     assert lit > 60
     assert known < lit / 2
+
+
+def test_a_blackout_is_black_at_the_next_draw_and_a_fade_is_not(bare: Page):
+    bare.evaluate(BEGIN, {})
+    before, black, again, fading = bare.evaluate("""async () => {
+      const seen = (values, passed) => new Promise((give) => requestAnimationFrame(() => {
+        screen_.draw((now += passed), values, {});
+        give(middle());
+      }));
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      let now = performance.now() + 1000;
+      return [
+        await seen({ grain: 0.01 }, 20), await seen({ blackout: true }, 20),
+        (await seen({}, 20), await seen({ grain: 0.01 }, 9000)), await seen({ blackout: true, fade: 2 }, 200),
+      ];
+    }""")
+    assert (before > 190, black, again > 190) == (True, 0, True)
+    assert 100 < fading < 195
