@@ -57,6 +57,7 @@ BEATS_BEFORE = 8  # clicks until the beat is known
 AFTER_CLICK = 0.1  # s
 SECONDS = 16.0  # of every song, from its second second on
 QUIETER = 10 ** (-12 / 20)
+MIDDLE_C = 261.6  # Hz
 SWEEP = (80.0, 2500.0)  # Hz
 AIMS = {"metronome": 5.0, "seen_ms": 30.0, "songs": 0.7, "loudness": 10.0, "sweep": 0.9, "words": -0.03}
 
@@ -99,10 +100,10 @@ def sweep(seconds: float = 12.0) -> tuple[Clip, Callable[[float], float]]:
     low, high = SWEEP
 
     def pitch(time: float) -> float:
-        return low * (high / low) ** (time / seconds)
+        return float(low * (high / low) ** (time / seconds))
 
     time = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    phase = 2 * np.pi * np.cumsum(pitch(time)) / SAMPLE_RATE  # type: ignore[arg-type]
+    phase = 2 * np.pi * np.cumsum(low * (high / low) ** (time / seconds)) / SAMPLE_RATE
     return Clip((0.3 * np.sin(phase)).astype(np.float32)[:, None], SAMPLE_RATE), pitch
 
 

@@ -1,5 +1,7 @@
 """Figures of films for `clavilux.benchmarks.studies.reaction`: change, onset strength, correlation. Pure NumPy."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,7 @@ def onset_strength(clip: Clip, rate: float, count: int) -> Floats:
         end = round(index / rate * SAMPLE_RATE)
         block = sound[max(0, end - WINDOW) : end]
         spectrum = np.abs(np.fft.rfft(np.pad(block, (WINDOW - len(block), 0)) * np.hanning(WINDOW)))
-        parts = [spectrum[int(a) : max(int(a) + 1, int(b))].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        parts = [spectrum[int(a) : max(int(a) + 1, int(b))].mean() for a, b in pairwise(edges)]
         bands = np.log1p(COMPRESSION * np.array(parts))
         if before is not None:
             found[index] = np.maximum(bands - before, 0).sum()
@@ -69,4 +71,4 @@ def concentration(picture: NDArray[np.uint8]) -> float:
 def rank_correlation(one: Floats, other: Floats) -> float:
     """Return Spearman's rank correlation of two series."""
     ranks = [np.argsort(np.argsort(series)).astype(np.float64) for series in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

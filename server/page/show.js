@@ -5,9 +5,6 @@
  */
 
 import { Modulator } from './modulation.js';
-import { FlashLimiter } from './screen/limiter.js';
-import { Light } from './screen/light.js';
-import { Master } from './screen/master.js';
 import { Screen } from './screen/screen.js';
 
 const REFRESH_S = 1 / 60; // between a draw and the light of it
@@ -23,7 +20,7 @@ const NOTHING = Object.freeze({
 export class Show {
   /** @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} glow @param {object} options  of `Screen` */
   constructor(canvas, glow, options) {
-    this.screen = new Screen(canvas, glow, { ...options, parts: { Light, Master, FlashLimiter } });
+    this.screen = new Screen(canvas, glow, options);
     this.modulator = new Modulator();
     this.values = null;
     this.ranges = {};
