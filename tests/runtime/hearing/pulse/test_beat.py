@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,9 @@ from tests.runtime.hearing.pulse.sounds import clicks, drum_loop, times
 
 def beats(readings: list[Pulse], since: float = 0) -> np.ndarray:
     """Return when phases began anew, in seconds."""
-    pairs = zip(readings, readings[1:], strict=False)
     found = [
         (now.index + 1) / 100 - now.beat_phase * 60 / now.tempo
-        for before, now in pairs
+        for before, now in pairwise(readings)
         if before.tempo and now.tempo and now.beat_phase < before.beat_phase - 0.5
     ]
     return np.array([one for one in found if one > since])
@@ -96,9 +97,8 @@ def test_even_taps_set_a_tempo_in_silence():
     assert np.abs(beats(readings) - (index + 1) / 100 - 0.61 * np.arange(1, 5)).max() < 0.06
 
 
-def test_uneven_taps_leave_the_tempo_as_it_is():
+def test_one_tap_leaves_the_tempo_as_it_is():
     tracker = PulseTracker()
-    before = tracker.push(drum_loop(120, 6))[-1].tempo
-    for pause in (30, 90, 31):
-        tracker.tap(tracker.push(np.zeros(160 * pause, np.float32))[-1].index)
-    assert tracker.push(np.zeros(160, np.float32))[-1].tempo == pytest.approx(before, rel=0.02)
+    newest = tracker.push(drum_loop(120, 6))[-1]
+    tracker.tap(newest.index - 7)
+    assert tracker.push(np.zeros(160, np.float32))[-1].tempo == pytest.approx(newest.tempo, rel=0.02)
