@@ -15,7 +15,10 @@ def readings(beats: np.ndarray, seconds: float) -> list[Pulse]:
     period = float(beats[1] - beats[0])
     ends = (np.arange(round(seconds * 100)) + 1) / 100
     phases = (ends - beats[0]) / period % 1
-    return [Pulse(index=k, tempo=60 / period, beat_phase=float(phase)) for k, phase in enumerate(phases)]
+    return [
+        Pulse(index=k, tempo=60 / period, beat_phase=float(phase), onset=float(k % 50 == 0))
+        for k, phase in enumerate(phases)
+    ]
 
 
 @pytest.mark.parametrize("kind", pulse_songs.KINDS)
