@@ -505,8 +505,7 @@ const LOW_BANDS = MIDDLES.slice(1, -1).filter((bin) => bin * BIN_HZ < 200).lengt
 const DEEP_SHARE = 3;
 const MEAN_SHARE = 1 - left(0.15);
 const ONSET_PEAK_LEFT = left(2);
-const LEAST = 0.07;
-const OVER_MEAN = 1.5;
+const LEAST = 0.14;
 const OF_PEAK = 0.05;
 const PAUSE = 5;
 const STRONG = 0.5;
@@ -550,7 +549,7 @@ class Onsets {
   #since = PAUSE;
 
   push(flux) {
-    const threshold = Math.max(LEAST, OVER_MEAN * this.#mean, OF_PEAK * this.#peak);
+    const threshold = Math.max(LEAST + this.#mean, OF_PEAK * this.#peak);
     this.#mean += MEAN_SHARE * (flux - this.#mean);
     this.#peak = Math.max(flux, ONSET_PEAK_LEFT * this.#peak);
     this.#since += 1;

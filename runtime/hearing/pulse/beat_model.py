@@ -60,7 +60,8 @@ def _preferred() -> Floats:
 def _changes() -> Floats:
     """Return the probability of each period [to, from]."""
     changes: Floats = np.exp(-STEADY * np.abs(PERIODS[:, None] / PERIODS[None, :] - 1))
-    return changes / np.sum(changes, axis=0)
+    columns: Floats = changes.sum(axis=0)
+    return np.asarray(changes / columns, np.float64)
 
 
 def _zones() -> Floats:

@@ -1,4 +1,4 @@
-"""Filter bank of overlapping triangles, a quarter of an octave apart where the bins allow it."""
+"""Filter bank of overlapping triangles, a fifth of an octave apart where the bins allow it."""
 
 import math
 

@@ -20,8 +20,7 @@ DEEP_SHARE = 3.0  # of the deep bands in the flux of the beat, beside all bands
 
 MEAN_SHARE = 1 - math.exp(-1 / (0.15 * PULSE_RATE))
 PEAK_LEFT = math.exp(-1 / (2.0 * PULSE_RATE))
-LEAST = 0.07  # flux of the faintest onset
-OVER_MEAN = 1.5
+LEAST = 0.14  # flux over the mean of the last 150 ms; steady noise wavers by a third of that
 OF_PEAK = 0.05
 PAUSE = 5  # readings between two onsets at least
 STRONG = 0.5  # flux of an onset of strength tanh(1)
@@ -70,7 +69,7 @@ class Onsets:
 
     def push(self, flux: float) -> float:
         """Take the mean growth of the bands; return the strength of an onset, 0 where there is none."""
-        threshold = max(LEAST, OVER_MEAN * self._mean, OF_PEAK * self._peak)
+        threshold = max(LEAST + self._mean, OF_PEAK * self._peak)
         self._mean += MEAN_SHARE * (flux - self._mean)
         self._peak = max(flux, PEAK_LEFT * self._peak)
         self._since += 1

@@ -21,7 +21,7 @@ RISE = 416  # samples of the window that rise; the others fall
 BINS = WINDOW // 2 + 1
 BIN_HZ = SAMPLE_RATE / WINDOW
 HISTORY = 1024  # samples that are kept, for the pitch
-FREQUENCIES: Floats = np.arange(BINS) * BIN_HZ  # Hz
+FREQUENCIES: Floats = np.arange(BINS, dtype=np.float64) * BIN_HZ  # Hz
 
 
 def _window() -> Floats:
@@ -32,7 +32,9 @@ def _window() -> Floats:
 
 _WEIGHTS = _window()
 _MEAN = _WEIGHTS / _WEIGHTS.sum()
-_SCALE = np.full(BINS, 2.0 / (WINDOW * np.square(_WEIGHTS).sum()))  # powers of all bins sum to the mean square
+_SCALE: Floats = np.full(
+    BINS, 2.0 / (WINDOW * float(np.square(_WEIGHTS).sum()))
+)  # powers of all bins sum to the mean square
 _SCALE[-1] /= 2
 
 
