@@ -132,7 +132,8 @@ function apply(values) {
   picture.frozen = readouts.frozen = Boolean(freeze);
   document.body.classList.toggle('blackout', Boolean(blackout || panic));
   heard.over({ dark: Boolean(blackout || panic) });
-  for (const [name, on] of Object.entries({ freeze, blackout, panic })) element(name).setAttribute('aria-pressed', Boolean(on));
+  const pressed = Object.entries({ freeze, blackout, panic });
+  for (const [name, on] of pressed) element(name).setAttribute('aria-pressed', Boolean(on));
   element('limiter-off').hidden = limited !== false;
   if (gate !== undefined) meter.gate(gate);
 }
