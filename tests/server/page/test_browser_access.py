@@ -250,3 +250,13 @@ def test_the_meters_of_the_pulse_follow_a_reading(tab: Tab):
     expect(page.locator("#tempo")).to_have_text("122 bpm")
     assert page.locator("#band-low").evaluate("(e) => e.style.transform") == "scaleX(0.5)"
     assert page.locator("#beat-light").evaluate("(e) => Number(e.style.opacity)") == 1
+    told = page.evaluate(
+        """async () => {
+          const { Meter } = await import('/page/readouts.js');
+          const meter = new Meter();
+          meter.note({ rms: -3, peak: 0 });
+          meter.draw(performance.now());
+          return [document.getElementById('meter').className, document.getElementById('level').value];
+        }"""
+    )
+    assert told == ["hot", "too loud"]
