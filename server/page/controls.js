@@ -145,7 +145,8 @@ function whyNot(input, { low, high, multiple = 1 }) {
   const { badInput, valueMissing, rangeUnderflow, rangeOverflow, stepMismatch } = input.validity;
   const span = `${low.toLocaleString('en')} to ${high.toLocaleString('en')}`;
   if (badInput || valueMissing) return `That is no whole number; it goes from ${span}.`;
-  if (rangeUnderflow || rangeOverflow) return `${input.value.replace('-', '−')} is too ${rangeUnderflow ? 'low' : 'high'}; it goes from ${span}.`;
+  const found = input.value.replace('-', '−');
+  if (rangeUnderflow || rangeOverflow) return `${found} is too ${rangeUnderflow ? 'low' : 'high'}; it goes from ${span}.`;
   return stepMismatch ? `It takes ${multiple > 1 ? `multiples of ${multiple}` : 'whole numbers'}; it goes from ${span}.` : '';
 }
 

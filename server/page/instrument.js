@@ -21,6 +21,7 @@ import { Sound, loudness, obstacle } from './sound.js';
 import { askToken, forgetToken } from './token.js';
 
 const READOUT_MS = 500;
+const HAND_MS = 500; // after a change made here an echo may still tell what was before: no flash of light in a blackout
 const PACKET_MS = 20;
 const QUALITY = 90; // of the JPEGs: they are shown several times as large as they are
 const COLUMN = 256; // CSS pixels, of one column of controls
@@ -48,6 +49,7 @@ const offset = new Offset(element('offset')); // .milliseconds: how much earlier
 const controls = new Controls(element('groups'), element('always'), (values) => change(values));
 const roles = new Roles(stage, sound, notices);
 
+const hand = new Map(); // what was changed here, by name: {value, at}
 let aspect = 1; // of the stage's pictures, width over height
 let measure = () => {};
 
@@ -64,7 +66,7 @@ stage.onhello = (hello) => {
 };
 stage.onparameters = (values) => {
   controls.show(values);
-  apply(values);
+  apply();
 };
 stage.onframe = async (frame) => {
   const shownAt = await show.show(frame);
@@ -130,21 +132,31 @@ function refused({ code, message }) {
 
 // ---- what goes to the stage
 
+/** The values that hold here: the stage's, and over them what a hand has just changed. */
+function current() {
+  const now = performance.now();
+  const held = [...hand].filter(([, { at }]) => now - at < HAND_MS).map(([name, { value }]) => [name, value]);
+  return { ...stage.values, ...Object.fromEntries(held), ...roles.own };
+}
+
 function change(values) {
+  for (const [name, value] of Object.entries(values)) hand.set(name, { value, at: performance.now() });
   if (viewing) roles.project(values);
   else if (roles.performing) stage.set(values);
   else return;
-  apply(stage.values);
+  apply();
+  setTimeout(apply, HAND_MS);
 }
 
-/** Let the parameters hold that act on this page at once, however the engine is. */
-function apply(values) {
-  show.values = { ...values, ...roles.own };
+/** Let the parameters act that act on this page at once, however the engine is. */
+function apply() {
+  show.values = current();
   const { freeze, blackout, panic, gate, flash_limit: limited } = show.values;
   show.screen.frozen = readouts.frozen = Boolean(freeze);
   document.body.classList.toggle('blackout', Boolean(blackout || panic));
   heard.over({ dark: Boolean(blackout || panic) });
-  for (const [name, on] of Object.entries({ freeze, blackout, panic })) element(name).setAttribute('aria-pressed', Boolean(on));
+  const pressed = Object.entries({ freeze, blackout, panic });
+  for (const [name, on] of pressed) element(name).setAttribute('aria-pressed', Boolean(on));
   element('limiter-off').hidden = limited !== false;
   if (gate !== undefined) meter.gate(gate);
 }
@@ -286,7 +298,7 @@ function controlOnly() {
 }
 
 async function begin() {
-  const flip = (name) => () => change({ [name]: !{ ...stage.values, ...roles.own }[name] });
+  const flip = (name) => () => change({ [name]: !current()[name] });
   const playing = { freeze: flip('freeze'), blackout: flip('blackout'), panic: flip('panic'), tap: () => readouts.ontap() };
   bindKeys(playing, { viewing, say: (text) => notices.say('fullscreen', text) });
   measure = followPointer(() => Math.min(innerWidth, innerHeight * aspect), COLUMN);

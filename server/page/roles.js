@@ -20,6 +20,7 @@ export class Roles {
     /** Parameters that hold on this screen alone, because the stage does not take them from it. */
     this.own = {};
     this._waiting = false; // for the one who sounds to leave
+    this._watchesOnly = false; // the stage has refused to be played from here
     this._asking = false;
     this._askedAt = 0;
   }
@@ -51,10 +52,12 @@ export class Roles {
   /** Play from a projector's window: here at once, and for the stage as soon as it lets this page. */
   async project(values) {
     Object.assign(this.own, values);
+    if (this._watchesOnly) return;
     try {
       if (!this.performing) await this.stage.restart({ role: 'performer', sound: null, pulse: true });
     } catch {
-      this.stage.options.role = 'viewer'; // `own` holds here
+      this._watchesOnly = true; // `own` holds here
+      await this.stage.restart({ role: 'viewer' }).catch(() => {});
       return;
     }
     this.stage.set(this.own);

@@ -117,7 +117,7 @@ def test_axe_finds_nothing_before_and_while_it_plays(tab: Tab):
     assert _axe(page) == []
 
 
-def test_texts_and_edges_can_be_read_in_every_state(tab: Tab):
+def test_texts_and_edges_can_be_read_in_every_state(tab: Tab, engine: Engine):
     page = tab.play()
     _feed(page)
     tab.unfold()
@@ -133,8 +133,10 @@ def test_texts_and_edges_can_be_read_in_every_state(tab: Tab):
     expect(page.locator("#limiter-off")).to_be_visible()
     page.keyboard.press("h")
     expect(page.locator("#limiter-off")).to_be_visible()
-    page.keyboard.press("p")
-    page.check("#p-flash_limit", force=True)
+    for key in ("h", "p"):
+        page.keyboard.press(key)
+    page.check("#p-flash_limit")
+    until(lambda: engine.parameters.flash_limit and not engine.parameters.panic, "the stage to be as it was")
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720), (1024, 768), (820, 1180)])
@@ -248,3 +250,13 @@ def test_the_meters_of_the_pulse_follow_a_reading(tab: Tab):
     expect(page.locator("#tempo")).to_have_text("122 bpm")
     assert page.locator("#band-low").evaluate("(e) => e.style.transform") == "scaleX(0.5)"
     assert page.locator("#beat-light").evaluate("(e) => Number(e.style.opacity)") == 1
+    told = page.evaluate(
+        """async () => {
+          const { Meter } = await import('/page/readouts.js');
+          const meter = new Meter();
+          meter.note({ rms: -3, peak: 0 });
+          meter.draw(performance.now());
+          return [document.getElementById('meter').className, document.getElementById('level').value];
+        }"""
+    )
+    assert told == ["hot", "too loud"]

@@ -20,6 +20,21 @@ WebSocket.prototype.send = function (data) {
   send.call(this, typeof data === 'string' ? data.replace('"role":"performer"', '"role":"nobody"') : data);
 };
 """
+# A network that is 150 ms away.
+FAR = """
+const { set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, 'onmessage');
+Object.defineProperty(WebSocket.prototype, 'onmessage', {
+  set(handle) { set.call(this, (event) => setTimeout(() => handle(event), 150)); },
+});
+"""
+# Every change of the blackout that could be seen.
+WATCH_BLACKOUT = """
+window.changes = [];
+new MutationObserver(() => {
+  const dark = document.body.classList.contains('blackout');
+  if (dark !== (changes.at(-1) ?? false)) changes.push(dark);
+}).observe(document.body, { attributeFilter: ['class'] });
+"""
 FOCUS = "document.activeElement.id"
 
 
@@ -74,6 +89,19 @@ def test_keys_play_after_an_input_was_chosen_from_the_keyboard(tab: Tab, engine:
     assert page.evaluate(FOCUS) == "stage"
     page.select_option("#input", index=0)
     _pressed(page, "p", engine, "panic")
+
+
+def test_a_blackout_is_not_lifted_by_an_answer_that_is_late(tab: Tab, engine: Engine):
+    tab.page.add_init_script(FAR)
+    page = tab.play()
+    page.evaluate(WATCH_BLACKOUT)
+    for key in ("z", "b"):  # the answer to the first still says that there is no blackout
+        page.keyboard.press(key)
+    until(lambda: engine.parameters.blackout, "the engine to go dark")
+    page.keyboard.press("z")
+    tab.wait("document.getElementById('freeze').getAttribute('aria-pressed') === 'false'")
+    page.wait_for_timeout(400)  # until every answer has come
+    assert page.evaluate("changes") == [True]
 
 
 def test_keys_play_while_and_after_a_seed_is_typed(tab: Tab, engine: Engine):
@@ -148,6 +176,10 @@ def test_a_projectors_window_that_may_not_play_plays_for_itself(tab: Tab, browse
     tab.wait_for_picture()
     window.keyboard.press("b")
     expect(window.locator("body")).to_have_class(_has("blackout"))
+    until(lambda: metric(tab.url, 'clavilux_viewers{role="viewer"}') == 1, "the window to watch on")
+    shown = window.evaluate("document.getElementById('picture').dataset.sequence")
+    tab.wait(f"document.getElementById('picture').dataset.sequence !== '{shown}'")
+    expect(window.locator(".notice")).to_have_count(0)
     assert not engine.parameters.blackout
     window.keyboard.press("b")
     expect(window.locator("body")).not_to_have_class(_has("blackout"))

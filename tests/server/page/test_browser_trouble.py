@@ -146,7 +146,8 @@ def test_who_came_second_sounds_when_the_first_has_left(tab: Tab, browser: Brows
 def test_a_page_that_is_loaded_again_plays_on(tab: Tab):
     page = tab.play()
     page.reload()
-    page.keyboard.press("Escape")  # where the browser wants a gesture before it lets sound run
+    tab.wait("document.body.dataset.phase === 'playing'")
+    page.keyboard.press("Escape")  # the gesture that Chromium wants before it lets sound run
     tab.wait_for_sound()
 
 
