@@ -49,7 +49,7 @@ export class Show {
     readings.forEach((reading, k) => {
       this.reading = reading;
       this._onset = Math.max(this._onset, reading.onset);
-      if (this.values) this.modulator.feel(reading, this.values, at / 1000 + k / 100);
+      if (this.values?.react !== undefined) this.modulator.feel(reading, this.values, at / 1000 + k / 100);
       this.onreading(reading);
     });
   }
@@ -75,7 +75,7 @@ export class Show {
   draw(now) {
     const passed = this._drawn === null ? 0 : Math.min(1, Math.max(0, (now - this._drawn) / 1000));
     this._drawn = now;
-    if (!this.values) return;
+    if (this.values?.react === undefined) return; // nothing has been heard of the stage yet
     if (now - this._felt > QUIET_MS && this.reading !== NOTHING) this._rest();
     this._known += (1 - Math.exp(-passed / KNOWN_S)) * (this._aim - this._known);
     const ahead = REFRESH_S + this.offset / 1000;
