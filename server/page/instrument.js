@@ -265,7 +265,6 @@ function bind() {
   element('start').onclick = start;
   element('start-file').onclick = element('open-file').onclick = chooseFile;
   element('file').onchange = () => playFile(element('file').files[0]);
-  element('soft').onchange = () => (show.screen.soft = element('soft').checked);
   element('host').textContent = location.host;
   document.addEventListener('visibilitychange', () => sound.resume());
   for (const kind of ['pointerdown', 'keydown']) addEventListener(kind, () => sound.resume());

@@ -7,7 +7,6 @@ const MAX_WAIT_MS = 500; // a frame that waited longer was held back by a hidden
 const GLOW_SIDE = 24;
 const GLOW_BLUR = 2;
 const GLOW_SHARE = 0.08; // of each new picture in the glow: it follows slowly, so it cannot flash
-const SOFT_SHARE = 0.18; // of each new picture when flashes are softened
 
 /** Draws frames on `canvas`, and their slow afterglow on `glow`. */
 export class Picture {
@@ -16,7 +15,6 @@ export class Picture {
     this.canvas = canvas;
     this.glow = glow;
     this.frozen = false;
-    this.soft = false;
     this.seen = false;
     this.cover = false;
     this._waiting = null;
@@ -73,7 +71,6 @@ export class Picture {
     this._waiting = null;
     if (this.frozen && this.seen) return give(discard(bitmap));
     if (bitmap.width / bitmap.height !== this._aspect) this._reshape(bitmap);
-    this._context.globalAlpha = this.soft && this.seen ? SOFT_SHARE : 1;
     this._context.drawImage(bitmap, 0, 0, this.canvas.width, this.canvas.height);
     this._glow.globalAlpha = this.seen ? GLOW_SHARE : 1;
     this._glow.drawImage(bitmap, 0, 0, GLOW_SIDE, GLOW_SIDE);

@@ -108,11 +108,6 @@ export class Screen {
     }
   }
 
-  /** Without WebGL alone: soften flashes, which the limiter does otherwise. */
-  set soft(soft) {
-    if (this.picture) this.picture.soft = soft;
-  }
-
   /** Show a frame. Resolves with the local ms at which it reached the screen, 0 when a newer one or a freeze came first. */
   async show(frame) {
     if (this.picture) return this._showPlain(frame);

@@ -232,13 +232,6 @@ def test_a_second_performer_is_told_and_keeps_the_controls(tab: Tab, browser: Br
         until(lambda: engine.parameters.blackout, "the engine to go dark")
 
 
-def test_flashes_are_softened_for_those_who_want_less_motion(tab: Tab, browser: Browser):
-    with opened(browser, tab.url, calm=True) as calm:
-        page = calm.play()
-        calm.unfold()
-        expect(page.locator("#soft")).to_be_checked()
-
-
 def test_another_page_can_use_the_client_module(tab: Tab):
     heard = tab.open("?view").evaluate(
         """async () => {

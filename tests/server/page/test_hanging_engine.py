@@ -13,9 +13,10 @@ from tests.server.page.browser import MICROPHONE, WILLING, Tab, launch, opened
 
 DARK, BRIGHT = 2, 60  # of 255: black, and a white picture whatever the light does to it
 
-# Presses a key, and gives a thumbnail of the canvas (16 x 16, RGBA) after so many displayed frames.
+# Presses a key, and gives a thumbnail of the canvas (16 x 16, RGBA) after so many displayed frames. What is asked of a
+# task of its own comes after the page's drawing in the same frame.
 PRESS = """async ([key, frames]) => {
-  const frame = () => new Promise((shown) => requestAnimationFrame(shown));
+  const frame = () => new Promise((shown) => setTimeout(() => requestAnimationFrame(shown)));
   await frame();
   document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
   for (let i = 0; i < frames; i += 1) await frame();
