@@ -272,10 +272,12 @@ function bind() {
 }
 
 function draw(now) {
-  show.draw(now);
-  if (!viewing) meter.draw(now);
-  if (!viewing) readouts.draw(now);
   requestAnimationFrame(draw);
+  if (show.resting(now)) return; // whatever moves here makes the browser compose the whole page anew
+  show.draw(now);
+  if (viewing) return;
+  meter.draw(now);
+  readouts.draw(now);
 }
 
 function tell() {

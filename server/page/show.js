@@ -71,6 +71,11 @@ export class Show {
     this._aim = known;
   }
 
+  /** Whether drawing shall wait: where a program draws, it leaves time to others. */
+  resting(now) {
+    return now < this.screen.restUntil;
+  }
+
   /** Draw what is to be seen at `now`, ms as requestAnimationFrame tells it. */
   draw(now) {
     const passed = this._drawn === null ? 0 : Math.min(1, Math.max(0, (now - this._drawn) / 1000));

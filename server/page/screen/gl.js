@@ -30,14 +30,18 @@ export function openContext(canvas) {
   return gl;
 }
 
+/** Whether a program draws in a graphics processor's stead. */
+export function drawnByProgram(gl) {
+  const info = gl.getExtension('WEBGL_debug_renderer_info');
+  return SOFTWARE.test(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+}
+
 /**
  * The format of targets: half floats, which graphics processors read twice as fast. Where a program draws in their stead it
  * has to convert each of them, and whole floats are three to five times as fast.
  */
 function targetFormat(gl) {
-  const info = gl.getExtension('WEBGL_debug_renderer_info');
-  const drawer = gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
-  const whole = SOFTWARE.test(drawer) && gl.getExtension('EXT_color_buffer_float') && gl.getExtension('OES_texture_float_linear');
+  const whole = drawnByProgram(gl) && gl.getExtension('EXT_color_buffer_float') && gl.getExtension('OES_texture_float_linear');
   return whole ? gl.RGBA32F : gl.RGBA16F;
 }
 

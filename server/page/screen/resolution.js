@@ -13,9 +13,9 @@ const PATIENCE = 4; // measurements in a row that must have room
 
 /** Chooses among STEPS. */
 export class Resolution {
-  constructor(budget = BUDGET_MS) {
+  constructor(budget = BUDGET_MS, step = 0) {
     this.budget = budget;
-    this.step = 0;
+    this.step = step;
     this._late = 0; // measurements in a row over the budget
     this._early = 0; // and with room for the next step up
   }

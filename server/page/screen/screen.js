@@ -9,18 +9,21 @@
 import { toBitmap } from '../clavilux.js';
 import { Picture } from '../picture.js';
 import { Effects, NEUTRAL, placing } from './effects.js';
-import { openContext } from './gl.js';
+import { drawnByProgram, openContext } from './gl.js';
 import { Light } from './light.js';
 import { LightState, lightAmount } from './light_state.js';
 import { FlashLimiter } from './limiter.js';
 import { Master } from './master.js';
 import { Pacing } from './pictures.js';
-import { Resolution } from './resolution.js';
+import { Resolution, STEPS } from './resolution.js';
 import { Plates } from './size.js';
 
 const MAX_SIDE = 2560; // pixels of the canvas; beyond it the browser's own scaling does as well
 const MAX_WAIT_MS = 500; // a frame that waited longer was held back by a hidden page: its time says nothing
 const MAX_PASSED_S = 0.25; // between two draws, for what moves by itself
+const PROGRAM_BUDGET_MS = 16; // for a draw without a graphics processor,
+const PROGRAM_SHARE = 0.4; // and of all time, for the pictures may be made by the same processor
+const LONGEST_REST_MS = 200;
 const MEASURE_MS = 1000; // between two draws whose cost is measured, for that is a wait
 const SETTLE_MS = 3000; // of drawing after the last change, for what follows slowly
 const DARK = 1e-3; // amount of light that is not worth drawing
@@ -79,7 +82,11 @@ export class Screen {
     }
     glow.hidden = true;
     this.pacing = new Pacing();
-    this.resolution = new Resolution();
+    this.byProgram = drawnByProgram(this.gl);
+    this.resolution = this.byProgram ? new Resolution(PROGRAM_BUDGET_MS, STEPS.length - 1) : new Resolution();
+    /** Local ms until which nothing is to be drawn: a program leaves time to others. */
+    this.restUntil = 0;
+    this._rest = 0; // ms between two draws
     this.lightState = new LightState();
     this.master = new Master();
     Object.assign(this, { _newest: -1, _waiting: null, _growing: null, _last: null, _frozen: false });
@@ -174,6 +181,7 @@ export class Screen {
     if (!this._waiting && now > this._restless) return false;
     if ((this.resolution.doubtful || now - this._measured > MEASURE_MS) && document.visibilityState === 'visible') this._measure(now, passed);
     else this._compose(now, passed);
+    this.restUntil = now + this._rest;
     return true;
   }
 
@@ -194,7 +202,9 @@ export class Screen {
     const begun = performance.now();
     this._compose(now, passed);
     this._drain();
-    if (this.resolution.note(performance.now() - begun)) this.fit();
+    const cost = performance.now() - begun;
+    if (this.byProgram) this._rest = Math.min(cost / PROGRAM_SHARE, LONGEST_REST_MS);
+    if (this.resolution.note(cost)) this.fit();
   }
 
   /** Wait until everything has been drawn: reading a pixel is the one way that every browser keeps to. */
@@ -212,8 +222,9 @@ export class Screen {
     const { width, height } = this.canvas;
     const place = placing({ width, height, aspect: plates.aspect, cover: this.cover, values: this._values });
     plates.resize(place.rows);
-    const share = this.pacing.share(now);
-    this.passes.draw({ share, values: this._values, place, settings: this._settings, spread: this._spread, gain: this._gain, now: now / 1000, passed, quality: this.resolution.scale });
+    // What is drawn hardly more often than pictures come has nothing between them to show.
+    const share = this._rest > this.pacing.interval / 2 ? 1 : this.pacing.share(now);
+    this.passes.draw({ share, values: this._values, place, settings: this._settings, spread: this._spread, gain: this._gain, now: now / 1000, passed, quality: this.byProgram ? 0 : this.resolution.scale });
     if (share >= SHOWN_SHARE) this._tell();
   }
 
