@@ -33,7 +33,7 @@ CURRENTS = ((1, 1, 0.11), (2, 1, 0.17), (1, 2, 0.13), (3, 2, 0.23), (2, 3, 0.19)
 
 @dataclass(frozen=True)
 class Motion:
-    """What moves between two pictures, in the picture's own frame; the plain one moves nothing."""
+    """Motion between two pictures, in the picture's own frame; the plain one moves nothing."""
 
     zoom: float = 1.0  # factor; above 1 all grows from the middle
     angle: float = 0.0  # radians, to the left

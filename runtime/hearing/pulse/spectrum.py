@@ -40,7 +40,7 @@ _SCALE[-1] /= 2
 
 @dataclass(frozen=True)
 class Step:
-    """What is known after another 10 ms."""
+    """Spectra as they stand after another 10 ms."""
 
     power: Floats  # [257], mean square per bin; a constant part of the sound is not in it
     history: Floats  # [1024], the newest samples

@@ -1,4 +1,4 @@
-"""What is told of the screen's measurements; the measuring itself needs a browser and time."""
+"""Figures of the screen as they are told; the measuring itself needs a browser and time."""
 
 import argparse
 

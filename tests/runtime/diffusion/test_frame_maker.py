@@ -61,7 +61,7 @@ def test_a_moving_picture_is_painted_at_every_frame_and_one_that_has_come_to_res
 
 
 def test_where_it_came_to_rest_it_stays(tiny_bundle: Path) -> None:
-    """What has moved does not leap back when the motion ends."""
+    """A picture that has moved does not leap back when the motion ends."""
     player = instrument(tiny_bundle, noise="fixed", motion_x=0.5)
     moved = pictures(player)
     player.parameters = player.parameters.merge({"motion_x": 0.0})
