@@ -17,7 +17,16 @@ GROUPS = ("react", "morph", "look", "sound", "safety", "engine")
 FIXED = ("react", "fade", "master", "hop", "frame_rate", "gate", "hold")  # numbers that no route moves
 CALM: dict[str, Any] = {"react": 0.0, "feedback": 0.0}  # what panic sets beside itself
 WAVES = ("sine", "triangle", "ramp", "square")
-DEFAULT_ROUTES: tuple[str, ...] = ()
+DEFAULT_ROUTES = (
+    "level > exposure 0.8, attack 0.02, release 0.15",
+    "onset > zoom 0.08, attack 0, release 0.1",
+    "low > displacement 0.01, attack 0.01, release 0.12, curve 2",
+    "beat > glow 0.35, attack 0, release 0.03",
+    "onset > motion_zoom 1.5, attack 0, release 0.12",
+    "brightness > saturation 0.25, attack 0.1, release 0.3",
+    "lfo_1 > rotation 1.2, release 0",
+)
+"""The patch to begin with: alive at once, never nervous."""
 
 CALLS_FIRST = "once"  # kind of guidance that calls the graph for each picture before its first step
 

@@ -57,14 +57,14 @@ class Film:
             self._picture = frame.pixels
             self._screen.show(frame.pixels, frame.time - BEFORE)
         gain = self._master.advance(seconds, master=values["master"], fade=values["fade"], blackout=self._dark)
-        light = self._light_of(frame, seconds)
-        return self._screen.draw(frame.time, values, light=light, gain=gain)
+        field, rim = light_amount(float(values["light"]), frame.known)
+        light = self._light_of(frame, seconds, field, rim)
+        return self._screen.draw(frame.time, values, light=light, field=field, gain=gain)
 
-    def _light_of(self, frame: Frame, seconds: float) -> Floats | None:
+    def _light_of(self, frame: Frame, seconds: float, field: float, rim: float) -> Floats | None:
         """Return the light round the picture and in its place, [height, width, 3]; None where there is none."""
         self._pulse = frame.pulses[-1] if frame.pulses else self._pulse
         onset = max((pulse.onset for pulse in frame.pulses), default=0.0)
-        field, rim = light_amount(float(frame.values["light"]), frame.known)
         settings = self._light.advance(self._pulse, seconds, amount=field + rim, onset=onset)
         if not frame.values["light"]:
             return None

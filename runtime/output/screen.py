@@ -17,6 +17,7 @@ from clavilux.runtime.output.placing import draw_plate, place_picture
 from clavilux.runtime.output.resampling import Floats
 from clavilux.runtime.output.size import Plate, make_plate
 
+VEIL = 0.7  # of a picture that is of nothing known, in full light
 Limit = Callable[[Floats, float], Floats]  # light [H, W, 3] and its time in seconds to light that may be shown
 
 
@@ -50,18 +51,26 @@ class Screen:
         return _mixed(self._plates, share)
 
     def draw(
-        self, time: float, values: Mapping[str, Any], *, light: Floats | None = None, gain: float = 1.0
+        self,
+        time: float,
+        values: Mapping[str, Any],
+        *,
+        light: Floats | None = None,
+        field: float = 0.0,
+        gain: float = 1.0,
     ) -> NDArray[np.uint8]:
         """Return what is seen at `time`, uint8 [height, width, 3] sRGB; black before the first picture.
 
         `values` are parameters by name, and those that are absent are neutral; `light`, float32 [height, width, 3] in
-        linear light, is added to the picture as far as there is room for it; `gain`, 0 to 1, is that of the master.
+        linear light, is added to the picture as far as there is room for it, and veils it by as much as there is of the
+        light's `field`, 0 to 1; `gain`, 0 to 1, is that of the master.
         """
         chosen = NEUTRAL | {name: float(values[name]) for name in NEUTRAL if name in values}
         passed = 0.0 if self._drawn is None else max(time - self._drawn, 0.0)
         self._drawn = time
         scene: Floats = self._scene(time, chosen)
         if light is not None:
+            scene = np.float32(1 - VEIL * field) * scene
             scene = scene + np.maximum(np.float32(1) - scene, 0) * light
         finished = self._finish(bled(recolour(scene, colour_matrix(chosen))), chosen, time, passed)
         shown = finished if gain == 1 else np.float32(gain) * finished

@@ -22,7 +22,7 @@ export class Show {
   constructor(canvas, glow, options) {
     this.screen = new Screen(canvas, glow, options);
     this.modulator = new Modulator();
-    this.values = null;
+    this._values = null;
     this.ranges = {};
     /** How many ms this screen is late, cables and all: what is tied to the beat is drawn so much earlier. */
     this.offset = 0;
@@ -35,6 +35,16 @@ export class Show {
     this._felt = -Infinity;
     this._drawn = null;
     this._own = -Infinity; // when this page's own sound was last felt
+  }
+
+  /** Parameters by name, as the server tells them and this page has changed them; what is new does not wait. */
+  get values() {
+    return this._values;
+  }
+
+  set values(values) {
+    this._values = values;
+    this.screen.restUntil = 0;
   }
 
   /**

@@ -33,6 +33,7 @@ const GLOW_SHARES = [0.8, 1.4]; // near and wide, at glow 1
 const GRAIN_PERIOD = 1 << 20; // steps after which grain comes again
 const RIPPLES = [0.23, -0.31, -0.19, 0.37]; // turns a second of the four waves
 
+const VEIL = 0.7; // of a picture that is of nothing known, in full light
 const number = (value) => value.toFixed(6);
 
 // What is too bright for its colour goes towards white, as light does to eyes and film.
@@ -82,6 +83,7 @@ void main() {
     c = mix(ground, c, mask);
   }
   // Added as far as there is room for it: a picture is still seen in the light.
+  if (lit) c *= 1.0 - ${number(VEIL)} * spread.x; // a picture of nothing that is known stands behind the light
   if (lit) c += max(1.0 - c, 0.0) * lightMask((2.0 * at - 1.0) * wall, spread.x, spread.y) * texture(light, at).rgb;
   colour = vec4(gain * bled(max(vec3(dot(red, c), dot(green, c), dot(blue, c)), vec3(0.0))), 1.0);
 }`;

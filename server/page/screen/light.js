@@ -10,8 +10,8 @@ import { bind, Program, Target } from './gl.js';
 import { EDDIES, FOLDS, rise, SHADES, sheets } from './light_sheets.js';
 import { RINGS } from './light_state.js';
 
-const [COARSEST_MESH, FINEST_MESH] = [40, 200]; // rays along a side of a sheet, at quality 0 and 1
-const [FEWEST_ROWS, MOST_ROWS] = [100, 720]; // of the picture that is drawn; it is enlarged where the screen has more
+const [COARSEST_MESH, FINEST_MESH] = [48, 200]; // rays along a side of a sheet, at quality 0 and 1
+const [FEWEST_ROWS, MOST_ROWS] = [120, 720]; // of the picture that is drawn; it is enlarged where the screen has more
 const REACH = 2;
 const SHARPEST = 0.2;
 const SOFTEST_PIXELS = 0.9;

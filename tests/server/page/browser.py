@@ -40,6 +40,13 @@ PUT_AWAY = """() => {
   const plain = [...document.querySelectorAll('.notice')].find((each) => each.textContent.includes('without WebGL 2'));
   plain?.querySelector('.close').click();
 }"""
+# Lets what WebGL has drawn be read at any time; a browser forgets it otherwise, once it is on the screen.
+KEEP_DRAWN = """
+const context = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, options) {
+  return context.call(this, kind, kind === 'webgl2' ? { ...options, preserveDrawingBuffer: true } : options);
+};
+"""
 READING = "GPU stall due to ReadPixels"  # Chromium's remark where the screen measures what a draw costs
 WILLING = "--use-fake-ui-for-media-stream"  # every permission is granted
 MICROPHONE = "--use-fake-device-for-media-stream"
@@ -95,6 +102,7 @@ class Tab:
             viewport={"width": width, "height": height}, reduced_motion="reduce" if calm else "no-preference"
         )
         self._context.add_init_script(REMEMBER_STREAMS)
+        self._context.add_init_script(KEEP_DRAWN)
         self.page: Page = self._context.new_page()
         self.page.set_default_timeout(PATIENCE * 1000)
         self.page.on("console", self._note)
