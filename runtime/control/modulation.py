@@ -20,6 +20,8 @@ READING_SECONDS = 1 / PULSE_RATE
 ROUTES = tuple(f"route_{number}" for number in range(1, ROUTE_COUNT + 1))
 TIMED = ("beat", "beat_phase", "known", "lfo_1", "lfo_2")  # sources that are asked for when a picture is made
 CERTAIN = (0.2, 0.5)  # confidence of the beat below which it moves nothing, and from which it moves all
+QUIET = 0.5  # s without a reading, after which nothing sounds: a source that was pulled out sends no silence
+LEAST = 1e-4  # of an envelope; nearer than this it has come to rest, and what it moved stands still
 LONGEST_PAUSE = 1.0  # s; a longer one between two pictures moves envelopes and waves as far as this one
 
 
@@ -90,6 +92,8 @@ class Modulator:
                 continue
             if route.source in TIMED:
                 self._follow(index, route, sources[route.source], passed)
+            elif now - self.beat.at > QUIET:
+                self._follow(index, route, 0.0, passed)
             base = changes.get(route.target, getattr(parameters, route.target))
             changes[route.target] = base + parameters.react * route.amount * self._levels[index]
         if parameters.react == 0 or not changes:
@@ -125,7 +129,8 @@ class Modulator:
         aim = math.copysign(abs(value) ** route.curve, value)
         constant = route.attack if abs(aim) > abs(self._levels[index]) else route.release
         share = 1.0 if constant == 0 else 1 - math.exp(-seconds / constant)
-        self._levels[index] += share * (aim - self._levels[index])
+        level = self._levels[index] + share * (aim - self._levels[index])
+        self._levels[index] = aim if abs(level - aim) < LEAST else level
 
 
 def wave(shape: str, cycles: float) -> float:

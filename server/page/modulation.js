@@ -9,6 +9,8 @@ const ROUTE_COUNT = 12;
 const READING_SECONDS = 0.01;
 const TIMED = new Set(['beat', 'beat_phase', 'known', 'lfo_1', 'lfo_2']);
 const CERTAIN = [0.2, 0.5]; // confidence of the beat below which it moves nothing, and from which it moves all
+const QUIET = 0.5; // s without a reading, after which nothing sounds
+const LEAST = 1e-4; // of an envelope; nearer than this it has come to rest
 const LONGEST_PAUSE = 1;
 const SHAPE = /^\s*(\w+)\s*>\s*(\w+)\s+(\S+?)\s*((?:,\s*\w+\s+\S+?\s*)*)$/;
 
@@ -80,6 +82,7 @@ export class Modulator {
     this._read(values).forEach((route, index) => {
       if (!route || !(route.target in ranges)) return;
       if (TIMED.has(route.source)) this._follow(index, route, sources[route.source], passed);
+      else if (now - this.beat.at > QUIET) this._follow(index, route, 0, passed);
       moved[route.target] = (moved[route.target] ?? values[route.target]) + values.react * route.amount * this._levels[index];
     });
     if (!values.react) return values;
@@ -118,7 +121,8 @@ export class Modulator {
     const aim = Math.sign(value) * Math.abs(value) ** curve;
     const constant = Math.abs(aim) > Math.abs(this._levels[index]) ? attack : release;
     const share = constant === 0 ? 1 : 1 - Math.exp(-seconds / constant);
-    this._levels[index] += share * (aim - this._levels[index]);
+    const level = this._levels[index] + share * (aim - this._levels[index]);
+    this._levels[index] = Math.abs(level - aim) < LEAST ? aim : level;
   }
 
   /** The routes of these values, read again only when a line has changed. */

@@ -331,7 +331,9 @@ def test_new_sound_paints_a_new_picture(tiny_bundle: Path) -> None:
     assert (player.step(0.2).pixels != before.pixels).any()
 
 
-@pytest.mark.parametrize("parameters", [{}, {"steps": 3, "feedback": 0.5}], ids=["one step", "steps and feedback"])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"steps": 3, "feedback": 0.5, "react": 0.0}], ids=["one step", "steps and feedback"]
+)
 def test_on_a_card_the_frames_are_those_of_the_cpu(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, float]
 ) -> None:

@@ -182,3 +182,20 @@ def test_the_page_moves_parameters_by_the_same_numbers() -> None:
             modulator.feel(Pulse(**values), parameters, pulse["at"])
         ours = modulator.move(parameters, step["now"], known=step["known"], ahead=step["ahead"]).values()
         assert {name: theirs[name] for name in ours} == pytest.approx(ours, abs=1e-9)
+
+
+def test_an_envelope_comes_to_rest() -> None:
+    modulator, parameters = Modulator(), routed("onset > motion_zoom 1.5, release 0.1")
+    modulator.feel(Pulse(onset=1.0), parameters, at=0.0)
+    for k in range(100):
+        modulator.feel(Pulse(), parameters, at=k / 100)
+    assert modulator.move(parameters, 1.0).motion_zoom == 0.0
+
+
+def test_what_a_source_moved_lets_go_when_it_is_pulled_out() -> None:
+    modulator, parameters = Modulator(), routed("level > exposure 1, release 0.1")
+    modulator.feel(Pulse(level=1.0), parameters, at=0.0)
+    assert modulator.move(parameters, 0.4).exposure == 1.0
+    for k in range(1, 11):
+        moved = modulator.move(parameters, 0.4 + k / 5)
+    assert moved.exposure == 0.0

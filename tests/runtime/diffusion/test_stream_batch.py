@@ -211,8 +211,8 @@ def test_each_row_is_led_away_from_what_its_picture_began_with(flexible: Bundle)
 
 
 def streaming(bundle: Path, **changes: float | str | bool) -> Player:
-    """Return an instrument with stream batch and three steps that jumps to what it hears."""
-    return instrument(bundle, **{"stream_batch": True, "steps": 3, "glide": 0, "noise": "fixed"} | changes)
+    """Return an instrument with stream batch and three steps that jumps to what it hears; no route moves it."""
+    return instrument(bundle, **{"stream_batch": True, "steps": 3, "glide": 0, "noise": "fixed", "react": 0} | changes)
 
 
 def hop(player: Player, index: int, now: float) -> float | None:
