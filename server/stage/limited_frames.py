@@ -13,26 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.output.colour import to_linear, to_srgb
 from clavilux.runtime.output.flash_limiter import FlashLimiter
 
 KEPT = 8  # frames remembered; more than are compressed at once
-
-LEVELS = 256  # of sRGB
-FINE = 16_384  # steps of linear light in which it is coded again: a fifth of a level at black, where levels are closest
-
-
-def _to_linear() -> NDArray[np.float32]:
-    s = np.arange(LEVELS) / (LEVELS - 1)
-    return np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def _to_srgb() -> NDArray[np.uint8]:
-    light = np.arange(FINE + 1) / (FINE)
-    coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.asarray(np.rint((LEVELS - 1) * coded), np.uint8)
-
-
-LINEAR, SRGB = _to_linear(), _to_srgb()
 
 
 class LimitedFrames:
@@ -63,11 +47,11 @@ class LimitedFrames:
         size = (frame.pixels.shape[0], frame.pixels.shape[1])
         if self._limiter is None or size != self._size:
             self._limiter, self._size = FlashLimiter(*size), size
-        wanted = LINEAR[frame.pixels]
+        wanted = to_linear(frame.pixels)
         shown = self._limiter.limit(wanted, frame.time, enabled=enabled, urgent=urgent)
         if np.array_equal(shown, wanted):
             return frame.pixels
-        return SRGB[np.rint(shown * (len(SRGB) - 1)).astype(np.intp)]
+        return to_srgb(shown)
 
     def _keep(self, frame: Frame, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         self._last = frame.sequence

@@ -34,7 +34,7 @@ const SILENCE = Object.freeze({
   index: -1, level: 0, level_db: -120, onset: 0, density: 0, brightness: 0, noisiness: 0, harmonicity: 0,
   pitch_class: 0, pitch_height: 0, pitch_confidence: 0, beat_phase: 0, beat_confidence: 0,
 });
-const NO_WEBGL = 'This browser draws without WebGL 2: pictures only, without effects, light and flash limiter.';
+const NO_WEBGL = 'This browser draws without WebGL 2: pictures only, without effects and light.';
 
 /** Everything that belongs to one WebGL context, and is lost with it. */
 class Passes {
