@@ -120,9 +120,6 @@ class FakeEngine:
         return frame
 
 
-HANGS = 10.0  # s for which a hanging engine makes nothing
-
-
 @dataclass
 class HangingEngine(FakeEngine):
     """Makes white pictures on a thread of its own, and hangs when `hang` is called; what it is told it still takes."""
@@ -146,16 +143,15 @@ class HangingEngine(FakeEngine):
             self._thread.join(DEADLINE)
 
     def hang(self) -> None:
-        """Make no pictures for HANGS seconds, as a thread does that waits for a device."""
+        """Make no pictures until it is stopped, as a thread does that waits for a device."""
         self.hanging.set()
 
     def _run(self) -> None:
         sequence = 0
         while not self._over.wait(1 / self.rate):
             if self.hanging.is_set():
-                self._over.wait(HANGS)
-                self.hanging.clear()
-                continue
+                self._over.wait()
+                return
             level = 0 if self.parameters.blackout or self.parameters.panic else 255
             pixels = np.full((4, 6, 3), level, np.uint8)
             frame = Frame(sequence, pixels, self.clock.now(), None, -20.0, None, dict.fromkeys(STAGES, 0.001))

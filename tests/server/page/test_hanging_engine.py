@@ -47,6 +47,7 @@ def hanging(browser: Browser) -> Iterator[Tab]:
     with serving(engine, Settings(port=0)) as here, opened(browser, here.url) as tab:
         tab.page.add_init_script(COUNT_DRAWN)
         tab.open().click("#start")
+        tab.wait("document.body.dataset.phase === 'playing'")  # pictures come before that, keys do not act
         tab.wait_for_picture()
         engine.hang()
         yield tab
