@@ -1,6 +1,6 @@
-"""Reaction: does what is seen follow what is heard? Films of clicks, drums, bands, a sweep and a piano.
+"""Reaction: does what is seen follow what is heard? Films of clicks, drums, bands, a sweep, a piano and words.
 
-    apt-get install fluidsynth fluid-soundfont-gm
+    apt-get install fluidsynth fluid-soundfont-gm espeak-ng
     pip install 'clavilux[bench,cpu]'
     python -m clavilux.benchmarks.studies.reaction --set react=1
 
@@ -11,13 +11,17 @@ effects and the flash limiter, in 8-bit sRGB:
 * songs: correlation of onset strength (log-mel flux of the sound) with the change of the picture, both at 30 frames a
   second over 100 ms (a Hann window), at the best lag of 0 to 100 ms, which is told;
 * loudness: mean luminance of a piano and of the same piano 12 dB quieter;
-* sweep: rank correlation (Spearman) of pitch with where the light is, from the foot to the head of the picture;
+* sweep: rank correlation (Spearman) of pitch with the height of the light beside the picture;
+* words: of words that a synthetic voice says, how many show in the picture from their end on for 0.6 s: it is nearest,
+  of the bundle's own pictures of all its concepts, to that of the word. With `react` 0, and as it is set.
 
 Prints a table and, last, a line of JSON.
 """
 
 import argparse
+import io
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,14 +29,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from clavilux.benchmarks.command_line import ended, require, stopwatch
 from clavilux.benchmarks.studies.pulse import SOUND_FONT, sound_of
 from clavilux.benchmarks.studies.reaction_figures import (
     change,
-    concentration,
     correlation,
+    descriptor,
+    height_of_light,
     onset_strength,
     peak_after,
     rank_correlation,
@@ -40,9 +46,12 @@ from clavilux.benchmarks.studies.reaction_figures import (
 from clavilux.export.options import Progress
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.control.parameters import Parameters
+from clavilux.runtime.diffusion.frame_maker import latent_shape
+from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.output.film import Film
+from clavilux.runtime.output.screen import Screen
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip, read_clip
@@ -56,8 +65,12 @@ AFTER_CLICK = 0.1  # s
 SECONDS = 16.0  # of every song, from its second second on
 QUIETER = 10 ** (-12 / 20)
 MIDDLE_C = 261.6  # Hz
+QUIET_SAMPLE = 0.01  # below it a word has not begun, or is over
 SWEEP = (80.0, 2500.0)  # Hz
-AIMS = {"metronome": 5.0, "seen_ms": 30.0, "songs": 0.7, "loudness": 10.0, "sweep": 0.9}
+WORDS = 60  # of the bundle's concepts, evenly
+SILENCE_BEFORE, SILENCE_AFTER = 0.3, 0.7  # s, round a word
+SHOWN_FOR = 0.6  # s from the end of a word
+WORD_RATE = 15.0  # 1/s, of its film
 
 Open = Callable[[], Instrument]
 
@@ -145,13 +158,58 @@ class Study:
         return float(loud - quiet)
 
     def sweep(self) -> float:
-        """Return the rank correlation of pitch with the height of the light in the picture."""
+        """Return the rank correlation of pitch with the height of the light beside the picture."""
         clip, pitch = sweep()
         pictures = film(self._open(), clip, self._parameters, FRAME_RATE)[15:]
-        heights = [concentration(picture) for picture in pictures]
+        heights = [height_of_light(picture) for picture in pictures]
         return rank_correlation(
             np.array([pitch((15 + k) / FRAME_RATE) for k in range(len(heights))]), np.array(heights)
         )
+
+    def words(self) -> dict[str, float]:
+        """Return how many of a hundred words show in the picture: with `react` 0, as it is set, and the difference."""
+        instrument = self._open()
+        names = instrument.bundle.concepts
+        own = np.stack([descriptor(picture) for picture in pictures_of_concepts(instrument)])
+        chosen = np.linspace(0, len(names), min(WORDS, len(names)), endpoint=False).astype(int)
+        still = self._parameters.merge({"react": 0.0})
+        rates = []
+        for parameters in (still, self._parameters):
+            shown = [self._shows(spoken(names[index]), own, int(index), parameters) for index in chosen]
+            rates.append(100 * float(np.mean(shown)))
+        return {"still": rates[0], "moved": rates[1], "difference": rates[1] - rates[0]}
+
+    def _shows(self, clip: Clip, own: NDArray[np.float64], index: int, parameters: Parameters) -> float:
+        """Return the share of the pictures after a word that are nearest to that of concept `index`."""
+        first = round((clip.seconds - SILENCE_AFTER) * WORD_RATE)
+        shown = film(self._open(), clip, parameters, WORD_RATE)[first : first + round(SHOWN_FOR * WORD_RATE)]
+        return float(np.mean([np.argmax(own @ descriptor(picture)) == index for picture in shown]))
+
+
+def spoken(word: str) -> Clip:
+    """Return a word in the voice of espeak-ng, with silence round it."""
+    command = ["espeak-ng", "-v", "en-us", "-s", "150", "--stdout", word.replace("_", " ")]
+    told = subprocess.run(command, capture_output=True, check=True).stdout  # noqa: S603
+    sound, rate = soundfile.read(io.BytesIO(told), dtype="float32", always_2d=True)
+    loud = np.flatnonzero(np.abs(sound[:, 0]) > QUIET_SAMPLE)
+    word_sound = sound[loud[0] : loud[-1] + 1]
+    before, after = (np.zeros((round(part * rate), 1), np.float32) for part in (SILENCE_BEFORE, SILENCE_AFTER))
+    return Clip(np.concatenate([before, word_sound, after]), rate)
+
+
+def pictures_of_concepts(instrument: Instrument) -> Iterator[NDArray[np.uint8]]:
+    """Yield the bundle's own picture of each of its concepts, on the wall of the films."""
+    bundle, models, parameters = instrument.bundle, instrument.models, instrument.defaults
+    concepts = bundle.conditioning.concepts
+    shape = latent_shape(bundle, parameters)
+    for tokens in () if concepts is None else concepts:
+        prompt = np.concatenate([bundle.conditioning.bos[None], tokens])[None]
+        latents = models.denoiser.denoise(
+            prompt, lambda step: draw(shape, parameters.seed, 0, step), parameters.steps, scale=parameters.guidance
+        )
+        screen = Screen(ROWS, COLUMNS)
+        screen.show(models.decoder.decode(latents), -1.0)
+        yield screen.draw(0.0, {})
 
 
 def songs(folder: Path, sound_font: Path) -> Iterator[tuple[str, Path]]:
@@ -208,7 +266,7 @@ def _told(value: float | Mapping[str, float]) -> str:
 def main() -> int:
     """Run the study; return 0, or 2 after a line about a mistake."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parts = ("metronome", "songs", "loudness", "sweep")
+    parts = ("metronome", "songs", "loudness", "sweep", "words")
     parser.add_argument("--only", nargs="+", choices=parts, default=list(parts), help="what is measured (all)")
     parser.add_argument("--sound-font", type=Path, default=SOUND_FONT, help=f"({SOUND_FONT})")
     add_model_options(parser)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.output.colour import LUMINANCE, to_linear
+from clavilux.runtime.output.resampling import box_matrix
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.resample import Resampler
 from clavilux.runtime.sound.sound_file import Clip
@@ -18,6 +19,8 @@ LOWEST = 60.0  # Hz
 COMPRESSION = 100.0  # of amplitudes before the logarithm
 SMOOTHING = 0.1  # s, a Hann window over both sides of a correlation
 MAX_LAG = 0.1  # s that the picture may come after the sound
+MOSAIC = 16  # parts of a picture each way, by which it is recognised
+BOX_TAPS = 2  # samples a side for each of them
 PEAK_REACH = 0.2  # s round a click in which the greatest change is looked for
 
 
@@ -61,11 +64,27 @@ def peak_after(shown: Floats, times: Floats, click: float) -> float:
     return float(times[near[np.argmax(shown[near])]] - click)
 
 
-def concentration(picture: NDArray[np.uint8]) -> float:
-    """Return how high the light of a picture [H, W, 3] lies: 0 at its foot, 1 at its head."""
-    rows = (to_linear(picture) @ LUMINANCE).sum(axis=1)
-    heights = np.linspace(1, 0, len(rows))
-    return float((rows * heights).sum() / max(rows.sum(), 1e-9))
+def height_of_light(picture: NDArray[np.uint8]) -> float:
+    """Return how high the light beside a picture [H, W, 3] stands: 0 at the foot of the wall, 1 at its head.
+
+    Beside it is left and right of the square in the middle; light is what is brighter there than half of all pixels.
+    """
+    rows, columns = picture.shape[:2]
+    side = (columns - rows) // 2
+    luminance = to_linear(np.concatenate([picture[:, :side], picture[:, columns - side :]], axis=1)) @ LUMINANCE
+    light = np.maximum(luminance - np.median(luminance), 0).sum(axis=1)
+    heights = np.linspace(1, 0, rows)
+    return float((light * heights).sum() / max(light.sum(), 1e-9))
+
+
+def descriptor(picture: NDArray[np.uint8]) -> Floats:
+    """Return the square in the middle of a picture [H, W, 3] as a unit vector of MOSAIC x MOSAIC means, mean free."""
+    rows, columns = picture.shape[:2]
+    square = picture[:, (columns - rows) // 2 :][:, :rows].astype(np.float64)
+    across = box_matrix(rows, MOSAIC, BOX_TAPS).astype(np.float64)
+    vector = np.einsum("ir,jc,rcx->ijx", across, across, square, optimize=True).ravel()
+    vector -= vector.mean()
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))
 
 
 def rank_correlation(one: Floats, other: Floats) -> float:

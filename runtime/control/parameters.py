@@ -18,15 +18,18 @@ FIXED = ("react", "fade", "master", "hop", "frame_rate", "gate", "hold")  # numb
 CALM: dict[str, Any] = {"react": 0.0, "feedback": 0.0}  # what panic sets beside itself
 WAVES = ("sine", "triangle", "ramp", "square")
 DEFAULT_ROUTES = (
-    "level > exposure 0.8, attack 0.02, release 0.15",
-    "onset > zoom 0.08, attack 0, release 0.1",
+    "level > exposure 0.2, attack 0.02, release 0.15",
+    "onset > saturation 0.8, attack 0, release 0.08, curve 0.5",
+    "onset > hue 18, attack 0, release 0.08, curve 0.5",
+    "onset > glow 0.25, attack 0, release 0.08, curve 0.5",
+    "beat > glow 0.2, attack 0, release 0.03",
     "low > displacement 0.01, attack 0.01, release 0.12, curve 2",
-    "beat > glow 0.35, attack 0, release 0.03",
     "onset > motion_zoom 1.5, attack 0, release 0.12",
     "brightness > saturation 0.25, attack 0.1, release 0.3",
     "lfo_1 > rotation 1.2, release 0",
 )
-"""The patch to begin with: alive at once, never nervous."""
+"""The patch to begin with: alive at once, never nervous. Onsets tint and kindle what is there rather than move it, for
+edges that jump at every stroke are flashes, which the limiter slows down."""
 
 CALLS_FIRST = "once"  # kind of guidance that calls the graph for each picture before its first step
 

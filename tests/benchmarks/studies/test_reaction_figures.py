@@ -5,8 +5,9 @@ import pytest
 
 from clavilux.benchmarks.studies.reaction_figures import (
     change,
-    concentration,
     correlation,
+    descriptor,
+    height_of_light,
     onset_strength,
     peak_after,
     rank_correlation,
@@ -52,11 +53,26 @@ def test_the_peak_is_told_from_the_click_on() -> None:
     assert peak_after(shown, times, 0.5) == pytest.approx(0.05)
 
 
-def test_light_at_the_head_is_high() -> None:
-    picture = np.zeros((10, 4, 3), np.uint8)
-    picture[0] = 255
-    assert concentration(picture) == pytest.approx(1.0)
-    assert concentration(picture[::-1]) == pytest.approx(0.0)
+def test_light_at_the_head_is_high_and_the_square_in_the_middle_does_not_count() -> None:
+    picture = np.full((10, 20, 3), 20, np.uint8)
+    picture[9, 5:15] = 255
+    picture[0, :5] = 255
+    assert height_of_light(picture) == pytest.approx(1.0)
+    assert height_of_light(picture[::-1]) == pytest.approx(0.0)
+
+
+def test_a_picture_is_nearest_to_itself_however_bright_and_whatever_is_beside_it() -> None:
+    rng = np.random.default_rng(3)
+    pictures = rng.integers(0, 128, (4, 32, 40, 3)).astype(np.uint8)
+    own = np.stack([descriptor(picture) for picture in pictures])
+    brighter = np.minimum(pictures[2] * 1.5, 255).astype(np.uint8)
+    brighter[:, :4] = 0
+    assert np.argmax(own @ descriptor(brighter)) == 2
+    assert np.linalg.norm(own, axis=1) == pytest.approx(1.0)
+
+
+def test_a_black_picture_is_like_none() -> None:
+    assert not descriptor(np.zeros((8, 8, 3), np.uint8)).any()
 
 
 def test_ranks_correlate_however_a_series_is_bent() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect
 
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
@@ -13,26 +13,7 @@ from clavilux.server.settings import Settings
 from tests.server.fakes import serving
 from tests.server.page.browser import MICROPHONE, SOUNDS, WILLING, Tab, launch, metric, opened, until, with_pauses
 
-UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
 SENT = "clavilux_frames_sent_total"
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return open_engine()
-
-
-@pytest.fixture(scope="module")
-def url(engine: Engine) -> Iterator[str]:
-    with serving(engine, Settings(port=0)) as here:
-        assert engine.ready.wait(30)
-        yield here.url
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +22,6 @@ def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) ->
     spoken = with_pauses("penguin", tmp_path_factory.mktemp("spoken"))
     with launch(playwright, WILLING, MICROPHONE, spoken=spoken) as running:
         yield running
-
-
-@pytest.fixture
-def tab(browser: Browser, engine: Engine, url: str) -> Iterator[Tab]:
-    """A fresh page on a stage that nobody plays, with all parameters as they are at first."""
-    until(lambda: metric(url, 'clavilux_viewers{role="performer"}') == 0, "a free stage")
-    first = {name: value for name, value in engine.defaults.values().items() if name in engine.ranges}
-    engine.set({**first, **UNHURRIED})
-    with opened(browser, url) as opened_tab:
-        yield opened_tab
 
 
 def test_the_page_opens_with_a_start_button_over_the_idle_picture(tab: Tab):

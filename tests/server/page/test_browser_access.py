@@ -5,15 +5,11 @@ from importlib import resources
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
-from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
-from clavilux.server.settings import Settings
-from tests.server.fakes import serving
 from tests.server.page.browser import MICROPHONE, PUT_AWAY, SOUNDS, WILLING, Tab, launch, opened, until
 
-UNHURRIED = {"frame_rate": 6.0}  # enough to see, and it leaves the processor to the browser
 TEXT_CONTRAST, EDGE_CONTRAST = 4.5, 3.0  # WCAG 2.2, 1.4.3 and 1.4.11
 READ = ("#heard", "#meter", "#pulse", "#latency", "#rate", "#file-close", "#file-time", "#freeze", "#panic", "#always")
 PULSE = {"low": 0.5, "mid": 0.5, "high": 0.5, "tempo": 121.6, "beat_phase": 0.0, "beat_confidence": 0.9}
@@ -60,28 +56,9 @@ FREE = """() => {
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return open_engine()
-
-
-@pytest.fixture(scope="module")
-def url(engine: Engine) -> Iterator[str]:
-    engine.set(UNHURRIED)
-    with serving(engine, Settings(port=0)) as here:
-        assert engine.ready.wait(30)
-        yield here.url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as running, launch(running, WILLING, MICROPHONE, spoken=SOUNDS / "penguin.wav") as chromium:
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launch(playwright, WILLING, MICROPHONE, spoken=SOUNDS / "penguin.wav") as chromium:
         yield chromium
-
-
-@pytest.fixture
-def tab(browser: Browser, url: str) -> Iterator[Tab]:
-    with opened(browser, url) as opened_tab:
-        yield opened_tab
 
 
 def _axe(page: Page) -> list[str]:

@@ -4,15 +4,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
-from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
-from clavilux.server.settings import Settings
-from tests.server.fakes import serving
 from tests.server.page.browser import MICROPHONE, SOUNDS, WILLING, Tab, launch, metric, opened, until
 
-UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
 # A stage that lets this page watch and nothing else.
 AS_NOBODY = """
 const send = WebSocket.prototype.send;
@@ -39,31 +35,9 @@ FOCUS = "document.activeElement.id"
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return open_engine()
-
-
-@pytest.fixture(scope="module")
-def url(engine: Engine) -> Iterator[str]:
-    with serving(engine, Settings(port=0)) as here:
-        assert engine.ready.wait(30)
-        yield here.url
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as running, launch(running, WILLING, MICROPHONE, spoken=SOUNDS / "piano.wav") as chromium:
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launch(playwright, WILLING, MICROPHONE, spoken=SOUNDS / "piano.wav") as chromium:
         yield chromium
-
-
-@pytest.fixture
-def tab(browser: Browser, engine: Engine, url: str) -> Iterator[Tab]:
-    """A fresh page on a stage that nobody plays, with all parameters as they are at first."""
-    until(lambda: metric(url, 'clavilux_viewers{role="performer"}') == 0, "a free stage")
-    first = {name: value for name, value in engine.defaults.values().items() if name in engine.ranges}
-    engine.set({**first, **UNHURRIED})
-    with opened(browser, url) as opened_tab:
-        yield opened_tab
 
 
 def _pressed(page: Page, key: str, engine: Engine, name: str) -> None:

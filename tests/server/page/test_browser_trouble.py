@@ -3,29 +3,21 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Playwright, expect
 
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
 from clavilux.server.settings import Settings
 from tests.server.fakes import serving
-from tests.server.page.browser import MICROPHONE, OTHER_NAME, SOUNDS, WILLING, Tab, launch, metric, opened, until
+from tests.server.page.browser import MICROPHONE, OTHER_NAME, SOUNDS, WILLING, Tab, launch, opened, until
 
-UNHURRIED = {"frame_rate": 8.0}  # enough to see, and it leaves the processor to the browser
 TOKEN = "open sesame"
 LOST_CONNECTION = "ERR_CONNECTION_REFUSED"  # what Chromium itself writes to the console
 
 
 @pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    engine = open_engine()
-    engine.set(UNHURRIED)
+def url(engine: Engine) -> Iterator[str]:
+    """A stage that has another name as well."""
     with serving(engine, Settings(port=0, names=("127.0.0.1", OTHER_NAME))) as here:
         assert engine.ready.wait(30)
         yield here.url
@@ -35,13 +27,6 @@ def url() -> Iterator[str]:
 def browser(playwright: Playwright) -> Iterator[Browser]:
     with launch(playwright, WILLING, MICROPHONE, spoken=SOUNDS / "piano.wav") as running:
         yield running
-
-
-@pytest.fixture
-def tab(browser: Browser, url: str) -> Iterator[Tab]:
-    until(lambda: metric(url, 'clavilux_viewers{role="performer"}') == 0, "a free stage")
-    with opened(browser, url) as opened_tab:
-        yield opened_tab
 
 
 def test_a_refused_microphone_is_explained_and_a_file_still_plays(playwright: Playwright, url: str):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright
 
 from clavilux.server.settings import Settings
 from tests.server.fakes import HangingEngine, serving
@@ -35,8 +35,8 @@ PRESS = """async ([key, pictures]) => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright, launch(playwright, WILLING, MICROPHONE, drawing=True) as running:
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launch(playwright, WILLING, MICROPHONE, drawing=True) as running:
         yield running
 
 
