@@ -4,9 +4,10 @@
     python -m clavilux.benchmarks.studies.screen --gpu                       # with this machine's graphics processor
     python -m clavilux.benchmarks.studies.screen --size 640x360 --rounds 30
 
-A draw's cost is the time from its first call until its pixels can be read, the median of some rounds, with the screen
-at full resolution. The rate is that of refreshes while pictures come fifteen times a second, at the resolution that the
-screen has chosen for itself by then. Prints a table, and a line of JSON.
+A draw's cost is the time from its first call until its pixels can be read, the median of some rounds, at the resolution
+that the screen begins with: all pixels on a card, a quarter each way for a program. The rate is that of refreshes while
+pictures come fifteen times a second, at the resolution that the screen has chosen for itself by then. Prints a table,
+and a line of JSON.
 """
 
 import argparse
@@ -70,7 +71,7 @@ COMMON = """
   if (screen.plain) return null;
   const refresh = () => new Promise(requestAnimationFrame);
 """
-# Median ms of a draw, without and with a new picture, at full resolution.
+# Median ms of a draw, without and with a new picture, at the first resolution.
 COST = f"""async ({{ values, rounds, side }}) => {{ {COMMON}
   screen.resolution.note = () => false;
   const costs = {{ draw: [], picture: [] }};

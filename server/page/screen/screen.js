@@ -24,7 +24,8 @@ const MAX_PASSED_S = 0.25; // between two draws, for what moves by itself
 const PROGRAM_BUDGET_MS = 16; // for a draw without a graphics processor,
 const PROGRAM_SHARE = 0.4; // and of all time, for the pictures may be made by the same processor
 const LONGEST_REST_MS = 200;
-const MEASURE_MS = 1000; // between two draws whose cost is measured, for that is a wait
+const MEASURE_MS = 1000; // between two draws whose cost is measured, for that is a wait,
+const PROGRAM_MEASURE_MS = 5000; // and a long one where a program draws
 const SETTLE_MS = 3000; // of drawing after the last change, for what follows slowly
 const DARK = 1e-3; // amount of light that is not worth drawing
 const LIGHT_ROWS = 128; // of the light at least, whose glow needs some
@@ -87,6 +88,7 @@ export class Screen {
     /** Local ms until which nothing is to be drawn: a program leaves time to others. */
     this.restUntil = 0;
     this._rest = 0; // ms between two draws
+    this._measureEvery = this.byProgram ? PROGRAM_MEASURE_MS : MEASURE_MS; // ms
     this.lightState = new LightState();
     this.master = new Master();
     Object.assign(this, { _newest: -1, _waiting: null, _growing: null, _last: null, _frozen: false });
@@ -179,7 +181,7 @@ export class Screen {
     this._settings = this.lightState.advance({ ...SILENCE, ...pulse }, passed, { amount: this._spread[0] + this._spread[1], onset });
     this._note(now, { ...WITHOUT, ...values }, passed);
     if (!this._waiting && now > this._restless) return false;
-    if ((this.resolution.doubtful || now - this._measured > MEASURE_MS) && document.visibilityState === 'visible') this._measure(now, passed);
+    if ((this.resolution.doubtful || now - this._measured > this._measureEvery) && document.visibilityState === 'visible') this._measure(now, passed);
     else this._compose(now, passed);
     this.restUntil = now + this._rest;
     return true;

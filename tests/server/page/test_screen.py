@@ -296,3 +296,21 @@ def test_a_blackout_is_black_at_the_next_draw_and_a_fade_is_not(bare: Page):
     }""")
     assert (before > 190, black, again > 190) == (True, 0, True)
     assert 100 < fading < 195
+
+
+def test_an_onset_ends_a_rest_and_a_reading_without_one_does_not(bare: Page):
+    rests = """async () => {
+      const { Show } = await import('/page/show.js');
+      document.body.replaceChildren(document.createElement('main'));
+      const main = document.querySelector('main');
+      main.append(document.createElement('canvas'), document.createElement('canvas'));
+      const show = new Show(...main.children, {});
+      const rests = (onset) => {
+        const now = performance.now();
+        show.screen.restUntil = now + 1000;
+        show.feel([{ ...show.reading, onset }], now);
+        return show.resting(now);
+      };
+      return [rests(0), rests(0.4)];
+    }"""
+    assert bare.evaluate(rests) == [True, False]
