@@ -58,7 +58,9 @@ of them, `route_1` to `route_{ROUTE_COUNT}`. To begin with they are
 {NEWLINE.join(DEFAULT_ROUTES) or "(none)"}
 ```
 """,
-    "morph": "How one picture becomes the next. What is marked *with feedback* moves nothing without `feedback`.\n",
+    "morph": """How one picture becomes the next. `motion_*` moves the noise that the next one is painted from, and with
+`feedback` the last picture's latents too.
+""",
     "look": "What is done to the picture on the screen, in linear light.\n",
     "sound": "How it listens.\n",
     "safety": "What a stage needs.\n",

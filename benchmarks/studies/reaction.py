@@ -12,8 +12,8 @@ effects and the flash limiter, in 8-bit sRGB:
   second over 100 ms (a Hann window), at the best lag of 0 to 100 ms, which is told;
 * loudness: mean luminance of a piano and of the same piano 12 dB quieter;
 * sweep: rank correlation (Spearman) of pitch with the height of the light beside the picture;
-* words: of words that a synthetic voice says, how many show in the picture from their end on for 0.6 s: it is nearest,
-  of the bundle's own pictures of all its concepts, to that of the word. With `react` 0, and as it is set.
+* words: of the pictures in the 0.6 s after words of a synthetic voice, the percentage that show the word: of the
+  bundle's own pictures of all its concepts, that of the word is nearest. With `react` 0, and as it is set.
 
 Prints a table and, last, a line of JSON.
 """
@@ -122,10 +122,9 @@ def sweep(seconds: float = 12.0) -> tuple[Clip, Callable[[float], float]]:
 class Study:
     """The measurements, each on an instrument that nothing has been played on."""
 
-    def __init__(self, open_new: Open, parameters: Parameters, progress: Progress) -> None:
+    def __init__(self, open_new: Open, parameters: Parameters) -> None:
         self._open = open_new
         self._parameters = parameters
-        self._progress = progress
 
     def metronome(self) -> dict[str, float]:
         """Return the ratio of change after clicks to that between them, and when it is greatest, in ms."""
@@ -167,7 +166,7 @@ class Study:
         )
 
     def words(self) -> dict[str, float]:
-        """Return how many of a hundred words show in the picture: with `react` 0, as it is set, and the difference."""
+        """Return the percentage of pictures that show their word: with `react` 0, as it is set, and the difference."""
         instrument = self._open()
         names = instrument.bundle.concepts
         own = np.stack([descriptor(picture) for picture in pictures_of_concepts(instrument)])
@@ -236,7 +235,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
     instrument = open_new()
     parameters = instrument.defaults.merge(parameters_from(arguments.set), instrument.ranges)
-    study = Study(open_new, parameters, progress)
+    study = Study(open_new, parameters)
     result: dict[str, Any] = {}
     for name in arguments.only:
         if name == "songs":

@@ -115,7 +115,7 @@ class Row:
     width: int  # pixels
     height: int
     setting: str
-    draw_ms: float  # of a draw at full resolution
+    draw_ms: float  # of a draw at the first resolution
     picture_ms: float  # of one that takes a new picture
     display_rate: float  # draws a second, at the resolution that the screen has chosen
     scale: float  # that resolution, of the screen's width and height

@@ -84,6 +84,8 @@ class Modulator:
         """
         passed = 0.0 if self._now is None else min(LONGEST_PAUSE, max(0.0, now - self._now))
         self._now = now
+        if silent := now - self.beat.at > QUIET:
+            self.beat = Beat(self.beat.at)
         self._advance(parameters, passed, now + ahead)
         sources = self._timed(parameters, known, now + ahead)
         changes: dict[str, float] = {}
@@ -92,7 +94,7 @@ class Modulator:
                 continue
             if route.source in TIMED:
                 self._follow(index, route, sources[route.source], passed)
-            elif now - self.beat.at > QUIET:
+            elif silent:
                 self._follow(index, route, 0.0, passed)
             base = changes.get(route.target, getattr(parameters, route.target))
             changes[route.target] = base + parameters.react * route.amount * self._levels[index]

@@ -14,7 +14,10 @@ from clavilux.runtime.errors import ParameterError
 Value = float | int | bool | str
 
 GROUPS = ("react", "morph", "look", "sound", "safety", "engine")
-FIXED = ("react", "fade", "master", "hop", "frame_rate", "gate", "hold")  # numbers that no route moves
+FIXED = (
+    "react", "lfo_1", "lfo_1_beats", "lfo_2", "lfo_2_beats", "fade", "master", "hop", "frame_rate", "gate", "hold",
+)  # fmt: skip
+"""Numbers that no route moves."""
 CALM: dict[str, Any] = {"react": 0.0, "feedback": 0.0}  # what panic sets beside itself
 WAVES = ("sine", "triangle", "ramp", "square")
 DEFAULT_ROUTES = (
@@ -117,7 +120,7 @@ class Parameters:
         0.0,
         Range(
             "float",
-            "flight into the picture, below 0 out of it; needs feedback",
+            "flight into the picture, below 0 out of it",
             -2.0,
             2.0,
             unit="per second",
@@ -125,17 +128,15 @@ class Parameters:
         ),
     )
     motion_rotation: float = _parameter(
-        0.0, Range("float", "turns as it flows; needs feedback", -180.0, 180.0, unit="° per second", group="morph")
+        0.0, Range("float", "turns as it flows", -180.0, 180.0, unit="° per second", group="morph")
     )
     motion_x: float = _parameter(
-        0.0, Range("float", "flows to the right; needs feedback", -1.0, 1.0, unit="widths per second", group="morph")
+        0.0, Range("float", "flows to the right", -1.0, 1.0, unit="widths per second", group="morph")
     )
     motion_y: float = _parameter(
-        0.0, Range("float", "flows upwards; needs feedback", -1.0, 1.0, unit="heights per second", group="morph")
+        0.0, Range("float", "flows upwards", -1.0, 1.0, unit="heights per second", group="morph")
     )
-    motion_drift: float = _parameter(
-        0.0, Range("float", "slow, swaying currents; needs feedback", 0.0, 1.0, group="morph")
-    )
+    motion_drift: float = _parameter(0.0, Range("float", "slow, swaying currents", 0.0, 1.0, group="morph"))
     seed: int = _parameter(7, Range("int", "another number, another way to wander", 0, 2**32 - 1, group="morph"))
     # look: what is done to the picture on the screen
     light: float = _parameter(

@@ -21,6 +21,7 @@ MAX_SECONDS = 30.0  # of attack and release
 CURVES = 0.1, 10.0  # exponents
 MAX_AMOUNT = 1000.0
 LONGEST = 120  # characters of a line
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)  # as the page reads them too
 SHAPE = re.compile(r"\s*(\w+)\s*>\s*(\w+)\s+(\S+?)\s*((?:,\s*\w+\s+\S+?\s*)*)")
 
 
@@ -57,10 +58,7 @@ def parse_route(line: str) -> Route | None:
 
 
 def _number(name: str, text: str, low: float, high: float) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
+    value = float(text) if NUMBER.fullmatch(text) else float("nan")
     if not low <= value <= high:
-        raise ValueError(f"{name} is {text}; expected a number from {low:g} to {high:g}")
+        raise ValueError(f"{name} is {text!r}; expected a number from {low:g} to {high:g}")
     return value

@@ -4,7 +4,7 @@ A mesh of rays for each sheet; the triangles between them are filled as graphics
 bright as its piece of the source is large beside its piece of the wall.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +29,7 @@ CLOSE_SHARE, WIDE_SHARE = 0.22, 0.2
 SOFTEST_PIXELS = 0.9  # so that no fold has steps
 SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT = 0.0022, 0.008, 0.003  # heights, of the soft focus
 SYMMETRY_LOSS = 0.85  # of light, as a power of the number of copies
+GAUSSIANS = 8  # blurs that are kept: the glow's, and the newest of the soft focus, which changes all the time
 PUSH_ACROSS = 0.26  # half sheets that a whole push displaces rays outwards
 
 
@@ -166,7 +167,7 @@ def _triangles(picture: Floats, xs: Floats, ys: Floats, lights: Floats) -> None:
         picture[channel] += flat + tilt * np.arange(width)
 
 
-@cache
+@lru_cache(maxsize=GAUSSIANS)
 def _gaussian(size: int, sigma: float) -> Floats:
     """Return the matrix that blurs `size` pixels; what would lie outside is like the last pixel inside."""
     reach = int(np.ceil(3 * sigma)) + 1

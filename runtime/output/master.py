@@ -12,10 +12,10 @@ GAMMA = 2.4  # lightness to linear light
 
 
 class Master:
-    """Pure: it knows the time that passes, and no clock. It begins open, at full level."""
+    """Pure: it knows the time that passes, and no clock. It begins where it is asked to be."""
 
     def __init__(self) -> None:
-        self._level = 1.0  # of the fader, gliding; linear light
+        self._level: float | None = None  # of the fader, gliding; linear light
         self._open = 1.0  # 0 black, 1 open; lightness
 
     def advance(
@@ -26,6 +26,9 @@ class Master:
         `master` is the fader, linear light from 0 to 1; `fade` the seconds from open to black and back, 0 for at once.
         A fade that turns round half-way goes back as fast as it came.
         """
+        seconds = max(seconds, 0.0)
+        if self._level is None:
+            self._level, self._open = master, 0.0 if blackout or panic else 1.0
         self._level += (master - self._level) * (1 - math.exp(-seconds / GLIDE))
         step = seconds / fade if fade > 0 else 1.0
         self._open = max(self._open - step, 0.0) if blackout or panic else min(self._open + step, 1.0)

@@ -4,9 +4,13 @@ A thread of its own, which sleeps while nobody listens. Its tracker is another o
 where the pictures are, which may be a tenth of a second behind.
 """
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
 
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
@@ -16,7 +20,11 @@ from clavilux.runtime.sound.window import SlidingWindow
 
 KEPT = 2 * SAMPLE_RATE  # samples in the ring: the longest chunk that is taken at once, and what lies before it
 WAIT = 0.5  # s between two looks at whether it shall end
+MAX_GAP = 0.5  # s without sound, after which what is known of the beat has grown old
+MAX_SILENCE = 10.0  # s of it that stand for a longer gap: after them nothing of the sound before is known
 MAX_TAPS = 16  # that may wait for the next sound
+
+_log = logging.getLogger(__name__)
 
 PulseListener = Callable[[Sequence[Pulse], float], None]
 """Takes successive readings, and the capture time of the end of the first one, in seconds of the engine's clock."""
@@ -34,6 +42,7 @@ class PulseFeed:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._window = SlidingWindow(KEPT)
+        self._until: float | None = None  # capture time of the end of the sound so far
         self._tracker = PulseTracker()
 
     def put(self, chunk: Chunk) -> None:
@@ -54,11 +63,7 @@ class PulseFeed:
                 self._thread = threading.Thread(target=self._run, name="clavilux-pulse", daemon=True)
                 self._thread.start()
 
-        def unsubscribe() -> None:
-            with self._lock:
-                self._listeners = tuple(other for other in self._listeners if other is not listener)
-
-        return unsubscribe
+        return partial(self._drop, listener)
 
     def stop(self) -> None:
         """End the thread, and wait for it."""
@@ -77,14 +82,25 @@ class PulseFeed:
                 self._take(chunk)
 
     def _take(self, chunk: Chunk) -> None:
-        for start in range(0, len(chunk.sound), chunk.rate):  # a second at most
+        gap = 0.0 if self._until is None else chunk.captured_at - self._until
+        if gap > MAX_GAP:  # nobody listened, or a cable was pulled
+            silence = np.zeros((round(min(gap, MAX_SILENCE) * chunk.rate), chunk.sound.shape[1]), np.float32)
+            for _ in self._read(Chunk(silence, chunk.rate, chunk.captured_at - len(silence) / chunk.rate)):
+                pass  # nobody is told of what was not heard
+        self._until = chunk.captured_at + len(chunk.sound) / chunk.rate
+        for pulses in self._read(chunk):
+            self._tell(pulses)
+
+    def _read(self, chunk: Chunk) -> Iterator[list[Pulse]]:
+        """Yield the readings of a chunk, a second of it after the other."""
+        for start in range(0, len(chunk.sound), chunk.rate):
             before = self._window.heard
             part = chunk.sound[start : start + chunk.rate]
             self._window.push(part, chunk.rate, chunk.captured_at + start / chunk.rate)
-            self._tap()
             pulses = self._tracker.push(self._window.read(before, self._window.heard))
+            self._tap()
             if pulses:
-                self._tell(pulses)
+                yield pulses
 
     def _tap(self) -> None:
         """Let the tracker know of beats that were tapped."""
@@ -97,4 +113,12 @@ class PulseFeed:
     def _tell(self, pulses: Sequence[Pulse]) -> None:
         captured = self._window.captured_at((pulses[0].index + 1) * PULSE_STEP)
         for listener in self._listeners:
-            listener(pulses, captured or 0.0)
+            try:
+                listener(pulses, captured or 0.0)
+            except Exception:
+                _log.exception("a listener of the pulse failed, and is not called again")
+                self._drop(listener)
+
+    def _drop(self, listener: PulseListener) -> None:
+        with self._lock:
+            self._listeners = tuple(other for other in self._listeners if other is not listener)

@@ -288,7 +288,7 @@ export class Stage {
     this._marks = 0;
     this._socket = null;
     this._opening = null;
-    globalThis.addEventListener?.('online', () => this.state === 'waiting' && this._connect());
+    this._online = () => this.state === 'waiting' && this._connect();
   }
 
   /** Packets of sound dropped because the network did not take them. */
@@ -298,6 +298,7 @@ export class Stage {
 
   /** Connect; resolves with this stage when the session has begun. */
   open() {
+    globalThis.addEventListener?.('online', this._online);
     this._opening ??= deferred(); // a restart while still connecting keeps the promise that is already out
     const { promise } = this._opening;
     this._attempt = 0;
@@ -314,6 +315,7 @@ export class Stage {
 
   /** Leave for good. */
   close() {
+    globalThis.removeEventListener?.('online', this._online);
     this._leave();
     this._setState('closed', null);
   }
@@ -456,6 +458,7 @@ export class Stage {
   }
 
   _refused(error) {
+    globalThis.removeEventListener?.('online', this._online);
     this._leave();
     this._setState('closed', error);
     this._opening?.reject(error);

@@ -45,7 +45,8 @@ function actionOf(event) {
   if (event.key === 'Escape') return 'escape';
   if (event.target.closest?.(TEXT)) return null;
   if (event.key === ' ') return event.target.closest?.(OWN_SPACE) ? null : 'freeze';
-  return KEYS[event.key.toLowerCase()] ?? null;
+  const letter = /^[\x20-\x7e]$/.test(event.key) ? event.key : event.code?.replace(/^Key/, '') ?? ''; // и is on the key of B
+  return KEYS[letter.toLowerCase()] ?? null;
 }
 
 /** Escape: out of the field (a number as it was), to the stage, and the controls are there again. */

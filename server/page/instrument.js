@@ -22,7 +22,7 @@ import { askToken, forgetToken } from './token.js';
 
 const READOUT_MS = 500;
 const HAND_MS = 500; // after a change made here an echo may still tell what was before: no flash of light in a blackout
-const PACKET_MS = 20;
+const PACKET_MS = 10; // as capture.js makes them
 const QUALITY = 90; // of the JPEGs: they are shown several times as large as they are
 const COLUMN = 256; // CSS pixels, of one column of controls
 const PLAYED = 'clavilux.played'; // this tab listened to a microphone: after a reload it does again

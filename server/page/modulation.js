@@ -14,22 +14,21 @@ const LEAST = 1e-4; // of an envelope; nearer than this it has come to rest
 const LONGEST_PAUSE = 1;
 const SHAPE = /^\s*(\w+)\s*>\s*(\w+)\s+(\S+?)\s*((?:,\s*\w+\s+\S+?\s*)*)$/;
 
+/** What a line may leave out. */
+export const REST = Object.freeze({ attack: 0, release: 0.1, curve: 1 });
+
 /** A route of its line: {source, target, amount, attack, release, curve}; null for an empty or a wrong one. */
 export function parseRoute(line) {
   const found = SHAPE.exec(line);
   if (!found) return null;
   const [, source, target, amount, rest] = found;
-  const route = { source, target, amount: Number(amount), attack: 0, release: 0.1, curve: 1 };
+  const route = { source, target, amount: Number(amount), ...REST };
   for (const part of rest.split(',').slice(1)) {
     const [name, value] = part.trim().split(/\s+/);
+    if (!(name in REST)) return null;
     route[name] = Number(value);
   }
   return Object.values(route).some(Number.isNaN) ? null : route;
-}
-
-/** The line of a route. */
-export function routeLine({ source, target, amount, attack, release, curve }) {
-  return `${source} > ${target} ${amount}, attack ${attack}, release ${release}, curve ${curve}`;
 }
 
 /** A slow wave after so many cycles, -1 to 1; all but the ramp begin at 0 and rise. */
@@ -76,13 +75,15 @@ export class Modulator {
   move(values, ranges, now, { known = 0, ahead = 0 } = {}) {
     const passed = this._now === null ? 0 : limited(now - this._now, 0, LONGEST_PAUSE);
     this._now = now;
+    const silent = now - this.beat.at > QUIET;
+    if (silent) this.beat = { at: this.beat.at, phase: 0, tempo: 0, confidence: 0 };
     this._advance(values, passed, now + ahead);
     const sources = this._timed(values, known, now + ahead);
     const moved = {};
     this._read(values).forEach((route, index) => {
       if (!route || !(route.target in ranges)) return;
       if (TIMED.has(route.source)) this._follow(index, route, sources[route.source], passed);
-      else if (now - this.beat.at > QUIET) this._follow(index, route, 0, passed);
+      else if (silent) this._follow(index, route, 0, passed);
       moved[route.target] = (moved[route.target] ?? values[route.target]) + values.react * route.amount * this._levels[index];
     });
     if (!values.react) return values;

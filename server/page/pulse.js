@@ -841,10 +841,10 @@ export class PulseTracker {
     return readings;
   }
 
-  /** Take that a beat is at the end of reading `index`, 0 or more readings ago: somebody tapped. */
+  /** Take that a beat is at the end of reading `index`, up to a second ahead of the newest: somebody tapped. */
   tap(index) {
     const newest = this.#index - 1;
-    this.#beat.tap(Math.max(0, newest - index), newest);
+    this.#beat.tap(Math.max(-PULSE_RATE, newest - index), newest);
   }
 
   #read(power, history) {

@@ -2,39 +2,25 @@
  * The editor of routes: what of the sound moves what, one row each, and one empty row to begin another.
  *
  * A route is a line of text (clavilux.runtime.control.routes): `onset > exposure 0.8, attack 0, release 0.2, curve 1`.
- * `parse` and `format` are pure and run in node as well: tests/server/page/routes.test.mjs.
+ * `format` is pure and runs in node as well: tests/server/page/routes.test.mjs.
  */
 
 import { make, rangeInput } from './controls.js';
+import { parseRoute, REST } from './modulation.js';
 import { friendly, friendlySource } from './names.js';
 
-const SHAPE = /^\s*(\w+)\s*>\s*(\w+)\s+([^\s,]+)\s*((?:,\s*\w+\s+[^\s,]+\s*)*)$/;
-const REST = { attack: 0, release: 0.1, curve: 1 };
-const FIXED = ['react', 'fade', 'master', 'hop', 'frame_rate', 'gate', 'hold']; // numbers that no route moves
+// Numbers that no route moves.
+const FIXED = ['react', 'lfo_1', 'lfo_1_beats', 'lfo_2', 'lfo_2_beats', 'fade', 'master', 'hop', 'frame_rate', 'gate', 'hold'];
 const WIDEST = 10; // of a parameter's own unit: beyond it an amount is no matter for a slider
-const DIGITS = 3;
+const DIGITS = 6; // that count
 const HAND_MS = 400;
 const USUAL_TARGET = 'exposure'; // where a new route leads first: it is seen at once
 const SECONDS = { low: 0, high: 30, unit: 's' };
 
-/** A route from its line; null for an empty one, and for one that this page does not understand. */
-export function parse(line) {
-  const found = SHAPE.exec(line);
-  if (!found) return null;
-  const [, source, target, amount, rest] = found;
-  const route = { source, target, amount: Number(amount), ...REST };
-  for (const part of rest.split(',').slice(1)) {
-    const [name, value] = part.trim().split(/\s+/);
-    if (!(name in REST)) return null;
-    route[name] = Number(value);
-  }
-  return Object.values(route).some(Number.isNaN) ? null : route;
-}
-
 /** The line of a route; '' for none. */
 export function format(route) {
   if (!route?.source || !route.target) return '';
-  const number = (value) => String(Number(value.toFixed(DIGITS)));
+  const number = (value) => String(Number(value.toPrecision(DIGITS)));
   const { source, target, amount, attack, release, curve } = route;
   const rest = `attack ${number(attack)}, release ${number(release)}, curve ${number(curve)}`;
   return `${source} > ${target} ${number(amount)}, ${rest}`;
@@ -102,9 +88,12 @@ export class RouteEditor {
 
   _fill(row, line) {
     if (line === row.line && row.filled) return;
-    Object.assign(row, { line, route: parse(line), filled: true });
+    Object.assign(row, { line, route: parseRoute(line), filled: true });
     row.source.value = row.route?.source ?? '';
-    row.target.value = row.route?.target ?? (this.targets.includes(USUAL_TARGET) ? USUAL_TARGET : this.targets[0]);
+    const usual = this.targets.includes(USUAL_TARGET) ? USUAL_TARGET : this.targets[0];
+    const target = row.route?.target ?? usual;
+    if (!this.targets.includes(target)) row.target.append(new Option(`${friendly(target)} (not in this bundle)`, target));
+    row.target.value = target;
     this._sliders(row);
   }
 

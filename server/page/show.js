@@ -48,11 +48,12 @@ export class Show {
   }
 
   /**
-   * Take readings of the pulse, the first of which ended at local ms `at`.
-   * @param {object[]} readings @param {number} at @param {{own?: boolean}} source  own: of this page's sound
+   * Take readings of the pulse, the first of which ended at local ms `heard`.
+   * @param {object[]} readings @param {number} heard @param {{own?: boolean}} source  own: of this page's sound
    */
-  feel(readings, at, { own = false } = {}) {
+  feel(readings, heard, { own = false } = {}) {
     const now = performance.now();
+    const at = Number.isFinite(heard) ? heard : now; // the server's clock is not known before its first answer
     if (own) this._own = now;
     else if (now - this._own < QUIET_MS) return;
     this._felt = now;

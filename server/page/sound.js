@@ -12,7 +12,7 @@ const NAMES = {
   autoGainControl: 'automatic gain',
   voiceIsolation: 'voice isolation',
 };
-const ARRIVALS = 256; // packets over which the audio clock is matched to the page's: five seconds
+const ARRIVALS = 512; // packets over which the audio clock is matched to the page's: five seconds
 const SLIP_MS = 500; // a context that was paused, or starved, for longer than this has lost its match with the page's clock
 const QUIETEST_DB = -120;
 const RESUME_MS = 500; // a context that does not run by then waits for a click
@@ -125,7 +125,7 @@ export class Sound {
 
   /** A beat was tapped at local ms `at`. */
   tap(at) {
-    if (this.time?.differences.length) this.capture.port.postMessage({ tap: this.time.context(at) });
+    if (this.time?.differences.length) this.capture.port.postMessage({ tap: this.time.context(at + this._delay) });
   }
 
   /** Build the graph anew, with the same microphone or file at the same place. */
@@ -275,9 +275,13 @@ export class Sound {
     this._packets += 1;
     const length = samples.length / this.rate;
     const captured = this.time.local(time + length, arrived) - 1000 * length;
-    const delay = this.file ? 0 : this.delay ?? 0;
-    this.onpacket(samples, captured - delay);
-    if (pulses.length > 0) this.onpulse(pulses, captured - delay + 1000 * (first - time));
+    this.onpacket(samples, captured - this._delay);
+    if (pulses.length > 0) this.onpulse(pulses, captured - this._delay + 1000 * (first - time));
+  }
+
+  /** How long the input takes until its sound is here, ms, as far as the browser tells. */
+  get _delay() {
+    return this.file ? 0 : this.delay ?? 0;
   }
 
   _ended(track) {

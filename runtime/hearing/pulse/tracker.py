@@ -9,7 +9,7 @@ from clavilux.runtime.hearing.pulse.onset import BEAT_GAIN, ONSET_GAIN, Flux, On
 from clavilux.runtime.hearing.pulse.pitch import Pitch
 from clavilux.runtime.hearing.pulse.spectrum import Step, Steps
 from clavilux.runtime.hearing.pulse.timbre import Timbre
-from clavilux.runtime.pulse import Pulse
+from clavilux.runtime.pulse import PULSE_RATE, Pulse
 from clavilux.runtime.sound.samples import Samples
 
 
@@ -32,12 +32,14 @@ class PulseTracker:
         return [self._read(step) for step in self._steps.push(samples)]
 
     def tap(self, index: int) -> None:
-        """Take that a beat is at the end of reading `index`, 0 or more readings ago: somebody tapped.
+        """Take that a beat is at the end of reading `index`: somebody tapped.
 
+        A tap is often newer than the newest sound, which has been on its way; one further ahead than a second counts as
+        so far.
         One tap corrects the phase; three or more, evenly spaced, the tempo too.
         """
         newest = self._index - 1
-        self._beat.tap(max(0, newest - index), newest)
+        self._beat.tap(max(-PULSE_RATE, newest - index), newest)
 
     def _read(self, step: Step) -> Pulse:
         bands = BANK @ step.power

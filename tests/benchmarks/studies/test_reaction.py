@@ -32,7 +32,7 @@ def study(monkeypatch: pytest.MonkeyPatch, films: list[np.ndarray]) -> Study:
     """Return a study to which these films are shown, one after the other."""
     shown = iter(films)
     monkeypatch.setattr(reaction, "film", lambda *_: next(shown))
-    return Study(lambda: None, Parameters(), lambda _line: None)  # type: ignore[arg-type, return-value]
+    return Study(lambda: None, Parameters())  # type: ignore[arg-type, return-value]
 
 
 def test_a_metronome_clicks_twice_a_second() -> None:
@@ -89,7 +89,7 @@ def test_words_are_told_by_what_shows_after_them(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reaction, "pictures_of_concepts", lambda _: iter(own))
     silence = Clip(np.zeros((round(seconds * SAMPLE_RATE), 1), np.float32), SAMPLE_RATE)
     monkeypatch.setattr(reaction, "spoken", lambda _: silence)
-    found = Study(lambda: instrument, instrument.defaults, lambda _line: None).words()
+    found = Study(lambda: instrument, instrument.defaults).words()
     assert found == {"still": 100, "moved": pytest.approx(10), "difference": pytest.approx(-90)}
 
 

@@ -161,9 +161,9 @@ def test_the_page_moves_parameters_by_the_same_numbers() -> None:
     )
     names = ("level", "low", "brightness", "beat_phase", "beat_confidence")
     steps, reading = [], 0
-    for k in range(60):
+    for k in range(100):  # the last of them after the sound has ended
         pulses = []
-        for _ in range(int(dice.integers(0, 4))):
+        for _ in range(int(dice.integers(0, 4)) if k < 60 else 0):
             reading += 1
             drawn = {name: float(dice.uniform()) for name in names}
             pulse = Pulse(**drawn, onset=float(dice.uniform() > 0.8), tempo=0.0 if k < 10 else 97.0)
@@ -199,3 +199,15 @@ def test_what_a_source_moved_lets_go_when_it_is_pulled_out() -> None:
     for k in range(1, 11):
         moved = modulator.move(parameters, 0.4 + k / 5)
     assert moved.exposure == 0.0
+
+
+def test_the_beat_ends_with_the_sound_and_waves_that_were_tied_to_it_go_on_by_themselves() -> None:
+    parameters = routed("beat > exposure 1, release 0", "lfo_1 > hue 10, release 0", lfo_1=0.5, lfo_1_beats=4.0)
+    modulator = Modulator()
+    modulator.feel(Pulse(tempo=120.0, beat_phase=0.0, beat_confidence=1.0), parameters, at=0.0)
+    assert modulator.move(parameters, 0.0).exposure == pytest.approx(1.0)
+    for k in range(1, 8):
+        modulator.move(parameters, k / 10)
+    before, after = (modulator.move(parameters, now) for now in (3600.0, 3600.5))
+    assert (before.exposure, after.exposure) == (0.0, 0.0)
+    assert before.hue != after.hue

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clavilux.runtime.output.light import _blur, _fill, _fold, _triangles, draw_light
+from clavilux.runtime.output.light import GAUSSIANS, _blur, _fill, _fold, _gaussian, _triangles, draw_light
 from clavilux.runtime.output.light_sheets import RING, sheets
 from clavilux.runtime.output.light_state import LightSettings, LightState
 from clavilux.runtime.pulse import Pulse
@@ -157,3 +157,9 @@ def test_folding_neither_makes_nor_loses_light():
 
 def test_a_blur_keeps_an_even_light():
     assert _blur(np.full((3, 8, 9), 0.5), 2.5) == pytest.approx(np.full((3, 8, 9), 0.5))
+
+
+def test_a_film_keeps_no_blur_for_each_of_its_settings():
+    for k in range(20):
+        draw_light(LightSettings(fineness=k / 20), 20, 30, mesh=16)
+    assert _gaussian.cache_info().currsize <= GAUSSIANS

@@ -92,3 +92,37 @@ def test_a_feed_that_nobody_asked_ends_without_a_thread() -> None:
     before = threading.active_count()
     PulseFeed().stop()
     assert threading.active_count() == before
+
+
+def test_a_gap_is_silence_after_which_nothing_is_known_of_the_beat() -> None:
+    feed, listener = PulseFeed(), Listener()
+    feed.subscribe(listener)
+    beat = np.zeros((10 * SAMPLE_RATE, 1), np.float32)
+    beat[:: SAMPLE_RATE // 2] = 0.9
+    beat[1 :: SAMPLE_RATE // 2] = -0.9
+    for chunk in chunks(beat, SAMPLE_RATE):
+        feed.put(chunk)
+        listener.wait_for(round((chunk.captured_at - 4.0) * 100) - 1)
+    assert listener.pulses[-1].beat_confidence > 0.3
+    before = len(listener.pulses)
+    feed.put(Chunk(np.full((SAMPLE_RATE // 10, 1), 1e-3, np.float32), SAMPLE_RATE, 3600.0))
+    listener.wait_for(before + 9)
+    feed.stop()
+    assert len(listener.pulses) - before <= 11
+    assert listener.pulses[before].tempo == 0
+    assert listener.times[-1] == pytest.approx(3600.0, abs=0.011)
+
+
+def test_a_listener_that_fails_is_told_of_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    feed, listener = PulseFeed(), Listener()
+
+    def failing(pulses: Sequence[Pulse], _captured_at: float) -> None:
+        raise ValueError(f"{len(pulses)} readings")
+
+    feed.subscribe(failing)
+    feed.subscribe(listener)
+    for chunk in chunks(noise(SAMPLE_RATE, channels=1), 1600):
+        feed.put(chunk)
+    listener.wait_for(100)
+    feed.stop()
+    assert [record.message for record in caplog.records] == ["a listener of the pulse failed, and is not called again"]

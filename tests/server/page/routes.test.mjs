@@ -7,21 +7,22 @@ const load = (name) => import(new URL(name, process.env.PAGE_URL)); // a copy th
 
 const { curve, words } = await load('controls.js');
 const { friendly, friendlySource } = await load('names.js');
-const { format, parse, targets } = await load('routes.js');
+const { parseRoute } = await load('modulation.js');
+const { format, targets } = await load('routes.js');
 const LINE = 'onset > exposure 0.8, attack 0, release 0.2, curve 1';
 
 test('a line becomes a route and the same line again', () => {
   const route = { source: 'onset', target: 'exposure', amount: 0.8, attack: 0, release: 0.2, curve: 1 };
-  assert.deepEqual(parse(LINE), route);
+  assert.deepEqual(parseRoute(LINE), route);
   assert.equal(format(route), LINE);
 });
 
 test('what is left out of a line is as the stage reads it', () => {
-  assert.deepEqual(parse('low>zoom -2'), { source: 'low', target: 'zoom', amount: -2, attack: 0, release: 0.1, curve: 1 });
+  assert.deepEqual(parseRoute('low>zoom -2'), { source: 'low', target: 'zoom', amount: -2, attack: 0, release: 0.1, curve: 1 });
 });
 
 test('an empty line, and one that is no route, is none', () => {
-  for (const line of ['', '  ', 'low zoom 1', 'low > zoom much', 'low > zoom 1, colour 2']) assert.equal(parse(line), null, line);
+  for (const line of ['', '  ', 'low zoom 1', 'low > zoom much', 'low > zoom 1, colour 2']) assert.equal(parseRoute(line), null, line);
   assert.equal(format(null), '');
   assert.equal(format({ source: '', target: 'zoom', amount: 1, attack: 0, release: 0, curve: 1 }), '');
 });

@@ -65,6 +65,15 @@ def test_keys_play_after_an_input_was_chosen_from_the_keyboard(tab: Tab, engine:
     _pressed(page, "p", engine, "panic")
 
 
+def test_keys_are_where_they_are_on_a_keyboard_of_other_letters(tab: Tab, engine: Engine):
+    page = tab.play()
+    press = "([key, code]) => document.body.dispatchEvent(new KeyboardEvent('keydown', { key, code, bubbles: true }))"
+    page.evaluate(press, ["\u0438", "KeyB"])
+    until(lambda: engine.parameters.blackout, "a blackout by the key of B")
+    page.evaluate(press, ["b", "KeyN"])  # a layout that has B elsewhere
+    until(lambda: not engine.parameters.blackout, "the end of it by the letter")
+
+
 def test_a_blackout_is_not_lifted_by_an_answer_that_is_late(tab: Tab, engine: Engine):
     tab.page.add_init_script(FAR)
     page = tab.play()

@@ -43,7 +43,8 @@ def test_the_pure_parts_of_the_page_pass_their_own_tests(file: str, copy: Path):
 def test_the_page_reads_and_moves_what_the_stage_does(copy: Path):
     lines = ["onset > exposure 0.8, attack 0, release 0.2, curve 1", "low>zoom -2", "beat > hue 1e1 , curve 2", ""]
     script = (
-        "const { parse, format, targets } = await import(process.env.PAGE_URL + 'routes.js');"
+        "const { parseRoute: parse } = await import(process.env.PAGE_URL + 'modulation.js');"
+        "const { format, targets } = await import(process.env.PAGE_URL + 'routes.js');"
         f"const lines = {json.dumps(lines)};"
         f"const moved = targets({json.dumps(describe())});"
         "console.log(JSON.stringify([lines.map(parse), lines.map((line) => format(parse(line))), moved]));"

@@ -97,6 +97,14 @@ def test_even_taps_set_a_tempo_in_silence():
     assert np.abs(beats(readings) - (index + 1) / 100 - 0.61 * np.arange(1, 5)).max() < 0.06
 
 
+def test_a_tap_that_is_newer_than_the_sound_is_not_moved_back_to_it():
+    tracker = PulseTracker()
+    newest = tracker.push(drum_loop(120, 6))[-1]
+    tracker.tap(newest.index + 10)
+    (after,) = tracker.push(np.zeros(160, np.float32))
+    assert after.beat_phase == pytest.approx(1 - 9 / 50, abs=0.05)
+
+
 def test_one_tap_leaves_the_tempo_as_it_is():
     tracker = PulseTracker()
     newest = tracker.push(drum_loop(120, 6))[-1]
