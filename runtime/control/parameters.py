@@ -22,8 +22,8 @@ CALM: dict[str, Any] = {"react": 0.0, "feedback": 0.0}  # what panic sets beside
 WAVES = ("sine", "triangle", "ramp", "square")
 DEFAULT_ROUTES = (
     "level > exposure 0.2, attack 0.02, release 0.15",
-    "onset > saturation 0.8, attack 0, release 0.08, curve 0.5",
-    "onset > hue 18, attack 0, release 0.08, curve 0.5",
+    "onset > saturation 0.5, attack 0, release 0.08, curve 0.5",
+    "onset > hue 12, attack 0, release 0.08, curve 0.5",
     "onset > glow 0.25, attack 0, release 0.08, curve 0.5",
     "beat > glow 0.2, attack 0, release 0.03",
     "low > displacement 0.01, attack 0.01, release 0.12, curve 2",

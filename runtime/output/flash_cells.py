@@ -19,7 +19,9 @@ CELL = 4  # pixels; cells are at least so wide
 MOST = 128  # cells along the longer side
 TILES = 6  # along each side; a window is two tiles wide
 WINDOWS = TILES - 1  # along each side
-REACH = 2  # cells round a cell that is held back which are held back with it: see `spread`
+REACH = 2  # tiles round a tile that is held back which are held back with it, see `tiled`;
+HELD = 3  # cells round a cell, see `spread`,
+SOFT = 2  # and over so many of them on each side it is let go: parts that stand still have no edges
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,12 @@ def tiled(shares: NDArray[np.float32]) -> Plane:
 
 def spread(shares: Plane) -> Plane:
     """Return shares of cells, smooth, and in no cell more than its own, also when they are interpolated."""
-    least = _least(np.pad(shares, REACH, mode="edge"), 2 * REACH + 1)
-    wide = np.pad(least, 1, mode="edge")
-    rows = wide[:-2] + wide[1:-1] + wide[2:]
-    return np.asarray((rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9, np.float32)
+    plane = np.pad(_least(np.pad(shares, HELD, mode="edge"), 2 * HELD + 1), SOFT, mode="edge")
+    size = 2 * SOFT + 1
+    for axis in (0, 1):
+        length = plane.shape[axis] - size + 1
+        plane = np.add.reduce([plane.take(range(i, i + length), axis) for i in range(size)]) / np.float32(size)
+    return plane
 
 
 def _least(plane: Plane, size: int) -> Plane:

@@ -17,6 +17,8 @@ const TILES = 6; // along each side
 const WINDOWS = TILES - 1;
 const FAR_CELLS = WINDOWS * WINDOWS + 1; // all windows, and the field
 const BLOCKS = 5;
+const HELD = 3; // cells round a cell that are held back with it,
+const SOFT = 2; // and over so many of them on each side it is let go
 
 /** The rows and columns of cells for a picture. */
 export function grid(height, width) {
@@ -125,7 +127,7 @@ uniform sampler2D state;
 uniform int rows, columns;
 void main() {
   float least = 1.0;
-  for (int y = -2; y <= 2; y++) for (int x = -2; x <= 2; x++) {
+  for (int y = -${HELD}; y <= ${HELD}; y++) for (int x = -${HELD}; x <= ${HELD}; x++) {
     ivec2 cell = clamp(here() + ivec2(x, y), ivec2(0), ivec2(columns, rows) - 1);
     least = min(least, texelFetch(state, cell + ivec2(4 * columns, 0), 0).x);
   }
@@ -137,8 +139,8 @@ uniform sampler2D least;
 void main() {
   ivec2 last = textureSize(least, 0) - 1;
   float sum = 0.0;
-  for (int y = -1; y <= 1; y++) for (int x = -1; x <= 1; x++) sum += texelFetch(least, clamp(here() + ivec2(x, y), ivec2(0), last), 0).x;
-  colour = vec4(sum / 9.0);
+  for (int y = -${SOFT}; y <= ${SOFT}; y++) for (int x = -${SOFT}; x <= ${SOFT}; x++) sum += texelFetch(least, clamp(here() + ivec2(x, y), ivec2(0), last), 0).x;
+  colour = vec4(sum / ${(2 * SOFT + 1) ** 2}.0);
 }`;
 
 // Means over the cells of a tile, of what the cells' own shares leave.
