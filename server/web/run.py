@@ -72,6 +72,9 @@ class _Server(uvicorn.Server):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self._stage.farewell()
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):  # accepted while the doors were closing
+            connection.transport.abort()
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next turn
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Not uvicorn's own, which raises the signal again at the end and so kills the command that called `serve`.
