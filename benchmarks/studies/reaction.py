@@ -46,13 +46,11 @@ from clavilux.benchmarks.studies.reaction_figures import (
 from clavilux.export.options import Progress
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.control.parameters import Parameters
-from clavilux.runtime.diffusion.frame_maker import latent_shape
-from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.output.film import Film
 from clavilux.runtime.output.screen import Screen
-from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.playing.render import paint, render_frames
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip, read_clip
 
@@ -198,16 +196,10 @@ def spoken(word: str) -> Clip:
 
 def pictures_of_concepts(instrument: Instrument) -> Iterator[NDArray[np.uint8]]:
     """Yield the bundle's own picture of each of its concepts, on the wall of the films."""
-    bundle, models, parameters = instrument.bundle, instrument.models, instrument.defaults
-    concepts = bundle.conditioning.concepts
-    shape = latent_shape(bundle, parameters)
+    concepts = instrument.bundle.conditioning.concepts
     for tokens in () if concepts is None else concepts:
-        prompt = np.concatenate([bundle.conditioning.bos[None], tokens])[None]
-        latents = models.denoiser.denoise(
-            prompt, lambda step: draw(shape, parameters.seed, 0, step), parameters.steps, scale=parameters.guidance
-        )
         screen = Screen(ROWS, COLUMNS)
-        screen.show(models.decoder.decode(latents), -1.0)
+        screen.show(paint(instrument, tokens, instrument.defaults), -1.0)
         yield screen.draw(0.0, {})
 
 

@@ -51,9 +51,12 @@ def render_picture(instrument: Instrument, clip: Clip, parameters: Parameters | 
     steps, guidance and seed come from `parameters`; None: the bundle's.
     """
     parameters = parameters or instrument.defaults
+    return paint(instrument, instrument.models.encoder.encode(_features(clip, instrument.bundle.audio)), parameters)
+
+
+def paint(instrument: Instrument, tokens: NDArray[np.float32], parameters: Parameters) -> NDArray[np.uint8]:
+    """Return the picture of audio tokens, float32 [tokens, width] without BOS, as uint8 [H, W, 3]."""
     shape = latent_shape(instrument.bundle, parameters)
-    features = _features(clip, instrument.bundle.audio)
-    tokens = instrument.models.encoder.encode(features)
     prompt = np.concatenate([instrument.bundle.conditioning.bos[None], tokens])[None]
 
     def noise(step: int) -> NDArray[np.float32]:

@@ -92,7 +92,7 @@ export class RouteEditor {
     row.source.value = row.route?.source ?? '';
     const usual = this.targets.includes(USUAL_TARGET) ? USUAL_TARGET : this.targets[0];
     const target = row.route?.target ?? usual;
-    if (!this.targets.includes(target)) row.target.append(new Option(`${friendly(target)} (not in this bundle)`, target));
+    if (![...row.target.options].some(({ value }) => value === target)) row.target.append(new Option(`${friendly(target)} (not in this bundle)`, target));
     row.target.value = target;
     this._sliders(row);
   }

@@ -93,17 +93,11 @@ export class Show {
     const passed = this._drawn === null ? 0 : Math.min(1, Math.max(0, (now - this._drawn) / 1000));
     this._drawn = now;
     if (this.values?.react === undefined) return; // nothing has been heard of the stage yet
-    if (now - this._felt > QUIET_MS && this.reading !== NOTHING) this._rest();
+    if (now - this._felt > QUIET_MS) this.reading = NOTHING; // routes let go by themselves: `Modulator`
     this._known += (1 - Math.exp(-passed / KNOWN_S)) * (this._aim - this._known);
     const ahead = REFRESH_S + this.offset / 1000;
     const moved = this.modulator.move(this.values, this.ranges, now / 1000, { known: this._known, ahead });
     this.screen.draw(now, moved, this.reading, { onset: this._onset, known: this._known });
     this._onset = 0;
-  }
-
-  _rest() {
-    this.reading = { ...NOTHING, pitch_class: this.reading.pitch_class, pitch_height: this.reading.pitch_height };
-    for (let k = 0; k < QUIET_MS / 10; k += 1) this.modulator.feel(this.reading, this.values, this._felt / 1000);
-    this.reading = NOTHING;
   }
 }

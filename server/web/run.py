@@ -72,7 +72,7 @@ class _Server(uvicorn.Server):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self._stage.farewell()
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):  # accepted while the doors were closing
+        for connection in list(self.server_state.connections):  # of who does not read what is left to send
             connection.transport.abort()
         await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next turn
 
