@@ -20,6 +20,7 @@ from clavilux.runtime.diffusion.frame_maker import NOT_PAINTED, FrameMaker
 from clavilux.runtime.diffusion.pipeline import Pipeline
 from clavilux.runtime.frame import Frame, Heard
 from clavilux.runtime.hearing.listener import Hop, HopGrid, Listener
+from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.models import Models
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
@@ -39,6 +40,7 @@ class Instrument:
         self._listener = Listener(bundle.audio, models.encoder)
         self._concepts = ConceptIndex(bundle.concepts, bundle.conditioning.concepts)
         self._confidence = Confidence()
+        self._gaps = Gaps()
         self._tracker = PulseTracker()
         self._modulator = Modulator()
         self._pulses: list[Pulse] = []  # readings since the last frame
@@ -73,6 +75,9 @@ class Instrument:
 
     def push(self, sound: Samples, rate: int, captured_at: float) -> None:
         """Take a chunk as `hear` does that `as_sound` has checked, float32 [n, channels]."""
+        gap = self._gaps.before(captured_at, len(sound) / rate)
+        if gap:
+            self._tracker.pause(gap)
         for ready in self._listener.push(sound, rate, captured_at):
             self._feel(ready)
 

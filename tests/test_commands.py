@@ -122,6 +122,14 @@ def test_an_impossible_frame_rate_is_named(tmp_path: Path, rate: str) -> None:
     assert line == f"clavilux render: the frame rate is {rate}; expected 1 to 120 per second"
 
 
+def test_a_picture_is_not_made_without_what_was_asked_of_it(tmp_path: Path):
+    line = mistake("render", PENGUIN, tmp_path / "dog.png", "--screen", "64x64", "--frame-rate", "5")
+    assert line == (
+        "clavilux render: dog.png is a picture and has no --screen and --frame-rate; expected .mp4, or none of that"
+    )
+    assert not (tmp_path / "dog.png").exists()
+
+
 def test_a_missing_clip_is_named(tmp_path: Path) -> None:
     assert mistake("render", tmp_path / "none.wav", tmp_path / "o.png").endswith("is missing; expected a sound file")
 

@@ -14,8 +14,8 @@ from clavilux.runtime.sound.sound_file import Clip
 Floats = NDArray[np.float64]
 
 WINDOW = 512  # samples of a spectrum
-BANDS = 24  # on a scale of octaves, from LOWEST to half the rate
-LOWEST = 60.0  # Hz
+BANDS = 24  # on a scale of octaves, from MIN_HZ to half the rate
+MIN_HZ = 60.0  # Hz
 COMPRESSION = 100.0  # of amplitudes before the logarithm
 SMOOTHING = 0.1  # s, a Hann window over both sides of a correlation
 MAX_LAG = 0.1  # s that the picture may come after the sound
@@ -34,7 +34,7 @@ def onset_strength(clip: Clip, rate: float, count: int) -> Floats:
     """Return the rise of a clip's loudness in bands, for each of `count` frames at `rate` a second."""
     resampler = Resampler(clip.rate)
     sound = np.concatenate([resampler.push(clip.samples), resampler.finish()])
-    edges = np.geomspace(LOWEST, SAMPLE_RATE / 2, BANDS + 1) * WINDOW / SAMPLE_RATE
+    edges = np.geomspace(MIN_HZ, SAMPLE_RATE / 2, BANDS + 1) * WINDOW / SAMPLE_RATE
     before, found = None, np.zeros(count)
     for index in range(count):
         end = round(index / rate * SAMPLE_RATE)

@@ -21,6 +21,8 @@ from clavilux.runtime.sound.sound_file import read_clip
 
 PICTURES = (".png",)
 FILMS = (".mp4",)
+OF_FILMS = ("frame_rate", "screen")  # options that a picture has no use for
+FRAME_RATE = Fraction(30)  # 1/s
 FRAME_RATES = (1, 120)  # 1/s
 SCREEN = (720, 1280)  # pixels, height and width
 SCREEN_SIDES = (64, 4096)  # pixels
@@ -40,11 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument("clip", type=Path, metavar="CLIP", help="a sound file: WAV, FLAC, OGG, MP3")
     parser.add_argument("out", type=Path, metavar="OUT", help="a .png picture or a .mp4 film")
-    parser.add_argument("--frame-rate", type=frame_rate, default=Fraction(30), metavar="N", help="of a film, 1/s (30)")
+    film = argparse.SUPPRESS  # what was not asked for is not there, so that a picture can refuse what was
+    parser.add_argument("--frame-rate", type=frame_rate, default=film, metavar="N", help="of a film, 1/s (30)")
     parser.add_argument(
         "--screen",
         type=screen_size,
-        default=SCREEN,
+        default=film,
         metavar="WxH",
         help="of a film: the screen it is seen on, with light and effects, in pixels; none: pictures alone (1280x720)",
     )
@@ -55,15 +58,22 @@ def run(arguments: argparse.Namespace) -> int:
     """Render, and say where the result lies."""
     suffix = arguments.out.suffix.lower()
     _check_target(arguments.out, suffix)
+    of_film = {name: value for name, value in vars(arguments).items() if name in OF_FILMS}
+    if suffix in PICTURES and of_film:
+        told = " and ".join(f"--{name.replace('_', '-')}" for name in of_film)
+        raise ClaviluxError(
+            f"{arguments.out.name} is a picture and has no {told}; expected {FILMS[0]}, or none of that"
+        )
     clip = read_clip(arguments.clip)
     instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
     parameters = instrument.defaults.merge(parameters_from(arguments.set), instrument.ranges)
     if suffix in FILMS:
-        frames = render_frames(instrument, clip, float(arguments.frame_rate), parameters)
-        if arguments.screen is not None:
-            frames = filmed(frames, *arguments.screen)
-        total = frames_in(clip, float(arguments.frame_rate))
-        write_video(arguments.out, _with_progress(frames, total, arguments.out.name), clip, arguments.frame_rate)
+        rate, screen = of_film.get("frame_rate", FRAME_RATE), of_film.get("screen", SCREEN)
+        frames = render_frames(instrument, clip, float(rate), parameters)
+        if screen is not None:
+            frames = filmed(frames, *screen)
+        total = frames_in(clip, float(rate))
+        write_video(arguments.out, _with_progress(frames, total, arguments.out.name), clip, rate)
     else:
         picture = Image.fromarray(render_picture(instrument, clip, parameters))
         with written_whole(arguments.out) as part:

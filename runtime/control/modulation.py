@@ -22,7 +22,7 @@ TIMED = ("beat", "beat_phase", "known", "lfo_1", "lfo_2")  # sources that are as
 CERTAIN = (0.2, 0.5)  # confidence of the beat below which it moves nothing, and from which it moves all
 QUIET = 0.5  # s without a reading, after which nothing sounds: a source that was pulled out sends no silence
 LEAST = 1e-4  # of an envelope; nearer than this it has come to rest, and what it moved stands still
-LONGEST_PAUSE = 1.0  # s; a longer one between two pictures moves envelopes and waves as far as this one
+MAX_PAUSE = 1.0  # s; a longer one between two pictures moves envelopes and waves as far as this one
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Modulator:
         `known` is the similarity of what is heard as a thing, 0 to 1; `ahead` is how much later it will be seen, s.
         With `react` 0 they come back as they are.
         """
-        passed = 0.0 if self._now is None else min(LONGEST_PAUSE, max(0.0, now - self._now))
+        passed = 0.0 if self._now is None else min(MAX_PAUSE, max(0.0, now - self._now))
         self._now = now
         if silent := now - self.beat.at > QUIET:
             self.beat = Beat(self.beat.at)

@@ -8,22 +8,18 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from clavilux.runtime.bundle.manifest import MAX_GUIDANCE, MAX_STEPS, Manifest
-from clavilux.runtime.control.routes import LONGEST, SOURCES, parse_route
+from clavilux.runtime.control.routes import MAX_LENGTH, SOURCES, parse_route
 from clavilux.runtime.errors import ParameterError
 
 Value = float | int | bool | str
 
 GROUPS = ("react", "morph", "look", "sound", "safety", "engine")
-FIXED = (
-    "react", "lfo_1", "lfo_1_beats", "lfo_2", "lfo_2_beats", "fade", "master", "hop", "frame_rate", "gate", "hold",
-)  # fmt: skip
-"""Numbers that no route moves."""
 CALM: dict[str, Any] = {"react": 0.0, "feedback": 0.0}  # what panic sets beside itself
 WAVES = ("sine", "triangle", "ramp", "square")
 DEFAULT_ROUTES = (
     "level > exposure 0.2, attack 0.02, release 0.15",
-    "onset > saturation 0.5, attack 0, release 0.08, curve 0.5",
-    "onset > hue 12, attack 0, release 0.08, curve 0.5",
+    "onset > saturation 0.65, attack 0, release 0.08, curve 0.5",
+    "onset > hue 15, attack 0, release 0.08, curve 0.5",
     "onset > glow 0.25, attack 0, release 0.08, curve 0.5",
     "beat > glow 0.2, attack 0, release 0.03",
     "low > displacement 0.01, attack 0.01, release 0.12, curve 2",
@@ -48,6 +44,7 @@ class Range:
     choices: tuple[str, ...] = ()
     unit: str = ""
     multiple: int = 1  # whole numbers come in these
+    fixed: bool = False  # a number that no route moves
     or_zero: bool = False  # 0 is taken as well, though it is below `low`
     limits: tuple[tuple[str, float], ...] = ()  # what other parameters may be at most while this one is on
     group: str = "engine"  # one of GROUPS
@@ -69,20 +66,30 @@ class Parameters:
 
     # react: how the sound moves the picture now
     react: float = _parameter(
-        1.0, Range("float", "how strongly the sound moves the picture; 0 leaves it still", 0.0, 2.0, group="react")
+        1.0,
+        Range(
+            "float", "how strongly the sound moves the picture; 0 leaves it still", 0.0, 2.0, fixed=True, group="react"
+        ),
     )
     lfo_1: float = _parameter(
-        0.05, Range("float", "speed of the first slow wave", 0.005, 20.0, unit="per second", group="react")
+        0.05, Range("float", "speed of the first slow wave", 0.005, 20.0, unit="per second", fixed=True, group="react")
     )
     lfo_1_beats: float = _parameter(
-        0.0, Range("float", "beats that the first wave lasts; 0: not tied to the beat", 0.0, 64.0, group="react")
+        0.0,
+        Range(
+            "float", "beats that the first wave lasts; 0: not tied to the beat", 0.0, 64.0, fixed=True, group="react"
+        ),
     )
     lfo_1_shape: str = _parameter("sine", Range("choice", "shape of the first wave", choices=WAVES, group="react"))
     lfo_2: float = _parameter(
-        0.013, Range("float", "speed of the second slow wave", 0.005, 20.0, unit="per second", group="react")
+        0.013,
+        Range("float", "speed of the second slow wave", 0.005, 20.0, unit="per second", fixed=True, group="react"),
     )
     lfo_2_beats: float = _parameter(
-        0.0, Range("float", "beats that the second wave lasts; 0: not tied to the beat", 0.0, 64.0, group="react")
+        0.0,
+        Range(
+            "float", "beats that the second wave lasts; 0: not tied to the beat", 0.0, 64.0, fixed=True, group="react"
+        ),
     )
     lfo_2_shape: str = _parameter("sine", Range("choice", "shape of the second wave", choices=WAVES, group="react"))
     route_1: str = _route(1)
@@ -163,21 +170,30 @@ class Parameters:
     mirror: int = _parameter(0, Range("int", "mirrors of a kaleidoscope; 0: none", 0, 12, group="look", on="screen"))
     # sound: how it listens
     gate: float = _parameter(
-        -55.0, Range("float", "quieter than this is silence", -120.0, 0.0, unit="dBFS", group="sound")
+        -55.0, Range("float", "quieter than this is silence", -120.0, 0.0, unit="dBFS", fixed=True, group="sound")
     )
     hold: float = _parameter(
-        1.5, Range("float", "a pause shorter than this changes nothing", 0.0, 60.0, unit="s", group="sound")
+        1.5, Range("float", "a pause shorter than this changes nothing", 0.0, 60.0, unit="s", fixed=True, group="sound")
     )
     drift: float = _parameter(
         2.5, Range("float", "how slowly it goes home in silence", 0.0, 60.0, unit="s", group="sound")
     )
     # safety: what a stage needs
     master: float = _parameter(
-        1.0, Range("float", "brightness of everything; 0 is black", 0.0, 1.0, group="safety", on="screen")
+        1.0, Range("float", "brightness of everything; 0 is black", 0.0, 1.0, fixed=True, group="safety", on="screen")
     )
     fade: float = _parameter(
         0.0,
-        Range("float", "how long it takes to go to black and back", 0.0, 60.0, unit="s", group="safety", on="screen"),
+        Range(
+            "float",
+            "how long it takes to go to black and back",
+            0.0,
+            60.0,
+            unit="s",
+            fixed=True,
+            group="safety",
+            on="screen",
+        ),
     )
     flash_limit: bool = _parameter(
         True, Range("bool", "no more flashes than eyes can bear (WCAG 2.3.1)", group="safety", on="screen")
@@ -204,11 +220,21 @@ class Parameters:
             120.0,
             unit="per second",
             or_zero=True,
+            fixed=True,
             group="engine",
         ),
     )
     hop: float = _parameter(
-        0.0, Range("float", "time between looks at the sound; 0: as often as fits", 0.0, 5.0, unit="s", group="engine")
+        0.0,
+        Range(
+            "float",
+            "time between looks at the sound; 0: as often as fits",
+            0.0,
+            5.0,
+            unit="s",
+            fixed=True,
+            group="engine",
+        ),
     )
     height: int = _parameter(
         0, Range("int", "of the picture, for bundles of many sizes", 0, 8192, unit="pixels", group="engine")
@@ -286,6 +312,7 @@ def _description(spec: Range) -> dict[str, Any]:
         return base
     more: dict[str, Any] = {"multiple": spec.multiple} if spec.multiple > 1 else {}
     more |= {"or_zero": True} if spec.or_zero else {}
+    more |= {"fixed": True} if spec.fixed else {}
     return base | {"low": spec.low, "high": spec.high, "unit": spec.unit} | more
 
 
@@ -315,8 +342,8 @@ def _check_route(key: str, value: Any) -> None:
     try:
         route = parse_route(value)
     except ValueError as error:
-        raise ParameterError(f"{key} is {value[:LONGEST]!r}; {error}") from error
-    movable = [name for name, spec in RANGES.items() if spec.kind == "float" and name not in FIXED]
+        raise ParameterError(f"{key} is {value[:MAX_LENGTH]!r}; {error}") from error
+    movable = [name for name, spec in RANGES.items() if spec.kind == "float" and not spec.fixed]
     if route is not None and route.target not in movable:
         raise ParameterError(f"{key} leads to {route.target!r}; expected one of {', '.join(movable)}")
 

@@ -20,7 +20,7 @@ ROUTE_COUNT = 12
 MAX_SECONDS = 30.0  # of attack and release
 CURVES = 0.1, 10.0  # exponents
 MAX_AMOUNT = 1000.0
-LONGEST = 120  # characters of a line
+MAX_LENGTH = 120  # characters of a line
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)  # as the page reads them too
 SHAPE = re.compile(r"\s*(\w+)\s*>\s*(\w+)\s+(\S+?)\s*((?:,\s*\w+\s+\S+?\s*)*)")
 
@@ -41,7 +41,7 @@ def parse_route(line: str) -> Route | None:
     """Return the route of a line, None for an empty one. Raises ValueError: one line that says what was expected."""
     if not line.strip():
         return None
-    found = SHAPE.fullmatch(line) if len(line) <= LONGEST else None
+    found = SHAPE.fullmatch(line) if len(line) <= MAX_LENGTH else None
     if found is None:
         raise ValueError("expected a line like 'onset > exposure 0.8, attack 0, release 0.2, curve 1', or an empty one")
     source, target, amount, rest = found.groups()

@@ -21,7 +21,7 @@ from clavilux.runtime.control.parameters import Parameters
 Latents = NDArray[np.float32]
 Field = NDArray[np.floating[Any]]
 
-LONGEST_STEP = 0.5  # s of motion between two pictures: after a stall it goes on, it does not leap
+MAX_STEP = 0.5  # s of motion between two pictures: after a stall it goes on, it does not leap
 TAPS = 4  # values in a row, and rows, that a new one is made of
 GAIN = 0.8, 1.25  # how far the spread of a channel is put back in one step: what really leaves the picture may leave it
 OFFSETS = np.arange(-1, TAPS - 1, dtype=np.int32)[:, None, None]
@@ -65,7 +65,7 @@ class Taps:
 
 def motion_of(parameters: Parameters, seconds: float, time: float) -> Motion | None:
     """Return what moves in `seconds` at `time`, s, as the parameters want it; None where nothing does."""
-    seconds = min(seconds, LONGEST_STEP)
+    seconds = min(seconds, MAX_STEP)
     motion = Motion(
         zoom=float(np.exp(parameters.motion_zoom * seconds)),
         angle=float(np.radians(parameters.motion_rotation * seconds)),

@@ -66,7 +66,7 @@ EFFECTS = (
 NEUTRAL: dict[str, float] = {effect.name: effect.neutral for effect in EFFECTS}
 
 
-def colour_matrix(values: Mapping[str, float], gain: float = 1.0) -> Floats:
+def colour_matrix(values: Mapping[str, float]) -> Floats:
     """Return the matrix [3, 3] that turns colours by `hue`, saturates them and brightens them by stops."""
     angle = np.deg2rad(values["hue"])
     same, along, across = np.cos(angle), (1 - np.cos(angle)) / 3, np.sin(angle) / np.sqrt(3)
@@ -78,7 +78,7 @@ def colour_matrix(values: Mapping[str, float], gain: float = 1.0) -> Floats:
         ]
     )
     grey = LUMINANCE @ turn
-    matrix = gain * 2.0 ** values["exposure"] * (grey + values["saturation"] * (turn - grey))
+    matrix = 2.0 ** values["exposure"] * (grey + values["saturation"] * (turn - grey))
     rounded: Floats = matrix.astype(np.float32)
     return rounded
 

@@ -33,13 +33,13 @@ def filmed(frames: Iterable[Frame], height: int, width: int) -> Iterator[Frame]:
 class Film:
     """Makes the pictures of one film. Frames come in order."""
 
-    def __init__(self, height: int, width: int, *, cover: bool = False) -> None:
-        """Make pictures of `height` x `width` pixels; `cover` crops pictures of another shape to fill them."""
+    def __init__(self, height: int, width: int) -> None:
+        """Make pictures of `height` x `width` pixels."""
         self._size = height, width
         self._limiter = FlashLimiter(height, width)
         self._enabled = True
         self._dark = False
-        self._screen = Screen(height, width, cover=cover, limit=self._limit)
+        self._screen = Screen(height, width, limit=self._limit)
         self._master = Master()
         self._light = LightState()
         self._pulse = Pulse()

@@ -1,9 +1,9 @@
 """Cells of the field in which flashes are counted, and the way back from a number per cell to one per pixel.
 
 WCAG counts a flash where it covers a quarter of 10 degrees of the visual field, and lets fine, balanced patterns pass
-(squares of 0.1 degrees). Cells are some 0.3 degrees wide where a picture is 1024 pixels: small enough for stripes that
-swap, large enough that grain is none. What moves across them is seen by *windows* of a third of the field, which
-overlap by half, and by the field as a whole. `screen/limiter.js` has the same cells.
+(squares of 0.1 degrees). Cells are a third of a degree wide where a picture is 30 degrees wide: small enough for
+stripes that swap, large enough that grain is none. What moves across them is seen by *windows* of a third of the field,
+which overlap by half, and by the field as a whole. `screen/limiter.js` has the same cells.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ Plane = NDArray[np.float32]  # [rows, columns]
 
 LUMINANCE = np.array((0.2126, 0.7152, 0.0722), np.float32)  # of linear R, G, B (IEC 61966-2-1)
 SATURATED = 4.0  # times G + B: R / (R + G + B) >= 0.8
-CELL = 4  # pixels; cells are at least so wide
-MOST = 128  # cells along the longer side
+CALMED = 0.75  # R / (R + G + B) of a red that has lost its saturation: below the rule's 0.8 also in 8 bits
+CELL = 4  # pixels; cells are at least so wide, or their reds waver with grain
+MAX_CELLS = 96  # along the longer side
 TILES = 6  # along each side; a window is two tiles wide
 WINDOWS = TILES - 1  # along each side
 REACH = 2  # tiles round a tile that is held back which are held back with it, see `tiled`;
@@ -34,7 +35,7 @@ class Values:
 
 def grid(height: int, width: int) -> tuple[int, int]:
     """Return the rows and columns of cells for a picture."""
-    side = max(CELL, -(-max(height, width) // MOST))
+    side = max(CELL, -(-max(height, width) // MAX_CELLS))
     return max(TILES, -(-height // side)), max(TILES, -(-width // side))
 
 
@@ -50,6 +51,17 @@ def measure(picture: NDArray[np.float32], rows: int, columns: int) -> Values:
     others *= SATURATED - 1
     red *= red >= others
     return Values(means(picture @ LUMINANCE, rows, columns), means(red, rows, columns))
+
+
+def calm(picture: NDArray[np.float32], calmness: Plane) -> None:
+    """Take from the saturated reds of `picture`, linear [H, W, 3], a share [H, W] of what makes them so, in place.
+
+    They are mixed with grey of their own luminance, in whole until they are CALMED; nothing else is touched.
+    """
+    luminance, total = picture @ LUMINANCE, picture.sum(axis=2)
+    excess = np.maximum(picture[..., 0] - CALMED * total, 0)
+    scale = np.maximum(excess + (3 * CALMED - 1) * luminance, np.float32(1e-9))
+    picture += (calmness * excess / scale)[..., None] * (luminance[..., None] - picture)
 
 
 def means(plane: Plane, rows: int, columns: int) -> Plane:

@@ -1,21 +1,35 @@
 """Flash limiter: shows a picture as far as it does not flash more often than eyes can bear (WCAG 2.2, 2.3.1).
 
-It stands after everything else and adds no delay: what is shown is a mixture of the last shown picture and the one that
-is about to be shown, in linear light, with a share for every pixel. Budgets of flashes say what share a cell of the
-field may have (`flash_budget`, `flash_cells`); windows and the whole field, which see a strobe that moves, look at what
-the cells have left of it, so that a strobe in a corner does not hold the rest back. What does not flash has share 1 and
-is untouched. Harding and Harding (2010) and ITU-R BT.1702 tell why; `screen/limiter.js` is its twin in WebGL 2.
+It stands after everything else and adds no delay. What changes its luminance too often is shown as a mixture of the
+last shown picture and the one that is about to be shown, in linear light, with a share for every pixel; what becomes
+saturated red too often is shown less saturated. Budgets of flashes say how much of both a cell of the field may have
+(`flash_budget`, `flash_cells`); windows and the whole field, which see a strobe that moves, look at what the cells have
+left of it, so that a strobe in a corner does not hold the rest back. What does not flash is untouched. Harding and
+Harding (2010) and ITU-R BT.1702 tell why; `screen/limiter.js` is its twin in WebGL 2.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.output.flash_budget import GENERAL, LONG_AGO, RED, Budget, Cells
-from clavilux.runtime.output.flash_cells import TILES, WINDOWS, Enlargement, Values, grid, means, measure, spread, tiled
+from clavilux.runtime.output.flash_budget import LONG_AGO, Budget, Cells, RedBudget
+from clavilux.runtime.output.flash_cells import (
+    TILES,
+    WINDOWS,
+    Enlargement,
+    Plane,
+    Values,
+    calm,
+    grid,
+    means,
+    measure,
+    spread,
+    tiled,
+)
 from clavilux.runtime.output.flash_cells import windows as windows_of
 
 Picture = NDArray[np.float32]  # linear light, [H, W, 3], 0 to 1
 
+WHOLE = 0.999  # share of a change from which a picture counts as shown as it is
 URGENT_REST = 5.0  # s; so seldom may a performer's blackout take one turn more than the budget has
 
 
@@ -27,8 +41,9 @@ class FlashLimiter:
         self._cells = grid(height, width)
         self._shown: Picture = np.zeros((height, width, 3), np.float32)
         self._values = measure(self._shown, *self._cells)
-        self._near = [Budget(rule, self._cells[0] * self._cells[1]) for rule in (GENERAL, RED)]
-        self._far = [Budget(rule, WINDOWS * WINDOWS + 1) for rule in (GENERAL, RED)]
+        near, far = self._cells[0] * self._cells[1], WINDOWS * WINDOWS + 1
+        self._near, self._near_red = Budget(near), RedBudget(near)
+        self._far, self._far_red = Budget(far), RedBudget(far)
         self._enlarge = Enlargement(self._cells, (height, width))
         self._from_tiles = Enlargement((TILES, TILES), self._cells)
         self._time: float | None = None
@@ -45,26 +60,45 @@ class FlashLimiter:
         self._time = time
         wanted = np.clip(picture, 0, 1)
         values = measure(wanted, *self._cells)
-        shares = self._shares(values, seconds)
-        if self._pass.advance(urgent, seconds) or not enabled or shares.min() >= 1:
+        share, colour = self._shares(values, seconds)
+        if self._pass.advance(urgent, seconds):
+            share = np.ones_like(share)
+        if not enabled or min(share.min(), colour.min()) >= 1:
             self._shown, self._values = wanted, values
         else:
-            wanted -= self._shown
-            wanted *= self._enlarge(shares)[..., None]
-            wanted += self._shown
-            self._shown, self._values = wanted, measure(wanted, *self._cells)
+            self._shown = self._mixed(wanted, share, colour)
+            self._values = measure(self._shown, *self._cells)
         return self._shown
 
-    def _shares(self, values: Values, seconds: float) -> Cells:
-        """Return the share of each cell, [rows, columns]."""
-        pairs = list(zip((self._values.luminance, self._values.red), (values.luminance, values.red), strict=True))
-        cells = [one.advance(s.ravel(), w.ravel(), seconds) for one, (s, w) in zip(self._near, pairs, strict=True)]
-        near = spread(np.minimum(*cells).reshape(self._cells))
-        wide = [
-            one.advance(_windows(shown), _windows(shown + near * (wanted - shown)), seconds)
-            for one, (shown, wanted) in zip(self._far, pairs, strict=True)
-        ]
-        return np.minimum(near, self._from_tiles(tiled(np.minimum(*wide))))
+    def _mixed(self, wanted: Picture, share: Plane, colour: Plane) -> Picture:
+        wanted -= self._shown
+        wanted *= self._enlarge(share)[..., None]
+        wanted += self._shown
+        if colour.min() < 1:
+            calm(wanted, 1 - self._enlarge(colour))
+        return wanted
+
+    def _shares(self, wanted: Values, seconds: float) -> tuple[Plane, Plane]:
+        """Return how much each cell, [rows, columns], may show of its change, and of the saturation of its reds."""
+        shown = self._values
+        light = self._near.advance(shown.luminance.ravel(), wanted.luminance.ravel(), seconds)
+        red = self._near_red.advance(shown.red.ravel(), wanted.red.ravel(), seconds)
+        near = self._spread(np.minimum(light, red.change))
+        saturation, mixed = self._spread(red.saturation), self._spread(red.mixed)
+        left = shown.luminance + near * (wanted.luminance - shown.luminance)
+        far = self._far.advance(_windows(shown.luminance), _windows(left), seconds)
+        left = wanted.red * np.where(near < WHOLE, mixed, saturation)
+        far_red = self._far_red.advance(_windows(shown.red), _windows(left), seconds)
+        share = np.minimum(near, self._tiled(np.minimum(far, far_red.change)))
+        saturation = np.minimum(saturation, self._tiled(far_red.saturation))
+        mixed = np.minimum(mixed, self._tiled(far_red.mixed))
+        return share, np.where(share < WHOLE, mixed, saturation)
+
+    def _spread(self, shares: Cells) -> Plane:
+        return spread(shares.reshape(self._cells))
+
+    def _tiled(self, shares: Cells) -> Plane:
+        return self._from_tiles(tiled(shares))
 
 
 class Urgency:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import cos, exp, floor, pi, sin
 
-from clavilux.runtime.output.light_state import MOST_SHEETS, LightSettings
+from clavilux.runtime.output.light_state import MAX_SHEETS, LightSettings
 
 FOLDS, SHADES, EDDIES = 5, 3, 7  # waves that fold a sheet (each way), colour it, and make it turbulent (each way)
 PATTERN = 29  # another number is another light
@@ -62,7 +62,7 @@ class Sheet:
 
 def sheets(settings: LightSettings) -> tuple[Sheet, ...]:
     """Return the sheets of the settings that are lit at all."""
-    return tuple(_sheet(settings, number) for number in range(MOST_SHEETS) if _presence(settings.sheets, number) > 0)
+    return tuple(_sheet(settings, number) for number in range(MAX_SHEETS) if _presence(settings.sheets, number) > 0)
 
 
 def colour(hue: float) -> Colour:

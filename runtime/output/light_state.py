@@ -26,14 +26,14 @@ RIPPLE_KEPT = 0.85  # of a ripple, from one ring to the next
 
 RINGS = 8  # of a sheet, that a push passes one after the other
 PUSH = 2.4  # how much one onset of strength 1 gives to the first ring, so that its ripple rises to about 1
-LONGEST_STEP = 0.01  # s; longer ones are cut, so that any display rate sees about the same
-LONGEST_PAUSE = 1.0  # s; a page that slept does not catch up
+MAX_STEP = 0.01  # s; longer ones are cut, so that any display rate sees about the same
+MAX_PAUSE = 1.0  # s; a page that slept does not catch up
 
 QUIETEST_DB, LOUDEST_DB = -60.0, -6.0  # dBFS, where loudness is 0 and where it is 1
 FIXED_SHARE = 0.65  # of loudness that is in dBFS; the rest is in the automatic range
 QUICK_LIGHT = 0.12  # share of the light that follows at once; the rest must not flicker
 QUICK_EXTENT = 0.28
-MOST_SHEETS = 4
+MAX_SHEETS = 4
 REST_FLOW, LOUD_FLOW, PUSH_FLOW = 0.05, 0.35, 2.2  # radians per second of a wave of speed 1
 AWAKE = 0.05  # loudness from which on settings follow at full pace
 
@@ -83,8 +83,8 @@ class LightState:
             onset = pulse.onset if pulse.index != self._index else 0.0
         self._index = pulse.index
         self._push += PUSH * _unit(onset)
-        seconds = min(max(seconds, 0.0), LONGEST_PAUSE)
-        steps = max(1, ceil(seconds / LONGEST_STEP))
+        seconds = min(max(seconds, 0.0), MAX_PAUSE)
+        steps = max(1, ceil(seconds / MAX_STEP))
         for _ in range(steps):
             self._step(pulse, seconds / steps, _unit(amount))
         return self._settings()
@@ -122,7 +122,7 @@ class LightState:
             place=self._place,
             fineness=self._fineness,
             turbulence=self._turbulence,
-            sheets=1 + (MOST_SHEETS - 1) * self._sheets,
+            sheets=1 + (MAX_SHEETS - 1) * self._sheets,
             symmetry=self._symmetry,
             extent=self._slow + QUICK_EXTENT * (self._quick - self._slow),
             light=self._slow + QUICK_LIGHT * (self._quick - self._slow),

@@ -6,8 +6,8 @@ what is shown then. `server/page/screen/pictures.js` is its twin, with the same 
 """
 
 FIRST = 0.05  # s between pictures, before any have come
-LONGEST = 0.4  # s; what grows for longer is late
-SHORTEST = 0.004  # s
+MAX_INTERVAL = 0.4  # s; what grows for longer is late
+MIN_INTERVAL = 0.004  # s
 SMOOTHING = 0.25  # of each new interval in the usual one
 STALL = 2  # an interval counts for at most so many usual ones: a stall is none
 
@@ -33,13 +33,13 @@ class Pacing:
             self._learn(made - self._made)
         self._made = made
         # The first one is there at once; there is nothing that it could grow from.
-        self._since = now - LONGEST if self._since is None else now
+        self._since = now - MAX_INTERVAL if self._since is None else now
         if self._held is not None:
             self._held = 0.0
         return shown
 
     def _learn(self, interval: float) -> None:
-        counted = min(max(interval, SHORTEST), STALL * self.interval, LONGEST)
+        counted = min(max(interval, MIN_INTERVAL), STALL * self.interval, MAX_INTERVAL)
         self.interval += SMOOTHING * (counted - self.interval)
 
     def share(self, now: float) -> float:

@@ -24,11 +24,10 @@ Limit = Callable[[Floats, float], Floats]  # light [H, W, 3] and its time in sec
 class Screen:
     """A screen of `height` x `width` pixels. Times are seconds, and never go back."""
 
-    def __init__(self, height: int, width: int, *, cover: bool = False, limit: Limit | None = None) -> None:
+    def __init__(self, height: int, width: int, *, limit: Limit | None = None) -> None:
         self.height = height
         self.width = width
         self.pacing = Pacing()
-        self._cover = cover
         self._limit = limit
         self._plates: tuple[Plate, Plate] | None = None  # what was shown when the newest came, and the newest
         self._aspect = 1.0  # width / height of the newest
@@ -40,7 +39,7 @@ class Screen:
         shown = self.pacing.arrive(time, made_at)
         height, width, _ = picture.shape
         self._aspect = width / height
-        place = place_picture(self.height, self.width, self._aspect, NEUTRAL, cover=self._cover)
+        place = place_picture(self.height, self.width, self._aspect, NEUTRAL, cover=False)
         plate = make_plate(picture, round(place.rows))
         self._plates = (self._shown_then(shown, plate), plate)
 
@@ -80,7 +79,7 @@ class Screen:
         if self._plates is None:
             return np.zeros((self.height, self.width, 3), np.float32)
         plate = _mixed(self._plates, self.pacing.share(time))
-        place = place_picture(self.height, self.width, self._aspect, values, cover=self._cover)
+        place = place_picture(self.height, self.width, self._aspect, values, cover=False)
         return draw_plate(plate, place, values, time)
 
     def _finish(self, light: Floats, values: Mapping[str, float], time: float, passed: float) -> Floats:

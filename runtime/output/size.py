@@ -19,7 +19,7 @@ SHARPEN = 0.6  # times the difference from the neighbours
 NOISE = 0.0008  # squared gradient below which no edge is believed
 ALONG = 0.75  # how much less distance counts along an edge than across it, at most
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of encoded colours (ITU-R BT.601)
-LARGEST = 2560  # pixels a side of an enlarged picture
+MAX_SIDE = 2560  # pixels a side of an enlarged picture
 STRIP = 32  # rows that are enlarged at a time: they stay in the processor's cache
 
 
@@ -49,7 +49,7 @@ def make_plate(picture: NDArray[np.uint8], rows: int) -> Plate:
 
 def enlarged_size(height: int, width: int, rows: int) -> tuple[int, int]:
     """Return the rows and columns of a picture that is `rows` high on the screen: never fewer than it has."""
-    most = min(LARGEST, LARGEST * height / width)
+    most = min(MAX_SIDE, MAX_SIDE * height / width)
     tall = min(max(rows, height), most)
     return max(round(tall), 1), max(round(tall * width / height), 1)
 

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-import numpy as np
-
+from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
@@ -20,8 +19,6 @@ from clavilux.runtime.sound.window import SlidingWindow
 
 KEPT = 2 * SAMPLE_RATE  # samples in the ring: the longest chunk that is taken at once, and what lies before it
 WAIT = 0.5  # s between two looks at whether it shall end
-MAX_GAP = 0.5  # s without sound, after which what is known of the beat has grown old
-MAX_SILENCE = 10.0  # s of it that stand for a longer gap: after them nothing of the sound before is known
 MAX_TAPS = 16  # that may wait for the next sound
 
 _log = logging.getLogger(__name__)
@@ -42,7 +39,7 @@ class PulseFeed:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._window = SlidingWindow(KEPT)
-        self._until: float | None = None  # capture time of the end of the sound so far
+        self._gaps = Gaps()
         self._tracker = PulseTracker()
 
     def put(self, chunk: Chunk) -> None:
@@ -82,12 +79,9 @@ class PulseFeed:
                 self._take(chunk)
 
     def _take(self, chunk: Chunk) -> None:
-        gap = 0.0 if self._until is None else chunk.captured_at - self._until
-        if gap > MAX_GAP:  # nobody listened, or a cable was pulled
-            silence = np.zeros((round(min(gap, MAX_SILENCE) * chunk.rate), chunk.sound.shape[1]), np.float32)
-            for _ in self._read(Chunk(silence, chunk.rate, chunk.captured_at - len(silence) / chunk.rate)):
-                pass  # nobody is told of what was not heard
-        self._until = chunk.captured_at + len(chunk.sound) / chunk.rate
+        gap = self._gaps.before(chunk.captured_at, len(chunk.sound) / chunk.rate)
+        if gap:
+            self._tracker.pause(gap)
         for pulses in self._read(chunk):
             self._tell(pulses)
 

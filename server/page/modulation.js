@@ -11,7 +11,7 @@ const TIMED = new Set(['beat', 'beat_phase', 'known', 'lfo_1', 'lfo_2']);
 const CERTAIN = [0.2, 0.5]; // confidence of the beat below which it moves nothing, and from which it moves all
 const QUIET = 0.5; // s without a reading, after which nothing sounds
 const LEAST = 1e-4; // of an envelope; nearer than this it has come to rest
-const LONGEST_PAUSE = 1;
+const MAX_PAUSE = 1;
 const SHAPE = /^\s*(\w+)\s*>\s*(\w+)\s+(\S+?)\s*((?:,\s*\w+\s+\S+?\s*)*)$/;
 
 /** What a line may leave out. */
@@ -73,7 +73,7 @@ export class Modulator {
    * @param {object} values @param {object} ranges  hello's description @param {{known?: number, ahead?: number}} seen
    */
   move(values, ranges, now, { known = 0, ahead = 0 } = {}) {
-    const passed = this._now === null ? 0 : limited(now - this._now, 0, LONGEST_PAUSE);
+    const passed = this._now === null ? 0 : limited(now - this._now, 0, MAX_PAUSE);
     this._now = now;
     const silent = now - this.beat.at > QUIET;
     if (silent) this.beat = { at: this.beat.at, phase: 0, tempo: 0, confidence: 0 };

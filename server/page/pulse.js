@@ -251,8 +251,8 @@ const ATTACK = 1 - 0.5 ** (1 / (0.3 * PULSE_RATE));
 const RANGE_RELEASE = 0.4 / PULSE_RATE;
 const FLOOR_RISE = 3 / PULSE_RATE;
 const FLOOR_FALL = 1 - 0.5 ** (1 / (0.05 * PULSE_RATE));
-const LOWEST_CEILING = 40;
-const LOWEST_FLOOR = -90;
+const MIN_CEILING = 40;
+const MIN_FLOOR = -90;
 const NOISE_MARGIN = 6;
 const LOUDEST_NOISE = -45;
 const [NARROW, WIDE] = [24, 36];
@@ -262,7 +262,7 @@ class AutomaticRange {
     this.reference = reference;
     this.share = share;
     this.ceiling = reference;
-    this.noise = LOWEST_FLOOR;
+    this.noise = MIN_FLOOR;
   }
 
   push(decibels) {
@@ -277,9 +277,9 @@ class AutomaticRange {
   #follow(decibels, floor) {
     if (decibels > this.ceiling) this.ceiling += ATTACK * (decibels - this.ceiling);
     else if (decibels > floor) {
-      this.ceiling = Math.max(this.ceiling - RANGE_RELEASE, decibels, this.reference - LOWEST_CEILING);
+      this.ceiling = Math.max(this.ceiling - RANGE_RELEASE, decibels, this.reference - MIN_CEILING);
     }
-    const heard = Math.max(LOWEST_FLOOR, decibels);
+    const heard = Math.max(MIN_FLOOR, decibels);
     if (heard < this.noise) this.noise += FLOOR_FALL * (heard - this.noise);
     else this.noise = Math.min(heard, this.noise + FLOOR_RISE);
   }
@@ -314,17 +314,17 @@ class Bands {
 
 // Filters: filters.py
 
-const [LOWEST_HZ, HIGHEST_HZ] = [40, 7200];
+const [MIN_HZ, MAX_HZ] = [40, 7200];
 const PER_OCTAVE = 5;
 
 function middles() {
-  const steps = Math.floor(PER_OCTAVE * Math.log2(HIGHEST_HZ / LOWEST_HZ)) + 1;
+  const steps = Math.floor(PER_OCTAVE * Math.log2(MAX_HZ / MIN_HZ)) + 1;
   const bins = new Set();
   for (let step = 0; step < steps; step += 1) {
-    bins.add(Math.floor((LOWEST_HZ * 2 ** (step / PER_OCTAVE)) / BIN_HZ + 0.5));
+    bins.add(Math.floor((MIN_HZ * 2 ** (step / PER_OCTAVE)) / BIN_HZ + 0.5));
   }
   bins.delete(0);
-  return [0, ...[...bins].sort((a, b) => a - b), Math.floor((HIGHEST_HZ * 2 ** (1 / PER_OCTAVE)) / BIN_HZ + 0.5)];
+  return [0, ...[...bins].sort((a, b) => a - b), Math.floor((MAX_HZ * 2 ** (1 / PER_OCTAVE)) / BIN_HZ + 0.5)];
 }
 
 const MIDDLES = middles();
@@ -355,7 +355,7 @@ const TONE_DB = 40;
 const AUDIBLE_DB = -70;
 const SETTLE_TIMBRE = 1 - left(0.03);
 const AVERAGE = 1 - left(0.06);
-const SMALLEST = 1e-14;
+const MIN_POWER = 1e-14;
 
 class Timbre {
   brightness = 0;
@@ -382,7 +382,7 @@ class Timbre {
   #flatness() {
     let [logarithms, sum] = [0, 0];
     for (let k = 0; k < COUNT; k += 1) {
-      const density = Math.max(this.#average[k], SMALLEST) / FILTER_BANK[k].width;
+      const density = Math.max(this.#average[k], MIN_POWER) / FILTER_BANK[k].width;
       logarithms += Math.log10(density);
       sum += density;
     }
@@ -394,10 +394,10 @@ class Timbre {
 // Pitch: pitch.py
 
 const FINER = 2;
-const LONGEST = 340;
-const SHORTEST = 2;
+const MAX_PITCH_PERIOD = 340;
+const MIN_PITCH_PERIOD = 2;
 const CLEAR = 0.9;
-const LOWEST_PITCH_HZ = 55;
+const MIN_PITCH_HZ = 55;
 const PITCH_OCTAVES = 6;
 const C_HZ = 440 * 2 ** (-9 / 12);
 const [NOISY, HARMONIC] = [0.3, 1];
@@ -405,7 +405,7 @@ const [DOUBTFUL, CERTAIN] = [0.6, 0.92];
 const TRUSTED = 0.4;
 const AUDIBLE = 1e-7;
 const EVERY = 2;
-const LAGS = LONGEST * FINER + 2;
+const LAGS = MAX_PITCH_PERIOD * FINER + 2;
 
 class Pitch {
   harmonicity = 0;
@@ -434,7 +434,7 @@ class Pitch {
     this.#recent = [...this.#recent.slice(-2), hertz];
     const middle = [...this.#recent].sort((a, b) => a - b)[Math.floor(this.#recent.length / 2)];
     this.pitchClass = modulo(Math.log2(middle / C_HZ), 1);
-    this.height = clip(Math.log2(middle / LOWEST_PITCH_HZ) / PITCH_OCTAVES, 0, 1);
+    this.height = clip(Math.log2(middle / MIN_PITCH_HZ) / PITCH_OCTAVES, 0, 1);
   }
 
   #fundamental(history) {
@@ -474,7 +474,7 @@ class Pitch {
     const found = [];
     let lag = alike.findIndex((one) => one < 0);
     if (lag < 0) return found;
-    for (lag = Math.max(lag, SHORTEST * FINER); lag < LAGS - 1; lag += 1) {
+    for (lag = Math.max(lag, MIN_PITCH_PERIOD * FINER); lag < LAGS - 1; lag += 1) {
       const middle = alike[lag];
       if (middle > alike[lag - 1] && middle >= alike[lag + 1] && middle > 0) found.push(this.#vertex(lag));
     }
@@ -563,10 +563,10 @@ class Onsets {
 
 // The beat: beat_model.py, beat_clock.py, beat.py
 
-const [FASTEST, SLOWEST] = [215, 55];
-const SHORTEST_PERIOD = Math.round((60 * PULSE_RATE) / FASTEST);
-const LONGEST_PERIOD = Math.round((60 * PULSE_RATE) / SLOWEST);
-const PERIODS = Array.from({ length: LONGEST_PERIOD - SHORTEST_PERIOD + 1 }, (_, k) => SHORTEST_PERIOD + k);
+const [MAX_TEMPO, MIN_TEMPO] = [215, 55];
+const MIN_PERIOD = Math.round((60 * PULSE_RATE) / MAX_TEMPO);
+const MAX_PERIOD = Math.round((60 * PULSE_RATE) / MIN_TEMPO);
+const PERIODS = Array.from({ length: MAX_PERIOD - MIN_PERIOD + 1 }, (_, k) => MIN_PERIOD + k);
 const USUAL = (60 * PULSE_RATE) / 115;
 const SPREAD = 0.3;
 const PREFERENCE = 0.01;
@@ -667,8 +667,8 @@ class BeatModel {
   }
 
   around(period, phase) {
-    const low = Math.max(0, Math.ceil(period * (1 - REACH_PERIOD)) - SHORTEST_PERIOD);
-    const high = Math.min(PERIODS.length, Math.floor(period * (1 + REACH_PERIOD)) + 1 - SHORTEST_PERIOD);
+    const low = Math.max(0, Math.ceil(period * (1 - REACH_PERIOD)) - MIN_PERIOD);
+    const high = Math.min(PERIODS.length, Math.floor(period * (1 + REACH_PERIOD)) + 1 - MIN_PERIOD);
     let [mass, periods, offsets] = [0, 0, 0];
     for (let state = FIRST[low]; state <= LAST[high - 1]; state += 1) {
       const away = wrapped(PHASE_OF[state] - phase);
@@ -688,7 +688,7 @@ const KNOWN = 0.25;
 const LOST = 0.08;
 const SETTLE = 0.05;
 const [FOLLOW_PHASE, FOLLOW_PERIOD] = [0.08, 0.06];
-const LARGEST_STEP_BACK = 0.4;
+const MAX_STEP_BACK = 0.4;
 const BETTER = 6;
 const PATIENCE = 20;
 
@@ -743,7 +743,7 @@ class BeatClock {
   #follow(beat) {
     this.period += FOLLOW_PERIOD * (beat.period - this.period);
     const error = wrapped(beat.phase + LATE / this.period - this.phase);
-    this.phase += Math.max(-LARGEST_STEP_BACK / this.period, FOLLOW_PHASE * error);
+    this.phase += Math.max(-MAX_STEP_BACK / this.period, FOLLOW_PHASE * error);
   }
 }
 
@@ -764,7 +764,7 @@ function tappedPeriod(taps) {
   if (intervals.length < 2) return 0;
   const mean = (taps[taps.length - 1] - taps[0]) / intervals.length;
   const even = intervals.every((one) => Math.abs(one - mean) <= UNEVEN * mean);
-  return even && SHORTEST_PERIOD <= mean && mean <= LONGEST_PERIOD ? mean : 0;
+  return even && MIN_PERIOD <= mean && mean <= MAX_PERIOD ? mean : 0;
 }
 
 class BeatTracker {

@@ -9,8 +9,6 @@ import { make, rangeInput } from './controls.js';
 import { parseRoute, REST } from './modulation.js';
 import { friendly, friendlySource } from './names.js';
 
-// Numbers that no route moves.
-const FIXED = ['react', 'lfo_1', 'lfo_1_beats', 'lfo_2', 'lfo_2_beats', 'fade', 'master', 'hop', 'frame_rate', 'gate', 'hold'];
 const WIDEST = 10; // of a parameter's own unit: beyond it an amount is no matter for a slider
 const DIGITS = 6; // that count
 const HAND_MS = 400;
@@ -28,7 +26,7 @@ export function format(route) {
 
 /** The parameters that a route may move, of a description. */
 export function targets(description) {
-  return Object.keys(description).filter((name) => description[name].kind === 'float' && !FIXED.includes(name));
+  return Object.keys(description).filter((name) => description[name].kind === 'float' && !description[name].fixed);
 }
 
 /** How far an amount reaches either way: once across the parameter's range, or what a slider can still aim at. */

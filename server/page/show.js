@@ -44,7 +44,7 @@ export class Show {
 
   set values(values) {
     this._values = values;
-    this.screen.restUntil = 0;
+    this.screen.wake();
   }
 
   /**
@@ -60,7 +60,7 @@ export class Show {
     readings.forEach((reading, k) => {
       this.reading = reading;
       this._onset = Math.max(this._onset, reading.onset);
-      if (reading.onset > 0) this.screen.restUntil = 0; // rhythm does not wait; what glides may
+      if (reading.onset > 0) this.screen.wake(); // rhythm does not wait; what glides may
       if (this.values?.react !== undefined) this.modulator.feel(reading, this.values, at / 1000 + k / 100);
       this.onreading(reading);
     });

@@ -17,6 +17,7 @@ from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.providers.nvidia import cuda
+from tests.runtime.hearing.pulse.sounds import drum_loop
 from tests.runtime.instruments import RATE, Player, instrument, pixels
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 from tests.runtime.sound.sounds import cuts, noise
@@ -369,6 +370,17 @@ def test_a_frame_carries_every_reading_since_the_one_before(tiny_bundle: Path) -
         player.hear(noise(RATE // 4, channels=1, seed=k), RATE, (k - 1) / 4)
         seen += player.step(k / 4).pulses
     assert [pulse.index for pulse in seen] == list(range(125))
+
+
+def test_the_beat_does_not_outlive_a_gap_of_its_source(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.hear(drum_loop(120, 10), RATE, 0.0)
+    before = player.step(10.0).pulses
+    player.hear(noise(RATE // 10, channels=1) / 1000, RATE, 3600.0)
+    after = player.step(3600.1).pulses
+    assert before[-1].beat_confidence > 0.3
+    assert after[0].index == before[-1].index + 1
+    assert after[0].beat_confidence == 0
 
 
 def test_a_route_moves_what_a_picture_is_made_of(tiny_bundle: Path) -> None:

@@ -12,8 +12,8 @@ ATTACK = 1 - 0.5 ** (1 / (0.3 * PULSE_RATE))  # share of the way up in one readi
 RELEASE = 0.4 / PULSE_RATE  # dB a reading down, while something sounds
 FLOOR_RISE = 3.0 / PULSE_RATE  # dB a reading up
 FLOOR_FALL = 1 - 0.5 ** (1 / (0.05 * PULSE_RATE))
-LOWEST_CEILING = 40.0  # dB below the reference, as low as a ceiling follows
-LOWEST_FLOOR = -90.0  # dBFS
+MIN_CEILING = 40.0  # dB below the reference, as low as a ceiling follows
+MIN_FLOOR = -90.0  # dBFS
 NOISE_MARGIN = 6.0  # dB above the noise of the room where sound begins
 LOUDEST_NOISE = -45.0  # dBFS; what is steady above that is no noise of a room
 SPAN = (24.0, 36.0)  # dB between floor and ceiling
@@ -26,7 +26,7 @@ class AutomaticRange:
     reference: float  # dBFS of loud music, where the ceiling begins
     share: float  # 0 an absolute scale, 1 as loud as ever
     ceiling: float = 0.0  # dBFS
-    noise: float = LOWEST_FLOOR  # dBFS
+    noise: float = MIN_FLOOR  # dBFS
 
     def __post_init__(self) -> None:
         self.ceiling = self.reference
@@ -43,8 +43,8 @@ class AutomaticRange:
         if decibels > self.ceiling:
             self.ceiling += ATTACK * (decibels - self.ceiling)
         elif decibels > floor:
-            self.ceiling = max(self.ceiling - RELEASE, decibels, self.reference - LOWEST_CEILING)
-        heard = max(LOWEST_FLOOR, decibels)
+            self.ceiling = max(self.ceiling - RELEASE, decibels, self.reference - MIN_CEILING)
+        heard = max(MIN_FLOOR, decibels)
         if heard < self.noise:
             self.noise += FLOOR_FALL * (heard - self.noise)
         else:

@@ -14,7 +14,7 @@ KNOWN = 0.25  # certainty from which the clock runs
 LOST = 0.08  # and below which it stops
 SETTLE = 0.05  # of the way that certainty goes in one reading
 FOLLOW_PHASE, FOLLOW_PERIOD = 0.08, 0.06  # of the difference, each reading
-LARGEST_STEP_BACK = 0.4  # of a reading, so that phases only rise
+MAX_STEP_BACK = 0.4  # of a reading, so that phases only rise
 BETTER = 6.0  # how many times likelier another beat must be
 PATIENCE = 20  # readings for which it must be so
 
@@ -76,4 +76,4 @@ class BeatClock:
         self.period += FOLLOW_PERIOD * (beat.period - self.period)
         error = beat.phase + LATE / self.period - self.phase
         error -= math.floor(error + 0.5)
-        self.phase += max(-LARGEST_STEP_BACK / self.period, FOLLOW_PHASE * error)
+        self.phase += max(-MAX_STEP_BACK / self.period, FOLLOW_PHASE * error)

@@ -15,8 +15,8 @@ import numpy as np
 from clavilux.runtime.hearing.pulse.spectrum import Floats
 from clavilux.runtime.pulse import PULSE_RATE
 
-FASTEST, SLOWEST = 215.0, 55.0  # beats per minute
-PERIODS = np.arange(round(60 * PULSE_RATE / FASTEST), round(60 * PULSE_RATE / SLOWEST) + 1)  # readings
+MAX_TEMPO, MIN_TEMPO = 215.0, 55.0  # beats per minute
+PERIODS = np.arange(round(60 * PULSE_RATE / MAX_TEMPO), round(60 * PULSE_RATE / MIN_TEMPO) + 1)  # readings
 USUAL = 60 * PULSE_RATE / 115.0  # readings, the period that is expected most
 SPREAD = 0.3  # octaves, deviation of the log-normal prior round it (Ellis 2007)
 PREFERENCE = 0.01  # how much less likely, in each reading, a tempo is an octave from the usual one: e to the minus that

@@ -6,15 +6,15 @@ import numpy as np
 
 from clavilux.runtime.hearing.pulse.spectrum import BIN_HZ, BINS, Floats
 
-LOWEST_HZ, HIGHEST_HZ = 40.0, 7200.0  # of the middles; above that resamplers begin to fall
+MIN_HZ, MAX_HZ = 40.0, 7200.0  # of the middles; above that resamplers begin to fall
 PER_OCTAVE = 5
 
 
 def _middles() -> list[int]:
     """Return the filters' middles in bins, each once, and one more at either end."""
-    steps = math.floor(PER_OCTAVE * math.log2(HIGHEST_HZ / LOWEST_HZ)) + 1
-    bins = {math.floor(LOWEST_HZ * 2 ** (step / PER_OCTAVE) / BIN_HZ + 0.5) for step in range(steps)}
-    return [0, *sorted(bins - {0}), math.floor(HIGHEST_HZ * 2 ** (1 / PER_OCTAVE) / BIN_HZ + 0.5)]
+    steps = math.floor(PER_OCTAVE * math.log2(MAX_HZ / MIN_HZ)) + 1
+    bins = {math.floor(MIN_HZ * 2 ** (step / PER_OCTAVE) / BIN_HZ + 0.5) for step in range(steps)}
+    return [0, *sorted(bins - {0}), math.floor(MAX_HZ * 2 ** (1 / PER_OCTAVE) / BIN_HZ + 0.5)]
 
 
 MIDDLES = _middles()

@@ -12,17 +12,17 @@ from clavilux.runtime.hearing.pulse.spectrum import HISTORY, Floats
 from clavilux.runtime.sound.format import SAMPLE_RATE
 
 FINER = 2  # lags a sample
-LONGEST = 340  # samples of the longest period: 47 Hz
-SHORTEST = 2  # of the shortest: 8 kHz
+MAX_PERIOD = 340  # samples of the longest period: 47 Hz
+MIN_PERIOD = 2  # of the shortest: 8 kHz
 CLEAR = 0.9  # of the best maximum, for an earlier one to be the period
-LOWEST_HZ, OCTAVES = 55.0, 6  # of the height
+MIN_HZ, OCTAVES = 55.0, 6  # of the height
 C_HZ = 440.0 * 2 ** (-9 / 12)
 NOISY, HARMONIC = 0.3, 1.0  # correlations at which harmonicity is 0 and 1
 DOUBTFUL, CERTAIN = 0.6, 0.92  # and confidence
 TRUSTED = 0.4  # confidence from which class and height follow
 AUDIBLE = 1e-7  # mean square, -70 dBFS
 EVERY = 2  # readings between two estimates
-_LAGS = np.arange(LONGEST * FINER + 2)
+_LAGS = np.arange(MAX_PERIOD * FINER + 2)
 _WHOLE, _PART = _LAGS // FINER, (_LAGS % FINER) / FINER
 _SIZE = 2 * HISTORY
 
@@ -54,7 +54,7 @@ class Pitch:
 
     def _tell(self, hertz: float) -> None:
         self.pitch_class = math.log2(hertz / C_HZ) % 1.0
-        self.height = min(1.0, max(0.0, math.log2(hertz / LOWEST_HZ) / OCTAVES))
+        self.height = min(1.0, max(0.0, math.log2(hertz / MIN_HZ) / OCTAVES))
 
 
 def fundamental(history: Floats) -> tuple[float, float]:
@@ -78,7 +78,7 @@ def _alike(sound: Floats, squares: Floats) -> Floats:
     spectrum = np.fft.rfft(sound, _SIZE)
     correlation = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, FINER * _SIZE)[: len(_LAGS)] * FINER
     sums = np.concatenate([[0.0], np.cumsum(squares)])
-    ends = sums[-1] - sums[: LONGEST + 3] + sums[HISTORY - LONGEST - 2 :][::-1]
+    ends = sums[-1] - sums[: MAX_PERIOD + 3] + sums[HISTORY - MAX_PERIOD - 2 :][::-1]
     energy = ends[_WHOLE] * (1 - _PART) + ends[_WHOLE + 1] * _PART
     alike: Floats = 2 * correlation / np.maximum(energy, 1e-12)
     return alike
@@ -90,7 +90,7 @@ def _maxima(alike: Floats) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     first = int(np.argmax(below))
     if not below[first]:
         return np.zeros(0, np.int64)
-    first = max(first, SHORTEST * FINER)
+    first = max(first, MIN_PERIOD * FINER)
     middle = alike[first:-1]
     peaks = (middle > alike[first - 1 : -2]) & (middle >= alike[first + 1 :]) & (middle > 0)
     return np.flatnonzero(peaks) + first

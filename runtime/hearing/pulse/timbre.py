@@ -14,7 +14,7 @@ TONE_DB = 40.0  # of flatness: a tone's is that far below white noise's
 AUDIBLE_DB = -70.0  # dBFS, below which the readings stay where they were
 SETTLE = 1 - math.exp(-1 / (0.03 * PULSE_RATE))  # of the way in one reading
 AVERAGE = 1 - math.exp(-1 / (0.06 * PULSE_RATE))  # of the powers that flatness is told of
-SMALLEST = 1e-14  # mean square in a band
+MIN_POWER = 1e-14  # mean square in a band
 
 
 class Timbre:
@@ -42,6 +42,6 @@ def brightness(magnitude: Floats) -> float:
 
 def noisiness(bands: Floats) -> float:
     """Return the spectral flatness in decibels, 0 for a tone and 1 for white noise (Johnston 1988)."""
-    density = np.maximum(bands, SMALLEST) / WIDTHS
+    density = np.maximum(bands, MIN_POWER) / WIDTHS
     flatness = 10 * float(np.log10(density).mean()) - 10 * math.log10(float(density.mean()))
     return min(1.0, max(0.0, 1 + flatness / TONE_DB))

@@ -9,7 +9,7 @@ from clavilux.runtime.hearing.pulse.onset import BEAT_GAIN, ONSET_GAIN, Flux, On
 from clavilux.runtime.hearing.pulse.pitch import Pitch
 from clavilux.runtime.hearing.pulse.spectrum import Step, Steps
 from clavilux.runtime.hearing.pulse.timbre import Timbre
-from clavilux.runtime.pulse import PULSE_RATE, Pulse
+from clavilux.runtime.pulse import PULSE_RATE, PULSE_STEP, Pulse
 from clavilux.runtime.sound.samples import Samples
 
 
@@ -30,6 +30,12 @@ class PulseTracker:
     def push(self, samples: Samples) -> list[Pulse]:
         """Take float32 [n] at 16 kHz in -1 to 1; return a reading for each 10 ms that became whole."""
         return [self._read(step) for step in self._steps.push(samples)]
+
+    def pause(self, seconds: float) -> None:
+        """Take that nothing was heard for so long: it is silence, of which there are no readings."""
+        index = self._index
+        self.push(np.zeros(round(seconds * PULSE_RATE) * PULSE_STEP, np.float32))
+        self._index = index
 
     def tap(self, index: int) -> None:
         """Take that a beat is at the end of reading `index`: somebody tapped.

@@ -113,14 +113,13 @@ export function bind(gl, target) {
 
 /** A texture of floats that can be drawn into. Begins black. */
 export class Target {
-  constructor(gl, width, height, { filter = gl.LINEAR, mipmaps = false } = {}) {
+  constructor(gl, width, height, { filter = gl.LINEAR } = {}) {
     Object.assign(this, { gl, width, height });
     this.texture = gl.createTexture();
     this.framebuffer = gl.createFramebuffer();
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
-    const levels = mipmaps ? 1 + Math.floor(Math.log2(Math.max(width, height))) : 1;
-    gl.texStorage2D(gl.TEXTURE_2D, levels, targetFormat(gl), width, height);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, mipmaps ? gl.LINEAR_MIPMAP_NEAREST : filter);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, targetFormat(gl), width, height);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, filter);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, filter);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);

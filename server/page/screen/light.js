@@ -10,8 +10,8 @@ import { bind, Program, Target } from './gl.js';
 import { EDDIES, FOLDS, rise, SHADES, sheets } from './light_sheets.js';
 import { RINGS } from './light_state.js';
 
-const [COARSEST_MESH, FINEST_MESH] = [48, 200]; // rays along a side of a sheet, at quality 0 and 1
-const [FEWEST_ROWS, MOST_ROWS] = [120, 720]; // of the picture that is drawn; it is enlarged where the screen has more
+const [COARSEST_MESH, FINEST_MESH] = [32, 200]; // rays along a side of a sheet, at quality 0 and 1
+const [MIN_ROWS, MAX_ROWS] = [90, 720]; // of the picture that is drawn; it is enlarged where the screen has more
 const REACH = 2;
 const SHARPEST = 0.2;
 const SOFTEST_PIXELS = 0.9;
@@ -23,7 +23,7 @@ const [CLOSE_SHARE, WIDE_SHARE] = [0.22, 0.2];
 const [CLOSE_ROWS, WIDE_ROWS] = [90, 45]; // about as many rows as the glow is blurred on
 const [SOFT_FINE, SOFT_COARSE, SOFT_TURBULENT] = [0.0022, 0.008, 0.003];
 const PUSH_ACROSS = 0.26;
-const MOST_TAPS = 24; // pairs of pixels on each side of a blur
+const MAX_TAPS = 24; // pairs of pixels on each side of a blur
 
 const FOLD = `
 uniform vec4 across[${FOLDS + EDDIES}];
@@ -119,7 +119,7 @@ void main() { colour = texture(picture, at); }`;
 const BLUR = `
 uniform sampler2D picture;
 uniform vec2 stride;
-uniform vec2 taps[${MOST_TAPS}];
+uniform vec2 taps[${MAX_TAPS}];
 uniform int pairs;
 uniform float own;
 void main() {
@@ -184,7 +184,7 @@ export class Light {
   draw(settings, width, height) {
     const quality = Math.min(Math.max(this.quality, 0), 1);
     this._useMesh(Math.round(COARSEST_MESH + (FINEST_MESH - COARSEST_MESH) * quality));
-    const rows = Math.min(height, Math.round(FEWEST_ROWS + (MOST_ROWS - FEWEST_ROWS) * quality));
+    const rows = Math.min(height, Math.round(MIN_ROWS + (MAX_ROWS - MIN_ROWS) * quality));
     this._useSize(Math.max(1, Math.round((rows * width) / height)), rows);
     const [caustics, second, third] = this._targets;
     const middle = rise(settings);
@@ -195,12 +195,6 @@ export class Light {
     const glows = this._glow(figure);
     this._shine.cover(caustics, { figure, ...glows, amount: settings.amount });
     return caustics;
-  }
-
-  /** Let go of its memory; it draws no more. */
-  free() {
-    for (const target of [...this._targets, ...this._rays.flat(), ...this._levels.flat()]) target.free();
-    this.gl.deleteBuffer(this._triangles);
   }
 
   _useMesh(side) {
@@ -306,10 +300,10 @@ function smooth(value) {
 
 /** Taps of a Gaussian of `sigma` pixels, two pixels at a time: where between them to sample, and how much it counts. */
 export function gaussian(sigma) {
-  const reach = Math.min(Math.ceil(2.6 * sigma), 2 * MOST_TAPS);
+  const reach = Math.min(Math.ceil(2.6 * sigma), 2 * MAX_TAPS);
   const weights = Array.from({ length: reach + 2 }, (_, i) => (i <= reach ? Math.exp(-0.5 * (i / sigma) ** 2) : 0));
   const total = weights[0] + 2 * weights.slice(1).reduce((sum, weight) => sum + weight, 0);
-  const taps = new Float32Array(2 * MOST_TAPS);
+  const taps = new Float32Array(2 * MAX_TAPS);
   const pairs = Math.ceil(reach / 2);
   for (let i = 0; i < pairs; i += 1) {
     const [near, far] = [weights[1 + 2 * i], weights[2 + 2 * i]];

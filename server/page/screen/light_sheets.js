@@ -4,7 +4,7 @@
  * The twin of `runtime/output/light_sheets.py`, number for number: constants, reasons and units stand there.
  */
 
-import { MOST_SHEETS } from './light_state.js';
+import { MAX_SHEETS } from './light_state.js';
 
 export const [FOLDS, SHADES, EDDIES] = [5, 3, 7];
 const PATTERN = 29;
@@ -40,7 +40,7 @@ const RING = [
 /** The sheets of the settings that are lit at all. A wave is `[along u, along v, phase, amplitude]`. */
 export function sheets(settings) {
   const lit = [];
-  for (let number = 0; number < MOST_SHEETS; number += 1) {
+  for (let number = 0; number < MAX_SHEETS; number += 1) {
     if (presence(settings.sheets, number) > 0) lit.push(sheet(settings, number));
   }
   return lit;

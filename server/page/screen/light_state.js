@@ -19,14 +19,14 @@ const RIPPLE_KEPT = 0.85;
 
 export const RINGS = 8;
 const PUSH = 2.4;
-const LONGEST_STEP = 0.01;
-const LONGEST_PAUSE = 1.0;
+const MAX_STEP = 0.01;
+const MAX_PAUSE = 1.0;
 
 const [QUIETEST_DB, LOUDEST_DB, SILENCE_DB] = [-60.0, -6.0, -120.0];
 const FIXED_SHARE = 0.65;
 const QUICK_LIGHT = 0.12;
 const QUICK_EXTENT = 0.28;
-export const MOST_SHEETS = 4;
+export const MAX_SHEETS = 4;
 const [REST_FLOW, LOUD_FLOW, PUSH_FLOW] = [0.05, 0.35, 2.2];
 const AWAKE = 0.05;
 
@@ -58,8 +58,8 @@ export class LightState {
     const pushed = onset ?? (pulse.index === this._index ? 0 : pulse.onset);
     this._index = pulse.index;
     this._push += PUSH * unit(pushed);
-    const all = Math.min(Math.max(seconds, 0), LONGEST_PAUSE);
-    const steps = Math.max(1, Math.ceil(all / LONGEST_STEP));
+    const all = Math.min(Math.max(seconds, 0), MAX_PAUSE);
+    const steps = Math.max(1, Math.ceil(all / MAX_STEP));
     for (let i = 0; i < steps; i += 1) this._step(pulse, all / steps, unit(amount));
     return this._settings();
   }
@@ -101,7 +101,7 @@ export class LightState {
       place: this._place,
       fineness: this._fineness,
       turbulence: this._turbulence,
-      sheets: 1 + (MOST_SHEETS - 1) * this._sheets,
+      sheets: 1 + (MAX_SHEETS - 1) * this._sheets,
       symmetry: this._symmetry,
       extent: this._slow + QUICK_EXTENT * (this._quick - this._slow),
       light: this._slow + QUICK_LIGHT * (this._quick - this._slow),

@@ -8,8 +8,8 @@
  */
 
 export const FIRST_MS = 50; // between pictures, before any have come
-export const LONGEST_MS = 400; // what grows for longer is late
-const SHORTEST_MS = 4;
+export const MAX_INTERVAL_MS = 400; // what grows for longer is late
+const MIN_INTERVAL_MS = 4;
 const SMOOTHING = 0.25; // of each new interval in the usual one
 const STALL = 2; // an interval counts for at most so many usual ones: a stall is none
 
@@ -31,13 +31,13 @@ export class Pacing {
     if (this._made !== null && madeAt > this._made) this._learn(madeAt - this._made);
     this._made = madeAt;
     // The first one is there at once; there is nothing that it could grow from.
-    this._since = this._since === null ? now - LONGEST_MS : now;
+    this._since = this._since === null ? now - MAX_INTERVAL_MS : now;
     if (this._held !== null) this._held = 0;
     return shown;
   }
 
   _learn(interval) {
-    const counted = Math.min(Math.max(interval, SHORTEST_MS), STALL * this.interval, LONGEST_MS);
+    const counted = Math.min(Math.max(interval, MIN_INTERVAL_MS), STALL * this.interval, MAX_INTERVAL_MS);
     this.interval += SMOOTHING * (counted - this.interval);
   }
 

@@ -24,9 +24,9 @@ export class Resolution {
     return STEPS[this.step];
   }
 
-  /** Whether the last draw was over the budget, so that the next one should be measured, too. */
+  /** Whether the last draw was over the budget, so that the next one should be measured, too; asked where there is a lower step. */
   get doubtful() {
-    return this._late > 0;
+    return this._late > 0 && this.step < STEPS.length - 1;
   }
 
   /** Take the ms that a draw at this scale has cost. Returns whether the scale has changed. */

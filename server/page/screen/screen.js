@@ -21,9 +21,9 @@ import { Plates } from './size.js';
 const MAX_SIDE = 2560; // pixels of the canvas; beyond it the browser's own scaling does as well
 const MAX_WAIT_MS = 500; // a frame that waited longer was held back by a hidden page: its time says nothing
 const MAX_PASSED_S = 0.25; // between two draws, for what moves by itself
-const PROGRAM_BUDGET_MS = 16; // for a draw without a graphics processor,
-const PROGRAM_SHARE = 0.4; // and of all time, for the pictures may be made by the same processor
-const LONGEST_REST_MS = 200;
+const PROGRAM_BUDGET_MS = 16; // for a draw without a graphics processor
+const PROGRAM_SHARE = 0.25; // of all time, for draws that nothing asks for: pictures may be made by the same processor
+const MAX_REST_MS = 200;
 const MEASURE_MS = 1000; // between two draws whose cost is measured, for that is a wait,
 const PROGRAM_MEASURE_MS = 5000; // and a long one where a program draws
 const SETTLE_MS = 3000; // of drawing after the last change, for what follows slowly
@@ -43,21 +43,27 @@ class Passes {
     this.plates = new Plates(gl);
     this.effects = new Effects(gl);
     this.light = new Light(gl);
+    this.lit = null; // the light that was drawn last
     this.limiter = new FlashLimiter(gl);
   }
 
   resize(width, height) {
+    this.lit = null;
     this.effects.resize(width, height);
     this.limiter.resize(width, height);
   }
 
-  /** @param {object} what share, values, place, settings and spread (of the light), gain, now, passed (s), quality */
-  draw({ settings, quality, ...what }) {
+  /**
+   * @param {object} what share, values, place, settings and spread (of the light), gain, now, passed (s), quality, and
+   *   `kept`, whether the light that was drawn last will do
+   */
+  draw({ settings, quality, kept, ...what }) {
     const [width, height] = this.effects.size;
     this.light.quality = quality;
     const rows = Math.max(height, LIGHT_ROWS);
-    const light = settings.amount > DARK ? this.light.draw(settings, Math.round((rows * width) / height), rows) : null;
-    const shown = this.effects.draw(this.plates, { ...what, light });
+    if (settings.amount <= DARK) this.lit = null;
+    else if (!kept || !this.lit) this.lit = this.light.draw(settings, Math.round((rows * width) / height), rows);
+    const shown = this.effects.draw(this.plates, { ...what, light: this.lit });
     const { flash_limit: limited, blackout, panic } = what.values;
     this.limiter.limit(shown, null, 1000 * what.now, Boolean(limited), Boolean(blackout || panic));
   }
@@ -87,7 +93,8 @@ export class Screen {
     this.resolution = this.byProgram ? new Resolution(PROGRAM_BUDGET_MS, STEPS.length - 1) : new Resolution();
     /** Local ms until which nothing is to be drawn: a program leaves time to others. */
     this.restUntil = 0;
-    this._rest = 0; // ms between two draws
+    this._rest = 0; // ms between two draws that no picture and no onset asks for,
+    this._restOfLight = 0; // and local ms until which the light rests through those that one asks for
     this._measureEvery = this.byProgram ? PROGRAM_MEASURE_MS : MEASURE_MS; // ms
     this.lightState = new LightState();
     this.master = new Master();
@@ -125,9 +132,15 @@ export class Screen {
     const image = await toBitmap(frame);
     if (frame.sequence < this._newest) return discard(image);
     this._waiting?.give(discard(this._waiting.image));
+    this.restUntil = 0;
     return new Promise((give) => {
       this._waiting = { image, give, sequence: frame.sequence, madeAt: frame.madeAt / 1000, since: performance.now() };
     });
+  }
+
+  /** End the rest, the light's too: something must not wait. */
+  wake() {
+    this.restUntil = this._restOfLight = 0;
   }
 
   async _showPlain(frame) {
@@ -180,6 +193,7 @@ export class Screen {
     // What a reading lacks is silence: a number that is none would stay in the light for good.
     this._settings = this.lightState.advance({ ...SILENCE, ...pulse }, passed, { amount: this._spread[0] + this._spread[1], onset });
     this._note(now, { ...WITHOUT, ...values }, passed);
+    if ((onset ?? pulse?.onset ?? 0) > 0) this.wake();
     if (!this._waiting && now > this._restless) return false;
     if ((this.resolution.doubtful || now - this._measured > this._measureEvery) && document.visibilityState === 'visible') this._measure(now, passed);
     else this._compose(now, passed);
@@ -200,12 +214,13 @@ export class Screen {
 
   _measure(now, passed) {
     this._measured = now;
+    this._restOfLight = 0; // the cost of everything is asked for
     this._drain();
     const begun = performance.now();
     this._compose(now, passed);
     this._drain();
     const cost = performance.now() - begun;
-    if (this.byProgram) this._rest = Math.min(cost / PROGRAM_SHARE, LONGEST_REST_MS);
+    if (this.byProgram) this._rest = Math.min(cost / PROGRAM_SHARE, MAX_REST_MS);
     if (this.resolution.note(cost)) this.fit();
   }
 
@@ -226,7 +241,9 @@ export class Screen {
     plates.resize(place.rows);
     // What is drawn hardly more often than pictures come has nothing between them to show.
     const share = this._rest > this.pacing.interval / 2 ? 1 : this.pacing.share(now);
-    this.passes.draw({ share, values: this._values, place, settings: this._settings, spread: this._spread, gain: this._gain, now: now / 1000, passed, quality: this.byProgram ? 0 : this.resolution.scale });
+    const kept = now < this._restOfLight;
+    if (!kept) this._restOfLight = now + this._rest;
+    this.passes.draw({ share, values: this._values, place, settings: this._settings, spread: this._spread, gain: this._gain, now: now / 1000, passed, quality: this.byProgram ? 0 : this.resolution.scale, kept });
     if (share >= SHOWN_SHARE) this._tell();
   }
 

@@ -22,8 +22,8 @@ const SOFTENING = 0.5; // of it for each height of distance
 const RIM = 0.02; // standard deviation of what counts as edge, in sides of the picture
 const LEAST = 1e-4; // the middle counts for this, where there is nothing else
 const FALLOFF = 1.1; // heights from the picture at which its ground has half the light
-const ENLARGED_SIDE = 4 * GROUND_SIDE;
-const LARGEST = 2560; // pixels a side; beyond, the screen's own filter does as well
+const FEW_ROWS = 360; // of a picture on the screen: its ground needs half as many
+const MAX_SIDE = 2560; // pixels a side; beyond, the screen's own filter does as well
 
 const number = (value) => value.toFixed(6);
 
@@ -127,6 +127,10 @@ float weight(int tap, float place, float spread) {
   float d = ((float(tap) + 0.5) / SIDE - place) / spread;
   return exp(-0.5 * d * d);
 }
+// Taps that count: within four deviations.
+ivec2 taps(float place, float spread) {
+  return ivec2(max(floor(SIDE * (place - 4.0 * spread)), 0.0), min(ceil(SIDE * (place + 4.0 * spread)), SIDE));
+}
 `;
 
 // All levels beside each other: columns of the plane, softened along x alone.
@@ -139,7 +143,8 @@ void main() {
   float place = nearest(onPlane(float(here.x - level * ${GROUND_SIDE})));
   float spread = deviation(level) / aspect, all = 0.0;
   vec4 sum = vec4(0.0);
-  for (int i = 0; i < ${SMALL_SIDE}; i++) {
+  ivec2 ends = taps(place, spread);
+  for (int i = ends.x; i < ends.y; i++) {
     float w = weight(i, place, spread);
     sum += w * texelFetch(small, ivec2(i, here.y), 0);
     all += w;
@@ -152,8 +157,10 @@ uniform sampler2D rows;
 uniform float aspect;
 vec3 soft(int level, int x, float place) {
   vec4 sum = vec4(0.0);
-  for (int i = 0; i < ${SMALL_SIDE}; i++) {
-    sum += weight(i, place, deviation(level)) * texelFetch(rows, ivec2(level * ${GROUND_SIDE} + x, i), 0);
+  float spread = deviation(level);
+  ivec2 ends = taps(place, spread);
+  for (int i = ends.x; i < ends.y; i++) {
+    sum += weight(i, place, spread) * texelFetch(rows, ivec2(level * ${GROUND_SIDE} + x, i), 0);
   }
   return sum.rgb / sum.a;
 }
@@ -192,9 +199,9 @@ void main() { colour = mix(texture(before, at), texture(newest, at), share); }`;
 
 /** One picture as it is shown: enlarged, and its ground; both in linear light. */
 class Plate {
-  constructor(gl, width, height) {
+  constructor(gl, width, height, groundSide) {
     this.picture = new Target(gl, width, height);
-    this.ground = new Target(gl, ENLARGED_SIDE, ENLARGED_SIDE);
+    this.ground = new Target(gl, groundSide, groundSide);
   }
 
   free() {
@@ -253,10 +260,11 @@ export class Plates {
 
   _cut() {
     const { gl } = this;
-    const rows = Math.min(Math.max(this._rows, this.size[1]), LARGEST, LARGEST / this.aspect);
+    const rows = Math.min(Math.max(this._rows, this.size[1]), MAX_SIDE, MAX_SIDE / this.aspect);
     const width = Math.max(Math.round(rows * this.aspect), 1);
     this.plates?.forEach((plate) => plate.free());
-    this.plates = [0, 1, 2].map(() => new Plate(gl, width, Math.max(Math.round(rows), 1)));
+    const groundSide = (this._rows > FEW_ROWS ? 4 : 2) * GROUND_SIDE;
+    this.plates = [0, 1, 2].map(() => new Plate(gl, width, Math.max(Math.round(rows), 1), groundSide));
     this.sharp?.free();
     this.metric?.free();
     this.sharp = new Target(gl, ...this.size);
@@ -295,10 +303,5 @@ export class Plates {
     SOFT_ROWS.cover(rows, { small, aspect });
     SOFT_PLANE.cover(ground, { rows, aspect });
     SMOOTH.cover(plate.ground, { ground });
-  }
-
-  free() {
-    for (const target of [...(this.plates ?? []), this.small, this.rows, this.ground, this.sharp, this.metric]) target?.free();
-    this.gl.deleteTexture(this.uploaded);
   }
 }

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.control.parameters import Parameters
-from clavilux.runtime.diffusion.motion import LONGEST_STEP, Motion, motion_of, taps, warp
+from clavilux.runtime.diffusion.motion import MAX_STEP, Motion, motion_of, taps, warp
 
 SHAPE = (1, 4, 16, 16)
 MOTIONS = st.builds(
@@ -169,7 +169,7 @@ def test_where_nothing_is_asked_for_or_no_time_has_passed_nothing_moves() -> Non
 
 def test_after_a_stall_it_goes_on_and_does_not_leap() -> None:
     moving = Parameters().merge({"motion_x": 0.5})
-    assert motion_of(moving, 20.0, 1.0) == motion_of(moving, LONGEST_STEP, 1.0)
+    assert motion_of(moving, 20.0, 1.0) == motion_of(moving, MAX_STEP, 1.0)
 
 
 @given(MOTIONS, MOTIONS)

@@ -1,11 +1,13 @@
 """The limiter keeps strobes of every kind below the limit, by a count of its own, and lets everything else be."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from clavilux.runtime.output.flash_limiter import URGENT_REST, FlashLimiter
 from tests.flashes import KINDS, Picture, Strobe, linear, most_flashes, srgb
@@ -120,15 +122,15 @@ def test_what_does_not_flash_beside_a_strobe_is_untouched():
 
 def test_no_edges_of_cells_are_shown():
     """Shares that a small strobe leaves rise smoothly to 1 round it."""
-    limiter = FlashLimiter(72, 128)
+    limiter = FlashLimiter(216, 384)
     for i in range(RATE):
-        picture = np.full((72, 128, 3), 0.3, np.float32)
-        picture[32:40, 60:68] = i // 3 % 2
+        picture = np.full((216, 384, 3), 0.3, np.float32)
+        picture[104:112, 188:196] = i // 3 % 2
         limiter.limit(picture, i / RATE)
-    shown = limiter.limit(np.full((72, 128, 3), 0.9, np.float32), 1.0)[36, :, 0]
-    assert shown[36] == pytest.approx(0.9)
-    assert shown[57] < 0.5  # held with the strobe, though it has never flashed
-    assert np.abs(np.diff(shown[32:60])).max() < 0.05
+    shown = limiter.limit(np.full((216, 384, 3), 0.9, np.float32), 1.0)[108, :, 0]
+    assert shown[164] == pytest.approx(0.9)
+    assert shown[185] < 0.5  # held with the strobe, though it has never flashed
+    assert np.abs(np.diff(shown[160:188])).max() < 0.05
 
 
 def test_a_blackout_is_limited_when_it_is_pressed_again_and_again():
@@ -158,6 +160,83 @@ def test_a_second_blackout_waits_for_its_turn():
     for i in range(31):
         limiter.limit((WHITE, BLACK)[i // 3 % 2], later + i / RATE)
     assert limiter.limit(BLACK, later + 1, urgent=True).max() == 0
+
+
+def red_strobe(lit: bool) -> NDArray[np.float32]:
+    """A grey field with a red square that comes and goes at one luminance, among a red that stays."""
+    picture = np.full((54, 96, 3), 0.2126, np.float32)
+    picture[:, 48:] = (0.6, 0.05, 0.02)
+    if lit:
+        picture[12:36, 8:32] = (1, 0, 0)
+    return picture
+
+
+def test_a_red_strobe_is_shown_with_less_colour_and_never_stands_still():
+    limiter = FlashLimiter(54, 96)
+    shown = [limiter.limit(red_strobe(i // 3 % 2 == 1), i / RATE).copy() for i in range(2 * RATE)]
+    r, g, b = (np.array([one[24, 20, k] for one in shown]) for k in range(3))
+    late = slice(RATE // 2, None)
+    assert (r / (r + g + b))[late].max() < 0.8
+    assert r[-1] - r[RATE] > 0.08  # it goes on to its mean, reddish and grey
+    np.testing.assert_allclose(0.2126 * r + 0.7152 * g + 0.0722 * b, 0.2126, atol=1e-5)
+    np.testing.assert_array_equal(shown[-1][:, 64:], red_strobe(lit=False)[:, 64:])
+
+
+def test_a_red_that_has_calmed_down_gets_its_colour_back():
+    limiter = FlashLimiter(54, 96)
+    for i in range(RATE):
+        limiter.limit(red_strobe(i // 3 % 2 == 1), i / RATE)
+    lit = red_strobe(lit=True)
+    shown = [limiter.limit(lit, 1 + i / RATE).copy() for i in range(2 * RATE)]
+    assert np.abs(shown[0] - lit).max() > 0.2
+    np.testing.assert_array_equal(shown[-1], lit)
+    assert max(np.abs(a - b).max() for a, b in pairwise(shown)) < 0.1  # gently
+
+
+def red_bars(offset: float, width: int = 64) -> Picture:
+    """Saturated red bars on grey, an eighth of the width each."""
+    lit = (np.arange(width) - offset) % (width / 2) < width / 8
+    row = np.where(lit[:, None], (255, 20, 10), (110, 110, 110))
+    return np.broadcast_to(row, (36, width, 3)).astype(np.uint8)
+
+
+SLOW_REDS = {
+    "bars that move": lambda t: red_bars(3 * t),
+    "one that fades": lambda t: srgb(np.full((36, 64, 3), (0.9, 0.05, 0.02), np.float32) * max(0, 1 - t / 4)),
+    "one with a bump": lambda t: srgb(
+        np.full((36, 64, 3), (0.5, 0.03, 0.02), np.float32) * (1 + 0.4 * np.exp(-8 * (t % 2)))
+    ),
+    "a pulse a second": lambda t: np.full((36, 64, 3), (255, 20, 10) if t % 1 < 0.5 else (60, 60, 60), np.uint8),
+}
+
+
+@pytest.mark.parametrize("name", SLOW_REDS)
+def test_reds_that_are_slow_are_untouched(name: str):
+    times = [i / 30 for i in range(240)]
+    pictures = [SLOW_REDS[name](time) for time in times]
+    for picture, shown in zip(pictures, limited(pictures, times), strict=True):
+        np.testing.assert_array_equal(shown, picture)
+
+
+def test_two_colours_that_alternate_do_not_go_on_when_their_red_has_gone():
+    """Red and blue of one luminance, fifteen times a second: the red loses saturation, and both become their mean."""
+    red, blue = (np.array(one, np.float32) for one in ((0.5, 0, 0), (0, 0.06, 0.878)))
+    limiter = FlashLimiter(36, 64)
+    shown = [limiter.limit(np.full((36, 64, 3), (red, blue)[i // 2 % 2]), i / RATE)[18, 32] for i in range(3 * RATE)]
+    assert np.ptp(shown[RATE:], axis=0).max() < 0.15
+
+
+@pytest.mark.parametrize("share", [1 / 16, 1 / 50, 1 / 64])
+@pytest.mark.parametrize(("height", "width"), [(180, 320), (270, 480)])
+def test_small_dots_that_flash_among_what_stands_still_are_seen(height: int, width: int, share: float):
+    """Of 0.25 of luminance, so that their field flashes by less than a tenth."""
+    side = round(share * width)
+    row, column = np.mgrid[:height, :width] // side
+    dots = (row % 2 == 0) & (column % 2 == 0)
+    times = [i / 30 for i in range(60)]
+    pictures = [srgb(np.where(dots & (i // 2 % 2 == 1), 0.25, 0)[..., None].repeat(3, 2)) for i in range(60)]
+    assert most_flashes(pictures, times) > 3
+    assert most_flashes(limited(pictures, times), times) <= ALLOWED
 
 
 def test_switched_off_it_shows_everything_and_counts_on():

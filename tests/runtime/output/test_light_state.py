@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clavilux.runtime.output.light_state import (
-    MOST_SHEETS,
+    MAX_SHEETS,
     RIM,
     LightSettings,
     LightState,
@@ -132,7 +132,7 @@ def test_more_of_a_reading_is_more_of_its_setting(reading, setting):
 
 def test_there_is_one_sheet_without_onsets_and_all_with_many():
     few, many = (after(replace(TONE, density=density), 12).sheets for density in (0.0, 1.0))
-    assert (few, many) == (pytest.approx(1), pytest.approx(MOST_SHEETS, abs=0.01))
+    assert (few, many) == (pytest.approx(1), pytest.approx(MAX_SHEETS, abs=0.01))
 
 
 def test_the_beat_is_a_breath_that_needs_confidence():

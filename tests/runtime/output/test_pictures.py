@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clavilux.runtime.output.pictures import LONGEST, Pacing
+from clavilux.runtime.output.pictures import MAX_INTERVAL, Pacing
 
 intervals = st.lists(st.floats(0.005, 3.0), min_size=2, max_size=40)
 
@@ -22,7 +22,7 @@ def test_the_newest_picture_is_there_in_full_one_usual_interval_after_it_came(ga
     for gap in gaps:
         now += gap
         pacing.arrive(now)
-    assert pacing.interval <= LONGEST
+    assert pacing.interval <= MAX_INTERVAL
     assert pacing.share(now + pacing.interval * 1.0001) == 1
 
 

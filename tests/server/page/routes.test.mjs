@@ -29,7 +29,7 @@ test('an empty line, and one that is no route, is none', () => {
 
 test('only numbers that a route may move are targets', () => {
   const float = { kind: 'float' };
-  assert.deepEqual(targets({ zoom: float, master: float, seed: { kind: 'int' }, noise: { kind: 'choice' } }), ['zoom']);
+  assert.deepEqual(targets({ zoom: float, master: { kind: 'float', fixed: true }, seed: { kind: 'int' }, noise: { kind: 'choice' } }), ['zoom']);
 });
 
 test('a slider leads to both ends, and to its default in comfort', () => {

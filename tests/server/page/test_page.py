@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clavilux.runtime.control.parameters import FIXED, RANGES, describe
+from clavilux.runtime.control.parameters import RANGES, describe
 from clavilux.runtime.control.routes import parse_route
 from clavilux.server.settings import PAGE
 
@@ -54,7 +54,7 @@ def test_the_page_reads_and_moves_what_the_stage_does(copy: Path):
     routes = [parse_route(line) for line in lines]
     assert read == [route and asdict(route) for route in routes]
     assert [parse_route(line) for line in written] == routes
-    assert moved == [name for name, spec in RANGES.items() if spec.kind == "float" and name not in FIXED]
+    assert moved == [name for name, spec in RANGES.items() if spec.kind == "float" and not spec.fixed]
 
 
 class _Elements(HTMLParser):

@@ -315,3 +315,32 @@ def test_an_onset_ends_a_rest_and_a_reading_of_no_time_is_taken_as_of_now(bare: 
       return [rests(0), rests(0.4), Math.abs(show.modulator.beat.at - performance.now() / 1000) < 1];
     }"""
     assert bare.evaluate(rests) == [True, False, True]
+
+
+def test_a_picture_does_not_wait_where_a_program_draws_and_the_light_rests_meanwhile(bare: Page):
+    bare.evaluate(BEGIN, {})
+    waits, drawn = bare.evaluate("""async () => {
+      const { light } = screen_.passes;
+      let drawn = 0;
+      const { draw } = light;
+      light.draw = (...given) => { drawn += 1; return draw.apply(light, given); };
+      const pulse = { level: 0.9, level_db: -10, harmonicity: 0.5, pitch_confidence: 1, onset: 0 };
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      screen_._measured = Infinity;
+      screen_._rest = 200;
+      let now = performance.now() + 5000;
+      const count = (passed, onset) => {
+        drawn = 0;
+        screen_.draw((now += passed), { light: 1 }, pulse, { onset });
+        return drawn;
+      };
+      count(300, 0); // the light begins
+      const drawn_ = [count(300, 0), count(50, 0), count(50, 0.5), count(50, 0), count(200, 0)];
+      const waits = [screen_.restUntil > now];
+      screen_.show(frame(2, 100));
+      while (!screen_._waiting) await new Promise(requestAnimationFrame);
+      return [[...waits, screen_.restUntil > now], drawn_];
+    }""")
+    assert waits == [True, False]
+    assert drawn == [1, 0, 1, 0, 1]

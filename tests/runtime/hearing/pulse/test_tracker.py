@@ -1,4 +1,4 @@
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 
 import numpy as np
 import pytest
@@ -88,3 +88,12 @@ GOLDEN = {
     "harmonicity": 0.1918656143,
     "pitch_height": 0.1460656135,
 }
+
+
+def test_a_pause_is_silence_without_readings():
+    one, other, sound = PulseTracker(), PulseTracker(), drum_loop(120, 3)[:47_950]
+    one.push(sound)
+    one.pause(2.0)
+    other.push(np.concatenate([sound, np.zeros(32_000, np.float32)]))
+    found, expected = one.push(sound), other.push(sound)
+    assert [replace(pulse, index=pulse.index + 200) for pulse in found] == expected
