@@ -23,6 +23,7 @@ const MAX_WAIT_MS = 500; // a frame that waited longer was held back by a hidden
 const MAX_PASSED_S = 0.25; // between two draws, for what moves by itself
 const PROGRAM_BUDGET_MS = 16; // for a draw without a graphics processor
 const PROGRAM_SHARE = 0.25; // of all time, for draws that nothing asks for: pictures may be made by the same processor
+const ASKED_SHARE = 0.75; // and of all time for draws that pictures ask for
 const MAX_REST_MS = 200;
 const MEASURE_MS = 1000; // between two draws whose cost is measured, for that is a wait,
 const PROGRAM_MEASURE_MS = 5000; // and a long one where a program draws
@@ -93,7 +94,8 @@ export class Screen {
     this.resolution = this.byProgram ? new Resolution(PROGRAM_BUDGET_MS, STEPS.length - 1) : new Resolution();
     /** Local ms until which nothing is to be drawn: a program leaves time to others. */
     this.restUntil = 0;
-    this._rest = 0; // ms between two draws that no picture and no onset asks for,
+    this._rest = 0; // ms between two draws that no picture and no onset asks for
+    this._leastRest = 0; // and that a picture asks for,
     this._restOfLight = 0; // and local ms until which the light rests through those that one asks for
     this._measureEvery = this.byProgram ? PROGRAM_MEASURE_MS : MEASURE_MS; // ms
     this.lightState = new LightState();
@@ -119,8 +121,11 @@ export class Screen {
     if (this.picture) this.picture.frozen = frozen;
     else if (frozen !== this._frozen) {
       this._frozen = frozen;
-      if (frozen) this.pacing.hold(performance.now());
-      else this.pacing.release(performance.now());
+      if (frozen) {
+        this.pacing.hold(performance.now());
+        this._growing?.give(0); // what has hardly begun to grow stays as it is, and the server waits for an answer
+        this._growing = null;
+      } else this.pacing.release(performance.now());
     }
   }
 
@@ -132,7 +137,7 @@ export class Screen {
     const image = await toBitmap(frame);
     if (frame.sequence < this._newest) return discard(image);
     this._waiting?.give(discard(this._waiting.image));
-    this.restUntil = 0;
+    this.restUntil = Math.min(this.restUntil, (this._drawn ?? 0) + this._leastRest);
     return new Promise((give) => {
       this._waiting = { image, give, sequence: frame.sequence, madeAt: frame.madeAt / 1000, since: performance.now() };
     });
@@ -220,7 +225,10 @@ export class Screen {
     this._compose(now, passed);
     this._drain();
     const cost = performance.now() - begun;
-    if (this.byProgram) this._rest = Math.min(cost / PROGRAM_SHARE, MAX_REST_MS);
+    if (this.byProgram) {
+      this._rest = Math.min(cost / PROGRAM_SHARE, MAX_REST_MS);
+      this._leastRest = Math.min(cost / ASKED_SHARE, MAX_REST_MS);
+    }
     if (this.resolution.note(cost)) this.fit();
   }
 

@@ -317,7 +317,7 @@ def test_an_onset_ends_a_rest_and_a_reading_of_no_time_is_taken_as_of_now(bare: 
     assert bare.evaluate(rests) == [True, False, True]
 
 
-def test_a_picture_does_not_wait_where_a_program_draws_and_the_light_rests_meanwhile(bare: Page):
+def test_a_picture_hardly_waits_where_a_program_draws_and_the_light_rests_meanwhile(bare: Page):
     bare.evaluate(BEGIN, {})
     waits, drawn = bare.evaluate("""async () => {
       const { light } = screen_.passes;
@@ -328,7 +328,7 @@ def test_a_picture_does_not_wait_where_a_program_draws_and_the_light_rests_meanw
       screen_.show(frame(1, 200));
       await play({}, after(100));
       screen_._measured = Infinity;
-      screen_._rest = 200;
+      Object.assign(screen_, { _rest: 200, _leastRest: 40 });
       let now = performance.now() + 5000;
       const count = (passed, onset) => {
         drawn = 0;
@@ -337,10 +337,28 @@ def test_a_picture_does_not_wait_where_a_program_draws_and_the_light_rests_meanw
       };
       count(300, 0); // the light begins
       const drawn_ = [count(300, 0), count(50, 0), count(50, 0.5), count(50, 0), count(200, 0)];
-      const waits = [screen_.restUntil > now];
+      const waits = [Math.round(screen_.restUntil - now)];
       screen_.show(frame(2, 100));
       while (!screen_._waiting) await new Promise(requestAnimationFrame);
-      return [[...waits, screen_.restUntil > now], drawn_];
+      return [[...waits, Math.round(screen_.restUntil - now)], drawn_];
     }""")
-    assert waits == [True, False]
+    assert waits == [200, 40]
     assert drawn == [1, 0, 1, 0, 1]
+
+
+def test_a_picture_that_a_freeze_stops_halfway_is_answered(bare: Page):
+    """The server sends no more before it has an answer, and no draw would give one."""
+    bare.evaluate(BEGIN, {})
+    shown = bare.evaluate("""async () => {
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      const answer = screen_.show(frame(2, 100));
+      while (!screen_._waiting) await new Promise(requestAnimationFrame);
+      screen_._rest = 0;
+      screen_._measured = Infinity;
+      screen_.draw(performance.now(), { grain: 0.01 }, {});
+      const before = Boolean(screen_._growing);
+      screen_.frozen = true;
+      return [before, await answer];
+    }""")
+    assert shown == [True, 0]
