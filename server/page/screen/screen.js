@@ -198,7 +198,6 @@ export class Screen {
     // What a reading lacks is silence: a number that is none would stay in the light for good.
     this._settings = this.lightState.advance({ ...SILENCE, ...pulse }, passed, { amount: this._spread[0] + this._spread[1], onset });
     this._note(now, { ...WITHOUT, ...values }, passed);
-    if ((onset ?? pulse?.onset ?? 0) > 0) this.wake();
     if (!this._waiting && now > this._restless) return false;
     if ((this.resolution.doubtful || now - this._measured > this._measureEvery) && document.visibilityState === 'visible') this._measure(now, passed);
     else this._compose(now, passed);

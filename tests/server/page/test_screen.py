@@ -332,6 +332,7 @@ def test_a_picture_hardly_waits_where_a_program_draws_and_the_light_rests_meanwh
       let now = performance.now() + 5000;
       const count = (passed, onset) => {
         drawn = 0;
+        if (onset) screen_.wake();
         screen_.draw((now += passed), { light: 1 }, pulse, { onset });
         return drawn;
       };
