@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clavilux.runtime.output.colour import to_linear, to_srgb
+
 Plane = NDArray[np.float32]  # [rows, columns]
 
 LUMINANCE = np.array((0.2126, 0.7152, 0.0722), np.float32)  # of linear R, G, B (IEC 61966-2-1)
-SATURATED = 4.0  # times G + B: R / (R + G + B) >= 0.8
+SATURATED = 4.0  # times G + B: R / (R + G + B) >= 0.8,
+NEARLY = 3.0  # as SATURATED; from there on a colour may become one by being rounded to 8 bits
 CALMED = 0.75  # R / (R + G + B) of a red that has lost its saturation: below the rule's 0.8 also in 8 bits
 CELL = 4  # pixels; cells are at least so wide, or their reds waver with grain
 MAX_CELLS = 96  # along the longer side
@@ -45,11 +48,17 @@ def starts(length: int, count: int) -> NDArray[np.intp]:
 
 
 def measure(picture: NDArray[np.float32], rows: int, columns: int) -> Values:
-    """Return luminance and saturated red of a picture, linear [H, W, 3] from 0 to 1, as means over cells."""
+    """Return luminance and saturated red of a picture, linear [H, W, 3] from 0 to 1, as means over cells.
+
+    Whether a red is saturated is asked of the bytes that will be shown.
+    """
     others = picture[..., 1] + picture[..., 2]
-    red = picture[..., 0] - others
-    others *= SATURATED - 1
-    red *= red >= others
+    red = np.zeros_like(others)
+    reddish = picture[..., 0] > NEARLY * others
+    if reddish.any():
+        shown = to_linear(to_srgb(picture[reddish]))
+        others = shown[:, 1] + shown[:, 2]
+        red[reddish] = np.where(shown[:, 0] >= SATURATED * others, shown[:, 0] - others, 0)
     return Values(means(picture @ LUMINANCE, rows, columns), means(red, rows, columns))
 
 

@@ -51,13 +51,17 @@ ivec2 here() { return ivec2(gl_FragCoord.xy); }
 ivec2 start(ivec2 part, ivec2 size, ivec2 parts) { return (part * size + ivec2(0, parts.y - 1)) / parts; }
 `;
 
-// Means over the pixels of a cell: luminance wanted and shown, red wanted and shown.
-const MEASURE = `
+// Means over the pixels of a cell: luminance wanted and shown, red wanted and shown, as 8 bits will show it.
+const MEASURE = `${COLOUR_SPACE}
 uniform sampler2D wanted, shown;
 uniform int rows, columns;
+const float SATURATED = 4.0, NEARLY = 3.0;
 vec2 values(vec3 c) {
-  float others = c.g + c.b;
-  return vec2(dot(c, vec3(0.2126, 0.7152, 0.0722)), c.r >= 4.0 * others ? c.r - others : 0.0);
+  float luminance = dot(c, vec3(0.2126, 0.7152, 0.0722));
+  if (c.r <= NEARLY * (c.g + c.b)) return vec2(luminance, 0.0);
+  vec3 byte = toLinear(floor(toSrgb(c) * 255.0 + 0.5) / 255.0);
+  float others = byte.g + byte.b;
+  return vec2(luminance, byte.r >= SATURATED * others ? byte.r - others : 0.0);
 }
 void main() {
   ivec2 cell = here(), size = textureSize(wanted, 0), cells = ivec2(columns, rows);

@@ -226,6 +226,22 @@ def test_two_colours_that_alternate_do_not_go_on_when_their_red_has_gone():
     assert np.ptp(shown[RATE:], axis=0).max() < 0.15
 
 
+def nearly_red(ratio: float, time: float) -> NDArray[np.float32]:
+    """A field of R / (R + G + B) = `ratio` that wavers, by less luminance than a flash, five times a second."""
+    red = 0.25 + 0.15 * np.sin(10 * np.pi * time)
+    others = red * (1 / ratio - 1)
+    return np.full((*SIZE, 3), (red, 0.2 * others, 0.8 * others), np.float32)
+
+
+@pytest.mark.parametrize("ratio", [0.7985, 0.799, 0.7995])
+def test_a_red_that_bytes_make_saturated_counts_as_it_is_shown(ratio: float):
+    times = [i / 25 for i in range(75)]
+    limiter = FlashLimiter(*SIZE)
+    shown = [srgb(limiter.limit(nearly_red(ratio, time), time)) for time in times]
+    assert most_flashes([srgb(nearly_red(ratio, time)) for time in times], times) > 3
+    assert most_flashes(shown, times) <= ALLOWED
+
+
 @pytest.mark.parametrize("share", [1 / 16, 1 / 50, 1 / 64])
 @pytest.mark.parametrize(("height", "width"), [(180, 320), (270, 480)])
 def test_small_dots_that_flash_among_what_stands_still_are_seen(height: int, width: int, share: float):

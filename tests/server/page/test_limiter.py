@@ -20,13 +20,14 @@ RATE = 30  # frames per second
 
 # Shows pictures (RGB rows from the top, base64) at `times` in ms, and gives back what was shown, as RGBA, the same way.
 # Before picture number `resized` the limiter is given another size and then this one again.
-LIMIT = """async ({ pictures, times, height, width, resized }) => {
+LIMIT = """async ({ pictures, gains, times, height, width, resized }) => {
   const { openContext, Program, Target, COLOUR_SPACE } = await import('/page/screen/gl.js');
   const { FlashLimiter } = await import('/page/screen/limiter.js');
   const gl = openContext(Object.assign(document.createElement('canvas'), { width, height }));
   const upload = new Program(gl, `${COLOUR_SPACE}
     uniform sampler2D picture;
-    void main() { colour = vec4(toLinear(texture(picture, vec2(at.x, 1.0 - at.y)).rgb), 1.0); }`);
+    uniform float gain;
+    void main() { colour = vec4(gain * toLinear(texture(picture, vec2(at.x, 1.0 - at.y)).rgb), 1.0); }`);
   const [limiter, input] = [new FlashLimiter(gl), new Target(gl, width, height)];
   const texture = gl.createTexture();
   const bytes = Uint8Array.from(atob(pictures), (character) => character.charCodeAt(0));
@@ -40,7 +41,7 @@ LIMIT = """async ({ pictures, times, height, width, resized }) => {
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, width, height, 0, gl.RGB, gl.UNSIGNED_BYTE, picture);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
-    upload.cover(input, { picture: texture });
+    upload.cover(input, { picture: texture, gain: gains[i] });
     if (i === resized) limiter.resize(width * 2, height * 2);
     limiter.resize(width, height);
     limiter.limit(input, null, time);
@@ -68,10 +69,18 @@ def bare() -> Iterator[Page]:
         tab.complaints[:] = [text for text in tab.complaints if "GPU stall" not in text and "404" not in text]
 
 
-def shown_by_page(page: Page, pictures: NDArray[np.uint8], times: list[float], resized: int = -1) -> NDArray[np.uint8]:
+def shown_by_page(
+    page: Page,
+    pictures: NDArray[np.uint8],
+    times: list[float],
+    *,
+    gains: list[float] | None = None,
+    resized: int = -1,
+) -> NDArray[np.uint8]:
     """Return what the page's limiter shows of `pictures`, [frames, H, W, 3]."""
     told = {
         "pictures": base64.b64encode(pictures.tobytes()).decode(),
+        "gains": gains or [1.0] * len(times),
         "times": [1000 * time for time in times],
         "height": pictures.shape[1],
         "width": pictures.shape[2],
@@ -94,6 +103,16 @@ def test_the_page_shows_what_films_show_of_a_strobe(bare: Page, kind: str):
     found = shown_by_page(bare, pictures, strobe.times)
     assert min(psnr(one, other) for one, other in zip(found, expected, strict=True)) >= CLOSE
     assert most_flashes(list(found), strobe.times) <= 2
+
+
+def test_a_red_that_bytes_make_saturated_counts_as_it_is_shown(bare: Page):
+    """Two thousandths below the rule's ratio before it is rounded."""
+    times = [i / RATE for i in range(2 * RATE)]
+    field = np.full((2 * RATE, *SIZE, 3), (255, 99, 100), np.uint8)
+    gains = [0.25 + 0.15 * np.sin(10 * np.pi * time) for time in times]
+    unlimited = [srgb(gain * linear(one)) for gain, one in zip(gains, field, strict=True)]
+    assert most_flashes(unlimited, times) > 3
+    assert most_flashes(list(shown_by_page(bare, field, times, gains=gains)), times) <= 2
 
 
 def test_what_does_not_flash_is_shown_as_it_is(bare: Page):
