@@ -130,6 +130,18 @@ def test_a_picture_is_not_made_without_what_was_asked_of_it(tmp_path: Path):
     assert not (tmp_path / "dog.png").exists()
 
 
+@pytest.mark.parametrize(("name", "options"), [("dog.png", ()), ("dog.mp4", ("--screen", "none"))])
+def test_what_acts_on_a_screen_is_not_dropped_where_there_is_none(
+    tiny_bundle: Path, tmp_path: Path, name: str, options: tuple[str, ...]
+):
+    chosen = ("--set", "glow=1", "--set", "glide=1", "--set", "trails=0.5")
+    line = mistake("render", PENGUIN, tmp_path / name, "--bundle", tiny_bundle, *options, *chosen)
+    assert line == (
+        f"clavilux render: glow and trails act on the screen, and {name} has none; expected a film with a screen"
+    )
+    assert not (tmp_path / name).exists()
+
+
 def test_a_missing_clip_is_named(tmp_path: Path) -> None:
     assert mistake("render", tmp_path / "none.wav", tmp_path / "o.png").endswith("is missing; expected a sound file")
 

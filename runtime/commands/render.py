@@ -64,11 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise ClaviluxError(
             f"{arguments.out.name} is a picture and has no {told}; expected {FILMS[0]}, or none of that"
         )
+    screen = of_film.get("screen", SCREEN) if suffix in FILMS else None
+    chosen = parameters_from(arguments.set)
     clip = read_clip(arguments.clip)
     instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
-    parameters = instrument.defaults.merge(parameters_from(arguments.set), instrument.ranges)
+    parameters = instrument.defaults.merge(chosen, instrument.ranges)
+    unseen = [name for name in chosen if instrument.ranges[name].on == "screen"]
+    if unseen and screen is None:
+        raise ClaviluxError(
+            f"{' and '.join(unseen)} act on the screen, and {arguments.out.name} has none; expected a film with a screen"
+        )
     if suffix in FILMS:
-        rate, screen = of_film.get("frame_rate", FRAME_RATE), of_film.get("screen", SCREEN)
+        rate = of_film.get("frame_rate", FRAME_RATE)
         frames = render_frames(instrument, clip, float(rate), parameters)
         if screen is not None:
             frames = filmed(frames, *screen)
