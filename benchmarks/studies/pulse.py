@@ -36,7 +36,7 @@ from clavilux.runtime.sound.resample import Resampler
 from clavilux.runtime.sound.samples import as_sound
 
 SOUND_FONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
-SEEDS = {"tune": range(0, 20, 2), "report": range(1, 20, 2)}
+SEEDS = {"tune": range(0, 60, 2), "report": range(1, 60, 2)}
 BEAT_WINDOW, ONSET_WINDOW = 0.07, 0.05  # s
 IN_A_ROW = 4  # beats that must be right for a tempo to be found again
 OCTAVE = 1.4  # a tempo that is so many times too fast or too slow is another level

@@ -71,9 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
     parameters = instrument.defaults.merge(chosen, instrument.ranges)
     unseen = [name for name in chosen if instrument.ranges[name].on == "screen"]
     if unseen and screen is None:
-        raise ClaviluxError(
-            f"{' and '.join(unseen)} act on the screen, and {arguments.out.name} has none; expected a film with a screen"
-        )
+        told = f"{' and '.join(unseen)} act on the screen"
+        raise ClaviluxError(f"{told}, and {arguments.out.name} has none; expected a film with a screen")
     if suffix in FILMS:
         rate = of_film.get("frame_rate", FRAME_RATE)
         frames = render_frames(instrument, clip, float(rate), parameters)

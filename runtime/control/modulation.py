@@ -60,10 +60,13 @@ class Modulator:
         self._waves = [0.0, 0.0]  # cycles passed
         self._beats = 0.0  # counted through the music, for waves that are tied to it
         self._now: float | None = None  # of the last `move`, s
+        self._new = False  # whether a reading has come since then
+        self._felt = -math.inf  # when one last had, s
 
     def feel(self, pulse: Pulse, parameters: Parameters, at: float) -> None:
         """Take a reading, told at `at` seconds of the clock of `move`; routes are those of `parameters`."""
         self.beat = Beat(at, pulse.beat_phase, pulse.tempo, pulse.beat_confidence)
+        self._new = True
         for index, route in enumerate(_routes(parameters)):
             if route is not None and route.source not in TIMED:
                 self._follow(index, route, getattr(pulse, route.source), READING_SECONDS)
@@ -82,11 +85,13 @@ class Modulator:
         `known` is the similarity of what is heard as a thing, 0 to 1; `ahead` is how much later it will be seen, s.
         With `react` 0 they come back as they are.
         """
-        passed = 0.0 if self._now is None else min(MAX_PAUSE, max(0.0, now - self._now))
+        elapsed = 0.0 if self._now is None else max(0.0, now - self._now)
+        passed = min(MAX_PAUSE, elapsed)
         self._now = now
-        if silent := now - self.beat.at > QUIET:
+        if silent := self._silent(now):
             self.beat = Beat(self.beat.at)
-        self._advance(parameters, passed, now + ahead)
+        self._count(elapsed, now + ahead)
+        self._advance(parameters, passed)
         sources = self._timed(parameters, known, now + ahead)
         changes: dict[str, float] = {}
         for index, route in enumerate(_routes(parameters)):
@@ -103,10 +108,20 @@ class Modulator:
         moved: dict[str, Any] = {name: _within(value, ranges[name]) for name, value in changes.items()}
         return replace(parameters, **moved)
 
-    def _advance(self, parameters: Parameters, passed: float, seen: float) -> None:
-        """Let the waves go on; those tied to the beat follow the beats that pass."""
-        turned = self.beat.seen(seen) - self._beats % 1.0 if self.beat.tempo else 0.0
-        self._beats += turned - math.floor(turned + 0.5)  # the nearer way round: a corrected beat may go back a little
+    def _silent(self, now: float) -> bool:
+        """Return whether no reading has come for a while, whatever the time that it is of."""
+        if self._new:
+            self._new, self._felt = False, now
+        return now - self._felt > QUIET
+
+    def _count(self, elapsed: float, seen: float) -> None:
+        """Count the beats that passed: as many as the tempo has, and as the phase says, that may go back a little."""
+        if self.beat.tempo:
+            turned = self.beat.seen(seen) - self._beats % 1.0
+            self._beats += turned + math.floor(elapsed * self.beat.tempo / 60 - turned + 0.5)
+
+    def _advance(self, parameters: Parameters, passed: float) -> None:
+        """Let the waves go on; those tied to the beat follow the beats that have passed."""
         for index, (rate, beats) in enumerate(
             ((parameters.lfo_1, parameters.lfo_1_beats), (parameters.lfo_2, parameters.lfo_2_beats))
         ):

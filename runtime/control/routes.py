@@ -22,7 +22,7 @@ CURVES = 0.1, 10.0  # exponents
 MAX_AMOUNT = 1000.0
 MAX_LENGTH = 120  # characters of a line
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)  # as the page reads them too
-SHAPE = re.compile(r"\s*(\w+)\s*>\s*(\w+)\s+(\S+?)\s*((?:,\s*\w+\s+\S+?\s*)*)")
+SHAPE = re.compile(r"\s*(\w+)\s*>\s*(\w+)\s+([^\s,]+)\s*((?:,\s*\w+\s+[^\s,]+\s*)*)")
 
 
 @dataclass(frozen=True)

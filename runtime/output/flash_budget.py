@@ -60,6 +60,10 @@ class Turns:
         self.extreme = np.zeros(count, np.float32)  # the furthest since the last turn
         self.rising = np.zeros(count, bool)  # the screen is black at first, and what comes rises
 
+    def take(self, cells: NDArray[np.intp]) -> None:
+        """Go on with `cells` of those that there are, [n]."""
+        self.extreme, self.rising = self.extreme[cells], self.rising[cells]
+
     def advance(self, value: Cells) -> NDArray[np.bool_]:
         """Take the next `value` of every cell; return which of them turned."""
         rule = self._rule
@@ -81,6 +85,12 @@ class _History:
         self._wanted = Turns(rule, count)
         self._ages = np.full((ALLOWED, count), LONG_AGO, np.float32)  # s since the last turns, newest first
         self._strain = np.zeros(count, np.float32)  # 1: just wanted a turn too many; 0: calm
+
+    def take(self, cells: NDArray[np.intp]) -> None:
+        """Go on with `cells` of those that there are, [n]: the field has been divided anew."""
+        self._shown.take(cells)
+        self._wanted.take(cells)
+        self._ages, self._strain = self._ages[:, cells], self._strain[cells]
 
     def _remember(self, shown: Cells, seconds: float) -> None:
         turned = self._shown.advance(shown)
@@ -145,6 +155,11 @@ class RedBudget(_History):
         """Begin with `count` black cells that have never turned."""
         super().__init__(RED, count)
         self._kept = np.ones(count, np.float32)
+
+    def take(self, cells: NDArray[np.intp]) -> None:
+        """Go on with `cells` of those that there are, [n]: the field has been divided anew."""
+        super().take(cells)
+        self._kept = self._kept[cells]
 
     def advance(self, shown: Cells, wanted: Cells, seconds: float) -> Reds:
         """Return what each cell may show; arguments are as those of `Budget.advance`."""

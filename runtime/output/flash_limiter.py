@@ -38,16 +38,32 @@ class FlashLimiter:
 
     def __init__(self, height: int, width: int) -> None:
         """Begin with a black screen of `height` x `width` pixels."""
-        self._cells = grid(height, width)
-        self._shown: Picture = np.zeros((height, width, 3), np.float32)
-        self._values = measure(self._shown, *self._cells)
-        near, far = self._cells[0] * self._cells[1], WINDOWS * WINDOWS + 1
+        rows, columns = grid(height, width)
+        near, far = rows * columns, WINDOWS * WINDOWS + 1
         self._near, self._near_red = Budget(near), RedBudget(near)
         self._far, self._far_red = Budget(far), RedBudget(far)
-        self._enlarge = Enlargement(self._cells, (height, width))
-        self._from_tiles = Enlargement((TILES, TILES), self._cells)
         self._time: float | None = None
         self._pass = Urgency()
+        self._fit(np.zeros((height, width, 3), np.float32))
+
+    def resize(self, height: int, width: int) -> None:
+        """Work at this size from now on; what was shown and counted is taken along."""
+        if (height, width) == self._shown.shape[:2]:
+            return
+        rows, columns = (_nearest(*sides) for sides in zip(self._cells, grid(height, width), strict=True))
+        cells = (rows[:, None] * self._cells[1] + columns).ravel()
+        self._near.take(cells)
+        self._near_red.take(cells)
+        above, left = (_nearest(*sides) for sides in zip(self._shown.shape[:2], (height, width), strict=True))
+        self._fit(self._shown[above][:, left])
+
+    def _fit(self, shown: Picture) -> None:
+        """Take `shown` for what is on the screen, and divide its field into cells."""
+        self._cells = grid(*shown.shape[:2])
+        self._shown = shown
+        self._values = measure(shown, *self._cells)
+        self._enlarge = Enlargement(self._cells, shown.shape[:2])
+        self._from_tiles = Enlargement((TILES, TILES), self._cells)
 
     def limit(self, picture: Picture, time: float, *, enabled: bool = True, urgent: bool = False) -> Picture:
         """Return what may be shown of `picture` at `time` seconds, linear float32 [H, W, 3]; do not write into it.
@@ -116,6 +132,11 @@ class Urgency:
         if begins:
             self._since = 0.0
         return begins
+
+
+def _nearest(before: int, now: int) -> NDArray[np.intp]:
+    """Return for each of `now` equal parts of a length which of the `before` it had lies in its middle."""
+    return (2 * np.arange(now) + 1) * before // (2 * now)
 
 
 def _windows(cells: NDArray[np.float32]) -> Cells:

@@ -153,7 +153,6 @@ function apply() {
   show.values = current();
   const { freeze, blackout, panic, gate, flash_limit: limited } = show.values;
   show.screen.frozen = readouts.frozen = Boolean(freeze);
-  document.body.classList.toggle('blackout', Boolean(blackout || panic));
   heard.over({ dark: Boolean(blackout || panic) });
   const pressed = Object.entries({ freeze, blackout, panic });
   for (const [name, on] of pressed) element(name).setAttribute('aria-pressed', Boolean(on));

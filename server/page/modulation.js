@@ -12,7 +12,7 @@ const CERTAIN = [0.2, 0.5]; // confidence of the beat below which it moves nothi
 const QUIET = 0.5; // s without a reading, after which nothing sounds
 const LEAST = 1e-4; // of an envelope; nearer than this it has come to rest
 const MAX_PAUSE = 1;
-const SHAPE = /^\s*(\w+)\s*>\s*(\w+)\s+(\S+?)\s*((?:,\s*\w+\s+\S+?\s*)*)$/;
+const SHAPE = /^\s*(\w+)\s*>\s*(\w+)\s+([^\s,]+)\s*((?:,\s*\w+\s+[^\s,]+\s*)*)$/;
 
 /** What a line may leave out. */
 export const REST = Object.freeze({ attack: 0, release: 0.1, curve: 1 });
@@ -25,7 +25,7 @@ export function parseRoute(line) {
   const route = { source, target, amount: Number(amount), ...REST };
   for (const part of rest.split(',').slice(1)) {
     const [name, value] = part.trim().split(/\s+/);
-    if (!(name in REST)) return null;
+    if (!Object.hasOwn(REST, name)) return null;
     route[name] = Number(value);
   }
   return Object.values(route).some(Number.isNaN) ? null : route;
@@ -56,6 +56,8 @@ export class Modulator {
     this._waves = [0, 0];
     this._beats = 0;
     this._now = null;
+    this._new = false; // whether a reading has come since the last `move`
+    this._felt = -Infinity; // when one last had
     this._lines = [];
     this._routes = [];
   }
@@ -63,6 +65,7 @@ export class Modulator {
   /** Take a reading of the pulse that was told at `at` seconds. */
   feel(pulse, values, at) {
     this.beat = { at, phase: pulse.beat_phase, tempo: pulse.tempo, confidence: pulse.beat_confidence };
+    this._new = true;
     this._read(values).forEach((route, index) => {
       if (route && !TIMED.has(route.source)) this._follow(index, route, pulse[route.source], READING_SECONDS);
     });
@@ -73,11 +76,15 @@ export class Modulator {
    * @param {object} values @param {object} ranges  hello's description @param {{known?: number, ahead?: number}} seen
    */
   move(values, ranges, now, { known = 0, ahead = 0 } = {}) {
-    const passed = this._now === null ? 0 : limited(now - this._now, 0, MAX_PAUSE);
+    const elapsed = this._now === null ? 0 : Math.max(now - this._now, 0);
+    const passed = Math.min(elapsed, MAX_PAUSE);
     this._now = now;
-    const silent = now - this.beat.at > QUIET;
+    if (this._new) this._felt = now;
+    this._new = false;
+    const silent = now - this._felt > QUIET;
     if (silent) this.beat = { at: this.beat.at, phase: 0, tempo: 0, confidence: 0 };
-    this._advance(values, passed, now + ahead);
+    this._count(elapsed, now + ahead);
+    this._advance(values, passed);
     const sources = this._timed(values, known, now + ahead);
     const moved = {};
     this._read(values).forEach((route, index) => {
@@ -96,9 +103,14 @@ export class Modulator {
     return modulo(this.beat.phase + ((when - this.beat.at) * this.beat.tempo) / 60);
   }
 
-  _advance(values, passed, seen) {
-    const turned = this.beat.tempo ? this.phase(seen) - modulo(this._beats) : 0;
-    this._beats += turned - Math.floor(turned + 0.5);
+  /** Count the beats that passed: as many as the tempo has, and as the phase says. */
+  _count(elapsed, seen) {
+    if (!this.beat.tempo) return;
+    const turned = this.phase(seen) - modulo(this._beats);
+    this._beats += turned + Math.floor((elapsed * this.beat.tempo) / 60 - turned + 0.5);
+  }
+
+  _advance(values, passed) {
     for (const [index, name] of ['lfo_1', 'lfo_2'].entries()) {
       const beats = values[`${name}_beats`];
       if (beats > 0 && this.beat.tempo) this._waves[index] = this._beats / beats;

@@ -58,6 +58,16 @@ class Flashes:
 UNLIMITED = Flashes(limited=False)
 
 
+def flashes_of(frame: Frame) -> Flashes:
+    """Return how flashes are limited in a frame for those who do not do it themselves.
+
+    By the parameters that it was made with: those of now may be newer than its picture, and want a black that comes.
+    """
+    wanted = frame.values
+    urgent = bool(wanted.get("blackout") or wanted.get("panic"))
+    return Flashes(limited=True, enabled=bool(wanted.get("flash_limit", True)), urgent=urgent)
+
+
 class Compressor:
     """Compresses frames, and keeps the pictures of the last ones for all viewers of a stage."""
 

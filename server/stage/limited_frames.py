@@ -25,7 +25,6 @@ class LimitedFrames:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._limiter: FlashLimiter | None = None
-        self._size = (0, 0)
         self._last = -1  # sequence of the newest frame that was limited
         self._kept: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
 
@@ -44,9 +43,10 @@ class LimitedFrames:
             return self._keep(frame, self._limit(frame, enabled, urgent))
 
     def _limit(self, frame: Frame, enabled: bool, urgent: bool) -> NDArray[np.uint8]:
-        size = (frame.pixels.shape[0], frame.pixels.shape[1])
-        if self._limiter is None or size != self._size:
-            self._limiter, self._size = FlashLimiter(*size), size
+        height, width, _ = frame.pixels.shape
+        if self._limiter is None:
+            self._limiter = FlashLimiter(height, width)
+        self._limiter.resize(height, width)
         wanted = to_linear(frame.pixels)
         shown = self._limiter.limit(wanted, frame.time, enabled=enabled, urgent=urgent)
         if np.array_equal(shown, wanted):

@@ -13,7 +13,7 @@ from clavilux.server.protocol.binary import PulseMessage, pack_frame, pack_pulse
 from clavilux.server.protocol.messages import ServerMessage
 from clavilux.server.protocol.text import encode
 from clavilux.server.protocol.words import CloseCode
-from clavilux.server.stage.compression import UNLIMITED
+from clavilux.server.stage.compression import UNLIMITED, flashes_of
 from clavilux.server.stage.connection import Connection
 from clavilux.server.stage.outbox import Farewell, Readings
 from clavilux.server.stage.packing import pack
@@ -95,7 +95,7 @@ class _Pump:
 
     async def _send_frame(self, frame: Frame) -> None:
         stage, outbox, layout = self._stage, self.connection.outbox, self.connection.picture
-        flashes = UNLIMITED if self.connection.limits_flashes else stage.flashes
+        flashes = UNLIMITED if self.connection.limits_flashes else flashes_of(frame)
         picture = await stage.compressor.get(frame, layout, flashes)
         packed = pack(frame, picture, layout, stage.engine.clock.now())
         outbox.in_flight.add(packed.sequence, stage.health.timed(frame))

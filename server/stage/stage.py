@@ -21,7 +21,7 @@ from clavilux.server.protocol.messages import Bye
 from clavilux.server.protocol.words import MICROSECONDS, CloseCode, ErrorCode, Role
 from clavilux.server.settings import Settings
 from clavilux.server.stage.admission import Admission, count, engine_failed
-from clavilux.server.stage.compression import Compressor, Flashes
+from clavilux.server.stage.compression import Compressor
 from clavilux.server.stage.health import Health
 from clavilux.server.stage.interfaces import EngineLike, Member
 from clavilux.server.stage.metrics import Metrics
@@ -120,12 +120,6 @@ class Stage:
     def known(self) -> float:
         """How sure the instrument is of what it hears, 0 to 1."""
         return self._last.known if self._last else 0.0
-
-    @property
-    def flashes(self) -> Flashes:
-        """How flashes are limited for those who do not do it themselves."""
-        now = self.engine.parameters
-        return Flashes(limited=True, enabled=now.flash_limit, urgent=now.blackout or now.panic)
 
     def values(self) -> dict[str, Value]:
         """Return the parameters that this bundle has."""

@@ -114,7 +114,10 @@ class FakeEngine:
 
     def emit(self, sequence: int, heard_until: float | None = None, heard: Heard | None = None) -> Frame:
         """Give out one frame, as the engine's thread does."""
-        frame = make_frame(sequence, heard_until, heard)
+        return self.give(make_frame(sequence, heard_until, heard))
+
+    def give(self, frame: Frame) -> Frame:
+        """Give out this one."""
         for listener in self._listeners:
             listener(frame)
         return frame

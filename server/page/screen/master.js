@@ -6,6 +6,7 @@
 
 export const GLIDE = 0.08; // s, in which the fader's level follows its hand by 63 %
 const GAMMA = 2.4; // lightness to linear light
+const TURN_REST = 0.5; // s between two turns of a gain that no flash limiter follows: one flash a second
 
 /** Pure: it knows the time that passes, and no clock. It begins where it is asked to be. */
 export class Master {
@@ -29,4 +30,33 @@ export class Master {
     this._open = blackout || panic ? Math.max(this._open - step, 0) : Math.min(this._open + step, 1);
     return this._level * this._open ** GAMMA;
   }
+}
+
+/** A gain where no flash limiter comes after it: it goes at once, and turns round no more often than eyes can bear. */
+export class CalmGain {
+  constructor() {
+    this._gain = null;
+    this._rises = null; // whether it does; null before it has moved
+    this._since = TURN_REST; // s since it turned
+  }
+
+  /** Let `seconds` pass; return the gain that is shown, 0 to 1, on its way to `wanted`. @returns {number} */
+  advance(wanted, seconds) {
+    this._gain ??= wanted;
+    this._since += Math.max(seconds, 0);
+    if (wanted === this._gain) return wanted;
+    const rises = wanted > this._gain;
+    if (rises !== this._rises) {
+      if (this._since < TURN_REST) return this._gain;
+      this._rises = rises;
+      this._since = 0;
+    }
+    this._gain = wanted;
+    return wanted;
+  }
+}
+
+/** The opacity that shows a gain of linear light over black, in a browser that mixes sRGB as it is. */
+export function opacity(gain) {
+  return gain ** (1 / GAMMA);
 }

@@ -13,7 +13,7 @@ import { drawnByProgram, openContext } from './gl.js';
 import { Light } from './light.js';
 import { LightState, lightAmount } from './light_state.js';
 import { FlashLimiter } from './limiter.js';
-import { Master } from './master.js';
+import { CalmGain, Master, opacity } from './master.js';
 import { Pacing } from './pictures.js';
 import { Resolution, STEPS } from './resolution.js';
 import { Plates } from './size.js';
@@ -82,8 +82,11 @@ export class Screen {
     this.cover = cover;
     this.seen = false;
     this.gl = plain || !capable() ? null : openContext(canvas);
+    this.master = new Master();
+    this._drawn = null; // when, ms
     if (!this.gl) {
       this.picture = new Picture(canvas, glow);
+      this._calm = new CalmGain();
       this.picture.cover = cover;
       if (!plain) say(NO_WEBGL);
       return;
@@ -99,9 +102,8 @@ export class Screen {
     this._restOfLight = 0; // and local ms until which the light rests through those that one asks for
     this._measureEvery = this.byProgram ? PROGRAM_MEASURE_MS : MEASURE_MS; // ms
     this.lightState = new LightState();
-    this.master = new Master();
     Object.assign(this, { _newest: -1, _waiting: null, _growing: null, _last: null, _frozen: false });
-    Object.assign(this, { _drawn: null, _restless: Infinity, _measured: 0, _values: null, _gain: 1 });
+    Object.assign(this, { _restless: Infinity, _measured: 0, _values: null, _gain: 1 });
     this._begin();
     canvas.addEventListener('webglcontextlost', (event) => event.preventDefault());
     canvas.addEventListener('webglcontextrestored', () => this._begin());
@@ -191,9 +193,10 @@ export class Screen {
    * `pulse`), `known` the smoothed confidence, 0 to 1, that what is heard has a name. Returns whether anything was drawn.
    */
   draw(now, values, pulse, { onset = null, known = 0 } = {}) {
-    if (this.picture || this.gl.isContextLost()) return false;
+    if (this.gl?.isContextLost()) return false;
     const passed = this._drawn === null ? 0 : Math.min(Math.max((now - this._drawn) / 1000, 0), MAX_PASSED_S);
     this._drawn = now;
+    if (this.picture) return this._dim(values, passed);
     this._spread = lightAmount(values.light ?? 0, known);
     // What a reading lacks is silence: a number that is none would stay in the light for good.
     this._settings = this.lightState.advance({ ...SILENCE, ...pulse }, passed, { amount: this._spread[0] + this._spread[1], onset });
@@ -202,6 +205,15 @@ export class Screen {
     if ((this.resolution.doubtful || now - this._measured > this._measureEvery) && document.visibilityState === 'visible') this._measure(now, passed);
     else this._compose(now, passed);
     this.restUntil = now + this._rest;
+    return true;
+  }
+
+  /** Where there are pictures only, the master acts on the canvases themselves. */
+  _dim(values, passed) {
+    const gain = this._calm.advance(this.master.advance(passed, values), passed);
+    if (gain === this._gain) return false;
+    this._gain = gain;
+    this.canvas.parentElement.style.setProperty('--gain', opacity(gain));
     return true;
   }
 

@@ -142,7 +142,8 @@ process.stdout.write(JSON.stringify(moved));
 """
 
 
-def test_the_page_moves_parameters_by_the_same_numbers() -> None:
+@pytest.mark.parametrize("rate", [40, 3])
+def test_the_page_moves_parameters_by_the_same_numbers(rate: int) -> None:
     node = shutil.which("node")
     assert node, "no Node.js here; `bash .ci/run` installs it"
     dice = np.random.default_rng(5)
@@ -168,7 +169,7 @@ def test_the_page_moves_parameters_by_the_same_numbers() -> None:
             drawn = {name: float(dice.uniform()) for name in names}
             pulse = Pulse(**drawn, onset=float(dice.uniform() > 0.8), tempo=0.0 if k < 10 else 97.0)
             pulses.append(asdict(pulse) | {"at": reading / 100})
-        steps.append({"pulses": pulses, "now": k / 40, "known": float(dice.uniform()), "ahead": 0.08})
+        steps.append({"pulses": pulses, "now": k / rate, "known": float(dice.uniform()), "ahead": 0.08})
     given = {"values": parameters.values(), "ranges": describe(), "steps": steps}
     module = (PAGE / "modulation.js").as_uri()
     run = subprocess.run(
@@ -182,6 +183,32 @@ def test_the_page_moves_parameters_by_the_same_numbers() -> None:
             modulator.feel(Pulse(**values), parameters, pulse["at"])
         ours = modulator.move(parameters, step["now"], known=step["known"], ahead=step["ahead"]).values()
         assert {name: theirs[name] for name in ours} == pytest.approx(ours, abs=1e-9)
+
+
+@pytest.mark.parametrize("rate", [60, 4, 2, 1.5])
+def test_a_wave_that_is_tied_to_the_beat_keeps_to_it_at_any_rate_of_pictures(rate: float) -> None:
+    """150 beats a minute are 2.5 a second: more than half of one passes between two pictures."""
+    modulator = Modulator()
+    parameters = routed("lfo_1 > exposure 1, release 0", lfo_1_beats=16.0, lfo_1_shape="ramp")
+    read = 0
+    for k in range(round(12 * rate)):
+        now = k / rate
+        while read / 100 <= now:
+            beats = read / 100 * 150 / 60
+            modulator.feel(Pulse(beat_phase=beats % 1.0, tempo=150.0, beat_confidence=1.0), parameters, at=read / 100)
+            read += 1
+        moved = modulator.move(parameters, now)
+        assert moved.exposure == pytest.approx(2 * (now * 2.5 / 16 % 1.0) - 1, abs=1e-6)
+
+
+def test_sound_that_comes_late_is_no_silence() -> None:
+    modulator, parameters = Modulator(), routed("level > exposure 1, release 0.1", "beat > glow 1")
+    late = Pulse(level=1.0, tempo=120.0, beat_confidence=1.0)
+    for k in range(1, 200):
+        modulator.feel(replace(late, beat_phase=k / 50 % 1.0), parameters, at=k / 100)
+        moved = modulator.move(parameters, k / 100 + 3.0)
+    assert moved.exposure == pytest.approx(1.0)
+    assert modulator.beat.tempo == 120.0
 
 
 def test_an_envelope_comes_to_rest() -> None:

@@ -11,6 +11,7 @@ async function load(name) {
 
 const { FIRST_MS, MAX_INTERVAL_MS, Pacing } = await load('pictures.js');
 const { BUDGET_MS, Resolution, STEPS } = await load('resolution.js');
+const { CalmGain } = await load('master.js');
 
 /** A pacing that has seen pictures every `interval` ms for long, and when the last of them came. */
 function used(interval, count = 60) {
@@ -130,4 +131,24 @@ test('it goes up only where there is room for it, and does not swing', () => {
   assert.deepEqual([...new Set(scales.slice(5))], [0.75]);
   for (let draw = 0; draw < 20; draw += 1) resolution.note(1);
   assert.equal(resolution.scale, 1);
+});
+
+test('a gain that no limiter follows goes at once, and turns twice a second at most', () => {
+  const gain = new CalmGain();
+  assert.deepEqual([gain.advance(1, 0), gain.advance(0, 1 / 60)], [1, 0]);
+  for (const hertz of [3, 5, 8, 20]) {
+    const hammered = new CalmGain();
+    const shown = Array.from({ length: 240 }, (_, k) => hammered.advance(Math.floor((k / 60) * 2 * hertz) % 2, 1 / 60));
+    const turns = shown.filter((one, k) => k > 0 && one !== shown[k - 1]).length;
+    assert.ok(turns >= 2 && turns <= 8, `${hertz} Hz: ${turns} turns in 4 s`);
+  }
+});
+
+test('a gain comes to where it is wanted, and a fade is not held up', () => {
+  const gain = new CalmGain();
+  for (let k = 0; k <= 60; k += 1) assert.equal(gain.advance(1 - k / 60, 1 / 60), 1 - k / 60);
+  gain.advance(1, 1 / 60);
+  gain.advance(0, 1 / 60);
+  for (let k = 0; k < 31; k += 1) gain.advance(0, 1 / 60);
+  assert.equal(gain.advance(0, 1 / 60), 0);
 });

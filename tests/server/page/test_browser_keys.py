@@ -27,9 +27,9 @@ Object.defineProperty(WebSocket.prototype, 'onmessage', {
 WATCH_BLACKOUT = """
 window.changes = [];
 new MutationObserver(() => {
-  const dark = document.body.classList.contains('blackout');
+  const dark = getComputedStyle(document.getElementById('picture')).opacity === '0';
   if (dark !== (changes.at(-1) ?? false)) changes.push(dark);
-}).observe(document.body, { attributeFilter: ['class'] });
+}).observe(document.getElementById('stage'), { attributeFilter: ['style'] });
 """
 FOCUS = "document.activeElement.id"
 
@@ -131,9 +131,9 @@ def test_panic_goes_black_for_everyone_and_hides_what_is_heard(tab: Tab, browser
         expect(page.locator("#heard")).to_be_hidden()
         expect(page.locator("#panic")).to_have_attribute("aria-pressed", "true")
         for each in (page, viewer.page):
-            expect(each.locator("body")).to_have_class(_has("blackout"))
+            expect(each.locator("#picture")).to_have_css("opacity", "0")
         page.click("#panic")
-        expect(viewer.page.locator("body")).not_to_have_class(_has("blackout"))
+        expect(viewer.page.locator("#picture")).to_have_css("opacity", "1")
     page.keyboard.press("b")
     expect(page.locator("#heard")).to_be_hidden()
 
@@ -158,15 +158,23 @@ def test_a_projectors_window_that_may_not_play_plays_for_itself(tab: Tab, browse
     tab.open("?view")
     tab.wait_for_picture()
     window.keyboard.press("b")
-    expect(window.locator("body")).to_have_class(_has("blackout"))
+    expect(window.locator("#picture")).to_have_css("opacity", "0")
     until(lambda: metric(tab.url, 'clavilux_viewers{role="viewer"}') == 1, "the window to watch on")
     shown = window.evaluate("document.getElementById('picture').dataset.sequence")
     tab.wait(f"document.getElementById('picture').dataset.sequence !== '{shown}'")
     expect(window.locator(".notice")).to_have_count(0)
     assert not engine.parameters.blackout
     window.keyboard.press("b")
-    expect(window.locator("body")).not_to_have_class(_has("blackout"))
+    expect(window.locator("#picture")).to_have_css("opacity", "1")
 
 
-def _has(name: str) -> re.Pattern[str]:
-    return re.compile(rf"\b{name}\b")
+def test_the_master_acts_on_a_page_that_shows_pictures_only(tab: Tab, engine: Engine):
+    page = tab.open("?view")
+    tab.wait_for_picture()
+    engine.set({"master": 0.5})
+    expect(page.locator("#picture")).to_have_css("opacity", re.compile(r"^0\.749"))  # 0.5 of the light, encoded
+    engine.set({"master": 0.0})
+    expect(page.locator("#picture")).to_have_css("opacity", re.compile(r"^(0|0\.0\d*|\d.*e-\d+)$"))
+    engine.set({"master": 1.0, "fade": 1.0, "blackout": True})
+    expect(page.locator("#picture")).to_have_css("opacity", re.compile(r"^0\.[2-8]"))
+    expect(page.locator("#picture")).to_have_css("opacity", "0")

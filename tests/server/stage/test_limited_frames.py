@@ -70,8 +70,13 @@ def test_switched_off_everything_passes() -> None:
         assert limited.pixels(frame, enabled=False) is frame.pixels
 
 
-def test_pictures_of_another_size_begin_anew() -> None:
-    limited = LimitedFrames()
-    limited.pixels(make_frame(0))
-    large = replace(make_frame(1), pixels=np.full((20, 30, 3), 99, np.uint8))
-    assert limited.pixels(large).shape == (20, 30, 3)
+def test_a_change_of_size_lets_nothing_flash() -> None:
+    """Black and white at 7.5 Hz, each of a size of its own."""
+    limited, shown = LimitedFrames(), []
+    for i in range(2 * RATE):
+        lit = i // 2 % 2
+        size = (72, 80, 3) if lit else (64, 64, 3)
+        shown.append(limited.pixels(replace(make_frame(i), pixels=np.full(size, 255 * lit, np.uint8), time=i / RATE)))
+        assert shown[-1].shape == size
+    means = [float(one.mean()) for one in shown[RATE:]]
+    assert max(means) - min(means) < 40

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clavilux.runtime.frame import Frame
 from clavilux.server.protocol.binary import PackedFrame, Sound, pack_sound, unpack_frame
 from clavilux.server.protocol.messages import (
     Acknowledge,
@@ -16,6 +17,7 @@ from clavilux.server.protocol.messages import (
     Hello,
     Marker,
     MarkerReached,
+    ParameterValues,
     PictureFormat,
     Ping,
     Pong,
@@ -29,7 +31,7 @@ from clavilux.server.settings import Settings
 from clavilux.server.stage.message_pump import run_connection
 from clavilux.server.stage.outbox import REPLIES
 from clavilux.server.stage.stage import Stage
-from tests.server.fakes import FakeChannel, FakeEngine
+from tests.server.fakes import NOW, FakeChannel, FakeEngine, make_frame
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +136,56 @@ async def test_a_viewer_that_never_acknowledges_holds_up_nobody_and_keeps_one_fr
         assert (await slow.frame()).sequence == 49
         await slow.leave()
         await fast.leave()
+
+
+def strobe_frame(sequence: int, *, lit: bool, **values: bool) -> Frame:
+    """A frame of a strobe of thirty pictures a second, 8 pixels wide, made with these parameters."""
+    pixels = np.full((8, 8, 3), 255 if lit else 0, np.uint8)
+    return replace(make_frame(sequence), pixels=pixels, time=NOW + sequence / 30, values=values)
+
+
+async def shown(client: Client, frame: Frame) -> int:
+    """Return the level that a client gets of a frame of one colour."""
+    got = await client.frame()
+    client.say(encode(Acknowledge(frame.sequence)))
+    assert got.sequence == frame.sequence
+    return got.picture[0]
+
+
+async def test_flashes_are_limited_for_clients_that_do_not_do_it_themselves(
+    engine: FakeEngine, settings: Settings
+) -> None:
+    async with playing(engine, settings) as stage:
+        safe, able = Client(stage), Client(stage)
+        await safe.start(Start("viewer", picture=RAW))
+        await able.start(Start("viewer", picture=RAW, limits_flashes=True))
+        levels = []
+        for k in range(90):
+            frame = engine.give(strobe_frame(k, lit=k // 2 % 2 == 1))
+            levels.append((await shown(safe, frame), await shown(able, frame)))
+        ours, theirs = zip(*levels[45:], strict=True)
+        assert (min(theirs), max(theirs)) == (0, 255)
+        assert max(ours) - min(ours) < 40
+        for k in range(90, 96):
+            frame = engine.give(strobe_frame(k, lit=k // 2 % 2 == 1, flash_limit=False))
+            assert await shown(safe, frame) == await shown(able, frame)
+        await safe.leave()
+        await able.leave()
+
+
+async def test_a_blackout_is_black_at_once_though_a_bright_picture_was_in_the_making(
+    engine: FakeEngine, settings: Settings
+) -> None:
+    async with playing(engine, settings) as stage:
+        client = Client(stage)
+        await client.start(Start("viewer", picture=RAW))
+        for k in range(60):
+            await shown(client, engine.give(strobe_frame(k, lit=k // 2 % 2 == 1)))
+        stage.set({"blackout": True})
+        assert isinstance(await client.hear(), ParameterValues)
+        assert await shown(client, engine.give(strobe_frame(60, lit=True, blackout=False))) < 255
+        assert await shown(client, engine.give(strobe_frame(61, lit=False, blackout=True))) == 0
+        await client.leave()
 
 
 async def test_a_viewer_whose_network_is_stuck_holds_up_nobody(engine: FakeEngine, settings: Settings) -> None:
