@@ -68,7 +68,12 @@ class Parameters:
     react: float = _parameter(
         1.0,
         Range(
-            "float", "how strongly the sound moves the picture; 0 leaves it still", 0.0, 2.0, fixed=True, group="react"
+            "float",
+            "how strongly all of it acts; at 0 the light alone does",
+            0.0,
+            2.0,
+            fixed=True,
+            group="react",
         ),
     )
     lfo_1: float = _parameter(

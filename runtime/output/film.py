@@ -56,7 +56,8 @@ class Film:
         if not self._dark and frame.pixels is not self._picture:
             self._picture = frame.pixels
             self._screen.show(frame.pixels, frame.time - BEFORE)
-        gain = self._master.advance(seconds, master=values["master"], fade=values["fade"], blackout=self._dark)
+        asked = {name: values[name] for name in ("master", "fade", "blackout", "panic")}
+        gain = self._master.advance(seconds, **asked)
         field, rim = light_amount(float(values["light"]), frame.known)
         light = self._light_of(frame, seconds, field, rim)
         return self._screen.draw(frame.time, values, light=light, field=field, gain=gain)

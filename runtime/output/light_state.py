@@ -6,7 +6,7 @@ same numbers. In silence it dims to a faint glow and rests.
 """
 
 from dataclasses import dataclass
-from math import ceil, cos, exp, floor, pi
+from math import ceil, cos, exp, floor, hypot, pi
 
 from clavilux.runtime.pulse import SILENCE_DB, Pulse
 
@@ -38,7 +38,7 @@ REST_FLOW, LOUD_FLOW, PUSH_FLOW = 0.05, 0.35, 2.2  # radians per second of a wav
 AWAKE = 0.05  # loudness from which on settings follow at full pace
 
 RIM = 0.45  # of the light that stays round a known picture
-WINDOW_INNER, WINDOW_OUTER = 0.62, 1.2  # half heights from the middle: where the rim begins and where it is whole
+WINDOW_INNER, WINDOW_OUTER = 0.45, 1.35  # half heights from the middle: where the rim begins and where it is whole
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,9 @@ def light_amount(light: float, known: float) -> tuple[float, float]:
 def light_mask(x: float, y: float, field: float, rim: float) -> float:
     """Return the factor of the light at `(x, y)`, half heights from the middle of the wall, 0 to 1.
 
-    A soft window keeps the middle for a known picture: a square with round corners, surrounded by the rim's light.
+    A soft, round window keeps the middle for a known picture, surrounded by the rim's light.
     """
-    distance = (x**4 + y**4) ** 0.25
-    edge = _unit((distance - WINDOW_INNER) / (WINDOW_OUTER - WINDOW_INNER))
+    edge = _unit((hypot(x, y) - WINDOW_INNER) / (WINDOW_OUTER - WINDOW_INNER))
     window = edge * edge * (3 - 2 * edge)
     return (field + rim * window) / (field + rim) if field + rim > 0 else 0.0
 

@@ -24,12 +24,15 @@ class Master:
         """Let `seconds` pass; return the factor of linear light, 0 to 1.
 
         `master` is the fader, linear light from 0 to 1; `fade` the seconds from open to black and back, 0 for at once.
-        A fade that turns round half-way goes back as fast as it came.
+        A fade that turns round half-way goes back as fast as it came; panic waits for none.
         """
         seconds = max(seconds, 0.0)
         if self._level is None:
             self._level, self._open = master, 0.0 if blackout or panic else 1.0
         self._level += (master - self._level) * (1 - math.exp(-seconds / GLIDE))
         step = seconds / fade if fade > 0 else 1.0
-        self._open = max(self._open - step, 0.0) if blackout or panic else min(self._open + step, 1.0)
+        if panic:
+            self._open = 0.0
+        else:
+            self._open = max(self._open - step, 0.0) if blackout else min(self._open + step, 1.0)
         return float(self._level * self._open**GAMMA)

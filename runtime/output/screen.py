@@ -95,7 +95,7 @@ def divide_light(light: Floats, field: float, rim: float) -> Floats:
     height, width, _ = light.shape
     x = ((np.arange(width) + 0.5) - width / 2) * 2 / height
     y = ((np.arange(height) + 0.5) - height / 2) * 2 / height
-    edge = np.clip(((x**4 + (y**4)[:, None]) ** 0.25 - WINDOW_INNER) / (WINDOW_OUTER - WINDOW_INNER), 0, 1)
+    edge = np.clip((np.hypot(x, y[:, None]) - WINDOW_INNER) / (WINDOW_OUTER - WINDOW_INNER), 0, 1)
     mask = (field + rim * edge * edge * (3 - 2 * edge)) / max(field + rim, 1e-6)
     divided: Floats = light * mask[..., None].astype(np.float32)
     return divided

@@ -19,7 +19,8 @@ from clavilux.runtime.sound.window import SlidingWindow
 
 KEPT = 2 * SAMPLE_RATE  # samples in the ring: the longest chunk that is taken at once, and what lies before it
 WAIT = 0.5  # s between two looks at whether it shall end
-MAX_TAPS = 16  # that may wait for the next sound
+MAX_TAPS = 16  # that may wait for the next sound,
+MAX_TAP_AGE = 5.0  # s; and as long as this before it
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +103,8 @@ class PulseFeed:
         newest = self._window.captured_at(heard)
         while self._taps and newest is not None:
             since = self._taps.popleft() - newest
-            self._tracker.tap(round((heard + since * SAMPLE_RATE) / PULSE_STEP) - 1)
+            if since > -MAX_TAP_AGE:
+                self._tracker.tap(round((heard + since * SAMPLE_RATE) / PULSE_STEP) - 1)
 
     def _tell(self, pulses: Sequence[Pulse]) -> None:
         captured = self._window.captured_at((pulses[0].index + 1) * PULSE_STEP)

@@ -3,7 +3,8 @@
  * of the pulse that the sound gives, which wait for no server.
  *
  * It runs on the audio thread. Silence is posted too: the engine learns that nothing sounds from silent samples, not from
- * missing ones. Loaded by sound.js; a message of the page's is a beat that was tapped, `{tap: seconds}` of context time.
+ * missing ones. Loaded by sound.js; a message of the page's is a beat that was tapped, `{tap: seconds}` of context time,
+ * or that nothing was heard for so long, `{pause: seconds}`: context time stands still then.
  */
 
 import { PulseTracker } from './pulse.js';
@@ -21,7 +22,10 @@ class Capture extends AudioWorkletProcessor {
     this.startedAt = 0;
     this.heard = 0; // samples that the tracker has taken
     this.tracker = new PulseTracker(sampleRate);
-    this.port.onmessage = ({ data: { tap } }) => this.tracker.tap(Math.round((tap - this.origin) / READING_SECONDS) - 1);
+    this.port.onmessage = ({ data: { tap, pause } }) => {
+      if (pause) this.tracker.pause(pause);
+      else this.tracker.tap(Math.round((tap - this.origin) / READING_SECONDS) - 1);
+    };
   }
 
   process([input]) {

@@ -45,7 +45,10 @@ export function words(value, { unit = '', zero = '' } = {}) {
   return `${number}${unit ? `${unit.startsWith('°') ? '' : ' '}${unit}` : ''}`;
 }
 
-/** The range input beneath every slider and knob. `spec` has low, high, default, unit, and `zero`, the word for 0. */
+/**
+ * The range input beneath every slider and knob. `spec` has low, high, default, unit, `zero`, the word for 0, and `first`,
+ * what it goes back to where that is not its default.
+ */
 export function rangeInput(spec, send, { id, show = () => {} }) {
   const { value: toValue, place } = curve(spec);
   const input = make('input', { type: 'range', min: 0, max: SLIDER_STEPS, step: 1, id });
@@ -61,8 +64,9 @@ export function rangeInput(spec, send, { id, show = () => {} }) {
     say(value);
   };
   const reset = () => {
-    set(spec.default);
-    send(spec.default);
+    const { first = spec.default } = spec;
+    set(first);
+    send(first);
   };
   input.addEventListener('input', () => {
     const zero = spec.or_zero && Number(input.value) === 0;

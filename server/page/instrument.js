@@ -37,7 +37,8 @@ const stage = new Stage(defaultUrl(), {
 const sound = new Sound();
 const notices = new Notices(element('notices'));
 const show = new Show(element('picture'), element('glow'), {
-  cover: query.get('view') === 'cover', plain: query.has('pictures'), say: (text) => notices.say('plain', text),
+  cover: query.get('view') === 'cover', plain: query.has('pictures'),
+  say: (text) => (text ? notices.say('screen', text) : notices.clear('screen')),
 });
 stage.options.limitsFlashes = !show.screen.plain;
 const player = new Player(sound);
@@ -51,6 +52,8 @@ const roles = new Roles(stage, sound, notices);
 
 const hand = new Map(); // what was changed here, by name: {value, at}
 let aspect = 1; // of the stage's pictures, width over height
+let before = {}; // react and feedback, as they were when there was no panic
+let panicking = false;
 let measure = () => {};
 
 roles.withoutSound = query.get('sound') === 'off';
@@ -154,10 +157,30 @@ function apply() {
   const { freeze, blackout, panic, gate, flash_limit: limited } = show.values;
   show.screen.frozen = readouts.frozen = Boolean(freeze);
   heard.over({ dark: Boolean(blackout || panic) });
+  sayPanic(Boolean(panic));
   const pressed = Object.entries({ freeze, blackout, panic });
   for (const [name, on] of pressed) element(name).setAttribute('aria-pressed', Boolean(on));
   element('limiter-off').hidden = limited !== false;
   if (gate !== undefined) meter.gate(gate);
+}
+
+/** When a panic is over, say what it has set to 0, and offer it back. */
+function sayPanic(on) {
+  const { react, feedback } = show.values;
+  const over = panicking && !on;
+  panicking = on;
+  if (on) notices.clear('panic');
+  if (over) offerBack(Object.entries(before).filter(([name, value]) => value && !show.values[name]));
+  if (!on) before = { react, feedback };
+}
+
+function offerBack(lost) {
+  if (!lost.length || !roles.performing) return;
+  const back = () => {
+    notices.clear('panic');
+    change(Object.fromEntries(lost));
+  };
+  notices.say('panic', `Panic has set ${lost.map(([name]) => name).join(' and ')} to 0.`, { 'Bring back': back });
 }
 
 // ---- the sound
@@ -167,7 +190,7 @@ sound.onpacket = (samples, capturedAt) => {
   if (stage.options.sound) stage.send(samples, capturedAt);
 };
 sound.onpulse = (readings, at) => {
-  if (sound.active) show.feel(readings, at, { own: true });
+  if (sound.active && stage.options.sound) show.feel(readings, at, { own: true });
 };
 show.offset = offset.milliseconds;
 offset.onchange = (milliseconds) => (show.offset = milliseconds);

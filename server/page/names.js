@@ -33,7 +33,7 @@ const NAMES = {
   pitch_height: 'pitch',
   pitch_confidence: 'clear pitch',
   harmonicity: 'harmony',
-  onset: 'attack of a note',
+  onset: 'onset of a note',
   density: 'busyness',
   beat_phase: 'place in the beat',
   lfo_1_: 'wave 1',

@@ -841,6 +841,14 @@ export class PulseTracker {
     return readings;
   }
 
+  /** Take that nothing was heard for so many seconds: it is silence, of which there are no readings. */
+  pause(seconds) {
+    const index = this.#index;
+    const silence = new Float32Array(Math.round(seconds * PULSE_RATE) * PULSE_STEP);
+    this.#steps.push(silence, (power, history) => this.#read(power, history));
+    this.#index = index;
+  }
+
   /** Take that a beat is at the end of reading `index`, up to a second ahead of the newest: somebody tapped. */
   tap(index) {
     const newest = this.#index - 1;

@@ -52,16 +52,31 @@ export class Roles {
   /** Play from a projector's window: here at once, and for the stage as soon as it lets this page. */
   async project(values) {
     Object.assign(this.own, values);
-    if (this._watchesOnly) return;
+    if (this._watchesOnly) return this._keepOwn();
     try {
       if (!this.performing) await this.stage.restart({ role: 'performer', sound: null, pulse: true });
-    } catch {
-      this._watchesOnly = true; // `own` holds here
-      await this.stage.restart({ role: 'viewer' }).catch(() => {});
-      return;
+    } catch ({ code }) {
+      this._watchesOnly = code !== 'engine_failed';
+      this._keepOwn();
+      return this._watch();
     }
     this.stage.set(this.own);
     this.own = {};
+    return undefined;
+  }
+
+  /** What this screen has taken back for itself is the stage's again: its blackout must not be lost here. */
+  _keepOwn() {
+    this.own = Object.fromEntries(Object.entries(this.own).filter(([, on]) => on));
+  }
+
+  /** Watch, and go on trying to: nobody stands at a projector. */
+  async _watch() {
+    try {
+      await this.stage.restart({ role: 'viewer' });
+    } catch ({ code }) {
+      if (code !== 'unauthorized') setTimeout(() => this._watch(), ASK_AGAIN_MS);
+    }
   }
 
   _format() {

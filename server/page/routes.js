@@ -9,11 +9,10 @@ import { make, rangeInput } from './controls.js';
 import { parseRoute, REST } from './modulation.js';
 import { friendly, friendlySource } from './names.js';
 
-const WIDEST = 10; // of a parameter's own unit: beyond it an amount is no matter for a slider
 const DIGITS = 6; // that count
 const HAND_MS = 400;
 const USUAL_TARGET = 'exposure'; // where a new route leads first: it is seen at once
-const SECONDS = { low: 0, high: 30, unit: 's' };
+const SECONDS = { low: 0, high: 30, unit: 's', default: 0.1 };
 
 /** The line of a route; '' for none. */
 export function format(route) {
@@ -29,9 +28,9 @@ export function targets(description) {
   return Object.keys(description).filter((name) => description[name].kind === 'float' && !description[name].fixed);
 }
 
-/** How far an amount reaches either way: once across the parameter's range, or what a slider can still aim at. */
+/** How far an amount reaches either way: half across the parameter's range. */
 function reach({ low, high }) {
-  return Math.min(WIDEST, high - low);
+  return (high - low) / 2;
 }
 
 function select(label, options, change) {
@@ -48,7 +47,7 @@ export class RouteEditor {
     Object.assign(this, { names, description, send });
     this.targets = targets(description);
     this.rows = names.map((name) => this._row(name));
-    const help = 'A source on the left moves a parameter on the right. Amount: how far; to the left it moves it down.';
+    const help = 'Each row: what moves what. Amount: how far; left of the middle it moves it down.';
     this.element = make('div', { className: 'routes' }, make('p', { className: 'fine', textContent: help }));
     this.element.append(...this.rows.map(({ element }) => element));
   }
@@ -116,15 +115,23 @@ export class RouteEditor {
     row.target.parentElement.classList.toggle('empty', !row.route);
     if (!spec) return row.sliders.replaceChildren();
     const far = Math.max(reach(spec), Math.abs(row.route.amount));
-    const amount = this._slider(row, 'amount', { low: -far, high: far, unit: spec.unit });
+    const first = this._first(row);
+    const amount = this._slider(row, 'amount', { low: -far, high: far, unit: spec.unit, default: 0, first: first.amount });
     const timing = make('details', { className: 'inner', open: row.opened ?? false }, make('summary', { textContent: 'timing' }));
     timing.append(
-      this._slider(row, 'attack', { ...SECONDS, default: 0.1 }),
-      this._slider(row, 'release', { ...SECONDS, default: 0.1 }),
-      this._slider(row, 'curve', { low: 0.1, high: 10, default: 1 }),
+      this._slider(row, 'attack', { ...SECONDS, first: first.attack }),
+      this._slider(row, 'release', { ...SECONDS, first: first.release }),
+      this._slider(row, 'curve', { low: 0.1, high: 10, default: 1, first: first.curve }),
     );
     timing.addEventListener('toggle', () => (row.opened = timing.open));
     return row.sliders.replaceChildren(amount, timing);
+  }
+
+  /** What a row's sliders go back to: those of the first patch, or of a new route. */
+  _first({ name, route }) {
+    const first = parseRoute(this.description[name].default ?? '');
+    const same = first?.source === route.source && first.target === route.target;
+    return same ? first : { ...REST, amount: reach(this.description[route.target]) / 4 };
   }
 
   _slider(row, part, spec) {
@@ -134,7 +141,7 @@ export class RouteEditor {
       row.route[part] = value;
       this._tell(row);
     };
-    const { input, set } = rangeInput({ default: 0, ...spec }, send, { id, show: (text) => (output.value = text) });
+    const { input, set } = rangeInput(spec, send, { id, show: (text) => (output.value = text) });
     set(row.route[part]);
     input.setAttribute('aria-label', `${row.place}, ${part}`);
     const label = make('label', { htmlFor: id, textContent: part });

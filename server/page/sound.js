@@ -14,6 +14,8 @@ const NAMES = {
 };
 const ARRIVALS = 512; // packets over which the audio clock is matched to the page's: five seconds
 const SLIP_MS = 500; // a context that was paused, or starved, for longer than this has lost its match with the page's clock
+const MAX_GAP = 0.5; // s without sound, after which what the pulse knew has grown old (runtime/hearing/pulse/gaps.py),
+const MAX_SILENCE = 10; // and of silence that stand for a longer one
 const QUIETEST_DB = -120;
 const RESUME_MS = 500; // a context that does not run by then waits for a click
 const WATCH_MS = 1000; // between two looks at whether packets still come
@@ -113,7 +115,13 @@ export class Sound {
     this.time = new AudioTime();
     const { context } = this;
     const tell = () => this.context === context && this.onstate(context.state);
-    context.onstatechange = tell;
+    let since = null; // when it was suspended, ms
+    context.onstatechange = () => {
+      tell();
+      if (context.state !== 'running') since ??= performance.now();
+      else if (since !== null) this._paused((performance.now() - since) / 1000);
+      if (context.state === 'running') since = null;
+    };
     setTimeout(tell, RESUME_MS);
     this.resume(); // not awaited: without a click it stays pending
   }
@@ -139,6 +147,11 @@ export class Sound {
     await this.open();
     if (microphone) await this.listen(id);
     if (file) this.play(offset);
+  }
+
+  /** Nothing was heard for so many seconds. */
+  _paused(seconds) {
+    if (seconds > MAX_GAP) this.capture.port.postMessage({ pause: Math.min(seconds, MAX_SILENCE) });
   }
 
   get rate() {

@@ -31,7 +31,7 @@ const [REST_FLOW, LOUD_FLOW, PUSH_FLOW] = [0.05, 0.35, 2.2];
 const AWAKE = 0.05;
 
 const RIM = 0.45;
-const [WINDOW_INNER, WINDOW_OUTER] = [0.62, 1.2];
+const [WINDOW_INNER, WINDOW_OUTER] = [0.45, 1.35];
 
 const unit = (value) => Math.min(Math.max(value, 0), 1);
 const share = (seconds, time) => 1 - Math.exp(-seconds / time);
@@ -127,7 +127,7 @@ export function lightAmount(light, known) {
 
 /** The factor of the light at `(x, y)`, half heights from the middle of the wall, 0 to 1. */
 export function lightMask(x, y, field, rim) {
-  const edge = unit(((x ** 4 + y ** 4) ** 0.25 - WINDOW_INNER) / (WINDOW_OUTER - WINDOW_INNER));
+  const edge = unit((Math.hypot(x, y) - WINDOW_INNER) / (WINDOW_OUTER - WINDOW_INNER));
   const window = edge * edge * (3 - 2 * edge);
   return field + rim > 0 ? (field + rim * window) / (field + rim) : 0;
 }
@@ -135,8 +135,7 @@ export function lightMask(x, y, field, rim) {
 /** The same as `lightMask`, for fragment sources: `float lightMask(vec2 p, float field, float rim)`. */
 export const LIGHT_MASK = `
 float lightMask(vec2 p, float field, float rim) {
-  vec2 q = p * p;
-  float window = smoothstep(${WINDOW_INNER.toFixed(4)}, ${WINDOW_OUTER.toFixed(4)}, sqrt(sqrt(dot(q, q))));
+  float window = smoothstep(${WINDOW_INNER.toFixed(4)}, ${WINDOW_OUTER.toFixed(4)}, length(p));
   return (field + rim * window) / max(field + rim, 1e-6);
 }
 `;

@@ -27,7 +27,8 @@ export class Master {
     }
     this._level += (master - this._level) * (1 - Math.exp(-passed / GLIDE));
     const step = fade > 0 ? passed / fade : 1;
-    this._open = blackout || panic ? Math.max(this._open - step, 0) : Math.min(this._open + step, 1);
+    if (panic) this._open = 0;
+    else this._open = blackout ? Math.max(this._open - step, 0) : Math.min(this._open + step, 1);
     return this._level * this._open ** GAMMA;
   }
 }

@@ -36,6 +36,8 @@ const SILENCE = Object.freeze({
   index: -1, level: 0, level_db: -120, onset: 0, density: 0, brightness: 0, noisiness: 0, harmonicity: 0,
   pitch_class: 0, pitch_height: 0, pitch_confidence: 0, beat_phase: 0, beat_confidence: 0,
 });
+const LOST_MS = 1000; // a context that comes back by itself does so before
+const LOST = 'The graphics driver has stopped drawing. Load this page again; with ?pictures it does without.';
 const NO_WEBGL = 'This browser draws without WebGL 2: pictures only, without effects and light.';
 
 /** Everything that belongs to one WebGL context, and is lost with it. */
@@ -75,7 +77,8 @@ export class Screen {
   /**
    * @param {HTMLCanvasElement} canvas @param {HTMLCanvasElement} glow only used without WebGL
    * @param {{cover?: boolean, plain?: boolean, say?: (text: string) => void}} options `cover` crops
-   *   pictures rather than give them ground; `plain` shows pictures only; `say` is told, once, what is missing here
+   *   pictures rather than give them ground; `plain` shows pictures only; `say` is told what is missing here,
+   *   and '' when it is back
    */
   constructor(canvas, glow, { cover = false, plain = false, say = () => {} } = {}) {
     this.canvas = canvas;
@@ -83,7 +86,8 @@ export class Screen {
     this.seen = false;
     this.gl = plain || !capable() ? null : openContext(canvas);
     this.master = new Master();
-    this._drawn = null; // when, ms
+    this._gain = 1; // of the master, as it was drawn last,
+    this._drawn = null; // and when, ms
     if (!this.gl) {
       this.picture = new Picture(canvas, glow);
       this._calm = new CalmGain();
@@ -103,10 +107,16 @@ export class Screen {
     this._measureEvery = this.byProgram ? PROGRAM_MEASURE_MS : MEASURE_MS; // ms
     this.lightState = new LightState();
     Object.assign(this, { _newest: -1, _waiting: null, _growing: null, _last: null, _frozen: false });
-    Object.assign(this, { _restless: Infinity, _measured: 0, _values: null, _gain: 1 });
+    Object.assign(this, { _restless: Infinity, _measured: 0, _values: null });
     this._begin();
-    canvas.addEventListener('webglcontextlost', (event) => event.preventDefault());
-    canvas.addEventListener('webglcontextrestored', () => this._begin());
+    canvas.addEventListener('webglcontextlost', (event) => {
+      event.preventDefault(); // or it does not come back
+      setTimeout(() => this.gl.isContextLost() && say(LOST), LOST_MS);
+    });
+    canvas.addEventListener('webglcontextrestored', () => {
+      say('');
+      this._begin();
+    });
     new ResizeObserver(() => this.fit()).observe(canvas.parentElement);
   }
 

@@ -47,9 +47,15 @@ def test_a_fade_is_even_to_the_eye_and_takes_its_time():
     assert master.advance(0.5, fade=1.0) == pytest.approx(0.5**GAMMA)
 
 
+def test_panic_waits_for_no_fade():
+    master = opened()
+    assert master.advance(FRAME, fade=60.0, blackout=True) > 0.99
+    assert master.advance(FRAME, fade=60.0, blackout=True, panic=True) == 0
+
+
 def test_a_fade_that_turns_round_goes_back_from_where_it_was():
     master = opened()
-    master.advance(0.25, fade=1.0, panic=True)
+    master.advance(0.25, fade=1.0, blackout=True)
     assert master.advance(0.25, fade=1.0) == 1
 
 

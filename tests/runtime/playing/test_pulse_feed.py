@@ -88,6 +88,20 @@ def test_a_tap_reaches_the_tracker_at_its_reading(monkeypatch: pytest.MonkeyPatc
     assert tapped == [24]
 
 
+def test_taps_from_before_the_sound_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    tapped: list[int] = []
+    monkeypatch.setattr(PulseTracker, "tap", lambda _tracker, index: tapped.append(index))
+    feed, listener = PulseFeed(), Listener()
+    feed.subscribe(listener)
+    for at in (-60.0, -0.5, 5.25):
+        feed.tap(at)
+    for chunk in chunks(noise(SAMPLE_RATE // 2, channels=1), 1600):
+        feed.put(chunk)
+    listener.wait_for(50)
+    feed.stop()
+    assert tapped == [24]
+
+
 def test_a_feed_that_nobody_asked_ends_without_a_thread() -> None:
     before = threading.active_count()
     PulseFeed().stop()

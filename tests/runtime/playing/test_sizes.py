@@ -1,5 +1,6 @@
 """A bundle of many sizes and with guidance, played live; and what a bundle that has neither says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.clock import ManualClock
-from clavilux.runtime.control.parameters import RANGES, defaults_for, describe, ranges_for
+from clavilux.runtime.control.parameters import RANGES, Parameters, defaults_for, describe, ranges_for
 from clavilux.runtime.errors import ParameterError
 from clavilux.runtime.playing.render import render_picture
 from clavilux.runtime.sound.sound_file import Clip
@@ -140,6 +141,12 @@ def test_the_description_shows_the_bundles_bounds_and_beginnings(flexible: Bundl
         assert {key: described[name][key] for key in side} == side
     assert (described["steps"]["high"], described["steps"]["default"]) == (6, 6)
     assert described["guidance"]["default"] == 2.5
+
+
+def test_light_begins_off_where_nothing_is_known_by_name(plain: Bundle) -> None:
+    named, nameless = (replace(plain, concepts=concepts) for concepts in (("owl",), ()))
+    assert (defaults_for(named).light, defaults_for(nameless).light) == (Parameters().light, 0.0)
+    assert Parameters().light > 0
 
 
 @pytest.mark.parametrize("which", ["flexible", "plain"])

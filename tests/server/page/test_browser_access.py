@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
 
+from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.playing.engine import Engine
 from tests.server.page.browser import MICROPHONE, PUT_AWAY, SOUNDS, WILLING, Tab, launch, opened, until
 
@@ -209,6 +210,27 @@ def test_zero_is_a_word_and_a_route_is_made_by_hand(tab: Tab, engine: Engine):
     page.locator(".route:visible >> nth=-1").locator("select >> nth=0").select_option("low")
     until(lambda: "low > exposure" in " ".join(map(str, engine.parameters.values().values())), "the route")
     expect(page.locator(".route:visible")).to_have_count(min(12, shown + 1))
+
+
+def test_a_routes_amount_reaches_across_its_parameter_and_goes_back_to_the_first_patch(tab: Tab, engine: Engine):
+    engine.set({"route_1": "onset > hue 40, attack 1, release 1", "route_2": "low > zoom 1"})
+    page = tab.play()
+    tab.unfold()
+
+    def after(route: int, part: str, key: str) -> str:
+        before = engine.parameters.values()[f"route_{route}"]
+        page.locator(f"#route_{route}-{part}").press(key)
+        until(lambda: engine.parameters.values()[f"route_{route}"] != before, f"{key} to act on the {part}")
+        return str(engine.parameters.values()[f"route_{route}"])
+
+    assert after(1, "amount", "End").startswith("onset > hue 180,")
+    assert after(1, "amount", "Home").startswith("onset > hue -180,")
+    assert after(1, "amount", "Delete") == "onset > hue 45, attack 1, release 1, curve 1"
+    assert after(1, "attack", "Delete") == "onset > hue 45, attack 0, release 1, curve 1"
+    first = Parameters().route_2
+    engine.set({"route_2": first.replace("0.65", "0.3")})
+    tab.wait("document.getElementById('route_2-amount')?.getAttribute('aria-valuetext').startsWith('0.3')")
+    assert after(2, "amount", "Delete").startswith(first.split(",")[0] + ",")
 
 
 def test_the_knob_turns_by_hand_and_by_key(tab: Tab, engine: Engine):

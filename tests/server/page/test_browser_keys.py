@@ -138,6 +138,21 @@ def test_panic_goes_black_for_everyone_and_hides_what_is_heard(tab: Tab, browser
     expect(page.locator("#heard")).to_be_hidden()
 
 
+def test_what_panic_has_set_to_0_is_told_and_comes_back(tab: Tab, engine: Engine):
+    page = tab.play()
+    engine.set({"react": 1.4, "feedback": 0.3})
+    expect(page.locator("output[for=p-react]")).to_have_text("1.4")
+    page.keyboard.press("p")
+    until(lambda: engine.parameters.panic, "the engine to panic")
+    expect(page.locator("output[for=p-react]")).to_have_text("0")
+    page.keyboard.press("p")
+    tab.told("Panic has set react and feedback to 0.")
+    assert engine.parameters.react == 0
+    page.click("text=Bring back")
+    until(lambda: (engine.parameters.react, engine.parameters.feedback) == (1.4, 0.3), "both to come back")
+    expect(page.locator(".notice")).to_have_count(0)
+
+
 def test_the_projectors_window_plays_for_the_whole_stage(tab: Tab, browser: Browser, engine: Engine):
     page = tab.play()
     with opened(browser, tab.url) as projector:
@@ -166,6 +181,8 @@ def test_a_projectors_window_that_may_not_play_plays_for_itself(tab: Tab, browse
     assert not engine.parameters.blackout
     window.keyboard.press("b")
     expect(window.locator("#picture")).to_have_css("opacity", "1")
+    engine.set({"blackout": True})  # the stage's own still acts here
+    expect(window.locator("#picture")).to_have_css("opacity", "0")
 
 
 def test_the_master_acts_on_a_page_that_shows_pictures_only(tab: Tab, engine: Engine):

@@ -20,7 +20,7 @@ RATE = 30  # frames per second
 
 # Shows pictures (RGB rows from the top, base64) at `times` in ms, and gives back what was shown, as RGBA, the same way.
 # Before picture number `resized` the limiter is given another size and then this one again.
-LIMIT = """async ({ pictures, gains, times, height, width, resized }) => {
+LIMIT = """async ({ pictures, gains, times, height, width, resized, enabled, urgent }) => {
   const { openContext, Program, Target, COLOUR_SPACE } = await import('/page/screen/gl.js');
   const { FlashLimiter } = await import('/page/screen/limiter.js');
   const gl = openContext(Object.assign(document.createElement('canvas'), { width, height }));
@@ -44,7 +44,7 @@ LIMIT = """async ({ pictures, gains, times, height, width, resized }) => {
     upload.cover(input, { picture: texture, gain: gains[i] });
     if (i === resized) limiter.resize(width * 2, height * 2);
     limiter.resize(width, height);
-    limiter.limit(input, null, time);
+    limiter.limit(input, null, time, enabled, i >= urgent);
     const shown = new Uint8Array(4 * width * height);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, shown);
     const row = (y) => shown.subarray(4 * width * y, 4 * width * (y + 1));
@@ -76,8 +76,10 @@ def shown_by_page(
     *,
     gains: list[float] | None = None,
     resized: int = -1,
+    enabled: bool = True,
+    urgent: int = 10_000,
 ) -> NDArray[np.uint8]:
-    """Return what the page's limiter shows of `pictures`, [frames, H, W, 3]."""
+    """Return what the page's limiter shows of `pictures`, [frames, H, W, 3]; black is urgent from `urgent` on."""
     told = {
         "pictures": base64.b64encode(pictures.tobytes()).decode(),
         "gains": gains or [1.0] * len(times),
@@ -85,6 +87,8 @@ def shown_by_page(
         "height": pictures.shape[1],
         "width": pictures.shape[2],
         "resized": resized,
+        "enabled": enabled,
+        "urgent": urgent,
     }
     found = np.frombuffer(base64.b64decode(page.evaluate(LIMIT, told)), np.uint8)
     return found.reshape(*pictures.shape[:3], 4)[..., :3]
@@ -121,6 +125,21 @@ def test_what_does_not_flash_is_shown_as_it_is(bare: Page):
     pictures = np.clip(scene + rng.normal(0, 3, (20, *SIZE, 3)), 0, 255).astype(np.uint8)
     found = shown_by_page(bare, pictures, [i / RATE for i in range(20)])
     assert np.abs(found.astype(int) - pictures).max() <= 1  # a half float, rounded
+
+
+def test_switched_off_everything_is_shown(bare: Page):
+    strobe = Strobe("black and white", 7.5, RATE, seconds=1.0, size=SIZE)
+    pictures = np.stack(list(strobe))
+    np.testing.assert_array_equal(shown_by_page(bare, pictures, strobe.times, enabled=False), pictures)
+
+
+def test_a_performers_black_is_black_at_once_in_the_middle_of_a_strobe(bare: Page):
+    strobe = Strobe("black and white", 7.5, RATE, seconds=1.0, size=SIZE)
+    pictures = np.stack(list(strobe))
+    pictures[20:] = 0
+    held, black = (shown_by_page(bare, pictures, strobe.times, urgent=urgent) for urgent in (10_000, 20))
+    assert held[20].max() > 60
+    assert black[20:].max() == 0
 
 
 def test_a_change_of_size_lets_nothing_flash(bare: Page):

@@ -34,12 +34,14 @@ def clips() -> Samples:
     return np.concatenate([part for sound in read for part in (sound, pause)])
 
 
-def in_javascript(samples: Samples, folder: Path, *, rate: int = 16_000, piece: int = 128, taps: tuple[int, ...] = ()):
-    """Return the readings of pulse.js as [n, fields]; samples come in pieces, taps at the readings told."""
+def in_javascript(
+    samples: Samples, folder: Path, *, rate: int = 16_000, piece: int = 128, taps: tuple[int, ...] = (), pause: str = ""
+):
+    """Return the readings of pulse.js as [n, fields]; samples come in pieces, taps and a pause at the readings told."""
     assert NODE, "no Node.js here; `bash .ci/run` installs it"
     path = folder / "samples"
     samples.tofile(path)
-    command = [NODE, HERE / "pulse_readings.mjs", path, *map(str, (rate, piece, *taps))]
+    command = [NODE, HERE / "pulse_readings.mjs", path, *map(str, (rate, piece, *taps)), *pause.split()]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
     assert answer["names"] == NAMES
     return np.array(answer["readings"])
@@ -94,6 +96,17 @@ def test_a_page_at_another_rate_reads_the_same(rate: int, tmp_path: Path):
 def test_taps_do_the_same_in_the_page(tmp_path: Path):
     samples, taps = drum_loop(tempo=100, seconds=7), (200, 255, 310, 365)
     here, there = in_python(samples, taps=taps), in_javascript(samples, tmp_path, taps=taps)
+    assert differences(here, there) == {}
+    assert differences(here, in_javascript(samples, tmp_path)) != {}
+
+
+def test_a_pause_does_the_same_in_the_page(tmp_path: Path):
+    samples = drum_loop(tempo=100, seconds=9)
+    tracker = PulseTracker()
+    before = tracker.push(samples[: 600 * 160])
+    tracker.pause(3.0)
+    here = np.array([astuple(one) for one in before + tracker.push(samples[600 * 160 :])])
+    there = in_javascript(samples, tmp_path, piece=160, pause="599+3.0")
     assert differences(here, there) == {}
     assert differences(here, in_javascript(samples, tmp_path)) != {}
 

@@ -199,6 +199,25 @@ def test_a_lost_context_comes_back_with_the_picture(bare: Page):
     assert abs(grey - 200) <= 1
 
 
+def test_a_context_that_stays_away_is_told_until_it_is_back(bare: Page):
+    bare.evaluate(BEGIN, {})
+    said = bare.evaluate("""async () => {
+      screen_.show(frame(1, 200));
+      await play({}, after(100));
+      const canvas = document.querySelector('canvas');
+      const loss = screen_.gl.getExtension('WEBGL_lose_context');
+      loss.loseContext();
+      while (!said.length) await new Promise(requestAnimationFrame);
+      const restored = new Promise((give) => canvas.addEventListener('webglcontextrestored', give, { once: true }));
+      loss.restoreContext();
+      await restored;
+      return said;
+    }""")
+    assert len(said) == 2
+    assert "has stopped drawing" in said[0]
+    assert said[1] == ""
+
+
 def test_the_canvas_follows_its_place(bare: Page):
     bare.evaluate(BEGIN, {})
     size = bare.evaluate("""async () => {

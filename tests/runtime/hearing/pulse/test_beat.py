@@ -57,7 +57,9 @@ def test_another_tempo_is_found_within_four_seconds():
     first, second = times(100, 12), times(132, 12)
     readings = PulseTracker().push(np.concatenate([drum_loop(100, 10), drum_loop(132, 10)]))
     assert furthest(beats(readings[:1000], since=5), first) < 0.04
-    assert furthest(beats(readings, since=14.5), 10 + second) < 0.04
+    found = beats(readings, since=14.5)
+    assert furthest(found, 10 + second) < 0.04
+    assert len(found) == pytest.approx(5.5 * 132 / 60, abs=1)
 
 
 def test_a_break_is_played_through_and_silence_after_eight_seconds_is_told():
