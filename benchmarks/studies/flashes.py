@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from clavilux.benchmarks.bench.report import columns
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.percentiles import MS
+from clavilux.runtime.output.colour import to_linear, to_srgb
 from clavilux.runtime.output.flash_limiter import FlashLimiter
 
 ORACLE = "CLAVILUX_IRIS_PYTHON"
@@ -110,7 +111,7 @@ def sequence(draw: Draw, hertz: float, rate: int, size: tuple[int, int] = FIELD)
 def limited(pictures: Sequence[Picture], rate: int) -> list[Picture]:
     """Return what the limiter shows, sRGB as it came."""
     limiter = FlashLimiter(*pictures[0].shape[:2])
-    return [_srgb(limiter.limit(_linear(picture), i / rate)) for i, picture in enumerate(pictures)]
+    return [to_srgb(limiter.limit(to_linear(picture), i / rate)) for i, picture in enumerate(pictures)]
 
 
 def judge(python: str, pictures: Sequence[Picture], rate: int) -> Verdict:
@@ -136,17 +137,6 @@ def cost(size: tuple[int, int]) -> float:
         limiter.limit(dark if i // 3 % 2 else noise, i / 60)
         taken.append(time.perf_counter() - begun)
     return float(np.median(taken[COSTED // 3 :]) * MS)
-
-
-def _linear(picture: Picture) -> NDArray[np.float32]:
-    s = np.arange(256, dtype=np.float32) / 255
-    table = np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return table[picture]
-
-
-def _srgb(light: NDArray[np.float32]) -> Picture:
-    coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
-    return np.asarray(np.rint(255 * coded), np.uint8)
 
 
 def rows(python: str, rates: Sequence[int], hertz: Sequence[float]) -> list[Row]:

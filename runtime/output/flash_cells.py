@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.output.colour import to_linear, to_srgb
+from clavilux.runtime.output.colour import LUMINANCE, to_linear, to_srgb
 
 Plane = NDArray[np.float32]  # [rows, columns]
 
-LUMINANCE = np.array((0.2126, 0.7152, 0.0722), np.float32)  # of linear R, G, B (IEC 61966-2-1)
 SATURATED = 4.0  # times G + B: R / (R + G + B) >= 0.8,
 NEARLY = 3.0  # as SATURATED; from there on a colour may become one by being rounded to 8 bits
 CALMED = 0.75  # R / (R + G + B) of a red that has lost its saturation: below the rule's 0.8 also in 8 bits
