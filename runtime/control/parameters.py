@@ -69,7 +69,7 @@ class Parameters:
         1.0,
         Range(
             "float",
-            "how strongly all of it acts; at 0 the light alone does",
+            "how strongly; at 0 only the light follows the sound",
             0.0,
             2.0,
             fixed=True,
