@@ -9,7 +9,7 @@
  *     stage.onframe = async (frame) => context.drawImage(await toBitmap(frame), 0, 0);
  *
  * Local times are milliseconds of `performance.now()`; times on the wire are microseconds of the server's clock.
- * The pure parts (codec, clock, back-off) run in node as well: tests/server/client.test.mjs.
+ * The pure parts (codec, clock, back-off) run in node as well: tests/server/page/client.test.mjs.
  */
 
 export const SUBPROTOCOL = 'clavilux.v1';

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from clavilux.runtime.playing.engine import Engine
+from tests.server.fakes import FakeEngine, serving
 from tests.server.page.browser import MICROPHONE, SOUNDS, WILLING, Tab, launch, metric, opened, until
 
 # A stage that lets this page watch and nothing else.
@@ -183,6 +184,24 @@ def test_a_projectors_window_that_may_not_play_plays_for_itself(tab: Tab, browse
     expect(window.locator("#picture")).to_have_css("opacity", "1")
     engine.set({"blackout": True})  # the stage's own still acts here
     expect(window.locator("#picture")).to_have_css("opacity", "0")
+
+
+def test_a_projectors_window_whose_key_meets_a_failed_engine_comes_back(browser: Browser):
+    engine = FakeEngine()
+    engine.ready.set()
+    with serving(engine) as here, opened(browser, here.url) as projector:
+        window = projector.open("?view")
+        until(lambda: metric(here.url, 'clavilux_viewers{role="viewer"}') == 1, "the window to watch")
+        engine.failure = RuntimeError("gone")
+        until(lambda: metric(here.url, 'clavilux_viewers{role="viewer"}') == 0, "the window to be sent away")
+        window.keyboard.press("b")
+        expect(window.locator("[data-topic=refusal]")).to_contain_text("engine stopped")
+        expect(window.locator("#blackout")).to_have_attribute("aria-pressed", "true")
+        engine.failure = None
+        until(lambda: metric(here.url, 'clavilux_viewers{role="viewer"}') == 1, "the window to watch again")
+        expect(window.locator("#blackout")).to_have_attribute("aria-pressed", "true")
+        window.keyboard.press("b")
+        until(lambda: metric(here.url, 'clavilux_viewers{role="performer"}') == 1, "the window to play")
 
 
 def test_the_master_acts_on_a_page_that_shows_pictures_only(tab: Tab, engine: Engine):
