@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=screen_size,
         default=film,
         metavar="WxH",
-        help="of a film: the screen it is seen on, with light and effects, in pixels, even numbers from 64 to 4096; none: "
-        "pictures alone (1280x720)",
+        help="of a film: the screen it is seen on, with light and effects, in pixels, even numbers from 64 to 4096; "
+        "none: pictures alone (1280x720)",
     )
     add_model_options(parser)
 
