@@ -115,6 +115,8 @@ def tiled(shares: NDArray[np.float32]) -> Plane:
 
 def spread(shares: Plane) -> Plane:
     """Return shares of cells, smooth, and in no cell more than its own, also when they are interpolated."""
+    if shares.min() >= 1:
+        return shares
     plane = np.pad(_least(np.pad(shares, HELD, mode="edge"), 2 * HELD + 1), SOFT, mode="edge")
     size = 2 * SOFT + 1
     for axis in (0, 1):

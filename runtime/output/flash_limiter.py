@@ -114,7 +114,7 @@ class FlashLimiter:
         return spread(shares.reshape(self._cells))
 
     def _tiled(self, shares: Cells) -> Plane:
-        return self._from_tiles(tiled(shares))
+        return self._from_tiles(tiled(shares)) if shares.min() < 1 else np.ones(self._cells, np.float32)
 
 
 class Urgency:
