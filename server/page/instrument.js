@@ -54,6 +54,7 @@ const hand = new Map(); // what was changed here, by name: {value, at}
 let aspect = 1; // of the stage's pictures, width over height
 let before = {}; // react and feedback, as they were when there was no panic
 let panicking = false;
+let lost = []; // [name, value] of what the last one has set to 0
 let measure = () => {};
 
 roles.withoutSound = query.get('sound') === 'off';
@@ -164,23 +165,18 @@ function apply() {
   if (gate !== undefined) meter.gate(gate);
 }
 
-/** When a panic is over, say what it has set to 0, and offer it back. */
+/** When a panic is over, say what it has set to 0 and offer it back, as long as it is 0. */
 function sayPanic(on) {
   const { react, feedback } = show.values;
   const over = panicking && !on;
   panicking = on;
-  if (on) notices.clear('panic');
-  if (over) offerBack(Object.entries(before).filter(([name, value]) => value && !show.values[name]));
+  if (over) lost = Object.entries(before).filter(([name, value]) => value && !show.values[name]);
+  if (on || lost.every(([name]) => show.values[name])) notices.clear('panic');
+  else if (over && roles.performing && !viewing) {
+    const text = `Panic has set ${lost.map(([name]) => name).join(' and ')} to 0.`;
+    notices.say('panic', text, { 'Bring back': () => change(Object.fromEntries(lost)) });
+  }
   if (!on) before = { react, feedback };
-}
-
-function offerBack(lost) {
-  if (!lost.length || !roles.performing) return;
-  const back = () => {
-    notices.clear('panic');
-    change(Object.fromEntries(lost));
-  };
-  notices.say('panic', `Panic has set ${lost.map(([name]) => name).join(' and ')} to 0.`, { 'Bring back': back });
 }
 
 // ---- the sound
