@@ -26,12 +26,11 @@ from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
-from clavilux.runtime.playing.pulse_feed import PulseFeed, PulseListener
+from clavilux.runtime.playing.pulse_feed import MAX_TAPS, PulseFeed, PulseListener
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
 from clavilux.runtime.sound.samples import as_sound
 
 UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
-MAX_TAPS = 16  # that may wait for the next frame
 
 Subscriber = Callable[[Frame], None]
 

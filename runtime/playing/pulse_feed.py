@@ -19,7 +19,7 @@ from clavilux.runtime.sound.window import SlidingWindow
 
 KEPT = 2 * SAMPLE_RATE  # samples in the ring: the longest chunk that is taken at once, and what lies before it
 WAIT = 0.5  # s between two looks at whether it shall end
-MAX_TAPS = 16  # that may wait for the next sound,
+MAX_TAPS = 16  # that may wait for the next sound, or for the next frame,
 MAX_TAP_AGE = 5.0  # s; and as long as this before it
 
 _log = logging.getLogger(__name__)

@@ -67,6 +67,13 @@ class Client(FakeChannel):
         await self.running
 
 
+async def watching(stage: Stage, *, limits_flashes: bool = False) -> Client:
+    """A viewer that has started, and takes pictures as they are."""
+    client = Client(stage)
+    await client.start(Start("viewer", picture=RAW, limits_flashes=limits_flashes))
+    return client
+
+
 @asynccontextmanager
 async def playing(engine: FakeEngine, settings: Settings) -> AsyncIterator[Stage]:
     async with Stage(engine, settings) as stage:
@@ -110,8 +117,7 @@ async def test_who_has_started_may_stay_silent(engine: FakeEngine, settings: Set
 
 async def test_a_frame_arrives_with_its_pixels(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
-        client = Client(stage)
-        await client.start(Start("viewer", picture=RAW))
+        client = await watching(stage)
         engine.emit(9, heard_until=99.5)
         frame = await client.frame()
         assert (frame.sequence, frame.size, frame.heard_until) == (9, (6, 4), 99_500_000)
@@ -123,9 +129,7 @@ async def test_a_viewer_that_never_acknowledges_holds_up_nobody_and_keeps_one_fr
     engine: FakeEngine, settings: Settings
 ) -> None:
     async with playing(engine, settings) as stage:
-        slow, fast = Client(stage), Client(stage)
-        await slow.start(Start("viewer", picture=RAW))
-        await fast.start(Start("viewer", picture=RAW))
+        slow, fast = await watching(stage), await watching(stage)
         for sequence in range(50):
             engine.emit(sequence)
             assert (await fast.frame()).sequence == sequence
@@ -156,9 +160,7 @@ async def test_flashes_are_limited_for_clients_that_do_not_do_it_themselves(
     engine: FakeEngine, settings: Settings
 ) -> None:
     async with playing(engine, settings) as stage:
-        safe, able = Client(stage), Client(stage)
-        await safe.start(Start("viewer", picture=RAW))
-        await able.start(Start("viewer", picture=RAW, limits_flashes=True))
+        safe, able = await watching(stage), await watching(stage, limits_flashes=True)
         levels = []
         for k in range(90):
             frame = engine.give(strobe_frame(k, lit=k // 2 % 2 == 1))
@@ -177,8 +179,7 @@ async def test_a_blackout_is_black_at_once_though_a_bright_picture_was_in_the_ma
     engine: FakeEngine, settings: Settings
 ) -> None:
     async with playing(engine, settings) as stage:
-        client = Client(stage)
-        await client.start(Start("viewer", picture=RAW))
+        client = await watching(stage)
         for k in range(60):
             await shown(client, engine.give(strobe_frame(k, lit=k // 2 % 2 == 1)))
         stage.set({"blackout": True})
@@ -190,9 +191,7 @@ async def test_a_blackout_is_black_at_once_though_a_bright_picture_was_in_the_ma
 
 async def test_a_viewer_whose_network_is_stuck_holds_up_nobody(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
-        stuck, fast = Client(stage), Client(stage)
-        await stuck.start(Start("viewer", picture=RAW))
-        await fast.start(Start("viewer", picture=RAW))
+        stuck, fast = await watching(stage), await watching(stage)
         stuck.flowing.clear()
         for sequence in range(50):
             engine.emit(sequence)
@@ -253,8 +252,7 @@ async def test_a_marker_comes_after_the_frame_that_shows_its_sound(engine: FakeE
 
 async def test_what_was_sent_is_counted(engine: FakeEngine, settings: Settings) -> None:
     async with playing(engine, settings) as stage:
-        client = Client(stage)
-        await client.start(Start("viewer", picture=RAW))
+        client = await watching(stage)
         engine.emit(0)
         await client.frame()
         client.say(encode(Ping(1)))
