@@ -9,24 +9,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.sound.format import SAMPLE_RATE
+from clavilux.runtime.sound.channels import Mixdown
+from clavilux.runtime.sound.format import BLOCK_RATE, SAMPLE_RATE
 from clavilux.runtime.sound.samples import Samples
 
-BLOCK_RATE = 100  # blocks a second, the same however sound comes: sums depend on how many numbers they have
 PASS, STOP = 0.4625, 0.5375  # edges of the transition, relative to the lower of both rates: 7.4 and 8.6 kHz
 STOPBAND = 90.0  # dB below
 PHASES = 2048  # filters at most; rates that need more lie between two of them
 
 
 class Resampler:
-    """Resamples one source; channels are averaged first. Output n is the sound at n / 16 000 s of the source."""
+    """Resamples one source, mixed to one channel first. Output n is the sound at n / 16 000 s of the source."""
 
-    def __init__(self, rate: int) -> None:
-        """Take the source's rate in Hz."""
+    def __init__(self, rate: int, channels: int = 1) -> None:
+        """Take the source's rate in Hz, and how many channels it has."""
         self.rate = rate
+        self.channels = channels
+        self.mixdown = Mixdown(channels)
         self.taken = 0  # input samples that have come in, in whole blocks
         self._block = rate // BLOCK_RATE
-        self._rest = np.zeros(0, np.float32)
+        self._rest = np.zeros((0, channels), np.float32)
         common = math.gcd(rate, SAMPLE_RATE)
         self._up, self._down = SAMPLE_RATE // common, rate // common
         self._made = 0  # output samples
@@ -43,17 +45,16 @@ class Resampler:
 
     def push(self, sound: Samples) -> Samples:
         """Take float32 [n, channels]; return the samples that became ready, float32 [m]."""
-        mono = np.concatenate([self._rest, sound.mean(axis=1, dtype=np.float32)])
-        whole = len(mono) // self._block * self._block
-        self._rest = mono[whole:]
-        return np.concatenate(
-            [mono[:0], *(self._take(block) for block in np.split(mono[:whole], whole // self._block or 1))]
-        )
+        sound = np.concatenate([self._rest, sound])
+        whole = len(sound) // self._block * self._block
+        self._rest = sound[whole:]
+        blocks = np.split(sound[:whole], whole // self._block) if whole else []
+        return np.concatenate([np.zeros(0, np.float32), *(self._take(self.mixdown.mix(block)) for block in blocks)])
 
     def finish(self) -> Samples:
         """Return what is still inside, float32 [m]; the source has ended, and silence follows."""
-        rest, self._rest = self._rest, np.zeros(0, np.float32)
-        ready = self._take(rest)
+        rest, self._rest = self._rest, self._rest[:0]
+        ready = self._take(self.mixdown.rest(rest))
         if self.rate == SAMPLE_RATE:
             return ready
         whole = -(-self.taken * self._up // self._down)

@@ -24,7 +24,11 @@ class SlidingWindow:
         self._anchors: deque[tuple[float, float]] = deque()  # (index, capture time of that index), oldest first
         self._resampler: Resampler | None = None
         self._origin = 0  # index at which the present source began
-        self._channels = 0
+
+    @property
+    def taken(self) -> int | None:
+        """Channel of the present source that is taken alone, counted from 1; None: the mean of all."""
+        return None if self._resampler is None else self._resampler.mixdown.taken
 
     def push(self, sound: Samples, rate: int, captured_at: float) -> int:
         """Take sound that `as_sound` checked, float32 [n, channels] at `rate` Hz; return how many samples became ready.
@@ -33,9 +37,10 @@ class SlidingWindow:
         the old one is finished first.
         """
         before = self.heard
-        if self._resampler is None or (self._resampler.rate, self._channels) != (rate, sound.shape[1]):
+        channels = sound.shape[1]
+        if self._resampler is None or (self._resampler.rate, self._resampler.channels) != (rate, channels):
             self.finish()
-            self._resampler, self._channels, self._origin = Resampler(rate), sound.shape[1], self.heard
+            self._resampler, self._origin = Resampler(rate, channels), self.heard
         pending = self._resampler.waiting
         self._write(self._resampler.push(sound))
         self._anchor(self._resampler, captured_at - pending / rate, pending + len(sound))

@@ -53,11 +53,15 @@ def test_a_source_of_another_rate_is_resampled() -> None:
     np.testing.assert_allclose(window.read(400, 15_600), tone[1200:46_800:3], atol=1e-4)
 
 
-def test_channels_are_averaged() -> None:
+def test_channels_become_one_and_which_is_told() -> None:
     sound = noise(1600, channels=2)
     window = SlidingWindow(1600)
+    assert window.taken is None
     push(window, sound, SAMPLE_RATE, captured_at=0.0)
     np.testing.assert_allclose(window.read(0, 1600), sound.mean(axis=1), atol=1e-7)
+    assert window.taken is None
+    push(window, noise(1600)[:, None] * np.float32([0, 0, 1]), SAMPLE_RATE, captured_at=0.1)
+    assert window.taken == 3
 
 
 def test_before_the_stream_there_is_silence() -> None:
