@@ -59,6 +59,7 @@ class SoundFormat(messages.SoundFormat, frozen=True):
     encoding: SoundEncoding = SoundEncoding.FLOAT32
     rate: messages.Rate = 48_000
     channels: messages.Channels = 1  # interleaved
+    use: messages.Use | None = None  # which of them are heard, counted from 1; None: all
 
 
 def connect(

@@ -52,7 +52,7 @@ class Sound:
 
     sequence: int  # the client's own count
     captured_at: int  # server time of the first sample, µs; 0 = stamp it on arrival
-    samples: NDArray[np.float32]  # [n, channels], full scale -1 to 1, n >= 1
+    samples: NDArray[np.float32]  # [n, channels], full scale -1 to 1, n >= 1; parsed: the channels in use
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def pack_sound(sound: Sound, encoding: SoundEncoding) -> bytes:
 
 
 def parse_sound(packet: bytes, layout: SoundFormat) -> Sound:
-    """Read one sound packet.
+    """Read one sound packet; of its channels those that `layout.use` chooses, in its order.
 
     Raises ProtocolError: "too_large", "unknown_type" (another type byte) or "bad_sound".
     """
@@ -165,7 +165,9 @@ def _samples(body: bytes, layout: SoundFormat) -> NDArray[np.float32]:
             ErrorCode.BAD_SOUND,
             f"{len(body)} bytes of samples; expected a multiple of {step} ({layout.encoding}, all channels)",
         )
-    samples: NDArray[np.float32] = np.frombuffer(body, dtype).reshape(-1, layout.channels).astype(np.float32)
+    every = np.frombuffer(body, dtype).reshape(-1, layout.channels)
+    used = every if layout.use is None else every[:, [number - 1 for number in layout.use]]
+    samples: NDArray[np.float32] = used.astype(np.float32)
     if layout.encoding == SoundEncoding.PCM16:
         return samples / np.float32(PCM16_FULL_SCALE)
     # Written so that NaN fails it too.

@@ -90,7 +90,7 @@ def _made_whole(body: dict[str, Any], misfit: Part) -> bool:
 
 def _refusal(root: str, misfit: Part) -> ProtocolError:
     *way, name = root, *map(str, misfit.path)
-    code = ErrorCode.BAD_SOUND if way == ["start", "sound"] else ErrorCode.BAD_MESSAGE
+    code = ErrorCode.BAD_SOUND if way[:2] == ["start", "sound"] else ErrorCode.BAD_MESSAGE
     if misfit.found is MISSING:
         return ProtocolError(code, f'{".".join(way)} has no "{name}"; it is required')
     return ProtocolError(code, misfit.line(root, ".", brief))

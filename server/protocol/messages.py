@@ -29,6 +29,10 @@ INT64 = 2**63
 
 Rate = Annotated[int, Meta(ge=MIN_RATE, le=MAX_RATE)]  # samples per second
 Channels = Annotated[int, Meta(ge=1, le=MAX_CHANNELS)]
+Use = Annotated[
+    tuple[Channels, ...],
+    Meta(min_length=1, max_length=MAX_CHANNELS, description="a list of channel numbers, which count from 1"),
+]
 Quality = Annotated[int, Meta(ge=1, le=100)]
 Count = Annotated[int, Meta(ge=0, le=MAX_SEQUENCE)]
 Time = Annotated[int, Meta(ge=0, le=MAX_TIME)]  # µs
@@ -47,6 +51,7 @@ class SoundFormat(Struct, frozen=True):
     encoding: SoundEncoding
     rate: Rate
     channels: Channels = 1  # interleaved
+    use: Use | None = None  # which of them are heard, each once; None: all
 
 
 class PictureFormat(Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.server.protocol.decoding import MessageDecoder
-from clavilux.server.protocol.messages import ClientMessage, ErrorEvent, ServerMessage, Start
+from clavilux.server.protocol.messages import ClientMessage, ErrorEvent, ServerMessage, SoundFormat, Start
 from clavilux.server.protocol.words import ERROR_CHARACTERS, MESSAGE_BYTES, ErrorCode, Role
 
 CLIENT: MessageDecoder[ClientMessage] = MessageDecoder(ClientMessage)
@@ -36,7 +36,19 @@ def parse_text(text: str) -> ClientMessage:
     if isinstance(message, Start) and message.sound is not None and message.role == Role.VIEWER:
         line = "start.sound is set for a viewer; only a performer sends sound"
         raise ProtocolError(ErrorCode.BAD_MESSAGE, line)
+    if isinstance(message, Start) and message.sound is not None:
+        _check_use(message.sound)
     return message
+
+
+def _check_use(sound: SoundFormat) -> None:
+    """Raise ProtocolError "bad_sound" for a channel that is chosen twice, or that the sound has not."""
+    use = list(sound.use or ())
+    if len(set(use)) < len(use):
+        raise ProtocolError(ErrorCode.BAD_SOUND, f"start.sound.use is {use}; expected each channel once")
+    if max(use, default=1) > sound.channels:
+        line = f"start.sound.use has channel {max(use)}; the sound has {sound.channels}, counted from 1"
+        raise ProtocolError(ErrorCode.BAD_SOUND, line)
 
 
 def parse_event(text: str) -> ServerMessage | None:

@@ -138,6 +138,16 @@ async def test_sound_arrives_at_the_engine_unchanged(engine: FakeEngine, url: st
     assert engine.heard[0][1] == 16_000
 
 
+async def test_the_stage_hears_the_channels_in_use_alone(engine: FakeEngine, url: str) -> None:
+    many = SoundFormat("float32", 16_000, 4, use=(3, 1))
+    sent = np.arange(40, dtype=np.float32).reshape(10, 4) / 64
+    engine.emit(0)
+    async with connect(url, role="performer", sound=many, picture=RAW) as stage:
+        await stage.send(sent)
+        await stage.ping()
+    np.testing.assert_array_equal(engine.heard[0][0], sent[:, [2, 0]])
+
+
 async def test_a_long_sound_goes_in_several_packets(engine: FakeEngine, url: str) -> None:
     stereo = SoundFormat("pcm16", 48_000, 2)
     engine.emit(0)

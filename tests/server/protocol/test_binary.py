@@ -178,6 +178,15 @@ def test_a_broken_sound_packet_is_refused_with_its_reason(packet: bytes, code: s
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("encoding", ["pcm16", "float32"])
+@pytest.mark.parametrize("use", [(3,), (1, 2), (18, 1)])
+def test_channels_that_are_not_in_use_stay_outside(encoding: str, use: tuple[int, ...]) -> None:
+    samples = np.random.default_rng(0).integers(-9, 9, (50, 18)).astype(np.float32) / 16
+    packet = pack_sound(Sound(0, 0, samples), encoding)
+    found = parse_sound(packet, SoundFormat(encoding, 48_000, 18, use)).samples
+    np.testing.assert_array_equal(found, samples[:, [number - 1 for number in use]])
+
+
 def test_samples_must_fill_all_channels() -> None:
     with pytest.raises(ProtocolError, match=r"6 bytes of samples; expected a multiple of 4 \(pcm16, all channels\)"):
         parse_sound(b"\x01" + bytes(15) + bytes(6), STEREO16)

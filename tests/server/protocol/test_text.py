@@ -44,8 +44,14 @@ finite = st.floats(-1e9, 1e9)
 sequences = st.integers(0, MAX_SEQUENCE)
 times = st.integers(0, MAX_TIME)
 flat = st.dictionaries(words, st.none() | st.booleans() | st.integers(-(2**53), 2**53) | finite | words, max_size=5)
-sounds = st.builds(
-    SoundFormat, st.sampled_from(SOUND_ENCODINGS), st.integers(8000, 192_000), channels=st.integers(1, 32)
+channels = st.integers(1, 32)
+used = channels.flatmap(lambda count: st.lists(st.integers(1, count), min_size=1, max_size=count, unique=True))
+rates = st.integers(8000, 192_000)
+sounds = st.builds(SoundFormat, st.sampled_from(SOUND_ENCODINGS), rates, channels=channels) | st.builds(
+    lambda encoding, rate, use: SoundFormat(encoding, rate, max(use), tuple(use)),
+    st.sampled_from(SOUND_ENCODINGS),
+    rates,
+    used,
 )
 pictures = st.builds(PictureFormat, st.sampled_from(PICTURE_ENCODINGS), st.integers(1, 100))
 
@@ -89,7 +95,7 @@ SERVER: st.SearchStrategy[ServerMessage] = st.one_of(
     st.builds(Bye, words),
 )
 TYPES = ["start", "parameters", "marker", "acknowledge", "ping", "bye", "hello", "started", "status", "error", "pong"]
-FIELDS = ["role", "sound", "picture", "token", "values", "id", "sequence", "shown_at", "client_time", "reason", "rate"]
+FIELDS = ["role", "sound", "picture", "token", "values", "id", "sequence", "shown_at", "client_time", "reason", "rate", "use"]
 NOISE = st.recursive(
     st.none() | st.booleans() | st.integers() | finite | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | st.sampled_from(FIELDS), inner, max_size=3),
@@ -190,6 +196,37 @@ def test_a_sound_format_out_of_range_is_bad_sound() -> None:
     assert "start.sound.rate is 7999; expected a whole number, 8000 to 192000" in str(error)
 
 
+@pytest.mark.parametrize("sound", [5, "pcm16", [], True])
+def test_a_sound_that_is_no_format_is_named(sound: object) -> None:
+    error = refused(type="start", role="performer", sound=sound)
+    assert (error.code, str(error)) == ("bad_message", f"start.sound is {sound!r}; expected an object")
+
+
+@pytest.mark.parametrize(
+    ("use", "line"),
+    [
+        ([3], "start.sound.use has channel 3; the sound has 2, counted from 1"),
+        ([1, 1], "start.sound.use is [1, 1]; expected each channel once"),
+        ([], "start.sound.use is []; expected a list of channel numbers, which count from 1"),
+        (2, "start.sound.use is 2; expected a list of channel numbers, which count from 1"),
+        ([0], "start.sound.use[0] is 0; expected a whole number, 1 to 32"),
+        (["1"], "start.sound.use[0] is '1'; expected a whole number, 1 to 32"),
+        ([1.5], "start.sound.use[0] is 1.5; expected a whole number, 1 to 32"),
+    ],
+)
+def test_channels_to_use_that_cannot_be_are_bad_sound(use: object, line: str) -> None:
+    sound = {"encoding": "pcm16", "rate": 48_000, "channels": 2, "use": use}
+    error = refused(type="start", role="performer", sound=sound)
+    assert (error.code, str(error)) == ("bad_sound", line)
+
+
+@pytest.mark.parametrize("use", ["[2]", "[2.0]"])
+def test_channels_to_use_are_read(use: str) -> None:
+    sound = f'{{"encoding": "pcm16", "rate": 48000, "channels": 2, "use": {use}}}'
+    start = parse_text(f'{{"type": "start", "role": "performer", "sound": {sound}}}')
+    assert start == Start("performer", SoundFormat("pcm16", 48_000, 2, (2,)))
+
+
 def test_start_without_a_picture_gets_jpeg() -> None:
     assert parse_text('{"type": "start", "role": "viewer"}') == Start("viewer", None, PictureFormat("jpeg", 85))
 
@@ -242,7 +279,7 @@ def test_compression_is_the_last_stage_on_the_wire() -> None:
         ),
         (
             Start("performer", SoundFormat("pcm16", 8000), token="t"),
-            '{"type":"start","role":"performer","sound":{"encoding":"pcm16","rate":8000,"channels":1},'
+            '{"type":"start","role":"performer","sound":{"encoding":"pcm16","rate":8000,"channels":1,"use":null},'
             '"picture":{"encoding":"jpeg","quality":85},"token":"t","pulse":false,"limits_flashes":false}',
         ),
     ],
