@@ -25,7 +25,8 @@ from clavilux.runtime.providers import openvino
 from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, open_onnxruntime
 from clavilux.runtime.providers.other import REMOTE
 from clavilux.runtime.sound.format import SAMPLE_RATE
-from clavilux.runtime.sound.sound_card import PortAudio
+from clavilux.runtime.sound.inputs import listed
+from clavilux.runtime.sound.system import SoundSystem
 
 MEASURED_SECONDS = 3.0
 WARM_UP_FRAMES = 3
@@ -111,7 +112,7 @@ def providers(bundle: Path) -> dict[str, str]:
 def inputs() -> list[str] | str:
     """Return the names of the sound inputs, or why there are none."""
     try:
-        return [source.name for source in PortAudio().inputs()]
+        return [source.words for source in listed(SoundSystem().inputs())]
     except DeviceError as error:
         return str(error)
 

@@ -10,8 +10,9 @@ from clavilux.server.web.run import Listening
 EXAMPLES = """\
 examples:
   clavilux live                                 the browser's microphone
-  clavilux live --list-inputs                   which sound cards there are
-  clavilux live --input "USB Audio"             one of them, by a part of its name or by its index
+  clavilux live --list-inputs                   which inputs this machine has
+  clavilux live --input "USB Audio"             one of them, by its name, a part of it, or its index
+  clavilux live --input "USB Audio:3"           its third channel alone; :1+2 takes two of them
   clavilux live --bundle ~/bundles/mine --set glide=1.5
 """
 

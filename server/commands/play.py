@@ -10,7 +10,9 @@ from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.errors import DeviceError
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
-from clavilux.runtime.sound.sound_card import PortAudio, SoundCard
+from clavilux.runtime.sound.inputs import Chosen, Input, listed, quoted
+from clavilux.runtime.sound.sound_card import SoundCard
+from clavilux.runtime.sound.system import SoundSystem
 from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings
 from clavilux.server.web.run import Listening, serve
@@ -37,9 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a page from elsewhere that may connect, such as http://localhost:8000; again for more",
     )
     parser.add_argument(
-        "--input", metavar="NAME|INDEX", help="play a sound card of this machine, not the browser's microphone"
+        "--input",
+        metavar="NAME|INDEX[:CHANNELS]",
+        help="play an input of this machine, not the browser's microphone: its name, a part of it, or its index in the "
+        "list; :3 after it takes channel 3 alone, :1+2 two of them",
     )
-    parser.add_argument("--list-inputs", action="store_true", help="show the sound cards' inputs and end")
+    parser.add_argument("--list-inputs", action="store_true", help="show this machine's inputs and end")
     parser.add_argument("--verbose", action="store_true", help="say more")
     add_model_options(parser)
     parser.epilog = (
@@ -89,14 +94,22 @@ def _token() -> str | None:
 
 
 def list_inputs() -> int:
-    """Print the inputs of this machine, the default one with a star."""
-    inputs = PortAudio().inputs()
+    """Print the inputs of this machine as `--input` takes them, the default one with a star."""
+    inputs = listed(SoundSystem().inputs())
+    width = max((len(quoted(source.words)) for source in inputs), default=0)
     for source in inputs:
-        star = "*" if source.is_default else " "
-        print(f"{star} {source.index:3}  {source.name}  ({source.channels} channels, {source.rate} Hz)")
+        print(f"{'*' if source.is_default else ' '} {source.index:3}  {quoted(source.words):{width}}  {_about(source)}")
     if not inputs:
         print("no inputs; plug in a microphone or an interface")
     return 0
+
+
+def _about(source: Input) -> str:
+    """Return what an input has, and what else it is called."""
+    channels = f"{'up to ' if source.converts else ''}{source.channels} channel{'s' if source.channels > 1 else ''}"
+    facts = [channels, f"{source.rate} Hz", *(["what is played"] if source.is_loopback else [])]
+    also = source.label if source.label != source.name else ""
+    return ", ".join(facts) + (f"  ({also})" if also else "")
 
 
 @contextmanager
@@ -105,13 +118,20 @@ def _sound_card(engine: Engine, wanted: str | None) -> Iterator[None]:
     if wanted is None:
         yield
         return
-    card = SoundCard(PortAudio(engine.clock), wanted, engine.hear)
-    source = card.start()
-    print(f"listening to {source.name}, {source.rate} Hz")
+    card = SoundCard(SoundSystem(engine.clock), wanted, engine.hear, engine.clock)
+    print(f"listening to {_heard(card.start())}", flush=True)
     try:
         yield
     finally:
         card.stop()
+
+
+def _heard(chosen: Chosen) -> str:
+    """Return which input is heard, at what rate, and which channels of it."""
+    source, use = chosen.source, chosen.use
+    which = f"channel{'s' if len(use) > 1 else ''} {'+'.join(map(str, use))} of {source.channels}"
+    count = f"{chosen.heard} channel{'s' if chosen.heard > 1 else ''}"
+    return f"{source.words}, {source.rate} Hz, {which if use else count}"
 
 
 def _announce(engine: Engine, here: Listening, on_listening: Callable[[Listening], None]) -> None:

@@ -4,9 +4,7 @@ Needs PulseAudio and ALSA's plug-in for it (`.ci/run` installs both); no hardwar
 """
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,74 +12,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from tests.runtime.sound.pulse_server import DEADLINE, SINK, PulseServer
 from tests.runtime.sound.sounds import noise
 
-DEADLINE = 60.0  # s
 LOUD, QUIET = -40.0, -90.0  # dBFS
-SINK = "module-null-sink", "sink_name=stage"
-ALSA = "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n"
-
-
-class SoundSystem:
-    """A PulseAudio server of its own with one null sink, whose monitor is every recorder's default input."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "alsa.conf").write_text(ALSA)
-        places = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), "PULSE_SERVER": f"unix:{folder}/native"}
-        self.environment = os.environ | places | {"ALSA_CONFIG_PATH": f"{folder}/alsa.conf"}
-        socket = f"module-native-protocol-unix socket={folder}/native auth-anonymous=1"
-        command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "-L", " ".join(SINK), "-L", socket]
-        self.server = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
-        while self.control("info", check=False).returncode:
-            assert self.server.poll() is None, "pulseaudio ended"
-
-    def control(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = ["pactl", *words]
-        return subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=DEADLINE, check=check
-        )
-
-    @contextmanager
-    def playing(self, sound: Path) -> Iterator[None]:
-        """Play a file again and again while the block runs."""
-        command = f"while paplay {sound}; do :; done"
-        player = subprocess.Popen(["sh", "-c", command], env=self.environment, stderr=subprocess.DEVNULL)
-        try:
-            yield
-        finally:
-            self.control("unload-module", "module-null-sink", check=False)
-            player.terminate()
-            player.wait(DEADLINE)
-
-    def close(self) -> None:
-        self.server.terminate()
-        self.server.wait(DEADLINE)
+ALONE = -25.0  # dBFS, below a channel at -19; the mean of eighteen with it lies at -44
 
 
 @pytest.fixture
-def sound_system(tmp_path: Path) -> Iterator[SoundSystem]:
+def sound_system(tmp_path: Path) -> Iterator[PulseServer]:
     """A real, paced sound card without hardware."""
-    missing = [program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None]
-    assert not missing, f"{missing} are missing; `bash .ci/run` installs them"
-    system = SoundSystem(tmp_path)
+    system = PulseServer(tmp_path)
     yield system
     system.close()
 
 
 @contextmanager
-def serving(system: SoundSystem, bundle: Path) -> Iterator[ClientConnection]:
-    """Run `clavilux serve` on the sound system's default input; yield a viewer's connection."""
-    words = ["--input", "default", "--port", "0", "--bundle", str(bundle), "--verbose", "--set", "frame_rate=5"]
+def serving(system: PulseServer, bundle: Path, wanted: str, heard: str) -> Iterator[ClientConnection]:
+    """Run `clavilux serve` on an input, which it says is `heard`; yield a viewer's connection."""
+    words = ["--input", wanted, "--port", "0", "--bundle", str(bundle), "--verbose", "--set", "frame_rate=5"]
     command = [sys.executable, "-u", "-m", "clavilux", "serve", *words]
     server = subprocess.Popen(command, env=system.environment, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        assert server.stdout.readline().startswith("listening to default, ")
+        assert server.stdout.readline() == f"listening to {heard}\n"
         address = re.search(r"http://(\S+)/", server.stdout.readline())
         assert address
         with connect(f"ws://{address[1]}/ws", subprotocols=[Subprotocol("clavilux.v1")]) as socket:
@@ -113,27 +73,54 @@ def sound(tmp_path: Path) -> Path:
     return path
 
 
-def test_portaudio_lists_the_sound_card(sound_system: SoundSystem) -> None:
-    command = [sys.executable, "-m", "clavilux", "live", "--list-inputs"]
-    done = subprocess.run(
-        command, env=sound_system.environment, capture_output=True, text=True, timeout=DEADLINE, check=True
-    )
-    assert re.search(r"^\* +\d+  default  \(\d+ channels, \d+ Hz\)$", done.stdout, re.MULTILINE), done.stdout
+@contextmanager
+def playing(system: PulseServer, sound: Path, sink: str = "stage") -> Iterator[None]:
+    """Play a file to a sink again and again while the block runs; then pull that sink's cable."""
+    modules = system.control("list", "short", "modules").stdout.splitlines()
+    (module,) = [line.split()[0] for line in modules if f"sink_name={sink}" in line.split()]
+    with system.playing("paplay", f"--device={sink}", str(sound)):
+        yield
+        system.control("unload-module", module)
 
 
-def test_what_plays_on_the_sound_card_is_heard(sound_system: SoundSystem, sound: Path, tiny_bundle: Path) -> None:
-    with serving(sound_system, tiny_bundle) as viewer:
+def test_the_list_has_sources_and_monitors_by_name_and_alsa(sound_system: PulseServer) -> None:
+    done = sound_system.run(sys.executable, "-m", "clavilux", "live", "--list-inputs")
+    first, *others = done.stdout.splitlines()
+    facts = r"2 channels, \d+ Hz, what is played  \(Monitor of .+\)"
+    assert re.fullmatch(rf"\*   0  PulseAudio/stage\.monitor  {facts}", first), done.stdout
+    assert any(re.fullmatch(r"    \d  ALSA/default  +up to \d+ channels, \d+ Hz", line) for line in others), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("wanted", "heard"),
+    [
+        ("default", "ALSA/default, 44100 Hz, 2 channels"),
+        ("PulseAudio/stage.monitor", "PulseAudio/stage.monitor, 44100 Hz, 2 channels"),
+    ],
+)
+def test_a_pulled_cable_does_not_need_a_restart(
+    sound_system: PulseServer, sound: Path, tiny_bundle: Path, wanted: str, heard: str
+) -> None:
+    with serving(sound_system, tiny_bundle, wanted, heard) as viewer:
         await_status(viewer, lambda status: status["level"] < QUIET)
-        with sound_system.playing(sound):
-            await_status(viewer, lambda status: status["level"] > LOUD)
-
-
-def test_a_pulled_cable_does_not_need_a_restart(sound_system: SoundSystem, sound: Path, tiny_bundle: Path) -> None:
-    with serving(sound_system, tiny_bundle) as viewer:
-        with sound_system.playing(sound):
+        with playing(sound_system, sound):
             await_status(viewer, lambda status: status["level"] > LOUD)
         sound_system.control("load-module", *SINK)
         # Without new sound the level would stay where it was: that it falls shows that recording goes on.
         await_status(viewer, lambda status: status["level"] < QUIET)
-        with sound_system.playing(sound):
+        with playing(sound_system, sound):
             await_status(viewer, lambda status: status["level"] > LOUD)
+
+
+def test_one_live_channel_of_eighteen_is_heard_whether_it_is_chosen_or_not(
+    sound_system: PulseServer, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    sound_system.control("load-module", "module-null-sink", "sink_name=big", "channels=18", "rate=48000")
+    third = np.zeros((2 * 48_000, 18), np.float32)
+    third[:, 2] = noise(len(third), level=0.2)
+    third.tofile(path := tmp_path / "third.raw")
+    layout = ["--raw", "--format=float32le", "--rate=48000", "--channels=18", "--no-remap"]
+    with sound_system.playing("pacat", *layout, "--device=big", str(path)):
+        for wanted, heard in (("big:3", "channel 3 of 18"), ("big", "18 channels")):
+            with serving(sound_system, tiny_bundle, wanted, f"PulseAudio/big.monitor, 48000 Hz, {heard}") as viewer:
+                await_status(viewer, lambda status: status["level"] > ALONE)

@@ -1,22 +1,30 @@
-"""Sound cards: inputs are found by name or index, and a pulled cable is noticed and mended."""
+"""Sound cards: an input is opened with the channels that are heard, and a pulled cable is noticed and mended."""
 
+import logging
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.errors import DeviceError
 from clavilux.runtime.sound import sound_card as soundcard
-from clavilux.runtime.sound.sound_card import Hear, Input, SoundCard, find_input
+from clavilux.runtime.sound.inputs import Input
+from clavilux.runtime.sound.sound_card import Hear, SoundCard
 
-MICROPHONE = Input(index=0, name="Built-in Microphone", channels=1, rate=44_100, is_default=True)
-INTERFACE = Input(index=3, name="Scarlett 2i2 USB", channels=2, rate=48_000, is_default=False)
-SPARE = Input(index=4, name="Scarlett 2i2 USB (copy)", channels=2, rate=48_000, is_default=False)
+NOW = 50.0  # s
+MICROPHONE = Input("Built-in Microphone", channels=1, rate=44_100, is_default=True, api="Core Audio")
+INTERFACE = Input("Scarlett 18i20 USB", channels=18, rate=48_000, is_default=False, api="Core Audio")
+WEBCAM = Input("A Webcam", channels=1, rate=16_000, is_default=False, api="Core Audio")
+SPEAKERS = Input("Speakers", channels=2, rate=48_000, is_default=False, api="WASAPI", is_loopback=True)
 
 
 class FakeStream:
     def __init__(self) -> None:
         self.closed = False
+        self.overflows = 0
+        self.active = True
 
     def close(self) -> None:
         self.closed = True
@@ -29,86 +37,79 @@ class FakeBackend:
         self.plugged = list(inputs)
         self.streams: list[FakeStream] = []
         self.opened = threading.Semaphore(0)
-        self.searched = threading.Event()
-        self.hear: Hear | None = None
+        self.searched = threading.Semaphore(0)
+        self.last: tuple[Input, int, Hear] | None = None
 
     def inputs(self) -> list[Input]:
-        self.searched.set()
+        self.searched.release()
         return list(self.plugged)
 
-    def open(self, source: Input, hear: Hear) -> FakeStream:
-        self.hear = hear
+    def open(self, source: Input, channels: int, hear: Hear) -> FakeStream:
+        self.last = source, channels, hear
         self.streams.append(FakeStream())
         self.opened.release()
         return self.streams[-1]
+
+
+class Ear:
+    """Takes sound, and says when there was some."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[np.ndarray, int, float]] = []
+        self.heard = threading.Event()
+
+    def __call__(self, block: np.ndarray, rate: int, captured_at: float) -> None:
+        self.taken.append((block, rate, captured_at))
+        self.heard.set()
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the watcher's patience short; what it does stays the same."""
     monkeypatch.setattr(soundcard, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(soundcard, "START_SECONDS", 0.05)
     monkeypatch.setattr(soundcard, "RETRY_SECONDS", (0.01,))
 
 
-def silence(_block: np.ndarray, _rate: int, _captured_at: float) -> None:
-    """Take sound and do nothing with it."""
-
-
-@pytest.mark.parametrize(
-    ("wanted", "found"),
-    [("0", MICROPHONE), ("3", INTERFACE), ("built-in", MICROPHONE), ("SCARLETT 2i2 usb", INTERFACE), ("copy", SPARE)],
-)
-def test_an_input_is_found_by_index_or_name(wanted: str, found: Input) -> None:
-    assert find_input([MICROPHONE, INTERFACE, SPARE], wanted) == found
-
-
-@pytest.mark.parametrize(
-    ("wanted", "complaint"),
-    [
-        ("theremin", "no input match 'theremin'; expected one of: 0 Built-in Microphone; 3 Scarlett"),
-        ("7", "no input match '7'"),
-        ("scarlett", "2 inputs match 'scarlett'"),
-    ],
-)
-def test_an_input_that_is_not_there_or_not_clear_is_named_with_those_that_are(wanted: str, complaint: str) -> None:
-    with pytest.raises(DeviceError, match=complaint):
-        find_input([MICROPHONE, INTERFACE, SPARE], wanted)
-
-
-def test_a_machine_without_inputs_says_so() -> None:
-    with pytest.raises(DeviceError, match="expected one of: none"):
-        find_input([], "0")
+def card_of(backend: FakeBackend, wanted: str, ear: Ear | None = None) -> SoundCard:
+    return SoundCard(backend, wanted, ear or Ear(), ManualClock(NOW))
 
 
 def test_starting_opens_the_input_and_says_which() -> None:
     backend = FakeBackend(MICROPHONE, INTERFACE)
-    card = SoundCard(backend, "usb", silence)
-    assert card.start() == INTERFACE
+    card = card_of(backend, "usb")
+    assert card.start().source.words == "Core Audio/Scarlett 18i20 USB"
     card.stop()
     assert backend.streams[-1].closed
 
 
 def test_starting_without_the_input_is_an_error() -> None:
-    card = SoundCard(FakeBackend(MICROPHONE), "usb", silence)
-    with pytest.raises(DeviceError, match="no input match 'usb'"):
+    card = card_of(FakeBackend(MICROPHONE), "usb")
+    with pytest.raises(DeviceError, match="no input is called 'usb'"):
         card.start()
     card.stop()
 
 
-def test_blocks_reach_the_listener_with_rate_and_time() -> None:
-    taken: list[tuple[int, int, float]] = []
-    backend = FakeBackend(INTERFACE)
-    card = SoundCard(backend, "3", lambda block, rate, when: taken.append((len(block), rate, when)))
+@pytest.mark.parametrize(
+    ("wanted", "opened", "columns"), [("usb", 18, range(18)), ("usb:3", 3, [2]), ("1:4+1", 4, [3, 0])]
+)
+def test_the_channels_that_are_asked_for_reach_the_listener(wanted: str, opened: int, columns: list[int]) -> None:
+    ear, backend = Ear(), FakeBackend(MICROPHONE, INTERFACE)
+    card = card_of(backend, wanted, ear)
     card.start()
-    assert backend.hear is not None
-    backend.hear(np.zeros((960, 2), np.float32), 48_000, 1.5)
+    assert backend.last is not None
+    assert backend.last[1] == opened
+    block = np.arange(960 * opened, dtype=np.float32).reshape(960, opened)
+    backend.last[2](block, 48_000, 1.5)
     card.stop()
-    assert taken == [(960, 48_000, 1.5)]
+    ((found, rate, when),) = ear.taken
+    np.testing.assert_array_equal(found, block[:, list(columns)])
+    assert (rate, when) == (48_000, 1.5)
 
 
 def test_a_silent_stream_is_closed_and_opened_again() -> None:
-    backend = FakeBackend(INTERFACE)
-    card = SoundCard(backend, "3", silence)
+    backend = FakeBackend(MICROPHONE, INTERFACE)
+    card = card_of(backend, "1")
     card.start()
     assert backend.opened.acquire(timeout=10)
     assert backend.opened.acquire(timeout=10)
@@ -119,21 +120,93 @@ def test_a_silent_stream_is_closed_and_opened_again() -> None:
 
 def test_a_pulled_cable_is_waited_for() -> None:
     backend = FakeBackend(INTERFACE)
-    card = SoundCard(backend, "usb", silence)
+    card = card_of(backend, "usb")
     card.start()
     assert backend.opened.acquire(timeout=10)
     backend.plugged.clear()
-    backend.searched.clear()
-    assert backend.searched.wait(10)
+    assert all(backend.searched.acquire(timeout=10) for _ in range(5))
     assert not backend.opened.acquire(blocking=False)
     backend.plugged.append(INTERFACE)
     assert backend.opened.acquire(timeout=10)
     card.stop()
 
 
+def test_another_input_at_the_old_index_is_not_taken_for_the_lost_one() -> None:
+    backend = FakeBackend(MICROPHONE, INTERFACE)
+    card = card_of(backend, "1:3")
+    assert card.start().source.words == "Core Audio/Scarlett 18i20 USB"
+    assert backend.opened.acquire(timeout=10)
+    backend.plugged = [MICROPHONE, WEBCAM]
+    while backend.opened.acquire(blocking=False):  # it may have been opened again before that
+        pass
+    count = len(backend.streams)
+    assert all(backend.searched.acquire(timeout=10) for _ in range(8))
+    assert len(backend.streams) == count
+    backend.plugged = [WEBCAM, replace(INTERFACE, device=7), MICROPHONE]
+    assert backend.opened.acquire(timeout=10)
+    card.stop()
+    assert backend.last is not None
+    assert (backend.last[0].words, backend.last[0].device, backend.last[1]) == ("Core Audio/Scarlett 18i20 USB", 7, 3)
+
+
+def test_an_input_that_comes_back_with_fewer_channels_is_not_opened() -> None:
+    backend = FakeBackend(INTERFACE)
+    card = card_of(backend, "usb:3")
+    card.start()
+    assert backend.opened.acquire(timeout=10)
+    backend.plugged = [replace(INTERFACE, channels=2)]
+    while backend.opened.acquire(blocking=False):
+        pass
+    count = len(backend.streams)
+    assert all(backend.searched.acquire(timeout=10) for _ in range(8))
+    assert len(backend.streams) == count
+    card.stop()
+
+
+def test_a_loopback_gives_silence_while_nothing_plays() -> None:
+    ear, backend = Ear(), FakeBackend(SPEAKERS)
+    card = card_of(backend, "speakers", ear)
+    card.start()
+    assert ear.heard.wait(10)
+    card.stop()
+    block, rate, when = ear.taken[0]
+    assert (block.shape, rate, when) == ((2400, 2), 48_000, NOW - 0.05)
+    assert not block.any()
+    assert (card.losses, len(backend.streams)) == (0, 1)
+
+
+def test_a_loopback_that_its_library_has_closed_is_lost() -> None:
+    backend = FakeBackend(SPEAKERS)
+    card = card_of(backend, "speakers")
+    card.start()
+    assert backend.opened.acquire(timeout=10)
+    backend.streams[0].active = False
+    assert backend.opened.acquire(timeout=10)
+    card.stop()
+    assert card.losses >= 1
+
+
+def test_sound_that_the_library_lost_is_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    backend = FakeBackend(SPEAKERS)
+    ear = Ear()
+    card = card_of(backend, "speakers", ear)
+    with caplog.at_level(logging.WARNING):
+        card.start()
+        backend.streams[0].overflows = 3
+        assert card.overflows == 3
+        for _ in range(3):
+            ear.heard.clear()
+            assert ear.heard.wait(10)
+        card.stop()
+    assert card.overflows == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "input WASAPI/Speakers: sound was lost, for this machine is too busy to take it all"
+    ]
+
+
 def test_stopping_ends_the_search_for_a_lost_input() -> None:
     backend = FakeBackend(INTERFACE)
-    card = SoundCard(backend, "usb", silence)
+    card = card_of(backend, "usb")
     card.start()
     backend.plugged.clear()
     while not card.losses:

@@ -1,6 +1,7 @@
 """`clavilux live` and `serve`: what they share, from their words to a server that answers."""
 
 import argparse
+import shlex
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -12,19 +13,25 @@ import pytest
 
 from clavilux.runtime.errors import ClaviluxError, DeviceError
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.sound.sound_card import Hear, Input
+from clavilux.runtime.sound.inputs import Input
+from clavilux.runtime.sound.sound_card import Hear
 from clavilux.server.commands import live, play, serve
 from clavilux.server.web.run import Listening
 
 DEADLINE = 30.0  # s
-INTERFACE = Input(index=3, name="Scarlett 2i2 USB", channels=2, rate=48_000, is_default=True)
-MICROPHONE = Input(index=4, name="Microphone", channels=1, rate=44_100, is_default=False)
+INTERFACE = Input("Scarlett 2i2 USB", channels=2, rate=48_000, is_default=True, api="Core Audio")
+MICROPHONE = Input("Microphone", channels=1, rate=44_100, is_default=False, api="Core Audio")
+PULSE = Input("pulse", channels=32, rate=44_100, is_default=True, api="ALSA", converts=True)
+CARD = Input("USB Audio: -", channels=2, rate=48_000, is_default=False, api="ALSA", label="USB Audio: - (hw:1,0)")
+MONITOR = Input("out.monitor", 2, 48_000, is_default=True, api="PulseAudio", label="Monitor of Out", is_loopback=True)
 
 
-class FakePortAudio:
-    """A sound library with two inputs and no sound."""
+class FakeSystem:
+    """A sound system with a few inputs and no sound."""
 
     there = (INTERFACE, MICROPHONE)
+    overflows = 0
+    active = True
 
     def __init__(self, _clock: object = None) -> None:
         pass
@@ -32,8 +39,8 @@ class FakePortAudio:
     def inputs(self) -> list[Input]:
         return list(self.there)
 
-    def open(self, source: Input, hear: Hear) -> "FakePortAudio":
-        hear(np.zeros((960, source.channels), np.float32), source.rate, 0.0)
+    def open(self, source: Input, channels: int, hear: Hear) -> "FakeSystem":
+        hear(np.zeros((960, channels), np.float32), source.rate, 0.0)
         return self
 
     def close(self) -> None:
@@ -42,7 +49,7 @@ class FakePortAudio:
 
 @pytest.fixture(autouse=True)
 def library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(play, "PortAudio", FakePortAudio)
+    monkeypatch.setattr(play, "SoundSystem", FakeSystem)
 
 
 def words(command: ModuleType, *line: str) -> argparse.Namespace:
@@ -70,13 +77,37 @@ def until(seen: Callable[[Listening], None]) -> Callable[[Listening], None]:
 def test_inputs_are_listed_with_the_default_one_marked(capsys: pytest.CaptureFixture[str]) -> None:
     assert live.run(words(live, "--list-inputs")) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "*   3  Scarlett 2i2 USB  (2 channels, 48000 Hz)",
-        "    4  Microphone  (1 channels, 44100 Hz)",
+        "*   0  'Core Audio/Scarlett 2i2 USB'  2 channels, 48000 Hz",
+        "    1  'Core Audio/Microphone'        1 channel, 44100 Hz",
     ]
 
 
+def test_the_list_says_what_else_an_input_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FakeSystem, "there", (PULSE, CARD, MONITOR))
+    assert serve.run(words(serve, "--list-inputs")) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "*   0  PulseAudio/out.monitor  2 channels, 48000 Hz, what is played  (Monitor of Out)",
+        "    1  ALSA/pulse              up to 32 channels, 44100 Hz",
+        "    2  'ALSA/USB Audio: -'     2 channels, 48000 Hz  (USB Audio: - (hw:1,0))",
+    ]
+
+
+def test_what_the_list_shows_can_be_given_as_it_is(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(FakeSystem, "there", (PULSE, CARD, MONITOR))
+    live.run(words(live, "--list-inputs"))
+    for line in capsys.readouterr().out.splitlines():
+        _, shown = shlex.split(line.removeprefix("*"))[:2]
+        given = words(serve, "--port", "0", "--bundle", str(tiny_bundle), "--input", shown)
+        play.play(given, until(lambda _here: None))
+        assert capsys.readouterr().out.startswith(f"listening to {shown}, ")
+
+
 def test_a_machine_without_inputs_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(FakePortAudio, "there", ())
+    monkeypatch.setattr(FakeSystem, "there", ())
     serve.run(words(serve, "--list-inputs"))
     assert capsys.readouterr().out == "no inputs; plug in a microphone or an interface\n"
 
@@ -124,10 +155,15 @@ def test_the_server_answers_and_says_where(tiny_bundle: Path, capsys: pytest.Cap
     assert "Clavilux plays tiny at 64x64 on CPUExecutionProvider: http://127.0.0.1:" in capsys.readouterr().out
 
 
-def test_a_sound_card_plays_while_the_server_runs(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = words(serve, "--port", "0", "--bundle", str(tiny_bundle), "--input", "usb")
+@pytest.mark.parametrize(
+    ("wanted", "heard"), [("usb", "2 channels"), ("0:2", "channel 2 of 2"), ("usb:2+1", "channels 2+1 of 2")]
+)
+def test_a_sound_card_plays_while_the_server_runs(
+    tiny_bundle: Path, capsys: pytest.CaptureFixture[str], wanted: str, heard: str
+) -> None:
+    line = words(serve, "--port", "0", "--bundle", str(tiny_bundle), "--input", wanted)
     play.play(line, until(lambda _here: None))
-    assert capsys.readouterr().out.startswith("listening to Scarlett 2i2 USB, 48000 Hz\n")
+    assert capsys.readouterr().out.startswith(f"listening to Core Audio/Scarlett 2i2 USB, 48000 Hz, {heard}\n")
 
 
 def test_an_engine_that_fails_ends_the_command_with_its_reason(

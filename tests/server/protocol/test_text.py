@@ -95,7 +95,8 @@ SERVER: st.SearchStrategy[ServerMessage] = st.one_of(
     st.builds(Bye, words),
 )
 TYPES = ["start", "parameters", "marker", "acknowledge", "ping", "bye", "hello", "started", "status", "error", "pong"]
-FIELDS = ["role", "sound", "picture", "token", "values", "id", "sequence", "shown_at", "client_time", "reason", "rate", "use"]
+FORMAT = ["encoding", "rate", "channels", "use"]
+FIELDS = ["role", "sound", "picture", "token", "values", "id", "sequence", "shown_at", "client_time", "reason", *FORMAT]
 NOISE = st.recursive(
     st.none() | st.booleans() | st.integers() | finite | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | st.sampled_from(FIELDS), inner, max_size=3),
