@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from clavilux.runtime.errors import DeviceError
-from clavilux.runtime.sound.samples import MAX_CHANNELS
+from clavilux.runtime.sound.samples import MAX_CHANNELS, RATES
 
 API_ORDER = ("ASIO", "Core Audio", "WASAPI", "PulseAudio", "JACK", "ALSA", "OSS", "WDM-KS", "DirectSound", "MME")
 """Host APIs as they are preferred where one device stands in several: short ways with whole names first."""
@@ -157,8 +157,12 @@ def _rank(source: Input) -> int:
 
 
 def checked(chosen: Chosen) -> Chosen:
-    """Return the choice. Raises DeviceError for channels that cannot be heard."""
+    """Return the choice. Raises DeviceError for channels or a rate that cannot be heard."""
     source, use = chosen.source, chosen.use
+    low, high = RATES
+    if not low <= source.rate <= high:
+        line = f"input {quoted(source.words)} runs at {source.rate} Hz; expected {low} to {high} Hz"
+        raise DeviceError(f"{line}, which the system's settings may have for it")
     beyond = [number for number in use if not 1 <= number <= source.channels]
     if beyond:
         counted = f"{source.channels} channel{'s' if source.channels > 1 else ''}, counted from 1"

@@ -23,7 +23,7 @@ NO_AUTOSPAWN = 1  # flag of a connection: a server that does not run is not star
 STREAM_FLAGS = 0x2 | 0x8 | 0x200 | 0x2000  # interpolate timing, update it, don't move, adjust latency
 CONTEXT_READY, CONTEXT_OVER = 4, (5, 6)
 STREAM_READY, STREAM_OVER = 2, (3, 4)
-OPERATION_RUNNING = 0
+OPERATION_DONE, OPERATION_OVER = 1, (2,)
 PATIENCE = 3.0  # s, for an answer
 POLL = 0.002  # s, between two looks at whether it is there
 
@@ -180,7 +180,7 @@ class Connection:
         if begun is None:
             raise DeviceError("the question was refused")
         try:
-            self.wait(lambda: int(self.library.pa_operation_get_state(begun) == OPERATION_RUNNING), 0, ())
+            self.wait(lambda: self.library.pa_operation_get_state(begun), OPERATION_DONE, OPERATION_OVER)
         finally:
             with self.locked():
                 self.library.pa_operation_cancel(begun)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.clock import Clock
-from clavilux.runtime.errors import DeviceError
+from clavilux.runtime.errors import DeviceError, SoundError
 from clavilux.runtime.sound.inputs import Chosen, Input, checked, find_again, find_input, listed
 
 BLOCK_SECONDS = 0.02  # of sound per callback
@@ -60,6 +60,7 @@ class SoundCard:
     def __init__(self, backend: Backend, wanted: str, hear: Hear, clock: Clock) -> None:
         self.wanted = wanted
         self.losses = 0  # how often the input went away
+        self.refused = 0  # blocks that were not heard, because they hold no sound
         self._backend = backend
         self._hear = hear
         self._clock = clock
@@ -96,11 +97,20 @@ class SoundCard:
 
         def take(block: NDArray[np.float32], rate: int, captured_at: float) -> None:
             self._alive.set()
-            self._hear(block[:, columns], rate, captured_at)
+            try:
+                self._hear(block[:, columns], rate, captured_at)
+            except SoundError as error:  # samples that are none; the library's thread must not end for it
+                self._refuse(str(error))
 
         self._begun = False
         self._stream = self._backend.open(chosen.source, chosen.channels, take)
         self._chosen = chosen
+
+    def _refuse(self, reason: str) -> None:
+        """Count a block that is not heard, and tell of the first one."""
+        self.refused += 1
+        if self.refused == 1:
+            log.warning("input %s: %s", self._words, reason)
 
     def _close(self) -> None:
         stream, self._stream = self._stream, None

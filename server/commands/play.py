@@ -119,7 +119,9 @@ def _sound_card(engine: Engine, wanted: str | None) -> Iterator[None]:
         yield
         return
     card = SoundCard(SoundSystem(engine.clock), wanted, engine.hear, engine.clock)
-    print(f"listening to {_heard(card.start())}", flush=True)
+    line = f"listening to {_heard(card.start())}"
+    with suppress(OSError):  # as below
+        print(line, flush=True)
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,6 +190,12 @@ def test_what_cannot_be_heard_is_named_with_what_can(wanted: str, line: str, mon
 def test_more_channels_than_go_through_are_refused() -> None:
     many = listed([offered("JACK", "madi", channels=64)])
     assert "32 at most" in refusal(many, "madi:" + "+".join(map(str, range(1, 34))))
+
+
+@pytest.mark.parametrize("rate", [4_000, 384_000])
+def test_an_input_at_a_rate_that_cannot_be_heard_is_named(rate: int) -> None:
+    fast = replace(offered("JACK", "dac"), rate=rate)
+    assert refusal([fast], "dac").startswith(f"input JACK/dac runs at {rate} Hz; expected 8000 to 192000 Hz")
 
 
 def test_a_machine_without_inputs_says_what_to_do() -> None:

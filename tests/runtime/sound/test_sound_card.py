@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clavilux.runtime.clock import ManualClock
-from clavilux.runtime.errors import DeviceError
+from clavilux.runtime.errors import DeviceError, SoundError
 from clavilux.runtime.sound import sound_card as soundcard
 from clavilux.runtime.sound.inputs import Input
 from clavilux.runtime.sound.sound_card import Hear, SoundCard
@@ -184,6 +184,22 @@ def test_a_loopback_that_its_library_has_closed_is_lost() -> None:
     assert backend.opened.acquire(timeout=10)
     card.stop()
     assert card.losses >= 1
+
+
+def test_blocks_that_are_no_sound_are_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(_block: np.ndarray, _rate: int, _captured_at: float) -> None:
+        raise SoundError("the sound holds values that are not finite; expected -1 to 1")
+
+    backend = FakeBackend(INTERFACE)
+    card = SoundCard(backend, "usb", refuse, ManualClock(NOW))
+    card.start()
+    assert backend.last is not None
+    for _ in range(3):
+        backend.last[2](np.full((960, 18), np.nan, np.float32), 48_000, 1.5)
+    card.stop()
+    assert card.refused == 3
+    told = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
+    assert told == ["input Core Audio/Scarlett 18i20 USB: the sound holds values that are not finite; expected -1 to 1"]
 
 
 def test_sound_that_the_library_lost_is_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
