@@ -51,6 +51,17 @@ class FakeBackend:
         return self.streams[-1]
 
 
+def unplug(backend: FakeBackend, *left: Input) -> int:
+    """Let `left` be what is plugged in; return how often an input was opened, once what was under way is done."""
+    backend.plugged = list(left)
+    while backend.searched.acquire(blocking=False):
+        pass
+    assert backend.searched.acquire(timeout=10)
+    while backend.opened.acquire(blocking=False):
+        pass
+    return len(backend.streams)
+
+
 class Ear:
     """Takes sound, and says when there was some."""
 
@@ -123,9 +134,9 @@ def test_a_pulled_cable_is_waited_for() -> None:
     card = card_of(backend, "usb")
     card.start()
     assert backend.opened.acquire(timeout=10)
-    backend.plugged.clear()
+    count = unplug(backend)
     assert all(backend.searched.acquire(timeout=10) for _ in range(5))
-    assert not backend.opened.acquire(blocking=False)
+    assert len(backend.streams) == count
     backend.plugged.append(INTERFACE)
     assert backend.opened.acquire(timeout=10)
     card.stop()
@@ -136,10 +147,7 @@ def test_another_input_at_the_old_index_is_not_taken_for_the_lost_one() -> None:
     card = card_of(backend, "1:3")
     assert card.start().source.words == "Core Audio/Scarlett 18i20 USB"
     assert backend.opened.acquire(timeout=10)
-    backend.plugged = [MICROPHONE, WEBCAM]
-    while backend.opened.acquire(blocking=False):  # it may have been opened again before that
-        pass
-    count = len(backend.streams)
+    count = unplug(backend, MICROPHONE, WEBCAM)
     assert all(backend.searched.acquire(timeout=10) for _ in range(8))
     assert len(backend.streams) == count
     backend.plugged = [WEBCAM, replace(INTERFACE, device=7), MICROPHONE]
@@ -154,10 +162,7 @@ def test_an_input_that_comes_back_with_fewer_channels_is_not_opened() -> None:
     card = card_of(backend, "usb:3")
     card.start()
     assert backend.opened.acquire(timeout=10)
-    backend.plugged = [replace(INTERFACE, channels=2)]
-    while backend.opened.acquire(blocking=False):
-        pass
-    count = len(backend.streams)
+    count = unplug(backend, replace(INTERFACE, channels=2))
     assert all(backend.searched.acquire(timeout=10) for _ in range(8))
     assert len(backend.streams) == count
     card.stop()
