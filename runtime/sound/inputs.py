@@ -98,6 +98,7 @@ def find_input(inputs: Sequence[Input], wanted: str) -> Chosen:
     if not inputs:
         line = "there are no inputs; plug in a microphone or an interface"
         raise DeviceError(f"{line}, or leave --input out and take the page's microphone")
+    wanted = one_line(wanted)
     for fits in (_is_called, _has_index, _contains):
         for text, use in _readings(wanted):
             matches = [source for source in inputs if fits(source, text)]
@@ -114,6 +115,11 @@ def find_again(inputs: Iterable[Input], source: Input) -> Input:
         others = f", or one of {source.twins} with its name" if source.twins > 1 else ""
         raise DeviceError(f"input {quoted(source.words)} is not there{others}")
     return twins[source.number - 1]
+
+
+def one_line(name: str) -> str:
+    """Return a name with single spaces: WDM-KS has line ends in names, and MME may cut them at a space."""
+    return " ".join(name.split())
 
 
 def quoted(words: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.clock import Clock, MonotonicClock
 from clavilux.runtime.errors import DeviceError
-from clavilux.runtime.sound.inputs import Input, quoted
+from clavilux.runtime.sound.inputs import Input, one_line, quoted
 from clavilux.runtime.sound.sound_card import BLOCK_SECONDS, Hear
 
 SHORT = {"JACK Audio Connection Kit": "JACK"}
@@ -91,7 +91,7 @@ class PortAudioStream:
 
 def described(number: int, device: dict[str, Any], api: dict[str, Any]) -> Input:
     """Return PortAudio's device, in sounddevice's words, as an input."""
-    name, short = device["name"], api["name"].removeprefix("Windows ")
+    name, short = one_line(device["name"]), api["name"].removeprefix("Windows ")
     is_alsa = short == "ALSA"
     return Input(
         HARDWARE.sub("", name) if is_alsa else name,

@@ -12,7 +12,7 @@ import numpy as np
 from clavilux.runtime.clock import Clock
 from clavilux.runtime.errors import DeviceError
 from clavilux.runtime.sound import libpulse
-from clavilux.runtime.sound.inputs import Input, quoted
+from clavilux.runtime.sound.inputs import Input, one_line, quoted
 from clavilux.runtime.sound.libpulse import Connection
 from clavilux.runtime.sound.sound_card import BLOCK_SECONDS, Hear
 
@@ -70,7 +70,7 @@ class PulseAudio:
             info.name == default,
             API,
             device=name,
-            label=info.description.decode(errors="replace"),
+            label=one_line(info.description.decode(errors="replace")),
             is_loopback=info.monitor_of_sink != libpulse.NOBODY,
         )
 

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -98,7 +99,8 @@ def list_inputs() -> int:
     inputs = listed(SoundSystem().inputs())
     width = max((len(quoted(source.words)) for source in inputs), default=0)
     for source in inputs:
-        print(f"{'*' if source.is_default else ' '} {source.index:3}  {quoted(source.words):{width}}  {_about(source)}")
+        star = "*" if source.is_default else " "
+        print(_printable(f"{star} {source.index:3}  {quoted(source.words):{width}}  {_about(source)}"))
     if not inputs:
         print("no inputs; plug in a microphone or an interface")
     return 0
@@ -119,7 +121,7 @@ def _sound_card(engine: Engine, wanted: str | None) -> Iterator[None]:
         yield
         return
     card = SoundCard(SoundSystem(engine.clock), wanted, engine.hear, engine.clock)
-    line = f"listening to {_heard(card.start())}"
+    line = _printable(f"listening to {_heard(card.start())}")
     with suppress(OSError):  # as below
         print(line, flush=True)
     try:
@@ -134,6 +136,12 @@ def _heard(chosen: Chosen) -> str:
     which = f"channel{'s' if len(use) > 1 else ''} {'+'.join(map(str, use))} of {source.channels}"
     count = f"{chosen.heard} channel{'s' if chosen.heard > 1 else ''}"
     return f"{source.words}, {source.rate} Hz, {which if use else count}"
+
+
+def _printable(line: str) -> str:
+    """Return a line with what the output cannot show, as the names of devices may hold it, in its code."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return line.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _announce(engine: Engine, here: Listening, on_listening: Callable[[Listening], None]) -> None:

@@ -24,7 +24,7 @@ def offered(api: str, name: str, channels: int = 2, **more: bool | str) -> Input
 WINDOWS = listed(
     [
         offered("MME", "Microsoft Sound Mapper - Input"),
-        offered("MME", USB[:31], is_default=True),
+        offered("MME", USB[:31].rstrip(), is_default=True),
         offered("DirectSound", "Primary Sound Capture Driver", is_default=True),
         offered("DirectSound", USB),
         offered("WASAPI", USB, is_default=True),
@@ -69,9 +69,9 @@ def test_what_stands_in_four_host_apis_is_taken_from_the_first_in_order(wanted: 
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        (f"MME/{USB[:31]}", f"MME/{USB[:31]}"),
-        (USB[:31], f"MME/{USB[:31]}"),
-        ("mme/usb", f"MME/{USB[:31]}"),
+        (f"MME/{USB[:31]}", f"MME/{USB[:31].rstrip()}"),
+        (USB[:31], f"MME/{USB[:31].rstrip()}"),
+        ("mme/usb", f"MME/{USB[:31].rstrip()}"),
         ("DirectSound/usb audio", f"DirectSound/{USB}"),
         ("WDM-KS/Mic", f"WDM-KS/{USB}"),
         ("headphones", f"WASAPI/{HEADPHONES}"),

@@ -90,7 +90,7 @@ def test_windows_lists_one_device_four_times_and_wasapi_is_preferred(monkeypatch
         "DirectSound/Primary Sound Capture Driver",
         f"DirectSound/{USB}",
         "MME/Microsoft Sound Mapper - Input",
-        f"MME/{USB[:31]}",
+        f"MME/{USB[:31].rstrip()}",
     ]
     assert [source.words for source in inputs if source.is_default] == [f"WASAPI/{USB}"]
     assert find_input(inputs, "USB Audio").source.device == 6
@@ -110,6 +110,12 @@ def test_alsa_devices_are_known_without_the_number_of_their_card(monkeypatch: py
     ]
     assert [source.converts for source in inputs] == [False, False, False, False, True, True]
     assert find_input(inputs, "hw:3,0").source.words == "ALSA/USB Audio: - #2"
+
+
+def test_names_of_several_lines_and_cut_ones_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    library(monkeypatch, {"Windows WDM-KS": ["Headset (@System32\\x.sys,#2;%1 Hands-Free%0\r\n;(Buds))", "Line  In "]})
+    headset, line = listed(PortAudio().inputs())
+    assert (headset.name, line.name) == ("Headset (@System32\\x.sys,#2;%1 Hands-Free%0 ;(Buds))", "Line In")
 
 
 def test_the_list_is_read_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """`clavilux live` and `serve`: what they share, from their words to a server that answers."""
 
 import argparse
+import io
 import shlex
 import threading
 import urllib.request
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -92,6 +94,16 @@ def test_the_list_says_what_else_an_input_is(
         "    1  ALSA/pulse              up to 32 channels, 44100 Hz",
         "    2  'ALSA/USB Audio: -'     2 channels, 48000 Hz  (USB Audio: - (hw:1,0))",
     ]
+
+
+def test_a_name_that_the_output_cannot_show_is_shown_in_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = replace(INTERFACE, name="マイク", api="WASAPI")
+    monkeypatch.setattr(FakeSystem, "there", (named,))
+    output = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr("sys.stdout", output)
+    live.run(words(live, "--list-inputs"))
+    output.seek(0)
+    assert output.read() == "*   0  'WASAPI/\\u30de\\u30a4\\u30af'  2 channels, 48000 Hz\n"
 
 
 def test_what_the_list_shows_can_be_given_as_it_is(
