@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,30 @@ STAGES = ("queue", "features", "encode", "condition", "denoise", "decode")
 """Stages the engine times, in the order the sound passes them; seconds each.
 
 `queue` is how long the newest sound waited between its capture and the features; the others are work."""
+
+
+WARNINGS = ("clipped", "faint")
+"""Warnings of the input: it was cut off at full scale, or is so quiet that noise may be heard as sound."""
+
+
+class SourceState(StrEnum):
+    """States of the source of sound."""
+
+    PLAYING = "playing"  # it sounds
+    QUIET = "quiet"  # samples come, and the gate takes them for silence
+    STALLED = "stalled"  # no samples come, though nobody said that they would end
+    LOST = "lost"  # the sound card is gone, and is looked for
+    NONE = "none"  # nobody sounds
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Account of the sound that shaped a frame."""
+
+    state: SourceState = SourceState.NONE
+    gate: float = -120.0  # dBFS from which it is taken for sound, -120 to 0
+    gain: float = 0.0  # dB, what the performer set and what the automatic one added
+    warnings: tuple[str, ...] = ()  # WARNINGS that hold
 
 
 @dataclass(frozen=True)
@@ -31,9 +56,10 @@ class Frame:
     pixels: NDArray[np.uint8]  # [H, W, 3], RGB, read-only
     time: float  # when work on this frame began
     heard_until: float | None  # capture time of the newest sample that shaped it; None before any sound
-    level: float  # loudness of the last hop, dBFS, -120 to 0
-    heard: Heard | None  # None when the bundle names no concepts, or nothing has sounded yet
+    level: float  # loudness of the last hop after a high-pass, dBFS, -120 to 0
+    heard: Heard | None  # None while nothing sounds that the bundle has a name for
     stages: dict[str, float] = field(default_factory=dict)  # seconds by name, see STAGES
     pulses: tuple[Pulse, ...] = ()  # readings that came since the frame before
     known: float = 0.0  # how sure it is that what sounds is `heard`, 0 to 1
     values: Mapping[str, Any] = field(default_factory=dict)  # parameters by name, as the sound has moved them
+    listening: Listening = Listening()  # how the source is doing

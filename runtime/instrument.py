@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.clock import Stopwatch
-from clavilux.runtime.conditioning.concepts import ConceptIndex, Confidence
+from clavilux.runtime.conditioning.concepts import ConceptIndex
 from clavilux.runtime.conditioning.conditioner import Conditioner
+from clavilux.runtime.conditioning.evidence import Evidence, Moment
 from clavilux.runtime.control.modulation import Modulator
 from clavilux.runtime.control.parameters import Parameters, defaults_for, ranges_for
 from clavilux.runtime.diffusion.frame_maker import NOT_PAINTED, FrameMaker
 from clavilux.runtime.diffusion.pipeline import Pipeline
-from clavilux.runtime.frame import Frame, Heard
+from clavilux.runtime.frame import Frame, Listening, SourceState
 from clavilux.runtime.hearing.listener import Hop, HopGrid, Listener
 from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
@@ -38,16 +39,16 @@ class Instrument:
         self.defaults = defaults_for(bundle)
         self._grid = HopGrid(bundle.audio.hop_samples)
         self._listener = Listener(bundle.audio, models.encoder)
-        self._concepts = ConceptIndex(bundle.concepts, bundle.conditioning.concepts)
-        self._confidence = Confidence()
+        cached = bundle.conditioning
+        self._concepts = ConceptIndex(bundle.concepts, cached.concepts, cached.idle[None, 1:])
+        self._evidence = Evidence(bundle.evidence)
         self._gaps = Gaps()
         self._tracker = PulseTracker()
         self._modulator = Modulator()
         self._pulses: list[Pulse] = []  # readings since the last frame
-        self._conditioner = Conditioner(bundle.conditioning.bos, bundle.conditioning.idle)
+        self._conditioner = Conditioner(cached.bos, cached.idle)
         self._maker = FrameMaker(bundle, models.denoiser, models.decoder)
         self._hop = Hop()
-        self._heard: Heard | None = None
         self._frames = 0
         self._time: float | None = None  # of the last frame
 
@@ -77,7 +78,9 @@ class Instrument:
         """Take a chunk as `hear` does that `as_sound` has checked, float32 [n, channels]."""
         gap = self._gaps.before(captured_at, len(sound) / rate)
         if gap:
-            self._tracker.pause(gap)
+            last, silence = self._listener.pause(gap)
+            self._feel(last)
+            self._tracker.pause(gap, counted=silence // PULSE_STEP)
         for ready in self._listener.push(sound, rate, captured_at):
             self._feel(ready)
 
@@ -111,8 +114,9 @@ class Instrument:
         dark = parameters.blackout or parameters.panic
         picture = np.zeros_like(self._maker.picture) if dark else self._maker.picture
         frame = Frame(
-            self._frames, picture, now, self._maker.heard_until, self._hop.level, self._heard, stages,
-            pulses=tuple(self._pulses), known=self._confidence.known, values=moved.values(),
+            self._frames, picture, now, self._maker.heard_until, self._hop.level, self._evidence.heard, stages,
+            pulses=tuple(self._pulses), known=self._evidence.known, values=moved.values(),
+            listening=Listening(self._state(), self._hop.threshold, self._listener.gain, ()),
         )  # fmt: skip
         self._pulses.clear()
         self._frames += 1
@@ -127,20 +131,31 @@ class Instrument:
         for pulse in self._pulses:
             told = self._listener.captured_at((pulse.index + 1) * PULSE_STEP)
             self._modulator.feel(pulse, parameters, now if told is None else told)
-        return self._modulator.move(parameters, now, known=self._confidence.known, ahead=ahead, ranges=self.ranges)
+        return self._modulator.move(parameters, now, known=self._evidence.known, ahead=ahead, ranges=self.ranges)
 
     def _take(self, hop: Hop) -> None:
-        """Set out for what a hop heard, or for the idle embedding."""
-        seconds = (hop.end - self._hop.end) / SAMPLE_RATE
+        """Set out for what a hop heard, if there is evidence for it, or for the idle embedding."""
         self._hop = hop
-        if hop.tokens is not None:
-            self._conditioner.set_target(hop.tokens)
-            self._heard = self._concepts.nearest(hop.tokens)
         if hop.is_silent:
             self._conditioner.return_to_idle()
-            self._heard = None
-        if hop.tokens is not None or hop.is_silent:  # in a short pause what was heard is held, and how sure that was
-            self._confidence.advance(self._heard, seconds)
+            self._evidence.forget(hop.seconds)
+        elif hop.tokens is not None:  # in a short pause what was heard is held, and how sure that was
+            self._follow(hop, hop.tokens)
+
+    def _follow(self, hop: Hop, tokens: NDArray[np.float32]) -> None:
+        """Set out for the tokens of a hop where their name counts, or where the bundle has no names to count."""
+        moment = Moment(self._concepts.nearest(tokens), hop.seconds, hop.lasted, hop.over_for)
+        counts = self._evidence.advance(moment)
+        if counts or not self._concepts.has_names:
+            self._conditioner.set_target(tokens)
+        elif self._evidence.heard is None:
+            self._conditioner.return_to_idle(resting=False)
+
+    def _state(self) -> SourceState:
+        """Return how the source is doing, as far as its samples tell."""
+        if self._hop.is_stalled or not self._listener.hops:
+            return SourceState.STALLED if self._listener.hops else SourceState.NONE
+        return SourceState.PLAYING if self._hop.is_open else SourceState.QUIET
 
     def _paint(self, seconds: float, parameters: Parameters) -> dict[str, float]:
         """Make the next picture, unless it would not be seen; return the seconds each stage took."""

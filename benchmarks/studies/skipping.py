@@ -16,7 +16,7 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.energy import read_counters, spent
 from clavilux.benchmarks.measurements.in_process import LOUDNESS
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.hearing.energy_gate import MIN_LEVEL
+from clavilux.runtime.hearing.loudness import MIN_LEVEL
 from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.sound.format import SAMPLE_RATE
 

@@ -19,6 +19,7 @@ from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER, TEX
 from clavilux.runtime.bundle.manifest import (
     MANIFEST_FIELDS,
     AudioSpec,
+    EvidenceSpec,
     GuidanceSpec,
     KeptOperators,
     LatentSpec,
@@ -40,6 +41,7 @@ __all__ = [
     "AudioSpec",
     "Bundle",
     "Conditioning",
+    "EvidenceSpec",
     "GuidanceSpec",
     "KeptOperators",
     "LatentSpec",

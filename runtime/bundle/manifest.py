@@ -34,6 +34,7 @@ _MAX_PIXELS = 8192  # per side
 _MAX_TIMESTEP = 1e6
 _MAX_FIGURE = 1e30  # either way
 _MAX_OPERATORS = 2**40
+_MAX_PERSISTENCE = 10.0  # s
 _MAX_FILE_NAME = 255  # characters: what file systems allow
 
 Line = Annotated[str, line()]
@@ -74,6 +75,19 @@ class AudioSpec:
     hop_samples: Annotated[int, whole(FRAME_STEP, _MAX_SAMPLES, FRAME_STEP)]  # at most the window
     mel_bins: Annotated[int, whole(MEL_BINS, MEL_BINS)]
     lead_in: Annotated[str, one_of(LEAD_INS)] = LEAD_INS[0]  # what fills a window before its sound began
+
+
+@dataclass(frozen=True)
+class EvidenceSpec:
+    """Evidence that a sound is the concept it is nearest to, as measured for this bundle's encoder.
+
+    The defaults are lumia's, measured by `clavilux.benchmarks.studies.hearing`.
+    """
+
+    similarity: Share = 0.5  # cosine from which a concept is near enough for something short, such as a word,
+    persistence: Annotated[float, number(0.0, _MAX_PERSISTENCE)] = 0.06  # s after its end, by similarity squared
+    held_similarity: Share = 0.85  # and from which it is for a sound that goes on,
+    held_persistence: Annotated[float, number(0.0, _MAX_PERSISTENCE)] = 1.0  # after so many s
 
 
 @dataclass(frozen=True)
@@ -186,6 +200,7 @@ class Manifest:
     files: dict[FileName, FileEntry]
     parity: tuple[ParityFigure, ...] = ()
     concepts: tuple[Line, ...] = ()
+    evidence: EvidenceSpec = EvidenceSpec()
     steps: Annotated[int, whole(1, MAX_STEPS)] = 1  # to begin with
     guidance: GuidanceSpec = GuidanceSpec()
     sizes: SizeSpec | None = None  # None: the usual size only

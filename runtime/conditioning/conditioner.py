@@ -51,10 +51,10 @@ class Conditioner:
         self._target = np.concatenate([self._bos[None], tokens])
         self._resting = False
 
-    def return_to_idle(self) -> None:
-        """Drift towards the idle embedding from now on."""
+    def return_to_idle(self, *, resting: bool = True) -> None:
+        """Go to the idle embedding from now on: `resting` drifts, and what sounds without a name glides."""
         self._target = self._idle
-        self._resting = True
+        self._resting = resting
 
     def advance(self, seconds: float, glide: float, drift: float) -> Embeddings:
         """Move on by `seconds`; return prompt embeds, float32 [1, tokens, width].

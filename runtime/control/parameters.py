@@ -174,8 +174,17 @@ class Parameters:
     grain: float = _parameter(0.0, Range("float", "grain, as of film", 0.0, 1.0, group="look", on="screen"))
     mirror: int = _parameter(0, Range("int", "mirrors of a kaleidoscope; 0: none", 0, 12, group="look", on="screen"))
     # sound: how it listens
+    gain: float = _parameter(
+        0.0, Range("float", "of the input, before all else", -20.0, 40.0, unit="dB", fixed=True, group="sound")
+    )
+    gain_follows: bool = _parameter(
+        False, Range("bool", "the gain goes slowly to where the sound is as loud as it should be", group="sound")
+    )
     gate: float = _parameter(
-        -55.0, Range("float", "quieter than this is silence", -120.0, 0.0, unit="dBFS", fixed=True, group="sound")
+        -45.0, Range("float", "quieter than this is silence", -120.0, 0.0, unit="dBFS", fixed=True, group="sound")
+    )
+    gate_follows: bool = _parameter(
+        True, Range("bool", "the gate goes down to the noise of the room; off: it stays where it is", group="sound")
     )
     hold: float = _parameter(
         1.5, Range("float", "a pause shorter than this changes nothing", 0.0, 60.0, unit="s", fixed=True, group="sound")

@@ -5,6 +5,7 @@ hop is asked for, it is one of single log-mel frames, and a hop takes the newest
 """
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,11 @@ from clavilux.runtime.bundle.manifest import AudioSpec
 from clavilux.runtime.clock import Stopwatch
 from clavilux.runtime.control.parameters import RANGES, Parameters
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
-from clavilux.runtime.hearing.energy_gate import MIN_LEVEL, EnergyGate, decibels
+from clavilux.runtime.hearing.energy_gate import EnergyGate
+from clavilux.runtime.hearing.input_gain import AutomaticGain, amplified
 from clavilux.runtime.hearing.log_mel import LogMel
+from clavilux.runtime.hearing.loudness import MIN_LEVEL, Loudness, decibels
+from clavilux.runtime.hearing.sound_event import SoundEvent
 from clavilux.runtime.sound.format import FRAME_STEP, SAMPLE_RATE, STEP_SECONDS, frame_count
 from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.window import SlidingWindow
@@ -28,6 +32,7 @@ log = logging.getLogger("clavilux.listener")
 Tokens = NDArray[np.float32]
 
 MAX_HOP = round(RANGES["hop"].high * SAMPLE_RATE)  # samples
+STALLED = 0.5  # s without new sound, after which it counts as silence by the clock
 NO_WORK = {"queue": 0.0, "features": 0.0, "encode": 0.0}
 
 
@@ -44,7 +49,13 @@ class Hop:
     """One hop: the window that ends there, heard."""
 
     end: int = 0  # sample at 16 kHz where its window ends
-    level: float = MIN_LEVEL  # dBFS, of what is new in it
+    seconds: float = 0.0  # since the hop before
+    level: float = MIN_LEVEL  # dBFS, of what is new in it, after the high-pass
+    threshold: float = MIN_LEVEL  # dBFS from which the gate takes it for sound
+    is_open: bool = False  # whether it does
+    is_stalled: bool = False  # whether no sound comes any more; then it is silence by the clock
+    lasted: float = 0.0  # s that the newest sound event has lasted,
+    over_for: float = math.inf  # and s since it was over
     heard_until: float | None = None  # capture time of its newest sample, s
     tokens: Tokens | None = None  # float32 [tokens, width]; None: not encoded, or not finite
     is_silent: bool = False  # for longer than the parameter `hold`
@@ -62,9 +73,21 @@ class Listener:
         kept = audio.window_samples + max(MAX_HOP, audio.hop_samples)
         self._window = SlidingWindow(kept)
         self._log_mel = LogMel(kept // FRAME_STEP)
+        self._loudness = Loudness(kept // FRAME_STEP)
         self._gate = EnergyGate()
+        self._event = SoundEvent()
+        self._automatic = AutomaticGain()
+        self._gain = 0.0  # dB, the performer's,
+        self._applied = (0.0, 0.0)  # and both gains, dB, on the newest sample
         self._end = 0  # sample at 16 kHz where the last hop ended
+        self._arrived = (0, -math.inf)  # how many samples had been heard, and when that was new, s of the clock
+        self._told = -math.inf  # when the last hop was told, s
         self._listening = 0.0  # seconds spent on resampling and log-mel since the last hop
+
+    @property
+    def gain(self) -> float:
+        """The gain that new sound gets, both of its parts, in dB."""
+        return self._gain + self._automatic.gain
 
     @property
     def heard_seconds(self) -> float:
@@ -90,18 +113,39 @@ class Listener:
         self._window.finish()
         return self._extend(before)
 
+    def pause(self, seconds: float) -> tuple[Samples, int]:
+        """End the present source; nothing was heard for so long after it, which is silence in the window.
+
+        Return its last samples, as `finish` does, and how many of silence came after them: not more than a window has.
+        """
+        ready = self.finish()
+        silence = min(round(seconds / STEP_SECONDS) * FRAME_STEP, self._audio.window_samples)
+        before = self._window.heard
+        self._window.write_silence(silence)
+        self._extend(before)
+        return ready, silence
+
     def captured_at(self, index: int) -> float | None:
         """Return when sample `index` at 16 kHz was captured, in seconds; None before any sound."""
         return self._window.captured_at(index)
 
     def encode_hop(self, now: float, parameters: Parameters, grid: HopGrid) -> Hop | None:
-        """Return the newest hop that is due at `now` seconds, encoded unless the gate is shut; None: none is due."""
+        """Return the newest hop that is due at `now` seconds, encoded unless the gate is shut; None: none is due.
+
+        Where no sound comes any more, one that says so is due each time.
+        """
+        self._gain = parameters.gain
+        stalled, since = self._stalled(now), max(0.0, now - self._told)
         end = self._due(parameters.hop, grid)
         if end <= self._end:
-            return None
+            return self._wait(now, stalled, since, parameters) if stalled else None
         watch = Stopwatch()
-        level = decibels(self._window.read(max(self._end, end - self._audio.window_samples), end))
-        self._gate.pass_hop(level, (end - self._end) / SAMPLE_RATE, parameters.gate)
+        first, seconds = self._end // FRAME_STEP, (end - self._end) / SAMPLE_RATE
+        powers = self._loudness.read(first, end // FRAME_STEP)
+        self._gate.push(powers, parameters.gate, follows=parameters.gate_follows)
+        self._event.push(powers)
+        self._automatic.follow(powers, sounds=self._gate.is_open, enabled=parameters.gain_follows)
+        level = decibels(float(powers.mean())) if len(powers) else MIN_LEVEL
         captured = self._window.captured_at(end - 1)
         stages = NO_WORK | {"queue": 0.0 if captured is None else max(0.0, now - captured)}
         tokens = None
@@ -111,14 +155,41 @@ class Listener:
             stages["features"] += self._listening
         self._listening = 0.0
         self._end = end
+        self._told = now
         self.hops += 1
-        return Hop(end, level, captured, tokens, self._gate.is_silent(parameters.hold), stages)
+        gate = self._gate
+        return Hop(
+            end, seconds, level, gate.threshold, gate.is_open, lasted=self._event.lasted,
+            over_for=self._event.over_for, heard_until=captured, tokens=tokens,
+            is_silent=gate.is_silent(parameters.hold), stages=stages,
+        )  # fmt: skip
+
+    def _stalled(self, now: float) -> float:
+        """Return for how many seconds no sound has come; 0 up to `STALLED` of them, and before any."""
+        heard, when = self._arrived
+        if self._window.heard != heard:
+            self._arrived = (self._window.heard, now)
+            return 0.0
+        return now - when if heard and now - when > STALLED else 0.0
+
+    def _wait(self, now: float, stalled: float, since: float, parameters: Parameters) -> Hop:
+        """Return the hop of a source that has stalled."""
+        self._told = now
+        return Hop(
+            self._end, since, threshold=self._gate.threshold, is_stalled=True,
+            heard_until=self._window.captured_at(self._end - 1),
+            is_silent=self._gate.is_silent(parameters.hold, stalled),
+        )  # fmt: skip
 
     def _extend(self, before: int) -> Samples:
-        """Turn what is new in the window into log-mel frames, and return it."""
-        ready = self._window.read(before, self._window.heard)
-        self._log_mel.push(ready)
-        return ready
+        """Turn what is new in the window into log-mel frames, with the gain on it, and return it."""
+        given, wanted = self._applied, (self._gain, self._automatic.gain)
+        ready = amplified(self._window.read(before, self._window.heard), given[0], wanted[0])
+        self._loudness.push(ready)  # the gate's measure, which the automatic gain must not move
+        louder = amplified(ready, given[1], wanted[1])
+        self._log_mel.push(louder)
+        self._applied = wanted
+        return louder
 
     def _due(self, seconds: float, grid: HopGrid) -> int:
         """Return the sample at 16 kHz where the newest window that is due ends."""

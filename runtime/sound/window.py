@@ -55,6 +55,11 @@ class SlidingWindow:
         self._resampler = None
         return len(tail)
 
+    def write_silence(self, samples: int) -> None:
+        """Take `samples` of silence at 16 kHz, which no source gave; the present one is finished first."""
+        self.finish()
+        self._write(np.zeros(samples, np.float32))
+
     def read(self, start: int, stop: int) -> Samples:
         """Return samples `start` to `stop` (absolute, stop excluded), float32; zeros before the stream began.
 

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from clavilux.runtime.conditioning.concepts import ConceptIndex
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.errors import BundleError, ProviderError, SoundError
-from clavilux.runtime.frame import STAGES, Frame, Heard
-from clavilux.runtime.hearing.energy_gate import MIN_LEVEL
+from clavilux.runtime.frame import STAGES, Frame, Heard, SourceState
 from clavilux.runtime.hearing.listener import HopGrid
+from clavilux.runtime.hearing.loudness import MIN_LEVEL
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.providers.nvidia import cuda
+from clavilux.runtime.pulse import PULSE_STEP
 from tests.runtime.hearing.pulse.sounds import drum_loop
 from tests.runtime.instruments import RATE, Player, instrument, pixels
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
@@ -223,14 +224,97 @@ def test_unusable_sound_is_refused_and_nothing_is_taken(tiny_bundle: Path) -> No
     assert player.heard_seconds == 0
 
 
-def test_with_concepts_the_frame_says_what_is_heard_until_it_is_silent(tiny_bundle: Path) -> None:
+def test_with_concepts_the_frame_says_what_is_heard_until_it_is_silent(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     player = instrument(tiny_bundle, hold=0.5)
+    monkeypatch.setattr(player.instrument._concepts, "nearest", lambda _tokens: Heard("dog", 0.9))
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    player.hear(np.zeros(HOP, np.float32), RATE, captured_at=0.1)
+    assert isinstance(player.step(0.2).heard, Heard)
+    player.hear(np.zeros(RATE, np.float32), RATE, captured_at=0.2)
+    assert player.step(1.2).heard is None
+
+
+def test_what_no_name_has_evidence_for_is_none_of_them_and_glides_to_idle(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, glide=0)
     concepts = np.random.default_rng(0).normal(size=(2, player.bundle.tokens.count - 1, player.bundle.tokens.width))
     player.instrument._concepts = ConceptIndex(("dog", "rain"), concepts.astype(np.float32))
-    player.hear(noise(HOP), RATE, captured_at=0.0)
-    assert isinstance(player.step(0.1).heard, Heard)
-    player.hear(np.zeros(RATE, np.float32), RATE, captured_at=0.1)
-    assert player.step(1.1).heard is None
+    player.instrument._conditioner.set_target(np.ones_like(player.bundle.conditioning.idle[1:]))
+    player.hear(noise(RATE), RATE, captured_at=0.0)
+    frame = player.step(1.0)
+    assert (frame.heard, frame.known) == (None, 0.0)
+    assert frame.listening.state == SourceState.PLAYING
+    np.testing.assert_array_equal(player._conditioner.advance(0, 0, 0)[0], player.bundle.conditioning.idle)
+
+
+def test_a_source_that_stops_in_a_sound_is_silence_by_the_clock(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, glide=0, drift=0, hold=1.5)
+    assert player.step(0.0).listening.state == SourceState.NONE
+    player.hear(noise(RATE), RATE, captured_at=0.0)
+    frame = player.step(1.0)
+    assert (frame.listening.state, frame.level > -30) == (SourceState.PLAYING, True)
+    frame = player.step(1.4)
+    assert (frame.listening.state, frame.level > -30) == (SourceState.PLAYING, True)
+    frame = player.step(2.0)
+    assert (frame.listening.state, frame.level) == (SourceState.STALLED, MIN_LEVEL)
+    assert not np.array_equal(player._conditioner.advance(0, 0, 0)[0], player.bundle.conditioning.idle)
+    player.step(2.6)
+    np.testing.assert_array_equal(player._conditioner.advance(0, 0, 0)[0], player.bundle.conditioning.idle)
+
+
+def test_a_source_that_comes_back_is_heard_after_silence_and_not_after_what_it_said_last(tiny_bundle: Path) -> None:
+    player, other = instrument(tiny_bundle), instrument(tiny_bundle)
+    sound, again = noise(RATE, channels=1), noise(RATE, channels=1, seed=2)
+    player.hear(sound, RATE, captured_at=0.0)
+    player.step(1.0)
+    player.hear(again, RATE, captured_at=61.0)
+    other.hear(np.concatenate([sound, np.zeros((2 * RATE, 1), np.float32), again]), RATE, captured_at=0.0)
+    window = player.bundle.audio.window_samples
+    tokens = [
+        one._listener._log_mel.read(one._listener._log_mel.frames - 90, one._listener._log_mel.frames)
+        for one in (player.instrument, other.instrument)
+    ]
+    assert window == 2 * RATE
+    np.testing.assert_array_equal(*tokens)
+    assert player.step(62.0).listening.state == SourceState.PLAYING
+
+
+def test_a_quiet_source_is_quiet_and_the_frame_says_where_the_gate_is(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, gate=-40.0, gate_follows=False)
+    player.hear(noise(RATE) / 1000, RATE, captured_at=0.0)
+    listening = player.step(1.0).listening
+    assert (listening.state, listening.gate) == (SourceState.QUIET, -40.0)
+
+
+def test_an_offset_is_no_sound(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    player.hear(np.full(4 * RATE, 0.003, np.float32), RATE, captured_at=0.0)
+    frame = player.step(4.0)
+    assert (frame.level, frame.listening.state) == (MIN_LEVEL, SourceState.QUIET)
+
+
+def test_the_gain_is_on_the_sound_before_all_else(tiny_bundle: Path) -> None:
+    levels = []
+    for gain in (0.0, 12.0):
+        player = instrument(tiny_bundle, gain=gain)
+        player.step(0.0)
+        player.hear(noise(RATE) / 10, RATE, captured_at=0.0)
+        levels.append(player.step(1.0).level)
+    assert levels[1] - levels[0] == pytest.approx(12.0, abs=0.05)
+
+
+def test_the_automatic_gain_is_told_and_does_not_move_the_gate(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle, gain_follows=True)
+    for second in range(6):
+        player.hear(noise(RATE) / 20, RATE, captured_at=float(second))
+        frame = player.step(second + 1.0)
+    assert frame.listening.gain == pytest.approx(5.0, abs=1.0)
+    plain = instrument(tiny_bundle)
+    for second in range(6):
+        plain.hear(noise(RATE) / 20, RATE, captured_at=float(second))
+        still = plain.step(second + 1.0)
+    assert still.listening.gate == frame.listening.gate
 
 
 def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -379,7 +463,7 @@ def test_the_beat_does_not_outlive_a_gap_of_its_source(tiny_bundle: Path) -> Non
     player.hear(noise(RATE // 10, channels=1) / 1000, RATE, 3600.0)
     after = player.step(3600.1).pulses
     assert before[-1].beat_confidence > 0.3
-    assert after[0].index == before[-1].index + 1
+    assert after[0].index == before[-1].index + 1 + player.bundle.audio.window_samples // PULSE_STEP
     assert after[0].beat_confidence == 0
 
 

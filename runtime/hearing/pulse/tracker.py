@@ -31,11 +31,14 @@ class PulseTracker:
         """Take float32 [n] at 16 kHz in -1 to 1; return a reading for each 10 ms that became whole."""
         return [self._read(step) for step in self._steps.push(samples)]
 
-    def pause(self, seconds: float) -> None:
-        """Take that nothing was heard for so long: it is silence, of which there are no readings."""
+    def pause(self, seconds: float, counted: int = 0) -> None:
+        """Take that nothing was heard for so long: it is silence, of which there are no readings.
+
+        `counted` is how many of them the count of readings goes on by all the same.
+        """
         index = self._index
         self.push(np.zeros(round(seconds * PULSE_RATE) * PULSE_STEP, np.float32))
-        self._index = index
+        self._index = index + counted
 
     def tap(self, index: int) -> None:
         """Take that a beat is at the end of reading `index`: somebody tapped.
