@@ -31,13 +31,24 @@ class SourceState(StrEnum):
 
 
 @dataclass(frozen=True)
+class ChannelLevel:
+    """Meter of one channel."""
+
+    level: float  # dBFS, RMS of the last 100 ms without its offset; a square wave of full scale has 0
+    peak: float  # dBFS, largest sample: held for 1.5 s, then 20 dB a second lower
+    clipped: bool  # whether it clipped in the last 3 s
+
+
+@dataclass(frozen=True)
 class Listening:
-    """Account of the sound that shaped a frame."""
+    """Account of the source when a frame was made."""
 
     state: SourceState = SourceState.NONE
     gate: float = -120.0  # dBFS from which it is taken for sound, -120 to 0
     gain: float = 0.0  # dB, what the performer set and what the automatic one added
     warnings: tuple[str, ...] = ()  # WARNINGS that hold
+    channels: tuple[ChannelLevel, ...] = ()  # of the source, before all mixing
+    taken: int | None = None  # channel that is heard alone, counted from 1; None: the mean of all
 
 
 @dataclass(frozen=True)

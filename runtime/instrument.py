@@ -19,7 +19,7 @@ from clavilux.runtime.control.modulation import Modulator
 from clavilux.runtime.control.parameters import Parameters, defaults_for, ranges_for
 from clavilux.runtime.diffusion.frame_maker import NOT_PAINTED, FrameMaker
 from clavilux.runtime.diffusion.pipeline import Pipeline
-from clavilux.runtime.frame import Frame, Listening, SourceState
+from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import Hop, HopGrid, Listener
 from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
@@ -61,6 +61,11 @@ class Instrument:
     def heard_seconds(self) -> float:
         """How much sound has come in since the start, in seconds."""
         return self._listener.heard_seconds
+
+    @property
+    def gain(self) -> float:
+        """The gain that new sound gets, in dB."""
+        return self._listener.gain
 
     @property
     def pipeline(self) -> Pipeline:
@@ -116,7 +121,7 @@ class Instrument:
         frame = Frame(
             self._frames, picture, now, self._maker.heard_until, self._hop.level, self._evidence.heard, stages,
             pulses=tuple(self._pulses), known=self._evidence.known, values=moved.values(),
-            listening=Listening(self._state(), self._hop.threshold, self._listener.gain, ()),
+            listening=self._listener.account(self._hop),
         )  # fmt: skip
         self._pulses.clear()
         self._frames += 1
@@ -150,12 +155,6 @@ class Instrument:
             self._conditioner.set_target(tokens)
         elif self._evidence.heard is None:
             self._conditioner.return_to_idle(resting=False)
-
-    def _state(self) -> SourceState:
-        """Return how the source is doing, as far as its samples tell."""
-        if self._hop.is_stalled or not self._listener.hops:
-            return SourceState.STALLED if self._listener.hops else SourceState.NONE
-        return SourceState.PLAYING if self._hop.is_open else SourceState.QUIET
 
     def _paint(self, seconds: float, parameters: Parameters) -> dict[str, float]:
         """Make the next picture, unless it would not be seen; return the seconds each stage took."""

@@ -17,9 +17,11 @@ from clavilux.runtime.bundle.graphs import MIN_FRAMES
 from clavilux.runtime.bundle.manifest import AudioSpec
 from clavilux.runtime.clock import Stopwatch
 from clavilux.runtime.control.parameters import RANGES, Parameters
+from clavilux.runtime.frame import Listening, SourceState
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.hearing.energy_gate import EnergyGate
 from clavilux.runtime.hearing.input_gain import AutomaticGain, amplified
+from clavilux.runtime.hearing.input_monitor import InputMonitor
 from clavilux.runtime.hearing.log_mel import LogMel
 from clavilux.runtime.hearing.loudness import MIN_LEVEL, Loudness, decibels
 from clavilux.runtime.hearing.sound_event import SoundEvent
@@ -76,6 +78,7 @@ class Listener:
         self._loudness = Loudness(kept // FRAME_STEP)
         self._gate = EnergyGate()
         self._event = SoundEvent()
+        self._monitor = InputMonitor()
         self._automatic = AutomaticGain()
         self._gain = 0.0  # dB, the performer's,
         self._applied = (0.0, 0.0)  # and both gains, dB, on the newest sample
@@ -88,6 +91,18 @@ class Listener:
     def gain(self) -> float:
         """The gain that new sound gets, both of its parts, in dB."""
         return self._gain + self._automatic.gain
+
+    def account(self, hop: Hop) -> Listening:
+        """Return how the source is doing, as far as its samples and its last hop tell."""
+        channels = () if hop.is_stalled else self._monitor.channels
+        if hop.is_stalled:
+            state = SourceState.STALLED
+        elif self.hops == 0:
+            state = SourceState.NONE
+        else:
+            state = SourceState.PLAYING if hop.is_open else SourceState.QUIET
+        warnings = self._monitor.warnings(channels)
+        return Listening(state, hop.threshold, self.gain, warnings, channels, self._window.taken)
 
     @property
     def heard_seconds(self) -> float:
@@ -102,7 +117,11 @@ class Listener:
         for start in range(0, len(sound), rate):
             since = time.perf_counter()
             before = self._window.heard
+            self._monitor.push(sound[start : start + rate], rate)
+            taken = self._window.taken
             self._window.push(sound[start : start + rate], rate, captured_at + start / rate)
+            if self._window.taken != taken:
+                _tell_taken(self._window.taken, sound.shape[1])
             ready = self._extend(before)
             self._listening += time.perf_counter() - since
             yield ready
@@ -146,6 +165,7 @@ class Listener:
         self._event.push(powers)
         self._automatic.follow(powers, sounds=self._gate.is_open, enabled=parameters.gain_follows)
         level = decibels(float(powers.mean())) if len(powers) else MIN_LEVEL
+        self._monitor.note(level, seconds, sounds=self._gate.is_open)
         captured = self._window.captured_at(end - 1)
         stages = NO_WORK | {"queue": 0.0 if captured is None else max(0.0, now - captured)}
         tokens = None
@@ -214,3 +234,11 @@ class Listener:
             log.error("the encoder gave values that are not finite; the picture holds what it had")
             return None
         return tokens
+
+
+def _tell_taken(taken: int | None, channels: int) -> None:
+    """Log which channels are heard from now on."""
+    if taken is None:
+        log.info("the mean of %d channels is heard", channels)
+    else:
+        log.info("channel %d of %d is heard alone, for the mean would lose it", taken, channels)

@@ -185,6 +185,7 @@ class Engine:
             grid = HopGrid(self._hop_pacer.hop_samples, follows=self._paced)
             frame = self.instrument.step(now, parameters, grid, self._ahead)
             self._frames += 1
+            self._feed.gain = self.instrument.gain
             for listener in self._listeners:
                 listener(frame)
             self.ready.set()

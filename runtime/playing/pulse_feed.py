@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from clavilux.runtime.hearing.input_gain import amplified
 from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
@@ -32,6 +33,7 @@ class PulseFeed:
     """Makes readings of sound and hands them to whoever listens. All methods may be called from any thread."""
 
     def __init__(self) -> None:
+        self.gain = 0.0  # dB that sound gets before it is read
         self._queue = OldestDroppedQueue()
         self._listeners: tuple[PulseListener, ...] = ()
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
@@ -92,7 +94,8 @@ class PulseFeed:
             before = self._window.heard
             part = chunk.sound[start : start + chunk.rate]
             self._window.push(part, chunk.rate, chunk.captured_at + start / chunk.rate)
-            pulses = self._tracker.push(self._window.read(before, self._window.heard))
+            gain = self.gain
+            pulses = self._tracker.push(amplified(self._window.read(before, self._window.heard), gain, gain))
             self._tap()
             if pulses:
                 yield pulses

@@ -4,11 +4,10 @@ Time is counted in samples, so that the same sound shows the same however it was
 at most, a block.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from clavilux.runtime.frame import ChannelLevel
 from clavilux.runtime.sound.format import BLOCK_RATE
 from clavilux.runtime.sound.samples import Samples
 
@@ -20,15 +19,6 @@ FULL = 0.999  # of full scale, which a converter that clips reaches
 RUN = 3  # successive samples at it, of one sign, that are no chance
 MIN_DECIBELS = -120.0  # dBFS, of silence,
 LEAST = 10 ** (MIN_DECIBELS / 20)  # and its amplitude
-
-
-@dataclass(frozen=True)
-class ChannelLevel:
-    """Meter of one channel."""
-
-    level: float  # dBFS, RMS of the last 100 ms without its offset; a square wave of full scale has 0
-    peak: float  # dBFS, largest sample: held for 1.5 s, then 20 dB a second lower
-    clipped: bool  # whether it clipped in the last 3 s
 
 
 class ChannelMeters:

@@ -73,6 +73,11 @@ class SoundCard:
         self._watcher = threading.Thread(target=self._watch, name="clavilux-soundcard", daemon=True)
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the input is gone, and is being looked for."""
+        return self._chosen is not None and self._stream is None and not self._stopping.is_set()
+
+    @property
     def overflows(self) -> int:
         """How often sound was lost because it was not taken in time."""
         return self._overflows + (0 if self._stream is None else self._stream.overflows)

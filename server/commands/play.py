@@ -61,8 +61,8 @@ def play(arguments: argparse.Namespace, on_listening: Callable[[Listening], None
     engine = open_engine(arguments.bundle, device=arguments.device, threads=arguments.threads)
     settings = settings_from(arguments, engine.instrument.bundle.name)
     engine.set(parameters_from(arguments.set))
-    with _sound_card(engine, arguments.input):
-        serve(engine, settings, on_listening=lambda here: _announce(engine, here, on_listening))
+    with _sound_card(engine, arguments.input) as card:
+        serve(engine, settings, source=card, on_listening=lambda here: _announce(engine, here, on_listening))
     if engine.failure is not None:
         raise DeviceError(f"the engine stopped: {engine.failure}")
     return 0
@@ -115,17 +115,17 @@ def _about(source: Input) -> str:
 
 
 @contextmanager
-def _sound_card(engine: Engine, wanted: str | None) -> Iterator[None]:
+def _sound_card(engine: Engine, wanted: str | None) -> Iterator[SoundCard | None]:
     """Let a sound card play the engine while the block runs; none if none is wanted."""
     if wanted is None:
-        yield
+        yield None
         return
     card = SoundCard(SoundSystem(engine.clock), wanted, engine.hear, engine.clock)
     line = _printable(f"listening to {_heard(card.start())}")
     with suppress(OSError):  # as below
         print(line, flush=True)
     try:
-        yield
+        yield card
     finally:
         card.stop()
 

@@ -149,6 +149,12 @@ class Status(Struct, frozen=True, kw_only=True, tag="status"):
     latency: dict[str, Any] | None = None  # {"p50", "p95"}, ms, heard to shown
     known: Number = 0.0  # how sure it is that what sounds is `heard`, 0 to 1
     sounding: bool = False  # whether somebody's sound, or a sound card's, is what the stage hears
+    source: Text = "none"  # how that is: a clavilux.runtime.frame.SourceState, or one of a version to come
+    gate: Number = -120.0  # dBFS from which it is taken for sound
+    gain: Number = 0.0  # dB, the performer's and the automatic one
+    warnings: tuple[Text, ...] = ()  # clavilux.runtime.frame.WARNINGS that hold
+    channels: tuple[dict[str, Any], ...] = ()  # meters of its channels: {"level", "peak", "clipped"}, dBFS
+    taken: Count | None = None  # channel that is heard alone, counted from 1; None: the mean of them
 
 
 class MarkerReached(Struct, frozen=True, tag="marker"):

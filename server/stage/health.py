@@ -5,8 +5,9 @@ Runs on one event loop. Units: seconds, and milliseconds in `Latencies.summary`.
 
 import math
 from collections import deque
+from typing import Any
 
-from clavilux.runtime.frame import Frame
+from clavilux.runtime.frame import ChannelLevel, Frame, Listening, SourceState
 from clavilux.server.protocol.messages import Status
 from clavilux.server.protocol.words import MICROSECONDS, WireStage
 from clavilux.server.stage.interfaces import Timed
@@ -89,11 +90,16 @@ class Health:
         age = sorted(self._ages)[len(self._ages) // 2]
         return min(MAX_AHEAD, max(0.0, summary["p50"] / MS_PER_S - age))
 
-    def status(self, last: Frame | None, viewers: int, *, sounding: bool = False) -> Status:
-        """Return how the stage does; `last` is its newest frame. The frame rate counts from the status before."""
+    def status(self, last: Frame | None, viewers: int, state: SourceState | None = SourceState.NONE) -> Status:
+        """Return how the stage does; `last` is its newest frame. The frame rate counts from the status before.
+
+        `state` is how the source is; None: as its samples tell.
+        """
         (then, before), now, counters = self._counted, self._engine.clock.now(), self._engine.counters()
         self._counted = (now, counters.frames)
         level, heard = (last.level, last.heard) if last else (SILENCE, None)
+        listening = last.listening if last else Listening()
+        found = listening.state if state is None else state
         return Status(
             # JSON has no word for what is not finite, and a status must never end a connection.
             level=round(level, 1) if math.isfinite(level) else SILENCE,
@@ -105,5 +111,16 @@ class Health:
             dropped_seconds=round(counters.dropped_seconds, 3),
             latency=self._latencies.summary(),
             known=round(last.known, 3) if last else 0.0,
-            sounding=sounding,
+            sounding=state != SourceState.NONE,
+            source=found,
+            gate=round(listening.gate, 1),
+            gain=round(listening.gain, 1),
+            warnings=listening.warnings,
+            channels=tuple(_meter(channel) for channel in listening.channels),
+            taken=listening.taken,
         )
+
+
+def _meter(channel: ChannelLevel) -> dict[str, Any]:
+    """Return a channel's meter as it travels."""
+    return {"level": round(channel.level, 1), "peak": round(channel.peak, 1), "clipped": channel.clipped}

@@ -1,4 +1,4 @@
-"""Interfaces of what a stage needs of others: an engine, seen from six sides, and whoever has joined.
+"""Interfaces of what a stage needs of others: an engine, seen from six sides, a sound card, and whoever has joined.
 
 `clavilux.runtime.playing.engine.Engine` is an EngineLike, `clavilux.server.stage.connection.Connection` a Member; fakes
 stand in tests/server/fakes.py. Whoever needs one side of the engine asks for that side alone.
@@ -120,6 +120,14 @@ class Pulsing(Protocol):
 
 class EngineLike(Lifecycle, Controls, Timed, Hearing, Showing, Pulsing, Protocol):
     """A whole engine."""
+
+
+class OwnSource(Protocol):
+    """A sound card of the server's, which the stage hears instead of its performer."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is gone, and is being looked for."""
 
 
 class Member(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 
 from clavilux.runtime.control.parameters import Value
 from clavilux.runtime.errors import ProtocolError, SoundError
-from clavilux.runtime.frame import Frame
+from clavilux.runtime.frame import Frame, SourceState
 from clavilux.runtime.pulse import PULSE_RATE, Pulse
 from clavilux.runtime.queues import NewestSlot
 from clavilux.server.protocol.binary import Sound
@@ -23,7 +23,7 @@ from clavilux.server.settings import Settings
 from clavilux.server.stage.admission import Admission, count, engine_failed
 from clavilux.server.stage.compression import Compressor
 from clavilux.server.stage.health import Health
-from clavilux.server.stage.interfaces import EngineLike, Member
+from clavilux.server.stage.interfaces import EngineLike, Member, OwnSource
 from clavilux.server.stage.metrics import Metrics
 from clavilux.server.stage.outbox import READINGS, Farewell
 from clavilux.server.stage.wire_time import captured
@@ -37,8 +37,10 @@ class Stage:
 
     name = "main"
 
-    def __init__(self, engine: EngineLike, settings: Settings) -> None:
+    def __init__(self, engine: EngineLike, settings: Settings, source: OwnSource | None = None) -> None:
+        """`source` is the sound card that the stage hears, where `settings` say that it hears one."""
         self.engine = engine
+        self._source = source
         self.settings = settings
         self.members: set[Member] = set()
         self.admission = Admission(engine, settings, self.members)
@@ -193,16 +195,18 @@ class Stage:
         while (failure := self.engine.failure) is None:
             await asyncio.sleep(self.settings.status_seconds)
             self._tell()  # what did not come through `set`: commands, scenes, other controllers
-            status = self.health.status(
-                self._last, count(self.members, Role.VIEWER), sounding=self.settings.own_sound or self._sounds()
-            )
+            status = self.health.status(self._last, count(self.members, Role.VIEWER), self._state())
             self.engine.look_ahead(self.health.ahead)
             for member in self.members:
                 member.outbox.status(status)
         self._dismiss(engine_failed(failure))
 
-    def _sounds(self) -> bool:
-        return any(member.sounding for member in self.members)
+    def _state(self) -> SourceState | None:
+        """Return how the source is, as far as others know more of it than its samples; None: they do not."""
+        if self._source is not None and self._source.is_lost:
+            return SourceState.LOST
+        sounds = self.settings.own_sound or any(member.sounding for member in self.members)
+        return None if sounds else SourceState.NONE
 
     def _count_members(self) -> None:
         self.engine.watch(len(self.members))

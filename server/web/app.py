@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from clavilux.server.protocol.words import SUBPROTOCOL, CloseCode
 from clavilux.server.settings import Settings
-from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.stage.interfaces import EngineLike, OwnSource
 from clavilux.server.stage.message_pump import run_connection
 from clavilux.server.stage.stage import Stage
 from clavilux.server.web.channel import WebSocketChannel
@@ -68,9 +68,12 @@ class _Site:
             self._open -= 1
 
 
-def create_app(engine: EngineLike, settings: Settings) -> Starlette:
-    """Return the application that plays `engine`, which must not be started yet. `app.state.stage` is its Stage."""
-    stage = Stage(engine, settings)
+def create_app(engine: EngineLike, settings: Settings, source: OwnSource | None = None) -> Starlette:
+    """Return the application that plays `engine`, which must not be started yet. `app.state.stage` is its Stage.
+
+    `source` is the sound card that it hears, if it hears one.
+    """
+    stage = Stage(engine, settings, source)
     site = _Site(stage)
 
     @asynccontextmanager

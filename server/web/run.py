@@ -19,7 +19,7 @@ import uvicorn
 from clavilux.runtime.errors import DeviceError
 from clavilux.server.protocol.words import HARD_LIMIT_BYTES
 from clavilux.server.settings import Settings
-from clavilux.server.stage.interfaces import EngineLike
+from clavilux.server.stage.interfaces import EngineLike, OwnSource
 from clavilux.server.stage.stage import Stage
 from clavilux.server.web.app import create_app
 
@@ -83,16 +83,21 @@ class _Server(uvicorn.Server):
 
 
 def serve(
-    engine: EngineLike, settings: Settings, *, on_listening: Callable[[Listening], None] = lambda here: None
+    engine: EngineLike,
+    settings: Settings,
+    *,
+    source: OwnSource | None = None,
+    on_listening: Callable[[Listening], None] = lambda here: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM (in the main thread) or `Listening.stop`, then end the engine and return.
 
+    `source` is the sound card that the engine hears, if it hears one.
     `on_listening` is called once on the event loop, with the real port; it must not block.
     Raises DeviceError when the address cannot be had.
     """
     listener = bind(settings.host, settings.port)
     host, port = settings.host, listener.getsockname()[1]
-    app = create_app(engine, settings)
+    app = create_app(engine, settings, source)
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clavilux.runtime.sound.meters import MIN_DECIBELS, ChannelLevel, ChannelMeters
+from clavilux.runtime.frame import ChannelLevel
+from clavilux.runtime.sound.meters import MIN_DECIBELS, ChannelMeters
 from tests.runtime.sound.sounds import cuts, noise
 
 RATE = 48_000

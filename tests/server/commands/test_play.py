@@ -199,7 +199,9 @@ def test_live_opens_the_page_unless_told_not_to(
     monkeypatch.setattr("webbrowser.open", lambda url: (pages.append(url), looked.set()))
     announced: list[Listening] = []
 
-    def serve_briefly(_engine: object, _settings: object, *, on_listening: Callable[[Listening], None]) -> None:
+    def serve_briefly(
+        _engine: object, _settings: object, *, on_listening: Callable[[Listening], None], **_: object
+    ) -> None:
         announced.append(Listening("127.0.0.1", 7860, lambda: None))
         on_listening(announced[0])
         assert looked.wait(DEADLINE if opened else 0) == bool(opened)
@@ -211,7 +213,7 @@ def test_live_opens_the_page_unless_told_not_to(
 
 def test_serve_opens_nothing(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
-    monkeypatch.setattr(play, "serve", lambda *_words, on_listening: asked.append(on_listening))
+    monkeypatch.setattr(play, "serve", lambda *_words, on_listening, **_: asked.append(on_listening))
     assert serve.run(words(serve, "--bundle", str(tiny_bundle))) == 0
     assert len(asked) == 1
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from clavilux.runtime.clock import ManualClock
-from clavilux.runtime.frame import STAGES, Heard
+from clavilux.runtime.frame import STAGES, ChannelLevel, Heard, Listening, SourceState
 from clavilux.server.protocol.messages import Status
 from clavilux.server.stage.health import HEARING, REMEMBERED, STALE, Health, Latencies
 from clavilux.server.stage.metrics import Metrics
@@ -107,6 +107,22 @@ def test_a_status_tells_level_concept_rate_and_viewers(engine: FakeEngine, healt
         dropped_seconds=0.25,
         latency=None,
     )
+
+
+def test_a_status_tells_how_the_source_is_doing(health: Health) -> None:
+    meters = (ChannelLevel(-20.04, -3.06, clipped=False), ChannelLevel(-18.0, 0.5, clipped=True))
+    listening = Listening(SourceState.PLAYING, -60.04, 6.0, ("clipped",), meters, 2)
+    status = health.status(replace(make_frame(), listening=listening), 0, None)
+    assert (status.source, status.gate, status.gain, status.warnings) == ("playing", -60.0, 6.0, ("clipped",))
+    assert status.channels[1] == {"level": -18.0, "peak": 0.5, "clipped": True}
+    assert (status.taken, status.sounding) == (2, True)
+
+
+def test_what_others_know_of_the_source_goes_before_what_its_samples_tell(health: Health) -> None:
+    frame = replace(make_frame(), listening=Listening(SourceState.STALLED))
+    assert health.status(frame, 0, SourceState.LOST).source == "lost"
+    assert health.status(frame, 0, None).source == "stalled"
+    assert health.status(frame, 0).source == "none"
 
 
 def test_the_frame_rate_counts_from_the_status_before(engine: FakeEngine, health: Health) -> None:

@@ -2,20 +2,20 @@
 
 import asyncio
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from clavilux.runtime.errors import ParameterError, ProtocolError
-from clavilux.runtime.frame import Frame, Heard
+from clavilux.runtime.frame import Frame, Heard, Listening, SourceState
 from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.binary import Sound
 from clavilux.server.protocol.messages import Bye, ParameterValues, SoundFormat, Start, Status
 from clavilux.server.settings import Settings
 from clavilux.server.stage.outbox import Farewell, Readings
 from clavilux.server.stage.stage import Stage
-from tests.server.fakes import NOW, FakeEngine, Guest
+from tests.server.fakes import NOW, FakeEngine, Guest, make_frame
 
 pytestmark = pytest.mark.anyio
 
@@ -241,6 +241,35 @@ async def test_the_engine_learns_how_far_to_look_ahead(engine: FakeEngine, setti
         for _ in range(2):  # the one that was being made, and the next
             await guest.outbox.next()
     assert engine.ahead == pytest.approx(0.15)
+
+
+@dataclass
+class Card:
+    """A sound card that is there, or not."""
+
+    is_lost: bool
+
+
+@pytest.mark.parametrize(
+    ("sounding", "card", "told"),
+    [
+        (False, None, SourceState.NONE),
+        (True, None, SourceState.QUIET),
+        (False, Card(is_lost=False), SourceState.QUIET),
+        (False, Card(is_lost=True), SourceState.LOST),
+    ],
+)
+async def test_the_status_says_what_the_source_does(
+    engine: FakeEngine, settings: Settings, sounding: bool, card: Card | None, told: SourceState
+) -> None:
+    guest = Guest(sounding=sounding)
+    stage = Stage(engine, replace(settings, status_seconds=0.01, own_sound=card is not None), card)
+    async with stage:
+        stage.join(guest)
+        engine.give(replace(make_frame(), listening=Listening(SourceState.QUIET)))
+        while not isinstance(status := await guest.outbox.next(), Status) or status.source == SourceState.NONE != told:
+            pass
+    assert status.source == told
 
 
 async def test_the_status_says_whether_anybody_sounds(engine: FakeEngine, settings: Settings) -> None:
