@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         name = overview().parse_args(words[:1] or ["--help"]).command
         title = f"clavilux {name}"
-        command = importlib.import_module(COMMANDS[name][0])
+        command = _imported(COMMANDS[name][0])
         parser = Parser(prog=title, description=COMMANDS[name][1])
         command.add_arguments(parser)
         code: int = command.run(parser.parse_args(words[1:]))
@@ -60,6 +61,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _without_reader(title, error)
     return code
+
+
+def _imported(module: str) -> Any:
+    """Import a command's module; a Ctrl-C meanwhile ends the process, for libraries make errors of their own of it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _leave)
+        try:
+            return importlib.import_module(module)
+        finally:
+            signal.signal(signal.SIGINT, before)
+    return importlib.import_module(module)
+
+
+def _leave(_number: int, _frame: object) -> NoReturn:
+    os._exit(EXIT_INTERRUPTED)
 
 
 def _end(number: int, _frame: object) -> NoReturn:

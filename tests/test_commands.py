@@ -272,7 +272,7 @@ def test_an_interrupted_command_ends_quietly(monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(_path: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clavilux.runtime.commands.render.read_clip", interrupt)
+    monkeypatch.setattr("clavilux.runtime.commands.render.open_sound", interrupt)
     assert run("render", PENGUIN, "o.png") == Done(130, "", "")
 
 

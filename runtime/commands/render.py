@@ -1,23 +1,29 @@
 """`clavilux render CLIP OUT`: one picture of a clip (the reference's own job), or the film that playing it gives."""
 
 import argparse
+import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
 
+from clavilux.runtime.commands.interruption import Interruption
 from clavilux.runtime.commands.options import add_model_options, parameters_from
+from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
-from clavilux.runtime.output.film import filmed
-from clavilux.runtime.output.video import write_video
-from clavilux.runtime.playing.render import frames_in, render_frames, render_picture
-from clavilux.runtime.sound.sound_file import read_clip
+from clavilux.runtime.output.video import pyav
+from clavilux.runtime.playing.film import FilmPlan, make_film
+from clavilux.runtime.playing.render import render_picture
+from clavilux.runtime.sound.sound_file import READ, READ_BY_PYAV, SoundFile, open_sound
+from clavilux.runtime.sound.tape import survey
 
 PICTURES = (".png",)
 FILMS = (".mp4",)
@@ -27,6 +33,8 @@ FRAME_RATES = (1, 120)  # 1/s
 SCREEN = (720, 1280)  # pixels, height and width
 SCREEN_SIDES = (64, 4096)  # pixels
 
+TAKEN = f"{READ}; with the extra video also {READ_BY_PYAV}"
+
 EXAMPLES = """\
 examples:
   clavilux render bark.wav bark.png                  the picture of the clip
@@ -34,13 +42,16 @@ examples:
   clavilux render song.flac song.mp4 --frame-rate 60 --set glide=1.5 --set seed=3
   clavilux render song.flac song.mp4 --screen 1920x1080     as a projector of that size shows it
   clavilux render song.flac song.mp4 --screen none          the pictures alone, as the bundle makes them
+  ffmpeg -i talk.mkv -f flac - | clavilux render - talk.mp4
+
+A film that was stopped goes on where it was: give the same command again.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.epilog = EXAMPLES
-    parser.add_argument("clip", type=Path, metavar="CLIP", help="a sound file: WAV, FLAC, OGG, MP3")
+    parser.add_argument("clip", type=Path, metavar="CLIP", help=f"a sound file, or - for standard input: {TAKEN}")
     parser.add_argument("out", type=Path, metavar="OUT", help="a .png picture or a .mp4 film")
     film = argparse.SUPPRESS  # what was not asked for is not there, so that a picture can refuse what was
     parser.add_argument("--frame-rate", type=frame_rate, default=film, metavar="N", help="of a film, 1/s (30)")
@@ -67,25 +78,21 @@ def run(arguments: argparse.Namespace) -> int:
         )
     screen = of_film.get("screen", SCREEN) if suffix in FILMS else None
     chosen = parameters_from(arguments.set)
-    clip = read_clip(arguments.clip)
-    instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
-    parameters = instrument.defaults.merge(chosen, instrument.ranges)
-    unseen = [name for name in chosen if instrument.ranges[name].on == "screen"]
-    if unseen and screen is None:
-        told = f"{' and '.join(unseen)} act on the screen"
-        raise ClaviluxError(f"{told}, and {arguments.out.name} has none; expected a film with a screen")
     if suffix in FILMS:
-        rate = of_film.get("frame_rate", FRAME_RATE)
-        frames = render_frames(instrument, clip, float(rate), parameters)
-        if screen is not None:
-            frames = filmed(frames, *screen)
-        total = frames_in(clip, float(rate))
-        write_video(arguments.out, _with_progress(frames, total, arguments.out.name), clip, rate)
-    else:
-        picture = Image.fromarray(render_picture(instrument, clip, parameters))
-        with written_whole(arguments.out) as part:
-            picture.save(part, "PNG")
-    print(arguments.out)
+        pyav()
+    with Interruption() as interruption, open_sound(arguments.clip) as sound:
+        _check_apart(arguments.clip, arguments.out)
+        if suffix in FILMS:
+            measured = survey(sound)
+        instrument = open_instrument(arguments.bundle, device=arguments.device, threads=arguments.threads)
+        parameters = _parameters(instrument, chosen, arguments.out if screen is None else None)
+        if suffix in FILMS:
+            rate = of_film.get("frame_rate", FRAME_RATE)
+            plan = FilmPlan(sound, measured, rate, parameters, screen, arguments.device)
+            make_film(arguments.out, instrument, plan, Progress(arguments.out.name, interruption))
+        else:
+            _save_picture(arguments.out, instrument, sound, parameters, interruption)
+    print(os.fsencode(arguments.out).decode(errors="backslashreplace"))
     return 0
 
 
@@ -116,12 +123,54 @@ def frame_rate(text: str) -> Fraction:
 def _check_target(out: Path, suffix: str) -> None:
     if suffix not in PICTURES + FILMS:
         raise ClaviluxError(f"{out} ends in {suffix or 'nothing'!r}; expected {', '.join(PICTURES + FILMS)}")
-    if not out.parent.is_dir():
-        raise ClaviluxError(f"the folder {out.parent} is missing; expected one that {out.name} can go into")
-    if out.is_dir():
-        raise ClaviluxError(f"{out} is a folder; expected the name of a file")
+    try:
+        if not out.parent.is_dir():
+            raise ClaviluxError(f"the folder {out.parent} is missing; expected one that {out.name} can go into")
+        if out.is_dir():
+            raise ClaviluxError(f"{out} is a folder; expected the name of a file")
+    except OSError as error:
+        raise ClaviluxError(f"{out} cannot be written ({error.strerror}); choose another place") from error
 
 
-def _with_progress(frames: Iterator[Frame], total: int, name: str) -> Iterator[Frame]:
-    """Yield `frames` under a bar that appears with the first one, so that an error before it stands alone."""
-    yield from tqdm(frames, total=total, unit="frame", desc=name)
+def _check_apart(clip: Path, out: Path) -> None:
+    """Raise ClaviluxError when the result would take its source's place."""
+    try:
+        same = clip.samefile(out)
+    except OSError:  # one of them is not there
+        return
+    if same:
+        raise ClaviluxError(f"{out} is the clip itself; expected another name for the result")
+
+
+def _parameters(instrument: Instrument, chosen: dict[str, Any], without_screen: Path | None) -> Parameters:
+    """Return the parameters to render with. Raises ParameterError, and ClaviluxError for what would not be seen."""
+    parameters = instrument.defaults.merge(chosen, instrument.ranges)
+    unseen = [name for name in chosen if instrument.ranges[name].on == "screen"]
+    if unseen and without_screen is not None:
+        told = f"{' and '.join(unseen)} act on the screen"
+        raise ClaviluxError(f"{told}, and {without_screen.name} has none; expected a film with a screen")
+    return parameters
+
+
+def _save_picture(
+    out: Path, instrument: Instrument, sound: SoundFile, parameters: Parameters, interruption: Interruption
+) -> None:
+    picture = Image.fromarray(render_picture(instrument, sound, parameters))
+    with written_whole(out) as part:
+        picture.save(part, "PNG")
+        interruption.check()
+
+
+class Progress:
+    """A bar under frames on their way, which appears with the first one, so that an error before it stands alone."""
+
+    def __init__(self, name: str, interruption: Interruption) -> None:
+        """Show `name` beside the bar; end where an interruption was lost."""
+        self._name = name
+        self._interruption = interruption
+
+    def __call__(self, frames: Iterator[Frame], before: int, total: int) -> Iterator[Frame]:
+        """Yield `frames`, before which there are some of the `total`."""
+        for frame in tqdm(frames, initial=before, total=total, unit="frame", desc=self._name):
+            self._interruption.check()
+            yield frame

@@ -1,7 +1,8 @@
-"""The instrument without a stage: a clip becomes one picture, or the frames that playing it live would have given."""
+"""The instrument without a stage: a sound becomes one picture, or the frames that playing it live would have given."""
 
 import math
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,39 +17,59 @@ from clavilux.runtime.hearing.log_mel import LogMel
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.sound.format import SAMPLE_RATE, frame_count
 from clavilux.runtime.sound.samples import Samples
-from clavilux.runtime.sound.sound_file import Clip
+from clavilux.runtime.sound.sound_file import Sound
+from clavilux.runtime.sound.tape import Tape
 from clavilux.runtime.sound.window import SlidingWindow
 
 
-def frames_in(clip: Clip, frame_rate: float) -> int:
-    """Return how many frames a clip lasts; a part of one counts."""
-    return math.ceil(clip.seconds * frame_rate)
+def frames_in(samples: int, rate: int, frame_rate: float) -> int:
+    """Return how many frames a sound of so many samples at `rate` Hz lasts; a part of one counts."""
+    return math.ceil(samples / rate * frame_rate)
 
 
 def render_frames(
-    instrument: Instrument, clip: Clip, frame_rate: float, parameters: Parameters | None = None
+    instrument: Instrument, sound: Sound, frame_rate: float, parameters: Parameters | None = None, *, first: int = 0
 ) -> Iterator[Frame]:
-    """Play `clip` on an instrument that nothing has been played on; yield frame k of time k / frame_rate.
+    """Play a sound on an instrument that nothing has been played on; yield frame k of time k / frame_rate.
 
-    A frame knows the sound before its time and no more, as live; `heard_until` counts from the clip's first sample.
-    `parameters` hold for all frames; None: the bundle's.
+    A frame knows the sound before its time and no more, as live; `heard_until` counts from the first sample, and no
+    more of the sound is held than a frame needs. `parameters` hold for all frames; None: the bundle's. Frames begin
+    with number `first`, on an instrument that has played those before it. Raises SoundError.
     """
-    fed = 0
-    for index in range(frames_in(clip, frame_rate)):
-        due = min(round(index / frame_rate * clip.rate), len(clip.samples))
-        if due > fed:
-            instrument.push(clip.samples[fed:due], clip.rate, captured_at=fed / clip.rate)
-            fed = due
+    tape = Tape(sound)
+    if first:
+        tape.skip(_due(first - 1, frame_rate, sound.rate))
+    for index in count(first):
+        due = _due(index, frame_rate, sound.rate)
+        if frames_in(tape.reach(due + 1), sound.rate, frame_rate) <= index:
+            return
+        fed = tape.taken
+        if len(chunk := tape.take(due)):
+            instrument.push(chunk, sound.rate, captured_at=fed / sound.rate)
         yield instrument.step(index / frame_rate, parameters)
 
 
-def render_picture(instrument: Instrument, clip: Clip, parameters: Parameters | None = None) -> NDArray[np.uint8]:
+def replay(instrument: Instrument, sound: Sound, frame_rate: float, frames: int) -> None:
+    """Play what the first `frames` frames know of a sound on an instrument, and make no picture."""
+    tape = Tape(sound)
+    for index in range(frames):
+        fed = tape.taken
+        if len(chunk := tape.take(_due(index, frame_rate, sound.rate))):
+            instrument.push(chunk, sound.rate, captured_at=fed / sound.rate)
+
+
+def _due(index: int, frame_rate: float, rate: int) -> int:
+    """Return up to which sample a frame knows the sound."""
+    return round(index / frame_rate * rate)
+
+
+def render_picture(instrument: Instrument, clip: Sound, parameters: Parameters | None = None) -> NDArray[np.uint8]:
     """Return the picture of a clip, uint8 [H, W, 3], as the reference makes it of one no longer than the window.
 
-    The clip's first window goes in at once, normalised over itself. (Of a longer clip the reference also takes the
-    first window, but normalises it over the whole clip, which a stream cannot know.) A shorter clip is normalised over
-    what there is and padded after that, or comes after silence, as the bundle's encoder was trained (`lead_in`). Noise,
-    steps, guidance and seed come from `parameters`; None: the bundle's.
+    The clip's first window goes in at once, normalised over itself, and no more is read. (Of a longer clip the
+    reference also takes the first window, but normalises it over the whole clip, which a stream cannot know.) A shorter
+    clip is normalised over what there is and padded after that, or comes after silence, as the bundle's encoder was
+    trained (`lead_in`). Noise, steps, guidance and seed come from `parameters`; None: the bundle's.
     """
     parameters = parameters or instrument.defaults
     return paint(instrument, instrument.models.encoder.encode(_features(clip, instrument.bundle.audio)), parameters)
@@ -66,7 +87,7 @@ def paint(instrument: Instrument, tokens: NDArray[np.float32], parameters: Param
     return instrument.models.decoder.decode(painted)
 
 
-def _features(clip: Clip, audio: AudioSpec) -> NDArray[np.float32]:
+def _features(clip: Sound, audio: AudioSpec) -> NDArray[np.float32]:
     """Return the log-mel frames of the clip's first window, float32 [frames, 80]."""
     samples = _resampled(clip, audio.window_samples)
     if audio.lead_in == "silence" or frame_count(len(samples)) < MIN_FRAMES:
@@ -76,9 +97,9 @@ def _features(clip: Clip, audio: AudioSpec) -> NDArray[np.float32]:
     return log_mel.read(0, log_mel.frames)
 
 
-def _resampled(clip: Clip, window_samples: int) -> Samples:
+def _resampled(clip: Sound, window_samples: int) -> Samples:
     longest = math.ceil(window_samples * clip.rate / SAMPLE_RATE)
     window = SlidingWindow(window_samples + SAMPLE_RATE)
-    window.push(clip.samples[:longest], clip.rate, captured_at=0.0)
+    window.push(Tape(clip).take(longest), clip.rate, captured_at=0.0)
     window.finish()
     return window.read(0, min(window.heard, window_samples))

@@ -23,7 +23,7 @@ def test_a_clip_of_one_second_has_as_many_frames_as_the_rate(tiny_bundle: Path) 
 
 
 def test_a_part_of_a_frame_counts() -> None:
-    assert frames_in(clip(1.01), 10) == 11
+    assert frames_in(16_160, RATE, 10) == 11
 
 
 def test_a_frame_knows_no_sound_after_its_time(tiny_bundle: Path) -> None:

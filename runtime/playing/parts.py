@@ -1,0 +1,101 @@
+"""Parts of a film that is being made: finished stretches of it in a folder beside the film, and the state after them.
+
+The folder's record names what the parts were made of, so that only the same film goes on from them. It is written after
+them: a process that is killed loses the part that it was at.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import Record, describe_file, written_whole
+
+ENDING = ".parts"  # after the film's name
+RECORD = "record.json"
+STATE = "state-{:06}"  # after so many parts
+PICTURES = "{:06}.mp4"
+
+
+class Parts:
+    """Parts of one film, in order."""
+
+    def __init__(self, film: Path, key: dict[str, Any]) -> None:
+        """Find those of `film` that were made for `key`, plain data.
+
+        Raises ClaviluxError when there are parts of another film, or damaged ones.
+        """
+        self.folder = film.with_name(film.name + ENDING)
+        self.counts: list[int] = []  # frames of each
+        self._key = key
+        self._files: dict[str, Any] = {}
+        if (self.folder / RECORD).is_file():
+            self._read(film)
+
+    @property
+    def frames(self) -> int:
+        """How many frames there are."""
+        return sum(self.counts)
+
+    @property
+    def paths(self) -> list[tuple[Path, int]]:
+        """Files with pictures, and the numbers of their frames."""
+        return [(self.folder / PICTURES.format(index), count) for index, count in enumerate(self.counts)]
+
+    def next_path(self) -> Path:
+        """Return where the next part belongs. Raises ClaviluxError when the folder cannot be made."""
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ClaviluxError(f"{self.folder} cannot be made ({error.strerror}); choose another place") from error
+        return self.folder / PICTURES.format(len(self.counts))
+
+    def add(self, count: int, state: bytes | None) -> None:
+        """Take the part that was written to `next_path`, `count` frames, and the state after it; None: do not keep it.
+
+        Raises ClaviluxError when they cannot be written.
+        """
+        path = self.next_path()
+        self.counts.append(count)
+        if state is None:
+            return
+        self._files[path.name] = describe_file(path)
+        before = [name for name in self._files if not name.endswith(path.suffix)]
+        place = self.folder / STATE.format(len(self.counts))
+        with written_whole(place) as part:
+            part.write_bytes(state)
+        files = {name: entry for name, entry in self._files.items() if name not in before}
+        self._files = files | {place.name: describe_file(place)}
+        Record(self._key, self._files, {"counts": self.counts}).write(self.folder / RECORD)
+        for name in before:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def state(self) -> bytes:
+        """Return the state after the last part."""
+        return (self.folder / STATE.format(len(self.counts))).read_bytes()
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether a film can go on from here."""
+        return (self.folder / RECORD).is_file()
+
+    def remove(self) -> None:
+        """Remove all of them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read(self, film: Path) -> None:
+        path = self.folder / RECORD
+        todo = f"delete the folder to begin {film.name} anew, or choose another name"
+        try:
+            record = Record.read(path)
+            self.counts = [int(count) for count in record.data["counts"]]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ClaviluxError(f"{self.folder} has a record that cannot be read; {todo}") from error
+        if not record.is_for(self._key):
+            raise ClaviluxError(
+                f"{self.folder} holds parts of a film with another sound, bundle or settings; "
+                f"give the same ones to go on, {todo}"
+            )
+        if damage := record.damage(self.folder):
+            raise ClaviluxError(f"{self.folder} is damaged ({damage}); {todo}")
+        self._files = dict(record.files)
