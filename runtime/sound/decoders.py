@@ -53,7 +53,8 @@ def _begun(decoded: Decoded) -> Decoded:
 def _otherwise(file: BinaryIO, refused: UnreadableError) -> Decoded:
     """Read what libsndfile refused: by PyAV, or as an MP3 whose beginning is lost."""
     if starts := _starts(file):  # which libsndfile calls malformed when WAVs were joined
-        first = _begun(libsndfile.decode(part_of(file, 0, starts[0])))
+        with part_of(file, 0, starts[0]) as part:
+            first = _begun(libsndfile.decode(part))
         return replace(first, blocks=_joined(first, _others(file)))
     if pyav.is_installed():
         try:
@@ -68,11 +69,15 @@ def _otherwise(file: BinaryIO, refused: UnreadableError) -> Decoded:
 
 def _mp3(file: BinaryIO) -> Decoded | None:
     """Read a file's MP3 streams one after the other; None where there are none."""
-    streams, promised = mp3_frames.streams(file)
-    if not streams:
+    streams = mp3_frames.find(file)
+    if not streams.found:
         return None
-    first = _begun(libsndfile.decode(streams[0]))
-    return replace(first, blocks=_joined(first, streams[1:]), promised=promised)
+    if streams.are_whole:
+        return replace(_begun(libsndfile.decode(file)), promised=streams.promised)
+    others = (mp3_frames.mended(file, stream) for stream in streams.found)
+    with next(others) as stream:
+        first = _begun(libsndfile.decode(stream))
+    return replace(first, blocks=_joined(first, others), promised=streams.promised)
 
 
 def _whole(file: BinaryIO, decoded: Decoded) -> Iterator[Block]:

@@ -25,5 +25,6 @@ class Decoded:
     rate: int  # Hz
     channels: int
     blocks: Iterator[Block]  # raises UnreadableError where nothing more can be read
+    reader: str  # the library
     promised: int | None = None  # samples by the header; None where it does not say
     layout: str = ""  # FFmpeg's name of what the channels mean; "" where nobody knows

@@ -46,7 +46,7 @@ def decode(file: BinaryIO) -> Decoded:
             sound = _opened(mended)
     order = VORBIS_ORDER.get(sound.channels) if sound.format == "OGG" else None
     layout = LAYOUTS.get(sound.channels, "")
-    return Decoded(sound.samplerate, sound.channels, _blocks(sound, order), _promised(sound), layout)
+    return Decoded(sound.samplerate, sound.channels, _blocks(sound, order), "libsndfile", _promised(sound), layout)
 
 
 def _opened(file: BinaryIO) -> _Forward:
@@ -72,7 +72,7 @@ def _blocks(sound: _Forward, order: tuple[int, ...] | None) -> Iterator[Block]:
 def _promised(sound: _Forward) -> int | None:
     """Return the samples that the header promises; None where it says nothing, or that nobody knew."""
     log = sound.extra_info
-    if counted := COUNTED.search(log):
+    if "ADPCM" not in sound.subtype and (counted := COUNTED.search(log)):  # there packets are counted
         promised = int(counted[1] or counted[2])
     elif said := SAID.search(log):
         bytes_said, bytes_held = int(said[1]), int(said[2])
@@ -93,7 +93,6 @@ def _with_length(file: BinaryIO) -> BinaryIO | None:
     mended = part_of(file, 0, size_of(file))
     mended.seek(place)
     mended.write(STREAMED)
-    mended.flush()
     return mended
 
 

@@ -79,19 +79,32 @@ def begins(file: BinaryIO) -> bool:
     return head.startswith(b"ID3") or _chained(head, 0, 2)
 
 
-def streams(file: BinaryIO) -> tuple[list[BinaryIO], int | None]:
-    """Return an MP3's streams as files that can be read to their ends, and the samples that the first one promises.
+@dataclass(frozen=True)
+class Streams:
+    """Streams of one MP3."""
 
-    A file that is whole is given as it is. Without frames there are no files.
-    """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    found: list[Stream]
+    promised: int | None  # samples, by the first one's header frame
+    are_whole: bool  # one stream, as its header frame tells: the file can be read as it is
+
+
+def find(file: BinaryIO) -> Streams:
+    """Return an MP3's streams, in order; none where there are no frames."""
+    with _mapped(file) as data:
         found = list(_streams(data))
         if not found:
-            return [], None
-        promised = _promised(data, found[0])
-        if len(found) == 1 and _is_whole(data, found[0]):
-            return [file], promised
-        return [_mended(data, one) for one in found], promised
+            return Streams([], None, are_whole=False)
+        return Streams(found, _promised(data, found[0]), are_whole=len(found) == 1 and _is_whole(data, found[0]))
+
+
+def mended(file: BinaryIO, stream: Stream) -> BinaryIO:
+    """Return a temporary file of a stream's frames alone, with a header frame that tells their true number."""
+    with _mapped(file) as data:
+        return _mended(data, stream)
+
+
+def _mapped(file: BinaryIO) -> mmap.mmap:
+    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _at(data: mmap.mmap | bytes, place: int) -> Header | None:
@@ -213,7 +226,6 @@ def _is_whole(data: mmap.mmap, stream: Stream) -> bool:
 
 
 def _mended(data: mmap.mmap, stream: Stream) -> BinaryIO:
-    """Return a file of a stream's frames alone, with a header frame that tells their true number."""
     file = temporary()
     if stream.tag is not None:
         tag = bytearray(data[stream.tag : stream.tag_stop])
@@ -227,6 +239,5 @@ def _mended(data: mmap.mmap, stream: Stream) -> BinaryIO:
         file.write(tag)
     for start, stop in stream.runs:
         file.write(data[start:stop])
-    file.flush()
     file.seek(0)
     return file

@@ -4,6 +4,7 @@ Only formats that hold sound by themselves are tried, so that no playlist leads 
 or picture is taken for something to play.
 """
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain
@@ -21,6 +22,7 @@ GUESSED = frozenset(
     {"aac", "ac3", "amr", "amrnb", "amrwb", "dts", "eac3", "loas", "mlp", "mp3", "mpegts", "mpeg", "truehd"}
 )
 """Formats without a length: FFmpeg guesses one from the bit rate."""
+DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")  # hours, minutes, seconds
 MAX_DAMAGED = 0.5  # share of packets that may be unreadable: beyond that it is no sound
 INTEGERS = {"u8": (np.uint8, 7), "s16": (np.int16, 15), "s32": (np.int32, 31)}  # and bits below full scale
 
@@ -55,8 +57,8 @@ def decode(file: BinaryIO) -> Decoded:
         container.close()
         raise
     layout = "" if "channels" in first.layout.name else first.layout.name
-    blocks = _blocks(av, container, first, frames)
-    return Decoded(first.sample_rate, first.layout.nb_channels, blocks, _promised(container, stream, first), layout)
+    blocks, promised = _blocks(av, container, first, frames), _promised(container, stream, first)
+    return Decoded(first.sample_rate, first.layout.nb_channels, blocks, "PyAV", promised, layout)
 
 
 def _frames(av: Any, container: Any, stream: Any) -> Iterator[Any]:
@@ -115,6 +117,9 @@ def _promised(container: Any, stream: Any, first: Any) -> int | None:
         return None
     if stream.duration is not None and stream.time_base is not None:
         return int(stream.duration * stream.time_base * first.sample_rate)
+    if tagged := DURATION.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska's
+        hours, minutes, seconds = tagged.groups()
+        return int((60 * (60 * int(hours) + int(minutes)) + Fraction(seconds)) * int(first.sample_rate))
     alone = len(container.streams) == 1  # else the pictures may last longer
     return round(Fraction(container.duration, 10**6) * int(first.sample_rate)) if alone and container.duration else None
 

@@ -109,6 +109,7 @@ class SoundFile:
         self.rate = first.rate
         self.channels = first.channels
         self.layout = first.layout
+        self.reader = first.reader
 
     def __enter__(self) -> Self:
         return self

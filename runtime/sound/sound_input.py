@@ -38,7 +38,7 @@ def open_input(path: Path) -> BinaryIO:
         if not stat.S_ISREG(mode):
             kind = KINDS.get(stat.S_IFMT(mode), "no file")
             raise SoundError(f"{path} is {kind}; expected a sound file, or - for sound from standard input")
-        return path.open("rb")
+        return path.open("rb", buffering=0)  # decoders move its place, too
     except FileNotFoundError as error:
         raise SoundError(f"{path} is missing; expected a sound file") from error
     except OSError as error:
@@ -51,10 +51,15 @@ def _spooled() -> BinaryIO:
         raise SoundError("standard input is closed; expected sound from a pipe")
     if sys.stdin.isatty():
         raise SoundError("standard input is a terminal; expected sound from a pipe, for example: cat x.flac | ...")
+    spool: BinaryIO | None = None
     try:
         spool = temporary()
         _copy(sys.stdin.buffer, spool)
-    except OSError as error:
+    except BaseException as error:
+        if spool is not None:
+            spool.close()
+        if not isinstance(error, OSError):
+            raise
         raise SoundError(
             f"standard input cannot be kept in {tempfile.gettempdir()} ({error.strerror or error}); "
             "expected room for all of it, or another folder in TMPDIR"
@@ -69,13 +74,12 @@ def _copy(source: BinaryIO, target: BinaryIO) -> None:
         if copied > MAX_PIPED:
             raise SoundError(f"standard input is longer than {MAX_PIPED >> 30} GiB; expected less, or a file")
         target.write(block)
-    target.flush()
     target.seek(0)
 
 
 def temporary() -> BinaryIO:
     """Return a file without a name that goes away when it is closed, or with the process."""
-    return tempfile.TemporaryFile(prefix="clavilux-")
+    return tempfile.TemporaryFile(prefix="clavilux-", buffering=0)
 
 
 def part_of(file: BinaryIO, start: int, stop: int) -> BinaryIO:
@@ -86,7 +90,6 @@ def part_of(file: BinaryIO, start: int, stop: int) -> BinaryIO:
     while left > 0 and (block := file.read(min(left, COPIED))):
         part.write(block)
         left -= len(block)
-    part.flush()
     part.seek(0)
     return part
 
