@@ -46,6 +46,10 @@ class FilmPlan:
         """How many there are."""
         return frames_in(self.survey.samples, self.sound.rate, float(self.frame_rate))
 
+    def seconds(self, frames: int) -> float:
+        """Return how long so many frames last."""
+        return float(frames / self.frame_rate)
+
     def key(self, instrument: Instrument) -> dict[str, object]:
         """Return what parts of this film are known by, plain data."""
         return {
@@ -66,22 +70,27 @@ def make_film(path: Path, instrument: Instrument, plan: FilmPlan, watch: Watch) 
     file cannot be written or the parts beside `path` are of another film.
     """
     parts = Parts(path, plan.key(instrument))
-    screen = None if plan.screen is None else Film(*plan.screen)
-    if 0 < parts.frames < plan.frames:
-        log.warning("%s goes on after %.1f s", path, parts.frames / plan.frame_rate)
-        replay(instrument, plan.sound, float(plan.frame_rate), parts.frames)
-        instrument, screen = snapshot.restore(parts.state(), instrument)
     try:
-        _make_parts(parts, instrument, screen, plan, watch)
+        _make_parts(parts, *_begun(parts, instrument, plan), plan, watch)
         write_film(path, parts.paths, plan.sound, plan.frame_rate)
     except BaseException:
         if parts.are_kept:
-            done = f"{parts.frames / plan.frame_rate:.1f} of {plan.frames / plan.frame_rate:.1f} s"
-            log.warning("%s: %s are kept in %s; the same command goes on from there", path, done, parts.folder)
+            done, whole = plan.seconds(parts.frames), plan.seconds(plan.frames)
+            told = "%s: %.1f of %.1f s are kept in %s; the same command goes on from there"
+            log.warning(told, path, done, whole, parts.folder)
         else:
             parts.remove()
         raise
     parts.remove()
+
+
+def _begun(parts: Parts, instrument: Instrument, plan: FilmPlan) -> snapshot.State:
+    """Return instrument and screen as they are after the parts that are there."""
+    if 0 < parts.frames < plan.frames:
+        log.warning("going on after %.1f s; the sound before is heard again", plan.seconds(parts.frames))
+        replay(instrument, plan.sound, float(plan.frame_rate), parts.frames)
+        return snapshot.restore(parts.state(), instrument)
+    return instrument, None if plan.screen is None else Film(*plan.screen)
 
 
 def _make_parts(parts: Parts, instrument: Instrument, screen: Film | None, plan: FilmPlan, watch: Watch) -> None:
