@@ -143,7 +143,7 @@ def _mistaken(folder: Path) -> Iterator[Case]:
 
 
 class _Lines(logging.Handler):
-    """What is logged."""
+    """Lines that are logged."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ LOWEST, APART = 400, 90  # Hz, the first channel's tone and the distance to the 
 DEEP = 60  # Hz, the tone of a channel that coders keep for bass alone
 DEEP_CHANNEL = 3  # of six or eight
 HEADER, JUNK = 64, 20_000  # bytes
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 BLOCK = 1_024  # samples that are encoded at once
 
 
@@ -72,7 +72,7 @@ KINDS = (
     Kind("M4A", "AAC", "m4a", "PyAV", ("ipod", "aac"), rates=(16_000, 44_100)),
     Kind("M4A", "ALAC", "m4a", "PyAV", ("ipod", "alac")),
     Kind("AAC", "AAC", "aac", "PyAV", ("adts", "aac")),
-    Kind("MP4", "AAC", "mp4", "PyAV", ("mp4", "aac"), (1, 2, 6), (48_000,), pictures=True),
+    Kind("MP4", "AAC", "mp4", "PyAV", ("mp4", "aac"), (1, 2, 6, 8), (48_000,), pictures=True),
     Kind("MOV", "PCM", "mov", "PyAV", ("mov", "pcm_s16le"), pictures=True),
     Kind("3GP", "AAC", "3gp", "PyAV", ("3gp", "aac"), (1,), (16_000,)),
     Kind("Matroska", "FLAC", "mkv", "PyAV", ("matroska", "flac"), pictures=True),
@@ -83,7 +83,7 @@ KINDS = (
     Kind("AC-3", "AC-3", "ac3", "PyAV", ("ac3", "ac3"), (1, 2, 6), (48_000,)),
     Kind("E-AC-3", "E-AC-3", "eac3", "PyAV", ("eac3", "eac3"), (2,), (48_000,)),
     Kind("AMR", "AMR-NB", "amr", "PyAV", ("amr", "libopencore_amrnb"), (1,), (8_000,)),
-    Kind("WavPack", "WavPack", "wv", "PyAV", ("wv", "wavpack")),
+    Kind("WavPack", "WavPack", "wv", "PyAV", ("wv", "wavpack"), (1, 2, 8)),
     Kind("TTA", "TTA", "tta", "PyAV", ("tta", "tta")),
     Kind("Ogg", "FLAC", "oga", "PyAV", ("ogg", "flac")),
     Kind("Ogg", "Opus", "opus", "PyAV", ("ogg", "libopus"), (6,), (48_000,)),  # in its order, as libsndfile does not
@@ -127,8 +127,8 @@ def _write_by_pyav(kind: Kind, path: Path, samples: NDArray[np.float32], rate: i
         if kind.pictures:
             _write_pictures(av, container)
         for start in range(0, len(samples), BLOCK):
-            block = np.ascontiguousarray(samples[start : start + BLOCK].T)
-            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            block = samples[start : start + BLOCK].reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(block, format="flt", layout=layout)
             frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

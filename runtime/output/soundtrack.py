@@ -70,7 +70,8 @@ class Soundtrack:
         self._container.mux(self._stream.encode(None))
 
     def _frame(self, samples: Samples) -> Any:
-        frame = self._av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=self._layout)
+        packed = np.ascontiguousarray(samples).reshape(1, -1)  # PyAV has no more than seven planes
+        frame = self._av.AudioFrame.from_ndarray(packed, format="flt", layout=self._layout)
         frame.sample_rate = self._sound.rate
         return frame
 

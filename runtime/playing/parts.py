@@ -4,7 +4,8 @@ The folder's record names what the parts were made of, so that only the same fil
 them: a process that is killed loses the part that it was at.
 """
 
-import shutil
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ ENDING = ".parts"  # after the film's name
 RECORD = "record.json"
 STATE = "state-{:06}"  # after so many parts
 PICTURES = "{:06}.mp4"
+OWN = re.compile(r"record\.json|state-\d{6}|\d{6}\.mp4|\..+\.part")  # names of files in the folder
 
 
 class Parts:
@@ -80,8 +82,12 @@ class Parts:
         return (self.folder / RECORD).is_file()
 
     def remove(self) -> None:
-        """Remove all of them."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove all of them, and the folder unless somebody keeps something else there."""
+        with suppress(OSError):
+            for path in self.folder.iterdir():
+                if OWN.fullmatch(path.name):
+                    path.unlink()
+            self.folder.rmdir()
 
     def _read(self, film: Path) -> None:
         path = self.folder / RECORD

@@ -23,6 +23,7 @@ GUESSED = frozenset(
 )
 """Formats without a length: FFmpeg guesses one from the bit rate."""
 DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")  # hours, minutes, seconds
+MAX_PLANES = 8  # of one frame, from which on PyAV does not find them
 MAX_DAMAGED = 0.5  # share of packets that may be unreadable: beyond that it is no sound
 INTEGERS = {"u8": (np.uint8, 7), "s16": (np.int16, 15), "s32": (np.int32, 31)}  # and bits below full scale
 
@@ -85,17 +86,27 @@ def _frames(av: Any, container: Any, stream: Any) -> Iterator[Any]:
 def _blocks(av: Any, container: Any, first: Any, frames: Iterator[Any]) -> Iterator[Block]:
     """Yield frames as blocks in the first one's format: a broadcast may change it underway."""
     with container:
-        same = (first.sample_rate, first.layout.name)
+        same = first.sample_rate, first.layout.name
         convert: Any = None
+        now = None
         for frame in chain([first], frames):
-            if convert is None and (frame.sample_rate, frame.layout.name) != same:
-                convert = av.AudioResampler(format="fltp", layout=first.layout, rate=first.sample_rate)
-            if convert is None:
+            kind = frame.format.name, frame.layout.name, frame.sample_rate
+            if (frame.sample_rate, frame.layout.name) == same and not _has_many_planes(frame):
                 yield _samples(frame)
                 continue
+            if kind != now:
+                convert = av.AudioResampler(format="flt", layout=first.layout, rate=first.sample_rate)
+                now = kind
             frame.pts = None
-            for converted in convert.resample(frame):
-                yield _samples(converted)
+            try:
+                yield from map(_samples, convert.resample(frame))
+            except (av.FFmpegError, ValueError) as error:
+                raise UnreadableError(f"its {frame.layout.nb_channels} channels cannot be told apart") from error
+
+
+def _has_many_planes(frame: Any) -> bool:
+    """Return whether a frame's channels lie apart, and are more than PyAV can find: it would read past its memory."""
+    return bool(frame.format.is_planar and frame.layout.nb_channels >= MAX_PLANES)
 
 
 def _samples(frame: Any) -> Block:

@@ -103,7 +103,7 @@ def test_sound_beyond_full_scale_is_cut_and_does_not_wrap(tmp_path: Path) -> Non
     assert 1.0 < level(middle[:, 0], 400, 44_100) < square + 0.02
 
 
-@pytest.mark.parametrize("channels", [1, 2, 6, 18])
+@pytest.mark.parametrize("channels", [1, 2, 6, 8, 18])
 @pytest.mark.parametrize("place", [0.5, 1.5])
 def test_a_click_is_heard_at_the_frame_where_it_sounds(tmp_path: Path, channels: int, place: float) -> None:
     samples = np.zeros((96_000, channels), np.float32)

@@ -79,6 +79,13 @@ def test_removed_parts_are_gone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_somebody_keeps_in_the_folder_stays(tmp_path: Path) -> None:
+    parts = filled(tmp_path / "film.mp4", 1)
+    (parts.folder / "notes.txt").write_text("mine")
+    parts.remove()
+    assert [path.name for path in parts.folder.iterdir()] == ["notes.txt"]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "film.mp4.parts").write_text("a file")
     with pytest.raises(ClaviluxError, match=r"film\.mp4\.parts cannot be made"):
