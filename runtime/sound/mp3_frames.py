@@ -9,7 +9,7 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from typing import BinaryIO
 
 from clavilux.runtime.sound.sound_input import temporary
@@ -54,7 +54,7 @@ class Stream:
     frames: int = 0
 
 
-@cache
+@lru_cache(maxsize=2**12)
 def header(word: int) -> Header | None:
     """Return what the first 32 bits of a frame say; None where they are none."""
     version, layer = word >> 19 & 3, 4 - (word >> 17 & 3)
