@@ -23,9 +23,8 @@ LIGHT_ROWS = 270  # pixels at most; the light is soft, so that more would not be
 BEFORE = 1.0  # s; a picture that came so long ago is shown in full
 
 
-def filmed(frames: Iterable[Frame], height: int, width: int) -> Iterator[Frame]:
-    """Yield `frames` as a screen of `height` x `width` pixels shows them, in their order."""
-    film = Film(height, width)
+def filmed(frames: Iterable[Frame], film: "Film") -> Iterator[Frame]:
+    """Yield `frames` as the screen of a film shows them, in their order."""
     for frame in frames:
         yield replace(frame, pixels=film.draw(frame))
 

@@ -6,7 +6,7 @@ never been stopped. What is read and held does not grow with the sound's length.
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,7 @@ from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.files import describe_file
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.output.film import Film
+from clavilux.runtime.output.film import Film, filmed
 from clavilux.runtime.output.video import write_film, write_part
 from clavilux.runtime.playing import snapshot
 from clavilux.runtime.playing.parts import Parts
@@ -96,12 +96,13 @@ def _begun(parts: Parts, instrument: Instrument, plan: FilmPlan) -> snapshot.Sta
 def _make_parts(parts: Parts, instrument: Instrument, screen: Film | None, plan: FilmPlan, watch: Watch) -> None:
     first = parts.frames
     rate = float(plan.frame_rate)
-    shown = _shown(render_frames(instrument, plan.sound, rate, plan.parameters, first=first), screen)
-    frames = watch(shown, first, plan.frames)
+    frames = render_frames(instrument, plan.sound, rate, plan.parameters, first=first)
+    shown = frames if screen is None else filmed(frames, screen)
+    watched = watch(shown, first, plan.frames)
     length = max(1, round(PART_SECONDS * plan.frame_rate))
     can_be_kept = True
     while parts.frames < plan.frames:
-        count = write_part(parts.next_path(), islice(frames, length), plan.frame_rate)
+        count = write_part(parts.next_path(), islice(watched, length), plan.frame_rate)
         state = None
         if can_be_kept:
             try:
@@ -110,9 +111,3 @@ def _make_parts(parts: Parts, instrument: Instrument, screen: Film | None, plan:
                 can_be_kept = False
                 log.warning("%s; a film that is stopped will begin anew", error)
         parts.add(count, state)
-
-
-def _shown(frames: Iterator[Frame], screen: Film | None) -> Iterator[Frame]:
-    """Yield frames as a screen shows them."""
-    for frame in frames:
-        yield frame if screen is None else replace(frame, pixels=screen.draw(frame))

@@ -31,12 +31,12 @@ def frames(
 
 def last(made: list[Frame]) -> np.ndarray:
     """Return what is seen at the end."""
-    return list(filmed(made, HEIGHT, WIDTH))[-1].pixels
+    return list(filmed(made, Film(HEIGHT, WIDTH)))[-1].pixels
 
 
 def test_a_film_has_the_size_of_its_screen_and_the_times_of_its_frames() -> None:
     made = frames(3, light=0.0)
-    seen = list(filmed(made, HEIGHT, WIDTH))
+    seen = list(filmed(made, Film(HEIGHT, WIDTH)))
     assert [one.time for one in seen] == [one.time for one in made]
     assert {one.pixels.shape for one in seen} == {(HEIGHT, WIDTH, 3)}
 
@@ -44,7 +44,7 @@ def test_a_film_has_the_size_of_its_screen_and_the_times_of_its_frames() -> None
 def test_each_frame_shows_its_own_picture_at_once() -> None:
     first, second = frames(2, light=0.0)
     dark = replace(second, pixels=np.full((16, 16, 3), 20, np.uint8))
-    seen = [one.pixels[HEIGHT // 2, WIDTH // 2].mean() for one in filmed([first, dark], HEIGHT, WIDTH)]
+    seen = [one.pixels[HEIGHT // 2, WIDTH // 2].mean() for one in filmed([first, dark], Film(HEIGHT, WIDTH))]
     assert seen == pytest.approx([230, 20], abs=3)
 
 
@@ -64,14 +64,14 @@ def test_without_light_the_pulse_alone_changes_nothing() -> None:
 def test_a_blackout_is_black_and_comes_back_with_the_picture() -> None:
     bright, dark = frames(1, light=0.0)[0], frames(1, light=0.0, blackout=True, pixels=np.zeros_like(WHITE))[0]
     series = [replace(one, time=k * STEP) for k, one in enumerate([bright] * 3 + [dark] * 3 + [bright] * 3)]
-    seen = [one.pixels.max() for one in filmed(series, HEIGHT, WIDTH)]
+    seen = [one.pixels.max() for one in filmed(series, Film(HEIGHT, WIDTH))]
     assert [value == 0 for value in seen] == [False] * 3 + [True] * 3 + [False] * 3
 
 
 def test_a_fade_takes_its_time() -> None:
     bright = frames(1, light=0.0)[0]
     dark = [replace(one, time=(k + 1) * STEP) for k, one in enumerate(frames(32, light=0.0, blackout=True, fade=1.0))]
-    seen = [int(one.pixels.max()) for one in filmed([bright, *dark], HEIGHT, WIDTH)]
+    seen = [int(one.pixels.max()) for one in filmed([bright, *dark], Film(HEIGHT, WIDTH))]
     assert all(before >= after for before, after in pairwise(seen))
     assert 40 < seen[15] < 200
     assert seen[-1] == 0
@@ -84,7 +84,7 @@ def test_a_strobe_is_limited_unless_the_performer_lets_it_be(limited: bool) -> N
         replace(one, pixels=black if k % 4 < 2 else WHITE)
         for k, one in enumerate(frames(90, light=0.0, flash_limit=limited))
     ]
-    seen = np.array([one.pixels.mean() for one in filmed(made, HEIGHT, WIDTH)][45:])
+    seen = np.array([one.pixels.mean() for one in filmed(made, Film(HEIGHT, WIDTH))][45:])
     swing = seen.max() - seen.min()
     assert (swing < 60) == limited
 
