@@ -1,39 +1,75 @@
 /**
- * The AudioWorklet that hands sound to the page: packets of about 10 ms, mono, with their context time, and the readings
- * of the pulse that the sound gives, which wait for no server.
+ * The AudioWorklet that hands sound to the page: packets of 10 ms, mono, with their context time, the readings of the
+ * pulse that the sound gives, which wait for no server, and twenty times a second the levels of all its channels.
  *
  * It runs on the audio thread. Silence is posted too: the engine learns that nothing sounds from silent samples, not from
- * missing ones. Loaded by sound.js; a message of the page's is a beat that was tapped, `{tap: seconds}` of context time,
- * or that nothing was heard for so long, `{pause: seconds}`: context time stands still then.
+ * missing ones. Loaded by sound.js, whose messages are a beat that was tapped, `{tap: seconds}` of context time; that
+ * nothing was heard for so long, `{pause: seconds}`: context time stands still then; and, with every new source, the
+ * channels to use, `{use: [1, 2]}`, counted from 1, null for all.
  */
 
+import { ChannelLevels } from './channel_levels.js';
+import { BLOCK_RATE, Mixdown } from './mixdown.js';
 import { PulseTracker } from './pulse.js';
 
-const PACKET_SECONDS = 0.01;
 const READING_SECONDS = 0.01;
 const QUANTUM = 128; // samples per call, fixed by the Web Audio API
+const MAX_CHANNELS = 32; // that a node can have, by the Web Audio API
+const METERS_EVERY = 5; // packets
 
 class Capture extends AudioWorkletProcessor {
   constructor() {
     super();
-    this.length = QUANTUM * Math.max(1, Math.round((PACKET_SECONDS * sampleRate) / QUANTUM));
-    this.packet = new Float32Array(this.length);
+    this.length = Math.floor(sampleRate / BLOCK_RATE);
+    this.block = Array.from({ length: MAX_CHANNELS }, () => new Float32Array(this.length));
     this.filled = 0;
-    this.startedAt = 0;
+    this.seen = 0; // channels that the block has; none while a source is stopped
+    this.use = null;
+    this.packets = 0;
     this.heard = 0; // samples that the tracker has taken
     this.tracker = new PulseTracker(sampleRate);
-    this.port.onmessage = ({ data: { tap, pause } }) => {
-      if (pause) this.tracker.pause(pause);
-      else this.tracker.tap(Math.round((tap - this.origin) / READING_SECONDS) - 1);
-    };
+    this.arrange(1);
+    this.port.onmessage = ({ data }) => this.told(data);
+  }
+
+  told({ tap, pause, use }) {
+    if (pause) this.tracker.pause(pause);
+    if (tap !== undefined) this.tracker.tap(Math.round((tap - this.origin) / READING_SECONDS) - 1);
+    if (use === undefined) return;
+    this.use = use;
+    this.arrange(this.channels.length);
+  }
+
+  /** Begin anew with a source of so many channels, of which those are used that were chosen, or all. */
+  arrange(count) {
+    this.channels = this.block.slice(0, count);
+    const chosen = (this.use ?? []).filter((number) => number <= count);
+    this.used = chosen.length > 0 ? chosen : this.channels.map((_, index) => index + 1);
+    this.parts = this.used.map((number) => this.block[number - 1]);
+    this.mixdown = new Mixdown(this.parts.length);
+    this.levels = new ChannelLevels(count);
   }
 
   process([input]) {
-    if (this.filled === 0) this.startedAt = currentTime;
-    if (input.length > 0) this.packet.set(input[0], this.filled); // a source that is stopped gives no channel at all
-    this.filled += QUANTUM;
-    if (this.filled === this.length) this.post();
+    for (let from = 0; from < QUANTUM; ) {
+      const to = Math.min(QUANTUM, from + this.length - this.filled);
+      this.take(input, from, to);
+      from = to;
+      if (this.filled === this.length) this.post(currentTime + from / sampleRate);
+    }
     return true;
+  }
+
+  take(input, from, to) {
+    this.seen = Math.max(this.seen, input.length);
+    input.forEach((channel, index) => {
+      const into = this.block[index];
+      for (let at = from; at < to; at += 1) {
+        const sample = channel[at];
+        into[this.filled + at - from] = Number.isFinite(sample) ? sample : 0; // or no mean would ever be a number again
+      }
+    });
+    this.filled += to - from;
   }
 
   /** Context time at which the tracker's first sample would have been, had nothing ever paused. */
@@ -41,14 +77,27 @@ class Capture extends AudioWorkletProcessor {
     return this.endedAt - this.heard / sampleRate;
   }
 
-  post() {
-    const pulses = this.tracker.push(this.packet);
+  /** Hand over the block that ended at `end`, context time. */
+  post(end) {
+    if (this.seen > 0 && this.seen !== this.channels.length) this.arrange(this.seen);
+    this.levels.push(this.channels);
+    const samples = this.mixdown.mix(this.parts).slice(); // the one that is handed over
+    const pulses = this.tracker.push(samples);
     this.heard += this.length;
-    this.endedAt = this.startedAt + this.length / sampleRate;
+    this.endedAt = end;
+    this.packets += 1;
     const first = pulses.length > 0 ? this.origin + (pulses[0].index + 1) * READING_SECONDS : 0;
-    this.port.postMessage({ samples: this.packet, time: this.startedAt, pulses, first }, [this.packet.buffer]);
-    this.packet = new Float32Array(this.length);
-    this.filled = 0;
+    const meters = this.packets % METERS_EVERY === 0 ? this.meters() : null;
+    const time = end - this.length / sampleRate;
+    this.port.postMessage({ samples, time, pulses, first, meters }, [samples.buffer]);
+    for (const part of this.channels) part.fill(0);
+    this.filled = this.seen = 0;
+  }
+
+  /** Levels of all channels, and the one that is taken alone, counted from 1, with what the mean would lose, dB. */
+  meters() {
+    const { taken, loss } = this.mixdown;
+    return { channels: this.levels.read(), used: this.used, taken: taken === null ? null : this.used[taken - 1], loss };
   }
 }
 

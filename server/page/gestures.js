@@ -118,7 +118,7 @@ export function followPointer(pictureWidth, columnWidth) {
   return measure;
 }
 
-/** Files dropped anywhere on the page. @param {HTMLElement} veil @param {(file: File) => void} take */
+/** Files dropped anywhere on the page. @param {HTMLElement} veil @param {(dropped: DataTransfer) => void} take */
 export function bindDrop(veil, take) {
   addEventListener('dragover', (event) => {
     event.preventDefault();
@@ -128,8 +128,7 @@ export function bindDrop(veil, take) {
   addEventListener('drop', (event) => {
     event.preventDefault();
     veil.hidden = true;
-    const [file] = event.dataTransfer.files;
-    if (file) take(file);
+    take(event.dataTransfer);
   });
 }
 

@@ -7,6 +7,7 @@
 
 import { control, knob, make } from './controls.js';
 import { GROUPS } from './names.js';
+import { keep, recall } from './remember.js';
 import { RouteEditor } from './routes.js';
 
 const ELSEWHERE = ['freeze', 'blackout', 'panic']; // they have keys and buttons of their own
@@ -82,8 +83,8 @@ export class Controls {
 }
 
 function remembered(details) {
-  const kept = localStorage.getItem(OPEN + details.id);
+  const kept = recall(OPEN + details.id);
   if (kept) details.open = kept === 'yes';
-  details.addEventListener('toggle', () => localStorage.setItem(OPEN + details.id, details.open ? 'yes' : 'no'));
+  details.addEventListener('toggle', () => keep(OPEN + details.id, details.open ? 'yes' : 'no'));
   return details;
 }

@@ -4,6 +4,8 @@
  * It is shown while pictures are: not over a blackout, not after a panic, not when the server is gone.
  */
 
+import { keep, recall } from './remember.js';
+
 const ALOUD = 'clavilux.aloud';
 const SETTLED_MS = 1000; // a name is said aloud when it has held this long
 
@@ -19,7 +21,7 @@ export class Heard {
     this.live = false;
     this.saidName = '';
     const box = element('aloud');
-    box.checked = localStorage.getItem(ALOUD) !== 'no';
+    box.checked = recall(ALOUD) !== 'no';
     box.onchange = () => this._setAloud(box.checked);
     this._setAloud(box.checked);
   }
@@ -54,7 +56,7 @@ export class Heard {
   }
 
   _setAloud(aloud) {
-    localStorage.setItem(ALOUD, aloud ? 'yes' : 'no');
+    keep(ALOUD, aloud ? 'yes' : 'no');
     element('heard-aloud').setAttribute('aria-live', aloud ? 'polite' : 'off');
   }
 }

@@ -1,13 +1,33 @@
-/** The choice of input: which microphones there are, which one is heard, and what to say when something is wrong with it. */
+/** The choice of input: which microphones there are, what is heard, and what to say when something is wrong with it. */
 
-import { explain } from './sound.js';
+import { keep, recall } from './remember.js';
+import { canShare, explain, explainSharing, microphones, processing } from './streams.js';
 
 const REMEMBERED = 'clavilux.input';
 const NONE = 'none';
+const SHARED = 'shared';
+const MAX_CHANNEL = 32;
+const FIRST = { input: '', use: null };
+
+function element(id) {
+  return document.getElementById(id);
+}
+
+/** What was chosen the last time, {input, use}; what is no such choice is none. @param {?string} text */
+export function readChoice(text) {
+  try {
+    const { input, use } = JSON.parse(text);
+    const isChannel = (number) => Number.isInteger(number) && number >= 1 && number <= MAX_CHANNEL;
+    if (typeof input !== 'string' || !(use === null || (use.length > 0 && use.every(isChannel)))) return FIRST;
+    return { input, use };
+  } catch {
+    return FIRST;
+  }
+}
 
 /**
- * The select of inputs in `place`. Handlers: `onchange()` when there is another microphone or none, `onchoice()` before
- * the performer's own choice is taken, `onfile()` when a file is wanted instead.
+ * The select of inputs in `place`. Handlers: `onchange()` when there is another input or none, `onchoice()` when the
+ * performer's own choice is taken, `onfile()` when a file is wanted instead.
  */
 export class Inputs {
   /**
@@ -18,82 +38,151 @@ export class Inputs {
     Object.assign(this, { place, sound, notices });
     this.onchange = this.onchoice = this.onfile = () => {};
     place.onchange = () => this._choose(place.value);
-    sound.onlost = (track) => this._lost(track);
-    sound.onmute = (track) => this._muted(track);
+    element('monitor').onclick = () => this._monitor();
+    sound.onlost = (live) => this._lost(live);
+    sound.onmute = (live) => this._muted(live);
+    sound.onblank = (blank) => this._blank(blank);
     navigator.mediaDevices?.addEventListener('devicechange', () => this._devicesChanged());
   }
 
   /** Listen to the input of the last time, or to the browser's choice. */
   begin() {
-    return this.listen(localStorage.getItem(REMEMBERED) ?? '');
+    const { input, use } = readChoice(recall(REMEMBERED));
+    return this.listen(input, use);
   }
 
-  /** Listen to one input, '' = the browser's choice, and say so if that fails. @param {string} id */
-  async listen(id) {
+  /**
+   * Listen to one input, and say so if that fails. @param {string} id  '' = the browser's choice
+   * @param {?number[]} [use]  channels, counted from 1; null: all
+   */
+  async listen(id, use = null) {
     try {
-      this._heard(await this.sound.listen(id), id);
+      this._heard(await this.sound.listen(id, use));
+      keep(REMEMBERED, id || use ? JSON.stringify({ input: id, use }) : null);
     } catch (error) {
       if (id && error.name === 'OverconstrainedError') return this.listen('');
-      const actions = { 'Try again': () => this.listen(id), 'Play a file': () => this.onfile() };
+      const actions = { 'Try again': () => this.listen(id, use), 'Play a file': () => this.onfile() };
       this.notices.say('microphone', explain(error, id), actions);
     }
     await this.list();
     return this.onchange();
   }
 
+  /** Listen to what a tab or the system plays, or no longer. Call it in a click. */
+  async share() {
+    if (this._current() === SHARED) this.sound.release();
+    else await this._share();
+    await this.list();
+    return this.onchange();
+  }
+
+  /** The channels were chosen: they are the input's at the next start too. @param {?number[]} use */
+  used(use) {
+    const { live, file } = this.sound;
+    if (file || live?.kind !== 'microphone') return;
+    const { input } = readChoice(recall(REMEMBERED));
+    keep(REMEMBERED, JSON.stringify({ input, use }));
+  }
+
   /** Show the inputs there are. */
   async list() {
-    const inputs = await this.sound.inputs();
+    const inputs = await microphones();
     const options = inputs.map(({ id, label }) => new Option(label, id));
     const current = this._current();
     const known = inputs.some(({ id }) => id === current);
-    if (!known) options.unshift(new Option('the browser’s choice', ''));
-    if (!current) options.unshift(new Option('no microphone', NONE));
+    if (current === SHARED) options.unshift(new Option(this._name(this.sound.live), SHARED));
+    else if (!known) options.unshift(new Option('the browser’s choice', ''));
+    if (current === undefined) options.unshift(new Option('no microphone', NONE));
     this.place.replaceChildren(...options);
-    this.place.value = current === undefined ? NONE : known ? current : '';
+    this.place.value = current === undefined ? NONE : known || current === SHARED ? current : '';
+    this.show();
+  }
+
+  /** Bring the buttons in line with the sound. */
+  show() {
+    element('monitor').hidden = !this.sound.canMonitor;
+    element('monitor').setAttribute('aria-pressed', this.sound.monitored);
+    element('open-tab').hidden = !canShare();
+    element('open-tab').textContent = this._current() === SHARED ? 'stop sharing' : 'hear a tab';
   }
 
   _current() {
-    return this.sound.microphone?.track.getSettings().deviceId;
+    const { live } = this.sound;
+    return live?.kind === SHARED ? SHARED : live?.track.getSettings().deviceId;
+  }
+
+  _name({ kind, track }) {
+    return kind === SHARED ? 'what is shared' : `“${track.label}”`;
   }
 
   _choose(id) {
     this.onchoice();
-    if (id !== NONE) this.listen(id);
+    if (id !== NONE && id !== SHARED) this.listen(id);
   }
 
-  _heard(track, id) {
-    if (id) localStorage.setItem(REMEMBERED, id);
-    else localStorage.removeItem(REMEMBERED);
-    for (const topic of ['microphone', 'muted']) this.notices.clear(topic);
-    this._sayProcessing(track);
+  _monitor() {
+    this.sound.monitor(!this.sound.monitored);
+    this.show();
+  }
+
+  async _share() {
+    try {
+      this._heard(await this.sound.share());
+      this.onchoice();
+    } catch (error) {
+      this.notices.say('microphone', explainSharing(error));
+    }
+  }
+
+  _heard(live) {
+    for (const topic of ['microphone', 'blank']) this.notices.clear(topic);
+    this._muted(live);
+    this._sayProcessing(live.track);
   }
 
   _sayProcessing(track) {
-    const left = this.sound.processing();
+    const left = processing(track);
     const raw = left.length ? '' : 'unprocessed: no echo cancellation, noise suppression or gain control';
-    document.getElementById('raw').textContent = raw;
+    element('raw').textContent = raw;
     if (raw) return this.notices.clear('processing');
     const text = `This browser keeps ${left.join(' and ')} on for “${track.label}”: music will sound thin to the instrument.`;
     return this.notices.say('processing', text);
   }
 
-  _lost(track) {
-    const text = `“${track.label}” is gone. It goes on as soon as it is back.`;
-    this.notices.say('microphone', text, { 'Use another': () => this.listen('') });
+  _lost(live) {
+    const microphone = () => this.listen('');
+    if (live.kind === SHARED) {
+      const actions = { 'Share again': () => this._shareAgain(), 'Use a microphone': microphone };
+      return this.notices.say('microphone', 'The sharing has ended: no sound comes any more.', actions);
+    }
+    const text = `${this._name(live)} is gone. It goes on as soon as it is back.`;
+    return this.notices.say('microphone', text, { 'Use another': microphone });
   }
 
-  _muted(track) {
-    if (!track.muted) return this.notices.clear('muted');
-    return this.notices.say('muted', `“${track.label}” is muted by the system: nothing comes from it.`);
+  _shareAgain() {
+    this.sound.release();
+    return this.share();
+  }
+
+  _muted(live) {
+    if (!live.track.muted) return this.notices.clear('muted');
+    const shared = `Nothing comes from ${this._name(live)}: it is silent or held. Let it play, or share another tab.`;
+    const muted = `${this._name(live)} is muted by the system: nothing comes from it. Let it sound again there.`;
+    return this.notices.say('muted', live.kind === SHARED ? shared : muted);
+  }
+
+  _blank(blank) {
+    if (!blank) return this.notices.clear('blank');
+    const text = `Nothing at all comes from ${this._name(this.sound.live)}, not even noise. Is it muted, or is nothing plugged in?`;
+    return this.notices.say('blank', text);
   }
 
   async _devicesChanged() {
-    const { microphone } = this.sound;
-    const wanted = this._current() ?? '';
+    const { live } = this.sound;
     await this.list();
-    if (!microphone?.lost) return;
-    const back = (await this.sound.inputs()).find(({ id, label }) => id === wanted || label === microphone.track.label);
-    if (back) await this.listen(back.id);
+    if (!live?.lost || live.kind !== 'microphone') return;
+    const wanted = this._current() ?? '';
+    const back = (await microphones()).find(({ id, label }) => id === wanted || label === live.track.label);
+    if (back) await this.listen(back.id, live.use);
   }
 }

@@ -5,6 +5,8 @@
  * `/?view=cover` fills the screen and crops; with `pictures` in any of them there are pictures only, without effects. `#token=…` hands over a token without showing it to any log.
  */
 
+import { loudness } from './audio_time.js';
+import { Channels } from './channels.js';
 import { Stage, defaultUrl } from './clavilux.js';
 import { make } from './controls.js';
 import { bindKeys, bindDrop, followPointer, keepAwake, toStage } from './gestures.js';
@@ -16,8 +18,11 @@ import { Offset } from './offset.js';
 import { Player } from './player.js';
 import { Meter, Readouts } from './readouts.js';
 import { Roles } from './roles.js';
+import { keep, recall } from './remember.js';
 import { Show } from './show.js';
-import { Sound, loudness, obstacle } from './sound.js';
+import { Sound } from './sound.js';
+import { pick } from './sound_files.js';
+import { STATES, canShare, obstacle } from './streams.js';
 import { askToken, forgetToken } from './token.js';
 
 const READOUT_MS = 500;
@@ -46,6 +51,7 @@ const meter = new Meter();
 const readouts = new Readouts();
 const heard = new Heard();
 const inputs = new Inputs(element('input'), sound, notices);
+const channels = new Channels(sound, notices);
 const offset = new Offset(element('offset')); // .milliseconds: how much earlier what keeps to the beat is to be shown
 const controls = new Controls(element('groups'), element('always'), (values) => change(values));
 const roles = new Roles(stage, sound, notices);
@@ -111,7 +117,7 @@ function milliseconds(frame, shownAt) {
 }
 
 async function sayGone() {
-  const kept = sound.microphone ? '; the microphone stays open' : '';
+  const kept = sound.live ? '; the microphone stays open' : '';
   if (stage.reason) return notices.say('server', `The server says: ${stage.reason}. Trying again${kept}.`);
   const answers = await fetch('/healthz').then(({ ok }) => ok, () => false);
   if (stage.state === 'live') return undefined;
@@ -197,8 +203,9 @@ readouts.ontap = () => {
   if (roles.performing) stage.tap(at);
 };
 sound.onstate = (state) => {
-  if (state === 'running') notices.clear('paused');
-  else notices.say('paused', 'The browser has paused the sound.', { 'Go on': () => sound.resume() });
+  if (state === 'running') return notices.clear('paused');
+  const actions = state === 'closed' ? { 'Open it again': openAgain } : { 'Go on': () => sound.resume() };
+  return notices.say('paused', STATES[state] ?? STATES.suspended, actions);
 };
 sound.onstall = () => notices.say('stalled', 'No sound comes from the browser any more.', { 'Open it again': openAgain });
 sound.onflow = () => notices.clear('stalled');
@@ -212,6 +219,7 @@ inputs.onchoice = () => {
 };
 inputs.onfile = chooseFile;
 player.onclose = () => inputs.list();
+channels.onuse = (use) => inputs.used(use);
 
 async function start() {
   const reason = obstacle();
@@ -225,7 +233,7 @@ async function start() {
   element('start').textContent = allowed ? 'Listening…' : 'Allow…';
   if (!allowed) element('tagline').textContent = 'The browser asks whether this page may hear.';
   await inputs.begin();
-  if (sound.microphone) sessionStorage.setItem(PLAYED, 'yes');
+  if (sound.live) keep(PLAYED, 'yes', 'sessionStorage');
   return undefined;
 }
 
@@ -239,7 +247,7 @@ async function permission() {
 }
 
 async function openAgain() {
-  notices.clear('stalled');
+  for (const topic of ['stalled', 'paused', 'blank']) notices.clear(topic);
   try {
     await sound.reopen();
   } catch (error) {
@@ -265,6 +273,20 @@ async function playFile(file) {
   return roles.perform();
 }
 
+function playDropped(dropped) {
+  const { file, said } = pick(dropped);
+  notices.clear('dropped');
+  if (said) notices.say('dropped', said);
+  if (file) playFile(file);
+}
+
+async function hearTab() {
+  const reason = obstacle();
+  if (reason) return notices.say('sound', reason);
+  await sound.open();
+  return inputs.share();
+}
+
 function chooseFile() {
   element('file').value = '';
   element('file').click();
@@ -282,11 +304,13 @@ function enter() {
 function bind() {
   element('start').onclick = start;
   element('start-file').onclick = element('open-file').onclick = chooseFile;
+  element('start-tab').onclick = element('open-tab').onclick = hearTab;
+  element('start-tab').parentElement.hidden = !canShare();
   element('file').onchange = () => playFile(element('file').files[0]);
   element('host').textContent = location.host;
   document.addEventListener('visibilitychange', () => sound.resume());
   for (const kind of ['pointerdown', 'keydown']) addEventListener(kind, () => sound.resume());
-  bindDrop(element('drop'), playFile);
+  bindDrop(element('drop'), playDropped);
 }
 
 function draw(now) {
@@ -295,6 +319,7 @@ function draw(now) {
   show.draw(now);
   if (viewing) return;
   meter.draw(now);
+  channels.draw(now);
   readouts.draw(now);
 }
 
@@ -330,7 +355,7 @@ async function begin() {
   document.body.dataset.phase = 'welcome';
   await stage.open().catch(() => {}); // `refused` has said it
   if (roles.withoutSound) return controlOnly(); // hello has said that the stage hears a sound card
-  const again = sessionStorage.getItem(PLAYED) && (await permission()) === 'granted';
+  const again = recall(PLAYED, 'sessionStorage') && (await permission()) === 'granted';
   return again ? start() : undefined;
 }
 

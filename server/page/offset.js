@@ -3,6 +3,8 @@
  * sets it, once per browser: the projector's window of the same browser has it too.
  */
 
+import { keep, recall } from './remember.js';
+
 const REMEMBERED = 'clavilux.offset';
 
 /** The number in `field`, ms; what keeps to the beat is to be sent that much earlier. Handler: `onchange(milliseconds)`. */
@@ -18,12 +20,12 @@ export class Offset {
   }
 
   get milliseconds() {
-    return Number(localStorage.getItem(REMEMBERED) ?? 0);
+    return Number(recall(REMEMBERED)) || 0;
   }
 
   _take() {
     if (!this.field.checkValidity() || this.field.value === '') return this._show();
-    localStorage.setItem(REMEMBERED, this.field.value);
+    keep(REMEMBERED, this.field.value);
     return this.onchange(this.milliseconds);
   }
 

@@ -1,105 +1,38 @@
 /**
- * Where the sound comes from: a microphone or a file, through one AudioWorklet, as packets with their capture time.
+ * Where the sound comes from: a microphone, a tab or a file, through one AudioWorklet, as packets with their capture time.
  *
- * The graph outlives every connection to the server. A secure context (https or localhost) is assumed; `obstacle` says so
- * when there is none.
+ * The graph outlives every connection to the server. A secure context (https or localhost) is assumed: streams.js.
  */
 
-const RAW = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, voiceIsolation: false };
-const NAMES = {
-  echoCancellation: 'echo cancellation',
-  noiseSuppression: 'noise suppression',
-  autoGainControl: 'automatic gain',
-  voiceIsolation: 'voice isolation',
-};
-const ARRIVALS = 512; // packets over which the audio clock is matched to the page's: five seconds
-const SLIP_MS = 500; // a context that was paused, or starved, for longer than this has lost its match with the page's clock
+import { AudioTime } from './audio_time.js';
+import { decode } from './sound_files.js';
+import { openMicrophone, openShared } from './streams.js';
+import { WATCH_MS, Watch } from './watch.js';
+
 const MAX_GAP = 0.5; // s without sound, after which what the pulse knew has grown old (runtime/hearing/pulse/gaps.py),
 const MAX_SILENCE = 10; // and of silence that stand for a longer one
-const QUIETEST_DB = -120;
 const RESUME_MS = 500; // a context that does not run by then waits for a click
-const WATCH_MS = 1000; // between two looks at whether packets still come
-const QUIET_LOOKS = 3; // in a row without a packet: one alone happens when a machine wakes up
-
-const REASONS = {
-  NotAllowedError: 'The browser refused the microphone. Allow it for this page (the icon beside the address), then try again.',
-  SecurityError: 'The browser forbids the microphone on this page. Allow it in its settings, then try again.',
-  NotFoundError: 'No microphone was found. Plug one in, or play a sound file.',
-  NotReadableError: 'The microphone does not answer: another program may hold it, or its cable is loose.',
-  OverconstrainedError: 'The chosen input is not there any more. Choose another one.',
-  InvalidStateError: 'The browser has closed its sound. Reload the page, then try again.',
-};
-
-/** Why this page cannot take sound at all, in words for people; null when it can. */
-export function obstacle() {
-  if (window.isSecureContext && navigator.mediaDevices) return null;
-  return (
-    `Browsers give the microphone only to safe pages, and ${location.origin} is not one. ` +
-    'Open this page as http://localhost on the machine that runs Clavilux, or through https. ' +
-    'Pictures and controls work here all the same.'
-  );
-}
-
-/** What went wrong with the microphone, in words for people. @param {Error} error @param {string} id  of the chosen input */
-export function explain(error, id) {
-  if (error.name === 'OverconstrainedError' && !id) return REASONS.NotFoundError; // how WebKit says that there is none
-  return REASONS[error.name] ?? `The microphone cannot be opened: ${error.message}`;
-}
-
-function decibels(amplitude) {
-  return amplitude > 0 ? Math.max(QUIETEST_DB, 20 * Math.log10(amplitude)) : QUIETEST_DB;
-}
-
-/** Loudness of one packet: {rms, peak} in dBFS. @param {Float32Array} samples */
-export function loudness(samples) {
-  let sum = 0;
-  let peak = 0;
-  for (const sample of samples) {
-    sum += sample * sample;
-    peak = Math.max(peak, Math.abs(sample));
-  }
-  return { rms: decibels(Math.sqrt(sum / samples.length)), peak: decibels(peak) };
-}
+const LAID_OUT = [1, 2, 4, 6]; // channels whose places a browser knows; of others it would play the first two alone
+const MANY = { numberOfInputs: 1, channelCountMode: 'max', channelInterpretation: 'discrete' };
 
 /**
- * Matches the audio clock to `performance.now()`. Packets arrive late by chance but never early, so the least difference of
- * the last seconds is the true one; it needs no output device, unlike `getOutputTimestamp`.
- */
-export class AudioTime {
-  constructor() {
-    this.differences = [];
-  }
-
-  /** Local ms at which audio time `seconds` passed, learning from its arrival at local ms `arrived`. */
-  local(seconds, arrived) {
-    const difference = arrived - 1000 * seconds;
-    if (difference - Math.min(...this.differences) > SLIP_MS) this.differences = [];
-    this.differences.push(difference);
-    if (this.differences.length > ARRIVALS) this.differences.shift();
-    return 1000 * seconds + Math.min(...this.differences);
-  }
-
-  /** Audio time, in seconds, at local ms `at`. */
-  context(at) {
-    return (at - Math.min(...this.differences)) / 1000;
-  }
-}
-
-/**
- * One source of sound. Handlers: `onpacket(samples, capturedAt)`, `onpulse(readings, at)` with
- * the local ms at which the first reading ended, `onlost(track)` and `onmute(track)` of the microphone,
- * `onfileend()`, `onstate(state)` of the audio context: 'running' or something worse, `onstall()` when it runs, as it says,
- * and nothing comes any more, `onflow()` when something does again.
+ * One source of sound at a time. Handlers: `onpacket(samples, capturedAt)`, `onpulse(readings, at)` with
+ * the local ms at which the first reading ended, `onmeters(meters)` of the source's channels (capture.js),
+ * `onlost(live)` and `onmute(live)` of the microphone or tab, `onfileend()`, `onsource()`: it is another one,
+ * `onstate(state)` of the audio context: 'running' or something worse, `onstall()` when it runs, as it says,
+ * and nothing comes any more, `onflow()` when something does again, `onblank(blank)` of a microphone that gives nothing
+ * but zeros, or sounds again.
  */
 export class Sound {
   constructor() {
-    this.onpacket = this.onpulse = this.onlost = this.onmute = this.onfileend = this.onstate = () => {};
-    this.onstall = this.onflow = () => {};
+    this.onpacket = this.onpulse = this.onmeters = this.onlost = this.onmute = this.onfileend = this.onsource = () => {};
+    this.onstate = this.onstall = this.onflow = this.onblank = () => {};
     this.context = null;
-    this.microphone = null; // {stream, track, node}
-    this.file = null; // {name, buffer, node, offset, startedAt}
+    this.live = null; // {kind: 'microphone'|'shared', stream, track, node, delay, use, lost}
+    this.file = null; // {name, buffer, node, offset, startedAt, use}
     this.loop = false;
-    this._packets = this._quiet = 0;
+    this.monitored = false;
+    this._watching = new Watch();
   }
 
   /** Build the graph. Call it in a click, or the browser keeps the context suspended. */
@@ -108,10 +41,10 @@ export class Sound {
     this.context = new AudioContext({ latencyHint: 'interactive' });
     this._watch ??= setInterval(() => this._look(), WATCH_MS);
     await this.context.audioWorklet.addModule(new URL('capture.js', import.meta.url));
-    const mono = { numberOfInputs: 1, channelCount: 1, channelCountMode: 'explicit' };
-    this.capture = new AudioWorkletNode(this.context, 'clavilux-capture', mono);
+    this.capture = new AudioWorkletNode(this.context, 'clavilux-capture', MANY);
     this.capture.connect(this.context.destination); // it puts out silence, but nodes that lead nowhere may not run
     this.capture.port.onmessage = (event) => this._packet(event.data, performance.now());
+    this.capture.onprocessorerror = () => this.onstall();
     this.time = new AudioTime();
     const { context } = this;
     const tell = () => this.context === context && this.onstate(context.state);
@@ -136,16 +69,16 @@ export class Sound {
     if (this.time?.differences.length) this.capture.port.postMessage({ tap: this.time.context(at + this._delay) });
   }
 
-  /** Build the graph anew, with the same microphone or file at the same place. */
+  /** Build the graph anew, with the same source at the same place. */
   async reopen() {
-    const { context, microphone, file } = this;
+    const { context, live, file } = this;
     const offset = file ? this.position : 0;
-    const id = microphone?.track.getSettings().deviceId;
     this.context = null;
     context?.close().catch(() => {}); // not awaited: it hangs, or it would not have to be built anew
     if (file) file.node = null;
     await this.open();
-    if (microphone) await this.listen(id);
+    if (live?.kind === 'microphone') await this.listen(live.track.getSettings().deviceId, live.use);
+    else if (live) this._take(live.kind, live.stream); // asking again would need a click
     if (file) this.play(offset);
   }
 
@@ -159,60 +92,77 @@ export class Sound {
   }
 
   get active() {
-    return Boolean(this.microphone || this.file);
+    return Boolean(this.live || this.file);
+  }
+
+  /** What is heard: the file, or else what is live. */
+  get source() {
+    return this.file ?? this.live;
   }
 
   /**
-   * Listen to a microphone, unprocessed. The one before stays if this one fails.
-   * @param {string} [deviceId]  from `inputs`, '' = the browser's choice
+   * Listen to a microphone, unprocessed. The source before stays if this one fails.
+   * @param {string} [deviceId]  '' = the browser's choice @param {?number[]} [use]  channels, counted from 1; null: all
    */
-  async listen(deviceId = '') {
-    const wanted = deviceId ? { deviceId: { exact: deviceId } } : {};
-    const audio = { ...RAW, channelCount: { ideal: 2 }, ...wanted };
-    const stream = await navigator.mediaDevices.getUserMedia({ audio, video: false });
+  async listen(deviceId = '', use = null) {
+    return this._take('microphone', await openMicrophone(deviceId), use);
+  }
+
+  /** Listen to what a tab or the system plays; the browser asks for which. Call it in a click. */
+  async share() {
+    return this._take('shared', await openShared());
+  }
+
+  _take(kind, stream, use = null) {
     const node = this._source(stream);
-    this.release();
+    if (this.live?.stream !== stream) this.release();
     const [track] = stream.getAudioTracks();
-    this.microphone = { stream, track, node, lost: false };
-    this.delay = 1000 * (track.getSettings().latency ?? 0);
-    track.addEventListener('ended', () => this._ended(track));
-    for (const kind of ['mute', 'unmute']) track.addEventListener(kind, () => this.onmute(track));
+    const { latency } = track.getSettings(); // s; Firefox and WebKit do not tell
+    const live = { kind, stream, track, node, latency, use, lost: false };
+    this.live = live;
+    track.onended = () => this._ended(live);
+    track.onmute = track.onunmute = () => this.live === live && this.onmute(live);
     this._route();
-    return track;
+    return live;
   }
 
-  /** Whether the capture times contain the input's own delay, which Firefox and WebKit do not tell. */
+  /** Whether the capture times contain the input's own delay. */
   get delayKnown() {
-    return Boolean(this.file) || this.microphone?.track.getSettings().latency !== undefined;
+    return Boolean(this.file) || this.live?.latency !== undefined;
   }
 
-  /** What the browser does to the sound although it was asked not to: a list of names, empty when it obeys. */
-  processing() {
-    const settings = this.microphone?.track.getSettings() ?? {};
-    return Object.keys(RAW).filter((key) => settings[key]).map((key) => NAMES[key]);
-  }
-
-  /** Let go of the microphone. */
+  /** Let go of the microphone or tab. */
   release() {
-    this.microphone?.node.disconnect();
-    for (const track of this.microphone?.stream.getTracks() ?? []) track.stop();
-    this.microphone = null;
+    this.monitor(false);
+    this.live?.node.disconnect();
+    for (const track of this.live?.stream.getTracks() ?? []) track.stop();
+    this.live = null;
   }
 
-  /** The inputs there are, [{id, label}]; labels come only after a permission. */
-  async inputs() {
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    const microphones = devices.filter(({ kind, deviceId }) => kind === 'audioinput' && deviceId);
-    return microphones.map(({ deviceId: id, label }, index) => ({ id, label: label || `Input ${index + 1}` }));
+  /** Let the performer hear the microphone, until the source changes. It howls where a loudspeaker reaches it. */
+  monitor(on) {
+    if (this.monitored) this.live.node.disconnect(this.live.node.context.destination);
+    this.monitored = on && this.canMonitor;
+    if (this.monitored) this.live.node.connect(this.context.destination);
   }
 
-  /** Load a file and play it, heard by the performer and by the stage. Rejects when it is no audio. @param {File} file */
+  get canMonitor() {
+    return !this.file && this.live?.kind === 'microphone';
+  }
+
+  /** Use these channels of the source, counted from 1; null: all of them. @param {?number[]} use */
+  use(use) {
+    this.source.use = use;
+    this.capture.port.postMessage({ use });
+  }
+
+  /** Load a file and play it, heard by the performer and by the stage. Rejects with one line. @param {File} file */
   async load(file) {
-    const buffer = await this.context.decodeAudioData(await file.arrayBuffer()).catch(() => {
-      throw new Error(`“${file.name}” cannot be played: this browser finds no sound in it. Try WAV, FLAC, MP3 or Ogg.`);
-    });
+    this._wanted = file;
+    const buffer = await decode(this.context, file);
+    if (this._wanted !== file) return; // another one was chosen meanwhile
     this.unload();
-    this.file = { name: file.name, buffer, node: null, offset: 0, startedAt: 0 };
+    this.file = { name: file.name, buffer, node: null, offset: 0, startedAt: 0, use: null };
     this.play();
   }
 
@@ -223,9 +173,19 @@ export class Sound {
     const from = offset < this.file.buffer.duration ? offset : 0;
     Object.assign(this.file, { node, offset: from, startedAt: this.context.currentTime });
     node.onended = () => this.file?.node === node && this._fileEnded();
-    node.connect(this.context.destination);
+    this._sound(node, this.file.buffer.numberOfChannels);
     node.start(0, from);
     this._route();
+  }
+
+  /** Let the performer hear every channel of a file. */
+  _sound(node, channels) {
+    if (LAID_OUT.includes(channels)) return node.connect(this.context.destination);
+    const all = new GainNode(this.context, { gain: 1 / Math.sqrt(channels), channelCount: 1, channelCountMode: 'explicit' });
+    const each = new ChannelSplitterNode(this.context, { numberOfOutputs: channels });
+    node.connect(each);
+    for (let channel = 0; channel < channels; channel += 1) each.connect(all, channel);
+    return all.connect(this.context.destination);
   }
 
   /** Hold the file where it is. */
@@ -260,10 +220,18 @@ export class Sound {
     if (this.file?.node) this.file.node.loop = loop;
   }
 
+  /** Lead the source to the worklet, and nothing else. */
   _route() {
-    this.microphone?.node.disconnect();
+    const { source } = this;
+    if (source !== this._routed) this.monitor(false);
+    this.live?.node.disconnect();
     if (this.file) this.file.node?.connect(this.capture);
-    else this.microphone?.node.connect(this.capture);
+    else this.live?.node.connect(this.capture);
+    if (this.monitored) this.live.node.connect(this.context.destination);
+    if (source === this._routed) return;
+    this._routed = source;
+    this.capture?.port.postMessage({ use: source?.use ?? null });
+    this.onsource();
   }
 
   _source(stream) {
@@ -276,31 +244,33 @@ export class Sound {
   }
 
   _look() {
-    const runs = this.context?.state === 'running' && document.visibilityState === 'visible';
-    this._quiet = runs && this._packets === 0 ? this._quiet + 1 : 0;
-    if (this._quiet === QUIET_LOOKS) this.onstall();
-    this._packets = 0;
+    const seen = document.visibilityState === 'visible';
+    if (seen && this.context?.state === 'interrupted') this.resume(); // nobody clicks after a call
+    const runs = seen && this.context?.state === 'running';
+    const live = runs && this.canMonitor && !this.live.lost && !this.live.track.muted; // of both of which it is told
+    const { stalls, blanks, sounds } = this._watching.look({ runs, live });
+    if (stalls) this.onstall();
+    if (blanks || sounds) this.onblank(blanks);
   }
 
-  _packet({ samples, time, pulses, first }, arrived) {
-    if (this._quiet >= QUIET_LOOKS) this.onflow();
-    this._quiet = 0;
-    this._packets += 1;
+  _packet({ samples, time, pulses, first, meters }, arrived) {
+    if (this._watching.note(samples)) this.onflow();
     const length = samples.length / this.rate;
     const captured = this.time.local(time + length, arrived) - 1000 * length;
     this.onpacket(samples, captured - this._delay);
     if (pulses.length > 0) this.onpulse(pulses, captured - this._delay + 1000 * (first - time));
+    if (meters) this.onmeters(meters);
   }
 
   /** How long the input takes until its sound is here, ms, as far as the browser tells. */
   get _delay() {
-    return this.file ? 0 : this.delay ?? 0;
+    return this.file ? 0 : 1000 * (this.live?.latency ?? 0);
   }
 
-  _ended(track) {
-    if (this.microphone?.track !== track) return;
-    this.microphone.lost = true;
-    this.onlost(track);
+  _ended(live) {
+    if (this.live !== live) return;
+    live.lost = true;
+    this.onlost(live);
   }
 
   _fileEnded() {

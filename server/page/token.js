@@ -3,6 +3,8 @@
  * tab's memory, or typed in.
  */
 
+import { keep, recall } from './remember.js';
+
 const REMEMBERED = 'clavilux.token';
 
 function element(id) {
@@ -13,15 +15,15 @@ function element(id) {
 export async function askToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get('token');
   if (given) {
-    sessionStorage.setItem(REMEMBERED, given);
+    keep(REMEMBERED, given, 'sessionStorage');
     history.replaceState(null, '', location.pathname + location.search);
   }
-  return sessionStorage.getItem(REMEMBERED) ?? typedToken();
+  return recall(REMEMBERED, 'sessionStorage') ?? typedToken();
 }
 
 /** Forget a token that was wrong. */
 export function forgetToken() {
-  sessionStorage.removeItem(REMEMBERED);
+  keep(REMEMBERED, null, 'sessionStorage');
 }
 
 function typedToken() {
@@ -32,7 +34,7 @@ function typedToken() {
     form.onsubmit = (event) => {
       event.preventDefault();
       form.hidden = true;
-      sessionStorage.setItem(REMEMBERED, element('token-text').value);
+      keep(REMEMBERED, element('token-text').value, 'sessionStorage');
       resolve(element('token-text').value);
     };
   });

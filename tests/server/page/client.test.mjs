@@ -7,7 +7,7 @@ const load = (name) => import(new URL(name, process.env.PAGE_URL)); // a copy th
 
 const client = await load('clavilux.js');
 const { curve, tidy } = await load('controls.js');
-const { AudioTime, loudness } = await load('sound.js');
+const { AudioTime, loudness } = await load('audio_time.js');
 
 function frameMessage({ stages = [1500, 250], body = [9, 8, 7] } = {}) {
   const view = new DataView(new ArrayBuffer(client.FRAME_HEADER_BYTES + 4 * stages.length + body.length));

@@ -1,0 +1,138 @@
+/**
+ * The channels of a source: a meter for each, the choice of those that are used, and what is said when one is taken
+ * alone. In sight where there are several, and where one clips.
+ */
+
+import { make } from './controls.js';
+
+const FLOOR_DB = -60; // bottom of the meters
+const LOST_DB = 40; // so far below, the mean is nothing
+const SAID_MS = 500; // between two changes of what is read, rather than seen
+const SETTLED = 10; // meters, half a second: a source may begin with fewer channels than it has
+
+function element(id) {
+  return document.getElementById(id);
+}
+
+function place(level) {
+  return Math.max(0, Math.min(1, 1 - level / FLOOR_DB)).toFixed(3);
+}
+
+/** The choices among `count` channels: each, and neighbours; null is all of them. */
+export function choices(count) {
+  const each = Array.from({ length: count }, (_, index) => [index + 1]);
+  const pairs = count > 2 ? each.slice(0, count - 1).filter((_, index) => index % 2 === 0).map(([one]) => [one, one + 1]) : [];
+  return [null, ...each, ...pairs];
+}
+
+function named(use, count) {
+  if (use === null) return count === 2 ? 'both channels' : `all ${count} channels`;
+  return `channel${use.length > 1 ? 's' : ''} ${use.join('+')}`;
+}
+
+/** What is to be known about meters, in words; '' where nothing is. */
+export function remark({ channels, taken, loss }) {
+  const clipped = channels.map(({ clipped: clips }, index) => (clips ? index + 1 : 0)).filter(Boolean);
+  const far = loss > LOST_DB ? 'nearly all of it' : `${Math.round(loss)} dB`;
+  const alone = taken === null ? '' : `channel ${taken} of ${channels.length} alone: the mean would lose ${far}`;
+  const one = channels.length === 1 ? 'it' : `channel ${clipped.join(', ')}`;
+  const clips = clipped.length > 0 ? `${one} clips: turn the source down` : '';
+  return [alone, clips].filter(Boolean).join('; ');
+}
+
+/** Shows the channels of `sound`. Handler: `onuse(use)`, the performer has chosen some: numbers from 1, or null for all. */
+export class Channels {
+  /** @param {import('./sound.js').Sound} sound @param {import('./notices.js').Notices} notices */
+  constructor(sound, notices) {
+    Object.assign(this, { sound, notices });
+    this.onuse = () => {};
+    this.saidAt = 0;
+    this.reset();
+    element('use').onchange = () => this._use(element('use').value);
+    sound.onmeters = (meters) => this._note(meters);
+    sound.onsource = () => this.reset();
+  }
+
+  /** There is another source. */
+  reset() {
+    this.meters = null;
+    this.heard = 0; // meters since
+    this.shown = ''; // which choice is in the select
+    element('channels').hidden = true;
+    element('mixed').textContent = '';
+    this.notices.clear('channels');
+  }
+
+  /** Draw what moves; called once per refresh of the screen. */
+  draw(now) {
+    const { meters } = this;
+    if (!meters || !this.sound.source) return;
+    this.meters = null;
+    const clips = meters.channels.some(({ clipped }) => clipped);
+    element('channels').hidden = meters.channels.length === 1 && !clips;
+    if (!element('channels').hidden) this._draw(meters, now - this.saidAt >= SAID_MS);
+    if (now - this.saidAt < SAID_MS) return;
+    this.saidAt = now;
+    element('mixed').textContent = remark(meters);
+  }
+
+  _note(meters) {
+    this.meters = meters;
+    this.heard += 1;
+    const use = this.sound.source?.use;
+    const count = meters.channels.length;
+    if (this.heard < SETTLED || !use || Math.max(...use) <= count) return;
+    this.sound.use(null);
+    this.notices.say('channels', `${named(use, count)} chosen, but this input has ${count}. Now all of them are heard.`);
+  }
+
+  _draw({ channels, used }, isSaid) {
+    const { children } = element('channel-meters');
+    if (children.length !== channels.length) element('channel-meters').replaceChildren(...channels.map((_, index) => bar(index + 1)));
+    this._choices(channels.length);
+    channels.forEach(({ level, peak, clipped }, index) => {
+      const { style, classList } = children[index];
+      style.setProperty('--level', place(level));
+      style.setProperty('--peak', place(peak));
+      classList.toggle('hot', clipped);
+      classList.toggle('unused', !used.includes(index + 1));
+      if (isSaid) say(children[index], level, clipped);
+    });
+  }
+
+  _choices(count) {
+    const { use } = this.sound.source;
+    const shown = `${count} ${use}`;
+    if (shown === this.shown) return;
+    this.shown = shown;
+    const all = choices(count);
+    if (use && !all.some((each) => String(each) === String(use))) all.push(use);
+    const options = all.map((each) => new Option(named(each, count), each?.join('+') ?? ''));
+    element('use').hidden = count === 1;
+    element('use').replaceChildren(...options);
+    element('use').value = use?.join('+') ?? '';
+  }
+
+  _use(text) {
+    const use = text ? text.split('+').map(Number) : null;
+    this.notices.clear('channels');
+    this.sound.use(use);
+    this.onuse(use);
+  }
+}
+
+function bar(number) {
+  const meter = make('div', { className: 'channel' }, make('div', { className: 'level' }), make('div', { className: 'peak' }));
+  const attributes = { role: 'meter', 'aria-label': `channel ${number}`, 'aria-valuemin': FLOOR_DB, 'aria-valuemax': 0 };
+  for (const [name, value] of Object.entries(attributes)) meter.setAttribute(name, value);
+  meter.append(make('span', { textContent: number }));
+  return meter;
+}
+
+function say(meter, level, clipped) {
+  const value = Math.round(Math.max(FLOOR_DB, Math.min(0, level)));
+  meter.setAttribute('aria-valuenow', value);
+  const text = value > FLOOR_DB ? `${value} dB`.replace('-', '−') : 'silent';
+  meter.setAttribute('aria-valuetext', clipped ? `${text}, clips` : text);
+  meter.title = `${meter.getAttribute('aria-label')}: ${meter.getAttribute('aria-valuetext')}`;
+}

@@ -1,0 +1,65 @@
+/** Sound files of any format that the browser reads: decoded whole, bounded, and refused in one line. */
+
+const BYTES = 4; // of a decoded sample
+const STEREO = 2; // channels, taken for granted until it is decoded
+const MAX_BYTES = 2 ** 31; // of decoded sound, which a browser holds in memory: an hour and a half in stereo
+const PROBE_MS = 5000; // until a browser that has not found the length never will
+const FORMATS = 'Try WAV, FLAC, MP3, Ogg or M4A.';
+
+function clock(seconds) {
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`;
+}
+
+/** How long a file plays, in seconds, as its beginning says; NaN where it does not. */
+async function duration(file) {
+  const probe = new Audio();
+  const url = URL.createObjectURL(file);
+  const found = await new Promise((resolve) => {
+    probe.onloadedmetadata = () => resolve(probe.duration);
+    probe.onerror = () => resolve(NaN);
+    setTimeout(() => resolve(NaN), PROBE_MS);
+    probe.preload = 'metadata';
+    probe.src = url;
+  });
+  probe.removeAttribute('src');
+  URL.revokeObjectURL(url);
+  return Number.isFinite(found) ? found : NaN;
+}
+
+/** Why a file is not even tried, in words for people; '' when it is. */
+async function refusal(file, rate) {
+  if (file.size === 0) return `“${file.name}” is empty: it has 0 bytes. Choose another file.`;
+  const most = MAX_BYTES / (BYTES * STEREO * rate); // s
+  const advice = `This page plays up to ${clock(most)} in stereo at a time: cut it into parts.`;
+  const seconds = await duration(file);
+  if (seconds > most) return `“${file.name}” is too long: ${clock(seconds)}. ${advice}`;
+  if (file.size > MAX_BYTES) return `“${file.name}” is too large: ${(file.size / 1e9).toFixed(1)} GB. ${advice}`;
+  return '';
+}
+
+/** A file's sound. Rejects with one line for people when it has none. @param {BaseAudioContext} context @param {File} file */
+export async function decode(context, file) {
+  const reason = await refusal(file, context.sampleRate);
+  if (reason) throw new Error(reason);
+  const bytes = await file.arrayBuffer().catch(() => {
+    throw new Error(`“${file.name}” cannot be read any more. Was it moved? Choose it again.`);
+  });
+  const buffer = await context.decodeAudioData(bytes).catch(() => null);
+  if (buffer?.length > 0) return buffer;
+  throw new Error(`“${file.name}” cannot be played: this browser finds no sound in it. ${FORMATS}`);
+}
+
+/**
+ * What was dropped on the page: {file, said}, where `file` is null when nothing can be played, and `said` is '' when all
+ * of it is. @param {DataTransfer} dropped
+ */
+export function pick(dropped) {
+  const items = [...dropped.items].filter(({ kind }) => kind === 'file');
+  const folders = new Set(items.map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry?.isDirectory).map(({ name }) => name));
+  const files = [...dropped.files].filter(({ name }) => !folders.has(name));
+  const [file = null] = files;
+  if (!file && folders.size > 0) return { file, said: `“${[...folders][0]}” is a folder. Drop a sound file from inside it.` };
+  const more = files.length + folders.size - 1;
+  return { file, said: more > 0 ? `“${file.name}” is played; the other ${more} of what was dropped are not.` : '' };
+}
