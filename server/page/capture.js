@@ -25,6 +25,7 @@ class Capture extends AudioWorkletProcessor {
     this.filled = 0;
     this.seen = 0; // channels that the block has; none while a source is stopped
     this.use = null;
+    this.stale = 0; // blocks in which the source before may still sound
     this.packets = 0;
     this.heard = 0; // samples that the tracker has taken
     this.tracker = new PulseTracker(sampleRate);
@@ -37,6 +38,7 @@ class Capture extends AudioWorkletProcessor {
     if (tap !== undefined) this.tracker.tap(Math.round((tap - this.origin) / READING_SECONDS) - 1);
     if (use === undefined) return;
     this.use = use;
+    this.stale = 2;
     this.arrange(this.channels.length);
   }
 
@@ -80,6 +82,8 @@ class Capture extends AudioWorkletProcessor {
   /** Hand over the block that ended at `end`, context time. */
   post(end) {
     if (this.seen > 0 && this.seen !== this.channels.length) this.arrange(this.seen);
+    else if (this.stale > 0) this.arrange(this.channels.length);
+    this.stale = Math.max(0, this.stale - 1);
     this.levels.push(this.channels);
     const samples = this.mixdown.mix(this.parts).slice(); // the one that is handed over
     const pulses = this.tracker.push(samples);

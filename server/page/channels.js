@@ -35,8 +35,8 @@ export function remark({ channels, taken, loss }) {
   const clipped = channels.map(({ clipped: clips }, index) => (clips ? index + 1 : 0)).filter(Boolean);
   const far = loss > LOST_DB ? 'nearly all of it' : `${Math.round(loss)} dB`;
   const alone = taken === null ? '' : `channel ${taken} of ${channels.length} alone: the mean would lose ${far}`;
-  const one = channels.length === 1 ? 'it' : `channel ${clipped.join(', ')}`;
-  const clips = clipped.length > 0 ? `${one} clips: turn the source down` : '';
+  const who = clipped.length > 1 ? `channels ${clipped.join(', ')} clip` : `channel ${clipped[0]} clips`;
+  const clips = clipped.length > 0 ? `${channels.length === 1 ? 'it clips' : who}: turn the source down` : '';
   return [alone, clips].filter(Boolean).join('; ');
 }
 
@@ -46,7 +46,7 @@ export class Channels {
   constructor(sound, notices) {
     Object.assign(this, { sound, notices });
     this.onuse = () => {};
-    this.saidAt = 0;
+    this.saidAt = -Infinity;
     this.reset();
     element('use').onchange = () => this._use(element('use').value);
     sound.onmeters = (meters) => this._note(meters);
@@ -88,7 +88,7 @@ export class Channels {
 
   _draw({ channels, used }, isSaid) {
     const { children } = element('channel-meters');
-    if (children.length !== channels.length) element('channel-meters').replaceChildren(...channels.map((_, index) => bar(index + 1)));
+    if (children.length !== channels.length) this._build(channels.length);
     this._choices(channels.length);
     channels.forEach(({ level, peak, clipped }, index) => {
       const { style, classList } = children[index];
@@ -98,6 +98,13 @@ export class Channels {
       classList.toggle('unused', !used.includes(index + 1));
       if (isSaid) say(children[index], level, clipped);
     });
+  }
+
+  _build(count) {
+    const bars = Array.from({ length: count }, (_, index) => bar(index + 1));
+    element('channel-meters').replaceChildren(...bars);
+    element('channel-meters').style.setProperty('--count', count);
+    this.saidAt = -Infinity;
   }
 
   _choices(count) {
@@ -122,10 +129,10 @@ export class Channels {
 }
 
 function bar(number) {
-  const meter = make('div', { className: 'channel' }, make('div', { className: 'level' }), make('div', { className: 'peak' }));
+  const well = make('div', { className: 'well' }, make('div', { className: 'level' }), make('div', { className: 'peak' }));
+  const meter = make('div', { className: 'channel' }, well, make('span', { textContent: number }));
   const attributes = { role: 'meter', 'aria-label': `channel ${number}`, 'aria-valuemin': FLOOR_DB, 'aria-valuemax': 0 };
   for (const [name, value] of Object.entries(attributes)) meter.setAttribute(name, value);
-  meter.append(make('span', { textContent: number }));
   return meter;
 }
 

@@ -247,6 +247,7 @@ export class Sound {
     const seen = document.visibilityState === 'visible';
     if (seen && this.context?.state === 'interrupted') this.resume(); // nobody clicks after a call
     const runs = seen && this.context?.state === 'running';
+    if (this.live?.track.readyState === 'ended' && !this.live.lost) this._ended(this.live); // not every end is told
     const live = runs && this.canMonitor && !this.live.lost && !this.live.track.muted; // of both of which it is told
     const { stalls, blanks, sounds } = this._watching.look({ runs, live });
     if (stalls) this.onstall();

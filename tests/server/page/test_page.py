@@ -34,7 +34,7 @@ def _node(*arguments: str | Path, page: Path) -> subprocess.CompletedProcess[str
     return subprocess.run([NODE, *arguments], env=environment, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("file", ["client.test.mjs", "routes.test.mjs"])
+@pytest.mark.parametrize("file", ["client.test.mjs", "routes.test.mjs", "sound.test.mjs"])
 def test_the_pure_parts_of_the_page_pass_their_own_tests(file: str, copy: Path):
     run = _node("--test", HERE / file, page=copy)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -1,0 +1,108 @@
+"""The page's mixdown under node, against the rule worked out in numpy: what is taken in each block, and how it sounds."""
+
+import json
+import math
+import shutil
+import subprocess
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+HERE = Path(__file__).parent
+NODE = shutil.which("node")
+RATE = 16_000  # Hz
+BLOCK = RATE // 100  # samples
+Samples = NDArray[np.float32]
+
+
+def in_javascript(sound: Samples, folder: Path) -> tuple[Samples, list[int | None]]:
+    assert NODE, "no Node.js here; `bash .ci/run` installs it"
+    path = folder / "samples"
+    sound.tofile(path)
+    command = [NODE, HERE / "mixdown_twin.mjs", path, str(sound.shape[1]), str(BLOCK)]
+    answer = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+    return np.array(answer["mixed"], np.float32), answer["taken"]
+
+
+def by_the_rule(sound: Samples) -> tuple[Samples, list[int | None]]:
+    """Mix sound [n, channels]: a channel is taken 6 dB above the mean, and left 3 dB above it, or 6 dB below another."""
+    sound = sound.astype(np.float64)
+    parts = np.column_stack([sound, sound.mean(axis=1)]).reshape(-1, BLOCK, sound.shape[1] + 1)
+    powers = parts.var(axis=1)
+    for before, now in zip(powers[:-1], powers[1:], strict=True):
+        now += math.exp(-0.01 / 0.4) * (before - now)
+    taken, mean, found = -1, -1, []  # -1: the last part is the mean
+    for power in powers:
+        decibels = 10 * np.log10(np.maximum(power, 1e-30))
+        loudest = int(decibels[:-1].argmax())
+        if decibels[loudest] >= -90:
+            far = decibels[mean] < decibels[loudest] - 6
+            if taken != mean and decibels[mean] >= decibels[taken] - 3:
+                taken = mean
+            if far and (taken == mean or decibels[loudest] > decibels[taken] + 6):
+                taken = loudest
+            elif taken != mean and decibels[loudest] > decibels[taken] + 6:
+                taken = loudest
+        found.append(taken)
+    fade = np.arange(1, BLOCK + 1) / BLOCK
+    mixed = [
+        (1 - fade) * block[:, old] + fade * block[:, new]
+        for block, old, new in zip(parts, [mean, *found[:-1]], found, strict=True)
+    ]
+    return np.concatenate(mixed).astype(np.float32), [None if each == mean else each + 1 for each in found]
+
+
+def noise(seed: int, seconds: float = 1.0) -> Samples:
+    return np.random.default_rng(seed).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
+
+
+def side_by_side(*channels: Samples | float) -> Samples:
+    return np.stack([np.broadcast_to(np.float32(channel), RATE) for channel in channels], axis=1)
+
+
+def scenes(channels: int) -> Samples:
+    """Return all channels alike, the last alone, all alike, turned over by turns, the first alone, louder; 1 s each."""
+    alike, turned = np.ones(channels), np.where(np.arange(channels) % 2, -0.5, 0.5)
+    first, last = 5 * np.eye(channels)[0], np.eye(channels)[-1]
+    levels = np.repeat([alike, last, alike, turned, first], RATE, axis=0)
+    own = np.random.default_rng(3).normal(0, 0.01, levels.shape)
+    return (levels * noise(6, 5.0)[:, None] + own + 0.05).astype(np.float32)
+
+
+VOICE = noise(1)
+GOLDEN: dict[str, tuple[Samples, set[int | None]]] = {
+    "one channel": (side_by_side(VOICE), {None}),
+    "equal sides": (side_by_side(VOICE, VOICE), {None}),
+    "sides that differ": (side_by_side(VOICE, noise(2)), {None}),
+    "one side turned over": (side_by_side(VOICE, -VOICE), {1}),
+    "a dead side": (side_by_side(0.0, VOICE), {2}),
+    "a dead side with an offset": (side_by_side(0.5, VOICE), {2}),
+    "one of eighteen": (side_by_side(*[VOICE if number == 3 else 0.0 for number in range(1, 19)]), {3}),
+    "the centre of 5.1": (side_by_side(*(VOICE if number == 2 else 0.05 * noise(number) for number in range(6))), {3}),
+    "B-format from behind": (side_by_side(VOICE, -VOICE, 0.0, 0.0), {1}),
+    "too quiet to tell": (side_by_side(1e-5 * VOICE, -1e-5 * VOICE), {None}),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_channels_are_mixed_so_that_none_is_lost(name: str, tmp_path: Path):
+    sound, expected = GOLDEN[name]
+    mixed, taken = in_javascript(sound, tmp_path)
+    rule, rule_taken = by_the_rule(sound)
+    assert set(taken) == expected
+    assert taken == rule_taken
+    np.testing.assert_allclose(mixed, rule, atol=1e-7)
+
+
+@pytest.mark.parametrize("channels", [3, 8, 32])
+def test_what_is_taken_changes_as_the_rule_says_and_crossfades(channels: int, tmp_path: Path):
+    sound = scenes(channels)
+    mixed, taken = in_javascript(sound, tmp_path)
+    rule, rule_taken = by_the_rule(sound)
+    assert [one for one, _ in groupby(taken)][:3] == [None, channels, None]
+    assert taken[-1] == 1
+    assert taken == rule_taken
+    np.testing.assert_allclose(mixed, rule, atol=1e-6)
