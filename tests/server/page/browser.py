@@ -74,12 +74,16 @@ THUMBNAIL = """() => {
 expect.set_options(timeout=PATIENCE * 1000)
 
 
-def launch(playwright: Playwright, *flags: str, spoken: Path | None = None, drawing: bool = False) -> Browser:
-    """Start Chromium; `spoken` is what its microphone hears, over and over, and `drawing` gives it WebGL."""
+def launch(
+    playwright: Playwright, *flags: str, spoken: Path | None = None, drawing: bool = False, sounding: bool = False
+) -> Browser:
+    """Start Chromium; `spoken` is what its microphone hears, over and over, `drawing` gives it WebGL, `sounding` sound."""
     assert CHROMIUM, "no Chromium here; `bash .ci/run` installs it"
     capture = [f"--use-file-for-fake-audio-capture={spoken}"] if spoken else []
     quiet = [*(flag for flag in QUIET if flag not in NOT_DRAWING), *DRAWING] if drawing else QUIET
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*quiet, *flags, *capture])
+    left_out = ["--mute-audio"] if sounding else []
+    arguments = [*quiet, *flags, *capture]
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=arguments, ignore_default_args=left_out)
 
 
 def with_pauses(word: str, folder: Path, seconds: float = 3.0) -> Path:

@@ -1,13 +1,16 @@
 """The page in real Chromium when something is wrong: it says so plainly, and goes on as soon as it can."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Playwright, expect
 
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
-from clavilux.server.settings import Settings
+from clavilux.server.settings import PAGE, Settings
 from tests.server.fakes import serving
 from tests.server.page.browser import MICROPHONE, OTHER_NAME, SOUNDS, WILLING, Tab, launch, opened, until
 
@@ -147,19 +150,101 @@ def test_the_page_does_not_claim_to_listen_before_it_may(tab: Tab):
     expect(page.locator("#start")).to_have_text("Allow…")
 
 
-def test_sound_that_stops_coming_can_be_opened_again(tab: Tab):
+# Keeps every audio context that the page makes.
+REMEMBER_CONTEXTS = (
+    "window.contexts = [];"
+    "const Context = AudioContext;"
+    "window.AudioContext = class extends Context { constructor(...all) { super(...all); contexts.push(this); } };"
+)
+
+
+@contextmanager
+def ending(browser: Browser, folder: Path, deed: str) -> Iterator[tuple[Tab, Path]]:
+    """Open a page whose worklet does `deed` after two seconds of sound; yield it, and the worklet's file."""
+    shutil.copytree(PAGE, folder / "page")
+    worklet = folder / "page" / "capture.js"
+    code = worklet.read_text(encoding="utf-8")
+    worklet.write_text(code.replace("return true;", f"if (currentTime > 2) {deed}; return true;"), encoding="utf-8")
+    engine = open_engine()
+    engine.set({"frame_rate": 8.0})
+    with serving(engine, Settings(port=0, page=folder / "page")) as here, opened(browser, here.url) as tab:
+        assert engine.ready.wait(30)
+        yield tab, worklet
+
+
+def test_sound_that_stops_coming_can_be_opened_again(browser: Browser, tmp_path: Path):
+    with ending(browser, tmp_path, "this.port.postMessage = () => {}") as (tab, worklet):
+        page = tab.open()
+        page.click("#start")
+        tab.told("No sound comes from the browser any more")
+        shutil.copy(PAGE / "capture.js", worklet)
+        page.click("text=Open it again")
+        tab.wait("streams.length === 2")
+        tab.wait_for_sound()
+        tab.wait("Number(document.getElementById('meter').getAttribute('aria-valuenow')) > -60")
+        expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_worklet_that_fails_is_told(browser: Browser, tmp_path: Path):
+    with ending(browser, tmp_path, "this.is.no.more()") as (tab, _):
+        tab.open().click("#start")
+        tab.told("No sound comes from the browser any more")
+
+
+def test_sound_that_the_browser_pauses_goes_on_when_it_is_told_to(tab: Tab):
+    tab.page.add_init_script(REMEMBER_CONTEXTS)
+    page = tab.play()
+    page.evaluate("contexts[0].suspend()")
+    tab.told("The browser has paused the sound.")
+    page.click("text=Go on")
+    expect(page.locator(".notice")).to_have_count(0)
+    tab.wait("contexts[0].state === 'running'")
+
+
+def test_sound_that_a_call_has_taken_goes_on_by_itself(tab: Tab):
+    """Only telephones do this: the context is suspended for real, and says that it is interrupted."""
     tab.page.add_init_script(
-        "window.nodes = [];"
-        "const Node = AudioWorkletNode;"
-        "window.AudioWorkletNode = class extends Node { constructor(...all) { super(...all); nodes.push(this); } };"
+        REMEMBER_CONTEXTS + "const state = Object.getOwnPropertyDescriptor(BaseAudioContext.prototype, 'state').get;"
+        "Object.defineProperty(BaseAudioContext.prototype, 'state', { get() {"
+        "  const found = state.call(this);"
+        "  return found === 'suspended' && window.called ? 'interrupted' : found;"
+        "} });"
+        "const resume = Context.prototype.resume;"
+        "Context.prototype.resume = function () { return window.onCall ? Promise.reject() : resume.call(this); };"
     )
     page = tab.play()
-    page.evaluate("nodes[0].port.onmessage = null")
-    tab.told("No sound comes from the browser any more")
-    page.click("text=Open it again")
-    tab.wait("nodes.length === 2 && streams.length === 2")
-    tab.wait_for_sound()
-    tab.wait("Number(document.getElementById('meter').getAttribute('aria-valuenow')) > -60")
+    page.evaluate("void (window.called = window.onCall = true, contexts[0].suspend())")
+    tab.told("Something else has taken the sound, a call perhaps.")
+    page.evaluate("void (window.onCall = false)")
+    expect(page.locator(".notice")).to_have_count(0)
+    tab.wait("contexts[0].state === 'running'")
+
+
+def test_a_track_that_ends_untold_is_noticed(tab: Tab):
+    page = tab.play()
+    page.evaluate("streams[0].getAudioTracks()[0].stop()")
+    tab.told("is gone. It goes on as soon as it is back.")
+    page.click("text=Use another")
+    tab.wait("streams.length === 2")
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_muted_microphone_is_told_until_it_sounds(tab: Tab):
+    tab.page.add_init_script(
+        "Object.defineProperty(MediaStreamTrack.prototype, 'muted', { get: () => Boolean(window.isMuted) });"
+        "window.isMuted = true;"
+    )
+    page = tab.play()
+    tab.told("is muted by the system: nothing comes from it. Let it sound again there.")
+    page.evaluate("void (window.isMuted = false, streams[0].getAudioTracks()[0].dispatchEvent(new Event('unmute')))")
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_microphone_that_gives_not_even_noise_is_told_until_it_sounds(tab: Tab):
+    page = tab.play()
+    page.evaluate("void (streams[0].getAudioTracks()[0].enabled = false)")  # zeros, as from a switch on the microphone
+    tab.told("not even noise. Is it muted, or is nothing plugged in?")
+    page.evaluate("void (streams[0].getAudioTracks()[0].enabled = true)")
     expect(page.locator(".notice")).to_have_count(0)
 
 
