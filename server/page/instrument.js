@@ -280,11 +280,9 @@ function playDropped(dropped) {
   if (file) playFile(file);
 }
 
-async function hearTab() {
+function hearTab() {
   const reason = obstacle();
-  if (reason) return notices.say('sound', reason);
-  await sound.open();
-  return inputs.share();
+  return reason ? notices.say('sound', reason) : inputs.share();
 }
 
 function chooseFile() {

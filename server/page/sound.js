@@ -15,6 +15,11 @@ const RESUME_MS = 500; // a context that does not run by then waits for a click
 const LAID_OUT = [1, 2, 4, 6]; // channels whose places a browser knows; of others it would play the first two alone
 const MANY = { numberOfInputs: 1, channelCountMode: 'max', channelInterpretation: 'discrete' };
 
+/** Stop a stream's tracks, or the browser shows a microphone in use. @param {MediaStream} stream */
+function letGo(stream) {
+  for (const track of stream.getTracks()) track.stop();
+}
+
 /**
  * One source of sound at a time. Handlers: `onpacket(samples, capturedAt)`, `onpulse(readings, at)` with
  * the local ms at which the first reading ended, `onmeters(meters)` of the source's channels (capture.js),
@@ -108,9 +113,16 @@ export class Sound {
     return this._take('microphone', await openMicrophone(deviceId), use);
   }
 
-  /** Listen to what a tab or the system plays; the browser asks for which. Call it in a click. */
+  /** Listen to what a tab or the system plays; the browser asks for which. Call it in a click, before anything else. */
   async share() {
-    return this._take('shared', await openShared());
+    const opening = this.open(); // not awaited yet: WebKit lets a page ask in the click's own turn alone
+    opening.catch(() => {}); // told below, unless nothing was shared
+    const stream = await openShared();
+    await opening.catch((error) => {
+      letGo(stream);
+      throw error;
+    });
+    return this._take('shared', stream);
   }
 
   _take(kind, stream, use = null) {
@@ -135,7 +147,7 @@ export class Sound {
   release() {
     this.monitor(false);
     this.live?.node.disconnect();
-    for (const track of this.live?.stream.getTracks() ?? []) track.stop();
+    if (this.live) letGo(this.live.stream);
     this.live = null;
   }
 
@@ -238,7 +250,7 @@ export class Sound {
     try {
       return this.context.createMediaStreamSource(stream);
     } catch (error) {
-      for (const track of stream.getTracks()) track.stop(); // or the browser shows a microphone in use
+      letGo(stream);
       throw error;
     }
   }

@@ -77,7 +77,7 @@ expect.set_options(timeout=PATIENCE * 1000)
 def launch(
     playwright: Playwright, *flags: str, spoken: Path | None = None, drawing: bool = False, sounding: bool = False
 ) -> Browser:
-    """Start Chromium; `spoken` is what its microphone hears, over and over, `drawing` gives it WebGL, `sounding` sound."""
+    """Start Chromium: its microphone hears `spoken`, over and over; it has WebGL if `drawing`, sound if `sounding`."""
     assert CHROMIUM, "no Chromium here; `bash .ci/run` installs it"
     capture = [f"--use-file-for-fake-audio-capture={spoken}"] if spoken else []
     quiet = [*(flag for flag in QUIET if flag not in NOT_DRAWING), *DRAWING] if drawing else QUIET

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -163,15 +163,22 @@ class WebKit:
 
 
 @contextmanager
-def firefox(folder: Path) -> Iterator[Firefox]:
-    """Start Firefox with a fresh profile in `folder`."""
+def firefox(folder: Path, *, inputs: SoundSystem | None = None, shown: bool = False) -> Iterator[Firefox]:
+    """Start Firefox with a fresh profile in `folder`.
+
+    Its microphone is the default input of `inputs`, if they are given; `shown`, it has a screen that can be shared.
+    """
     assert FIREFOX
-    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in FIREFOX_PREFERENCES.items()]
+    preferences = FIREFOX_PREFERENCES | ({"media.navigator.streams.fake": False} if inputs else {})
+    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in preferences.items()]
     (folder / "user.js").write_text("\n".join(lines), encoding="utf-8")
     port = _free_port()
     size = [f"--{side}={pixels}" for side, pixels in zip(("width", "height"), SCREEN, strict=True)]
-    command = [FIREFOX, "--headless", *size, f"--remote-debugging-port={port}", "--profile", str(folder), "about:blank"]
-    with closing(SoundSystem(folder)) as system, _running(command, system.environment):
+    command = [FIREFOX, *size, f"--remote-debugging-port={port}", "--profile", str(folder), "about:blank"]
+    with ExitStack() as running:
+        system = inputs or running.enter_context(closing(SoundSystem(folder)))
+        display = {"DISPLAY": running.enter_context(_screen(port))} if shown else {"MOZ_HEADLESS": "1"}
+        running.enter_context(_running(command, system.environment | display))
         until(lambda: _listens(port), "Firefox to listen")
         with connect(f"ws://127.0.0.1:{port}/session", max_size=None) as connection:
             yield Firefox(connection)
@@ -181,23 +188,29 @@ def firefox(folder: Path) -> Iterator[Firefox]:
 def webkit(folder: Path) -> Iterator[WebKit]:
     """Start WebKitGTK's MiniBrowser on a screen of its own."""
     assert WEBKIT_DRIVER
-    assert XVFB
     port = _free_port()
-    display = f":{port % 10000 + 100}"
-    width, height = SCREEN
-    screen = [XVFB, display, "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp"]
     environment = {
-        "DISPLAY": display,
         "HOME": str(folder),
         "XDG_RUNTIME_DIR": str(folder),
         "WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS": "1",  # it opens nothing but this machine's own page
         "LIBGL_ALWAYS_SOFTWARE": "1",
     }
     address = f"http://127.0.0.1:{port}"
-    with _running(screen, {}), _running([WEBKIT_DRIVER, f"--port={port}"], environment):
+    driver = [WEBKIT_DRIVER, f"--port={port}"]
+    with _screen(port) as display, _running(driver, environment | {"DISPLAY": display}):
         until(lambda: _listens(port), "WebKit's driver to listen")
         with closing(WebKit(address)) as page:
             yield page
+
+
+@contextmanager
+def _screen(port: int) -> Iterator[str]:
+    """Start a screen that nobody sees, with a number that follows from a free port; yield its name."""
+    assert XVFB
+    name = f":{port % 10000 + 100}"
+    width, height = SCREEN
+    with _running([XVFB, name, "-screen", "0", f"{width}x{height}x24", "-nolisten", "tcp"], {}):
+        yield name
 
 
 def _listens(port: int) -> bool:

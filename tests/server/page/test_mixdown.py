@@ -1,10 +1,10 @@
-"""The page's mixdown under node, against the rule worked out in numpy: what is taken in each block, and how it sounds."""
+"""The page's mixdown under node, against the rule worked out in numpy: what is taken, and how it sounds."""
 
 import json
 import math
 import shutil
 import subprocess
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,23 +28,20 @@ def in_javascript(sound: Samples, folder: Path) -> tuple[Samples, list[int | Non
 
 
 def by_the_rule(sound: Samples) -> tuple[Samples, list[int | None]]:
-    """Mix sound [n, channels]: a channel is taken 6 dB above the mean, and left 3 dB above it, or 6 dB below another."""
+    """Mix sound [n, channels]: a channel is taken 6 dB above the mean, and left 3 dB above it or 6 dB below another."""
     sound = sound.astype(np.float64)
     parts = np.column_stack([sound, sound.mean(axis=1)]).reshape(-1, BLOCK, sound.shape[1] + 1)
     powers = parts.var(axis=1)
-    for before, now in zip(powers[:-1], powers[1:], strict=True):
+    for before, now in pairwise(powers):
         now += math.exp(-0.01 / 0.4) * (before - now)
     taken, mean, found = -1, -1, []  # -1: the last part is the mean
     for power in powers:
         decibels = 10 * np.log10(np.maximum(power, 1e-30))
         loudest = int(decibels[:-1].argmax())
         if decibels[loudest] >= -90:
-            far = decibels[mean] < decibels[loudest] - 6
             if taken != mean and decibels[mean] >= decibels[taken] - 3:
                 taken = mean
-            if far and (taken == mean or decibels[loudest] > decibels[taken] + 6):
-                taken = loudest
-            elif taken != mean and decibels[loudest] > decibels[taken] + 6:
+            if decibels[loudest] > decibels[taken] + 6:
                 taken = loudest
         found.append(taken)
     fade = np.arange(1, BLOCK + 1) / BLOCK
