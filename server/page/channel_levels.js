@@ -35,7 +35,8 @@ class ChannelLevel {
   push(block) {
     const place = this.blocks % LEVEL_BLOCKS;
     let [sum, square, highest] = [0, 0, 0];
-    for (const sample of block) {
+    for (let index = 0; index < block.length; index += 1) {
+      const sample = block[index];
       sum += sample;
       square += sample * sample;
       highest = Math.max(highest, Math.abs(sample));

@@ -8,7 +8,7 @@ import { make } from './controls.js';
 const FLOOR_DB = -60; // bottom of the meters
 const LOST_DB = 40; // so far below, the mean is nothing
 const SAID_MS = 500; // between two changes of what is read, rather than seen
-const SETTLED = 10; // meters, half a second: a source may begin with fewer channels than it has
+const SETTLED = 10; // meters, half a second: until it sounds, a source may have fewer channels than it will
 
 function element(id) {
   return document.getElementById(id);
@@ -21,8 +21,9 @@ function place(level) {
 /** The choices among `count` channels: each, and neighbours; null is all of them. */
 export function choices(count) {
   const each = Array.from({ length: count }, (_, index) => [index + 1]);
-  const pairs = count > 2 ? each.slice(0, count - 1).filter((_, index) => index % 2 === 0).map(([one]) => [one, one + 1]) : [];
-  return [null, ...each, ...pairs];
+  const firsts = each.filter(([number]) => number % 2 === 1 && number < count);
+  const pairs = firsts.map(([number]) => [number, number + 1]);
+  return [null, ...each, ...(count > 2 ? pairs : [])];
 }
 
 function named(use, count) {
@@ -56,7 +57,7 @@ export class Channels {
   /** There is another source. */
   reset() {
     this.meters = null;
-    this.heard = 0; // meters since
+    this.heard = 0; // meters since then in which anything sounded
     this.shown = ''; // which choice is in the select
     element('channels').hidden = true;
     element('mixed').textContent = '';
@@ -78,7 +79,7 @@ export class Channels {
 
   _note(meters) {
     this.meters = meters;
-    this.heard += 1;
+    this.heard += meters.channels.some(({ peak }) => peak > FLOOR_DB);
     const use = this.sound.source?.use;
     const count = meters.channels.length;
     if (this.heard < SETTLED || !use || Math.max(...use) <= count) return;
@@ -129,9 +130,11 @@ export class Channels {
 }
 
 function bar(number) {
-  const well = make('div', { className: 'well' }, make('div', { className: 'level' }), make('div', { className: 'peak' }));
+  const [level, peak] = ['level', 'peak'].map((className) => make('div', { className }));
+  const well = make('div', { className: 'well' }, level, peak);
   const meter = make('div', { className: 'channel' }, well, make('span', { textContent: number }));
-  const attributes = { role: 'meter', 'aria-label': `channel ${number}`, 'aria-valuemin': FLOOR_DB, 'aria-valuemax': 0 };
+  const range = { 'aria-valuemin': FLOOR_DB, 'aria-valuemax': 0 };
+  const attributes = { role: 'meter', 'aria-label': `channel ${number}`, ...range };
   for (const [name, value] of Object.entries(attributes)) meter.setAttribute(name, value);
   return meter;
 }

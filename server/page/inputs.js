@@ -70,7 +70,7 @@ export class Inputs {
 
   /** Listen to what a tab or the system plays, or no longer. Call it in a click. */
   async share() {
-    if (this._current() === SHARED) this.sound.release();
+    if (this._sharing) this.sound.release();
     else await this._share();
     await this.list();
     return this.onchange();
@@ -103,7 +103,12 @@ export class Inputs {
     element('monitor').hidden = !this.sound.canMonitor;
     element('monitor').setAttribute('aria-pressed', this.sound.monitored);
     element('open-tab').hidden = !canShare();
-    element('open-tab').textContent = this._current() === SHARED ? 'stop sharing' : 'hear a tab';
+    element('open-tab').textContent = this._sharing ? 'stop sharing' : 'hear a tab';
+  }
+
+  get _sharing() {
+    const { live } = this.sound;
+    return live?.kind === SHARED && !live.lost;
   }
 
   _current() {
@@ -145,23 +150,20 @@ export class Inputs {
     const raw = left.length ? '' : 'unprocessed: no echo cancellation, noise suppression or gain control';
     element('raw').textContent = raw;
     if (raw) return this.notices.clear('processing');
-    const text = `This browser keeps ${left.join(' and ')} on for “${track.label}”: music will sound thin to the instrument.`;
+    const what = `${left.join(' and ')} on for “${track.label}”`;
+    const text = `This browser keeps ${what}: music will sound thin to the instrument.`;
     return this.notices.say('processing', text);
   }
 
   _lost(live) {
+    this.show();
     const microphone = () => this.listen('');
     if (live.kind === SHARED) {
-      const actions = { 'Share again': () => this._shareAgain(), 'Use a microphone': microphone };
+      const actions = { 'Share again': () => this.share(), 'Use a microphone': microphone };
       return this.notices.say('microphone', 'The sharing has ended: no sound comes any more.', actions);
     }
     const text = `${this._name(live)} is gone. It goes on as soon as it is back.`;
     return this.notices.say('microphone', text, { 'Use another': microphone });
-  }
-
-  _shareAgain() {
-    this.sound.release();
-    return this.share();
   }
 
   _muted(live) {
@@ -173,8 +175,8 @@ export class Inputs {
 
   _blank(blank) {
     if (!blank) return this.notices.clear('blank');
-    const text = `Nothing at all comes from ${this._name(this.sound.live)}, not even noise. Is it muted, or is nothing plugged in?`;
-    return this.notices.say('blank', text);
+    const text = `Nothing at all comes from ${this._name(this.sound.live)}, not even noise.`;
+    return this.notices.say('blank', `${text} Is it muted, or is nothing plugged in?`);
   }
 
   async _devicesChanged() {

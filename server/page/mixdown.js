@@ -16,20 +16,21 @@ const AUDIBLE = 1e-9; // mean square, −90 dBFS: while the loudest channel is b
 
 /** Mean square of a block without its offset, which is no sound. @param {Float32Array} block */
 function power(block) {
-  let sum = 0;
-  for (const sample of block) sum += sample;
+  let [sum, square] = [0, 0];
+  for (let index = 0; index < block.length; index += 1) sum += block[index];
   const offset = sum / block.length;
-  let square = 0;
-  for (const sample of block) square += (sample - offset) ** 2;
+  for (let index = 0; index < block.length; index += 1) square += (block[index] - offset) ** 2;
   return square / block.length;
 }
 
 function mean(parts) {
-  return parts[0].map((_, index) => {
-    let sum = 0;
-    for (const part of parts) sum += part[index];
-    return sum / parts.length;
-  });
+  const sums = new Float64Array(parts[0].length);
+  for (const part of parts) {
+    for (let index = 0; index < part.length; index += 1) sums[index] += part[index];
+  }
+  const mixed = new Float32Array(sums.length);
+  for (let index = 0; index < sums.length; index += 1) mixed[index] = sums[index] / parts.length;
+  return mixed;
 }
 
 /** Mixes blocks of 10 ms of one source; owns which channel is taken, and the crossfade to it. */

@@ -56,10 +56,11 @@ export async function decode(context, file) {
  */
 export function pick(dropped) {
   const items = [...dropped.items].filter(({ kind }) => kind === 'file');
-  const folders = new Set(items.map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry?.isDirectory).map(({ name }) => name));
-  const files = [...dropped.files].filter(({ name }) => !folders.has(name));
+  const entries = items.map((item) => item.webkitGetAsEntry?.());
+  const folders = entries.filter((entry) => entry?.isDirectory).map(({ name }) => name);
+  const files = [...dropped.files].filter(({ name }) => !folders.includes(name));
   const [file = null] = files;
-  if (!file && folders.size > 0) return { file, said: `“${[...folders][0]}” is a folder. Drop a sound file from inside it.` };
-  const more = files.length + folders.size - 1;
-  return { file, said: more > 0 ? `“${file.name}” is played; the other ${more} of what was dropped are not.` : '' };
+  if (!file && folders.length > 0) return { file, said: `“${folders[0]}” is a folder. Drop a sound file from inside it.` };
+  const more = files.length + folders.length - 1;
+  return { file, said: more > 0 ? `“${file.name}” is played, and nothing else of what was dropped.` : '' };
 }

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 from clavilux.runtime.control.parameters import Parameters
@@ -165,6 +168,36 @@ def test_a_telephone_is_played_with_fingers(browser: Browser, url: str, engine: 
     page.tap("#show")
     expect(page.locator("#desk")).to_be_visible()
     context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (820, 1180), (390, 844)])
+def test_the_meters_of_many_channels_fit_and_can_be_read(tab: Tab, tmp_path: Path, width: int, height: int):
+    channels, rate = 32, 48_000
+    sound = np.zeros((20 * rate, channels), np.float32)
+    sound[:, 2:4] = np.sin(np.arange(len(sound)) / 10)[:, None] * (0.1, 1.2)
+    soundfile.write(tmp_path / "many.wav", sound, rate, subtype="FLOAT")
+    page = tab.page
+    page.set_viewport_size({"width": width, "height": height})
+    tab.play()
+    page.set_input_files("#file", tmp_path / "many.wav")
+    expect(page.locator(".channel")).to_have_count(channels)
+    expect(page.locator("#mixed")).to_contain_text("channel 4 clips")
+    page.select_option("#use", "3+4")
+    expect(page.locator(".channel.unused")).to_have_count(channels - 2)
+    assert _axe(page) == []
+    found = page.evaluate(CONTRASTS)
+    assert [each for each in found["texts"] if each[0] < TEXT_CONTRAST] == []
+    assert [each for each in found["edges"] if each[0] < EDGE_CONTRAST] == []
+    column = page.locator("#channels").bounding_box()
+    last = page.locator(".channel >> nth=-1").bounding_box()
+    assert column
+    assert last
+    assert last["x"] + last["width"] <= column["x"] + column["width"]
+    page.emulate_media(forced_colors="active")
+    for part in (".channel.hot .level", ".channel.hot .peak", "#use"):
+        expect(page.locator(part)).to_be_visible()
+    level = page.locator(".channel.hot .level").evaluate("(e) => getComputedStyle(e).backgroundColor")
+    assert level != page.locator("#desk").evaluate("(e) => getComputedStyle(e).backgroundColor")
 
 
 def test_forced_colours_and_less_motion_keep_every_control(browser: Browser, url: str):

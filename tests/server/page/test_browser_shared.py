@@ -94,6 +94,7 @@ def test_a_sharing_that_ends_elsewhere_is_told_and_can_be_had_again(tab: Tab, so
     tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
     sounding.close()
     tab.told("The sharing has ended: no sound comes any more.")
+    expect(page.locator("#open-tab")).to_have_text("hear a tab")
     again = tab.page.context.new_page()
     again.set_content(f"<title>{TITLE}</title>")
     again.evaluate(TONE)
