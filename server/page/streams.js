@@ -73,7 +73,10 @@ export function canShare() {
 
 /** The sound of a tab or of the system, which goes on being heard. Call it in a click. */
 export async function openShared() {
+  const controller = 'CaptureController' in window ? new CaptureController() : null;
+  controller?.setFocusBehavior('no-focus-change'); // or the tab comes to the front, and this page stops drawing
   const stream = await navigator.mediaDevices.getDisplayMedia({
+    ...(controller && { controller }),
     audio: { ...RAW, channelCount: { ideal: MANY }, suppressLocalAudioPlayback: false },
     video: true, // or browsers refuse
     systemAudio: 'include',

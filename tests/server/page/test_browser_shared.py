@@ -73,6 +73,17 @@ def test_a_tab_is_heard_raw_without_a_microphone_and_nobody_is_filmed(tab: Tab):
 
 
 @pytest.mark.usefixtures("sounding")
+def test_the_page_stays_in_front_and_goes_on_drawing(tab: Tab):
+    page = tab.open()
+    page.evaluate("void (function count() { window.drawn = (window.drawn ?? 0) + 1; requestAnimationFrame(count); })()")
+    page.click("#start-tab")
+    tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
+    drawn = page.evaluate("drawn")
+    tab.wait("parseFloat(document.getElementById('rate').textContent) > 2")
+    tab.wait(f"drawn > {drawn} + 100")  # a page behind another one draws once a second
+
+
+@pytest.mark.usefixtures("sounding")
 def test_the_performer_ends_the_sharing_and_takes_the_microphone(tab: Tab):
     page = tab.play()
     page.click("#open-tab")
