@@ -66,7 +66,8 @@ class Evidence:
         self._candidate = None if near is None else near.name
         if near is None:
             return
-        self._short = self._short + moment.seconds * near.similarity**2 if _is_over(moment) else 0.0
+        since = min(moment.seconds, moment.over_for)  # what a long hop heard before the end is no evidence
+        self._short = self._short + since * near.similarity**2 if _is_over(moment) else 0.0
         held = same and near.similarity >= self._spec.held_similarity
         self._held = self._held + moment.seconds if held else 0.0
 

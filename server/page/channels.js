@@ -133,7 +133,7 @@ function bar(number) {
   const [level, peak] = ['level', 'peak'].map((className) => make('div', { className }));
   const well = make('div', { className: 'well' }, level, peak);
   const meter = make('div', { className: 'channel' }, well, make('span', { textContent: number }));
-  const range = { 'aria-valuemin': FLOOR_DB, 'aria-valuemax': 0 };
+  const range = { 'aria-valuemin': FLOOR_DB, 'aria-valuemax': 0, 'aria-valuenow': FLOOR_DB };
   const attributes = { role: 'meter', 'aria-label': `channel ${number}`, ...range };
   for (const [name, value] of Object.entries(attributes)) meter.setAttribute(name, value);
   return meter;

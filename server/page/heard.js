@@ -17,6 +17,7 @@ function element(id) {
 export class Heard {
   constructor() {
     this.heard = null;
+    this.known = 0;
     this.dark = false;
     this.live = false;
     this.saidName = '';
@@ -26,9 +27,13 @@ export class Heard {
     this._setAloud(box.checked);
   }
 
-  /** Take what the stage hears. @param {{name: string, similarity: number}|null} heard */
-  note(heard) {
+  /**
+   * Take what the stage hears, and how sure it is of that.
+   * @param {{name: string, similarity: number}|null} heard @param {number} known  0 to 1
+   */
+  note(heard, known) {
     this.heard = heard;
+    this.known = known;
     this.show();
   }
 
@@ -42,9 +47,10 @@ export class Heard {
     const shown = this.heard && this.live && !this.dark ? this.heard : null;
     element('heard').classList.toggle('nothing', !shown);
     element('heard').querySelector('strong').textContent = shown?.name ?? '';
-    const similarity = Math.max(0, Math.min(1, shown?.similarity ?? 0));
-    element('confidence').value = similarity;
-    element('confidence-text').value = shown ? `${Math.round(100 * similarity)} % alike` : '';
+    const sure = shown ? Math.max(0, Math.min(1, this.known)) : 0;
+    element('confidence').value = sure;
+    element('confidence-text').value = shown ? `${Math.round(100 * sure)} % sure` : '';
+    element('heard').title = shown ? `${Math.round(100 * shown.similarity)} % alike` : '';
     this._sayLater(shown?.name ?? '');
   }
 

@@ -12,6 +12,7 @@ import { make } from './controls.js';
 import { bindKeys, bindDrop, followPointer, keepAwake, toStage } from './gestures.js';
 import { Controls } from './groups.js';
 import { Heard } from './heard.js';
+import { HighPass } from './high_pass.js';
 import { Inputs } from './inputs.js';
 import { Notices } from './notices.js';
 import { Offset } from './offset.js';
@@ -22,6 +23,7 @@ import { keep, recall } from './remember.js';
 import { Show } from './show.js';
 import { Sound } from './sound.js';
 import { pick } from './sound_files.js';
+import { sourceLine } from './source_line.js';
 import { STATES, canShare, obstacle } from './streams.js';
 import { askToken, forgetToken } from './token.js';
 
@@ -62,6 +64,7 @@ let before = {}; // react and feedback, as they were when there was no panic
 let panicking = false;
 let lost = []; // [name, value] of what the last one has set to 0
 let measure = () => {};
+let highPass = null; // of the level meter
 
 roles.withoutSound = query.get('sound') === 'off';
 
@@ -89,8 +92,10 @@ stage.onpulse = ({ pulses, capturedAt, known }) => {
   show.know(known);
 };
 stage.onstatus = (status) => {
-  heard.note(status.heard);
+  heard.note(status.heard, status.known ?? 0);
   show.know(status.known ?? 0);
+  if (status.gate !== undefined) meter.gate(status.gate);
+  element('source-line').textContent = sourceLine(status, sound.active && Boolean(stage.options.sound));
   roles.hear(status);
   readouts.connection('live', status.viewers);
   readouts.losses(status.dropped_seconds + (stage.dropped * PACKET_MS) / 1000);
@@ -161,14 +166,13 @@ function change(values) {
 /** Let the parameters act that act on this page at once, however the engine is. */
 function apply() {
   show.values = current();
-  const { freeze, blackout, panic, gate, flash_limit: limited } = show.values;
+  const { freeze, blackout, panic, flash_limit: limited } = show.values;
   show.screen.frozen = readouts.frozen = Boolean(freeze);
   heard.over({ dark: Boolean(blackout || panic) });
   sayPanic(Boolean(panic));
   const pressed = Object.entries({ freeze, blackout, panic });
   for (const [name, on] of pressed) element(name).setAttribute('aria-pressed', Boolean(on));
   element('limiter-off').hidden = limited !== false;
-  if (gate !== undefined) meter.gate(gate);
 }
 
 /** When a panic is over, say what it has set to 0 and offer it back, as long as it is 0. */
@@ -188,12 +192,19 @@ function sayPanic(on) {
 // ---- the sound
 
 sound.onpacket = (samples, capturedAt) => {
-  if (sound.active) meter.note(loudness(samples));
+  if (sound.active) meter.note({ rms: loudness(highPassed(samples)).rms, peak: loudness(samples).peak });
   if (stage.options.sound) stage.send(samples, capturedAt);
 };
 sound.onpulse = (readings, at) => {
   if (sound.active && stage.options.sound) show.feel(readings, at, { own: true });
 };
+
+/** Samples as the level meter takes them. */
+function highPassed(samples) {
+  if (highPass?.rate !== sound.rate) highPass = new HighPass(sound.rate);
+  return highPass.push(samples);
+}
+
 show.offset = offset.milliseconds;
 offset.onchange = (milliseconds) => (show.offset = milliseconds);
 show.onreading = (reading) => readouts.pulse(reading);

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from websockets.sync.client import ClientConnection, connect
 
-from tests.runtime.sound.test_portaudio import SoundSystem
+from tests.runtime.sound.pulse_server import PulseServer
 from tests.server.page.browser import PATIENCE, until
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
@@ -163,7 +163,7 @@ class WebKit:
 
 
 @contextmanager
-def firefox(folder: Path, *, inputs: SoundSystem | None = None, shown: bool = False) -> Iterator[Firefox]:
+def firefox(folder: Path, *, inputs: PulseServer | None = None, shown: bool = False) -> Iterator[Firefox]:
     """Start Firefox with a fresh profile in `folder`.
 
     Its microphone is the default input of `inputs`, if they are given; `shown`, it has a screen that can be shared.
@@ -176,7 +176,7 @@ def firefox(folder: Path, *, inputs: SoundSystem | None = None, shown: bool = Fa
     size = [f"--{side}={pixels}" for side, pixels in zip(("width", "height"), SCREEN, strict=True)]
     command = [FIREFOX, *size, f"--remote-debugging-port={port}", "--profile", str(folder), "about:blank"]
     with ExitStack() as running:
-        system = inputs or running.enter_context(closing(SoundSystem(folder)))
+        system = inputs or running.enter_context(closing(PulseServer(folder)))
         display = {"DISPLAY": running.enter_context(_screen(port))} if shown else {"MOZ_HEADLESS": "1"}
         running.enter_context(_running(command, system.environment | display))
         until(lambda: _listens(port), "Firefox to listen")

@@ -7,7 +7,9 @@ const load = (name) => import(new URL(name, process.env.PAGE_URL)); // a copy th
 
 const { ChannelLevels, decibels } = await load('channel_levels.js');
 const { choices, remark } = await load('channels.js');
+const { HighPass } = await load('high_pass.js');
 const { readChoice } = await load('inputs.js');
+const { sourceLine } = await load('source_line.js');
 const { pick } = await load('sound_files.js');
 const { Watch } = await load('watch.js');
 
@@ -123,4 +125,28 @@ test('ten seconds of nothing but zeros are no microphone', () => {
   looks(watch, 9, ZEROS);
   watch.look({ runs: true, live: false });
   assert.ok(!looks(watch, 9, ZEROS).some(({ blanks }) => blanks));
+});
+
+test('the level meter\'s high-pass takes an offset away at once and leaves a tone alone', () => {
+  const filter = new HighPass(48000);
+  const passed = [still(0.3), still(0.3)].map((block) => filter.push(block));
+  assert.ok(Math.max(...passed.flatMap((block) => [...block].map(Math.abs))) < 1e-9);
+  for (const [hertz, expected] of [[30, -3.01], [10, -19.1], [1000, 0]]) {
+    const tone = Float32Array.from({ length: 96000 }, (_, k) => Math.sin((2 * Math.PI * hertz * k) / 48000));
+    const after = new HighPass(48000).push(tone).slice(48000);
+    const gain = 10 * Math.log10((2 * after.reduce((sum, sample) => sum + sample * sample, 0)) / after.length);
+    assert.ok(Math.abs(gain - expected) < 0.1, `${hertz} Hz: ${gain}`);
+  }
+});
+
+test('the line of the source tells what it does, and what is wrong with it', () => {
+  assert.equal(sourceLine({ source: 'playing' }, true), '');
+  assert.equal(sourceLine({ source: 'quiet', gate: -62.4 }, true), 'quiet: all of it is below −62 dB');
+  assert.match(sourceLine({ source: 'stalled' }, false), /no sound comes/);
+  assert.match(sourceLine({ source: 'lost' }, false), /looked for/);
+  assert.match(sourceLine({ source: 'playing', warnings: ['faint'] }, true), /faint/);
+  assert.equal(sourceLine({ source: 'playing', warnings: ['clipped'] }, true), ''); // the page tells it itself
+  assert.match(sourceLine({ source: 'playing', warnings: ['clipped'] }, false), /clips/);
+  assert.match(sourceLine({ source: 'playing', taken: 3, channels: Array(18).fill({}) }, false), /^channel 3 of 18 alone/);
+  assert.equal(sourceLine({ source: 'of a version to come' }, false), '');
 });

@@ -15,7 +15,7 @@ import pytest
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
 from clavilux.server.settings import Settings
-from tests.runtime.sound.test_portaudio import SoundSystem
+from tests.runtime.sound.pulse_server import PulseServer
 from tests.server.fakes import serving
 from tests.server.page.browser import until
 from tests.server.page.other_browsers import FIREFOX, MINI_BROWSER, WEBKIT_DRIVER, XVFB, Driven, firefox, wait, webkit
@@ -102,7 +102,7 @@ def test_firefox_hears_eight_channels_of_an_interface(tmp_path: Path):
     sound = np.zeros((3 * rate, channels))
     sound[:, live - 1] = 0.1 * np.sin(2 * np.pi * 440 * np.arange(len(sound)) / rate)  # -23 dBFS
     (tmp_path / "sound").write_bytes((sound * 2**15).astype("<i2").tobytes())
-    with closing(SoundSystem(tmp_path)) as inputs, serving(open_engine(), Settings(port=0)) as here:
+    with closing(PulseServer(tmp_path)) as inputs, serving(open_engine(), Settings(port=0)) as here:
         pipe = tmp_path / "pipe"
         form = ("format=s16le", f"channels={channels}", f"rate={rate}")
         inputs.control("load-module", "module-pipe-source", "source_name=interface", f"file={pipe}", *form)
