@@ -42,6 +42,7 @@ from clavilux.runtime.bundle.graphs import TOKENIZER
 from clavilux.runtime.bundle.manifest import (
     ArithmeticChoice,
     AudioSpec,
+    EvidenceSpec,
     Manifest,
     PictureSpec,
     PrecisionSpec,
@@ -214,11 +215,20 @@ class _Export:
             files={name: entry for name, entry in files.items() if "/" not in name},  # a layout is for others
             parity=tuple(figure for proof in proofs for figure in proof.figures),
             concepts=options.concepts,
+            evidence=self._evidence(),
             steps=options.steps,
             guidance=options.guidance,
             sizes=plan.sizes,
             batch=options.batch,
         )
+
+    def _evidence(self) -> EvidenceSpec:
+        """Return what counts as a concept: as it was asked for, or as it was measured."""
+        found = self.finished.phases["audio_encoder"].arrays.get("evidence")
+        if self.plan.options.evidence or found is None:
+            return self.plan.options.evidence or EvidenceSpec()
+        similarity, held = found.tolist()
+        return EvidenceSpec(similarity=similarity, held_similarity=held)
 
 
 def _arithmetic(options: Options, choices: tuple[ArithmeticChoice, ...]) -> str:

@@ -18,6 +18,7 @@ from clavilux.runtime.bundle.manifest import (
     MAX_STEPS,
     SCHEDULES,
     STORAGES,
+    EvidenceSpec,
     GuidanceSpec,
 )
 from clavilux.runtime.errors import ExportError, ProviderError
@@ -91,6 +92,12 @@ def _add_shape(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--lead-in", choices=LEAD_INS, help="what it met before a sound (as trained, or nothing)")
     group.add_argument(
         "--concepts", type=_names, default=(), metavar="A,B", help="names of the conditioning's concepts"
+    )
+    group.add_argument(
+        "--evidence",
+        type=_evidence,
+        metavar="S,H",
+        help="similarity from which a short sound, and one that goes on, is a concept, 0 to 1 (measured)",
     )
 
 
@@ -216,6 +223,7 @@ def options_from(arguments: argparse.Namespace) -> Options:
         proof_steps=arguments.proof_steps,
         layout=arguments.layout,
         concepts=arguments.concepts,
+        evidence=arguments.evidence,
         overwrite=arguments.overwrite,
     )
 
@@ -273,6 +281,17 @@ def _samples(text: str) -> int:
         return round(float(text) * SAMPLE_RATE)
     except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; expected seconds, for example 3.75") from error
+
+
+def _evidence(text: str) -> EvidenceSpec:
+    """Return the evidence in `text`, two similarities. Raises ExportError."""
+    try:
+        short, held = (float(part) for part in text.split(","))
+    except ValueError:
+        short = held = -1.0
+    if not 0 <= short <= 1 or not 0 <= held <= 1:
+        raise ExportError(f"the evidence is {text!r}; expected two similarities from 0 to 1, such as 0.5,0.85")
+    return EvidenceSpec(similarity=short, held_similarity=held)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from clavilux.runtime.bundle.manifest import (
     LEAD_INS,
     MAX_GUIDANCE,
     STORAGES,
+    EvidenceSpec,
     GuidanceSpec,
     Source,
 )
@@ -54,6 +55,7 @@ class Options:
     layout: str | None = None  # one of LAYOUTS: also write the pipeline's parts as other programs load them
     proof_steps: int = 4  # whole runs are compared with diffusers' up to this many steps
     concepts: tuple[str, ...] = ()  # names of the embeddings in the given conditioning
+    evidence: EvidenceSpec | None = None  # what counts as one of them; None: measured on sounds without a name
     sources: tuple[Source, ...] = ()  # for the manifest; empty: taken from the checkpoints' names
     overwrite: bool = False  # replace a bundle that is there
 

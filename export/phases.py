@@ -23,6 +23,7 @@ from clavilux.export.models.audio_encoder import AudioEncoderGraph, Features, re
 from clavilux.export.models.conditioning import Embedding, make_conditioning
 from clavilux.export.models.decoder import DecoderGraph, reference_pictures
 from clavilux.export.models.denoiser import DenoiserGraph, noise
+from clavilux.export.models.evidence import measured_evidence
 from clavilux.export.models.image_encoder import ImageEncoderGraph, reference_latents, usual_pictures
 from clavilux.export.models.text_encoder import (
     TextEncoderGraph,
@@ -107,7 +108,10 @@ class Phases:
         return {"bos": bos}
 
     def audio_encoder(self, proof: Proof, bos: Embedding | None) -> Arrays:
-        """Prove the encoder, write the cached embeddings; return a prompt, and what it is led away from."""
+        """Prove the encoder, write the cached embeddings.
+
+        Return a prompt, what it is led away from, and similarities that are evidence for concepts.
+        """
         plan, window = self.plan, self.plan.options.window_samples
         features = Features(window)
         traced, hiss = self._trace_audio(features)
@@ -115,7 +119,12 @@ class Phases:
         tokens = ear.encode(usual_sounds(window, 1)[0])
         conditioning = make_conditioning(plan.given, bos, hiss, ear.encode, window)
         write_conditioning(self.work.bundle, conditioning)
-        return {"prompt": np.concatenate([conditioning.bos[None], tokens])[None], "negative": conditioning.negative}
+        made = {"prompt": np.concatenate([conditioning.bos[None], tokens])[None], "negative": conditioning.negative}
+        if conditioning.concepts is None or plan.options.evidence is not None:
+            return made
+        self.parts.report("audio_encoder: measuring how near sounds without a name come to its concepts")
+        found = measured_evidence(conditioning.concepts, ear.encode, window)
+        return made | {"evidence": np.array(found)}
 
     def _trace_audio(self, features: Features) -> tuple[Traced, Embedding]:
         """Trace the encoder on whole windows and, for its open axis, on a shorter one; return its tokens of hiss too.

@@ -18,11 +18,12 @@ from clavilux.export.build import export_bundle, room_needed
 from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_unet, load_vae
 from clavilux.export.models.audio_encoder import Features, reference_tokens
 from clavilux.export.models.denoiser import noise
+from clavilux.export.models.evidence import LEAST
 from clavilux.export.models.usual_sounds import usual_sounds
 from clavilux.export.parity.figures import psnr
 from clavilux.export.parity.reference_runs import RunInputs, bundle_latents
 from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Gate
-from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.bundle import Bundle, EvidenceSpec
 from clavilux.runtime.diffusion.schedule import Schedule
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
@@ -197,6 +198,8 @@ def test_without_a_tokenizer_there_are_no_words_but_there_is_bos(second: Bundle,
 
 def test_given_concepts_lie_in_the_bundle(second: Bundle):
     assert second.concepts == ("bell",)
+    assert LEAST <= second.evidence.similarity <= second.evidence.held_similarity <= 1.0
+    assert second.evidence != EvidenceSpec()  # measured, with this encoder
     assert second.conditioning.concepts is not None
 
 

@@ -15,11 +15,12 @@ from clavilux.export.options import Options
 from clavilux.export.proof import Proof
 from clavilux.export.work.resume import Made
 from clavilux.runtime.bundle.bundle import Bundle
-from clavilux.runtime.bundle.manifest import GuidanceSpec, KeptOperators
+from clavilux.runtime.bundle.manifest import EvidenceSpec, GuidanceSpec, KeptOperators
 from clavilux.runtime.errors import ExportError, ProviderError
 from clavilux.runtime.files import FileEntry
 
 ALONE = ["out", "--encoder", "e/e", "--unet", "u/u", "--scheduler", "s/s", "--vae", "v/v"]
+CONCEPTS = ["--concepts", "dog, cat", "--evidence", "0.4,0.7"]
 PIPELINE = ["out", "--encoder", "e/e", "--diffusion", "stabilityai/sd-turbo"]
 
 
@@ -39,7 +40,9 @@ def test_every_choice_arrives():
     words = (
         "--name n --licence MIT --size 64x96 --window 2 --hop 0.1 --schedule lcm --spacing leading --storage float32"
     )
-    options = command.options_from(parse(*PIPELINE, *words.split(), "--concepts", "dog, cat", "--overwrite"))
+    options = command.options_from(
+        parse(*PIPELINE, *words.split(), "--concepts", "dog, cat", "--evidence", "0.4,0.7", "--overwrite")
+    )
     assert options == Options(
         name="n",
         licence="MIT",
@@ -50,6 +53,7 @@ def test_every_choice_arrives():
         schedule="lcm",
         spacing="leading",
         concepts=("dog", "cat"),
+        evidence=EvidenceSpec(similarity=0.4, held_similarity=0.7),
         overwrite=True,
     )
 
@@ -216,3 +220,9 @@ def test_a_number_for_a_guidance_that_is_not_asked_for_is_refused(word: str):
 def test_classic_guidance_begins_with_the_references_strength():
     guidance = command.options_from(parse(*PIPELINE, "--guidance", "classic")).guidance
     assert guidance == GuidanceSpec("classic", 7.5, 1.0)
+
+
+@pytest.mark.parametrize("text", ["0.5", "a,b", "0.5,1.5", "nan,0.5", "0.1,0.2,0.3"])
+def test_evidence_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(ExportError, match="expected two similarities from 0 to 1"):
+        parse(*PIPELINE, "--evidence", text)
