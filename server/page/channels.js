@@ -64,6 +64,16 @@ export class Channels {
     this.notices.clear('channels');
   }
 
+  /** Show the meters of a sound card of the server's, twice a second. @param {object[]} channels @param {number|null} taken */
+  ofServer(channels, taken) {
+    element('channels').hidden = channels.length < 2;
+    element('use').hidden = true;
+    this.shown = '';
+    if (channels.length < 2) return;
+    const all = channels.map((_, index) => index + 1);
+    this._meters({ channels, used: taken === null ? all : [taken] }, true);
+  }
+
   /** Draw what moves; called once per refresh of the screen. */
   draw(now) {
     const { meters } = this;
@@ -87,10 +97,14 @@ export class Channels {
     this.notices.say('channels', `${named(use, count)} chosen, but this input has ${count}. Now all of them are heard.`);
   }
 
-  _draw({ channels, used }, isSaid) {
+  _draw(meters, isSaid) {
+    this._choices(meters.channels.length);
+    this._meters(meters, isSaid);
+  }
+
+  _meters({ channels, used }, isSaid) {
     const { children } = element('channel-meters');
     if (children.length !== channels.length) this._build(channels.length);
-    this._choices(channels.length);
     channels.forEach(({ level, peak, clipped }, index) => {
       const { style, classList } = children[index];
       style.setProperty('--level', place(level));

@@ -99,7 +99,9 @@ stage.onstatus = (status) => {
   roles.hear(status);
   readouts.connection('live', status.viewers);
   readouts.losses(status.dropped_seconds + (stage.dropped * PACKET_MS) / 1000);
-  if (!sound.active) meter.note({ rms: status.level, peak: status.level });
+  if (sound.active) return;
+  meter.note({ rms: status.level, peak: status.level });
+  channels.ofServer(status.channels ?? [], status.taken ?? null);
 };
 stage.onerror = (error) => notices.say('error', error.message);
 stage.onstate = (state, detail) => {

@@ -102,14 +102,14 @@ def test_a_pulled_cable_does_not_need_a_restart(
     sound_system: PulseServer, sound: Path, tiny_bundle: Path, wanted: str, heard: str
 ) -> None:
     with serving(sound_system, tiny_bundle, wanted, heard) as viewer:
-        await_status(viewer, lambda status: status["level"] < QUIET)
+        await_status(viewer, lambda status: status["source"] == "quiet" and status["level"] < QUIET)
         with playing(sound_system, sound):
-            await_status(viewer, lambda status: status["level"] > LOUD)
+            await_status(viewer, lambda status: status["source"] == "playing" and status["level"] > LOUD)
+        await_status(viewer, lambda status: status["source"] == "lost" and status["level"] < QUIET)
         sound_system.control("load-module", *SINK)
-        # Without new sound the level would stay where it was: that it falls shows that recording goes on.
-        await_status(viewer, lambda status: status["level"] < QUIET)
+        await_status(viewer, lambda status: status["source"] == "quiet")
         with playing(sound_system, sound):
-            await_status(viewer, lambda status: status["level"] > LOUD)
+            await_status(viewer, lambda status: status["source"] == "playing" and status["level"] > LOUD)
 
 
 def test_one_live_channel_of_eighteen_is_heard_whether_it_is_chosen_or_not(
@@ -123,4 +123,5 @@ def test_one_live_channel_of_eighteen_is_heard_whether_it_is_chosen_or_not(
     with sound_system.playing("pacat", *layout, "--device=big", str(path)):
         for wanted, heard in (("big:3", "channel 3 of 18"), ("big", "18 channels")):
             with serving(sound_system, tiny_bundle, wanted, f"PulseAudio/big.monitor, 48000 Hz, {heard}") as viewer:
-                await_status(viewer, lambda status: status["level"] > ALONE)
+                status = await_status(viewer, lambda status: status["level"] > ALONE)
+                assert (status["taken"], len(status["channels"])) == ((None, 1) if ":" in wanted else (3, 18))
