@@ -23,7 +23,7 @@ import { keep, recall } from './remember.js';
 import { Show } from './show.js';
 import { Sound } from './sound.js';
 import { pick } from './sound_files.js';
-import { sourceLine } from './source_line.js';
+import { SourceLine } from './source_line.js';
 import { STATES, canShare, obstacle } from './streams.js';
 import { askToken, forgetToken } from './token.js';
 
@@ -64,6 +64,7 @@ let before = {}; // react and feedback, as they were when there was no panic
 let panicking = false;
 let lost = []; // [name, value] of what the last one has set to 0
 let measure = () => {};
+const sourceLine = new SourceLine();
 let highPass = null; // of the level meter
 
 roles.withoutSound = query.get('sound') === 'off';
@@ -95,7 +96,8 @@ stage.onstatus = (status) => {
   heard.note(status.heard, status.known ?? 0);
   show.know(status.known ?? 0);
   if (status.gate !== undefined) meter.gate(status.gate);
-  element('source-line').textContent = sourceLine(status, sound.active && Boolean(stage.options.sound));
+  const own = sound.active && Boolean(stage.options.sound);
+  element('source-line').textContent = sourceLine.tell(status, own, performance.now());
   roles.hear(status);
   readouts.connection('live', status.viewers);
   readouts.losses(status.dropped_seconds + (stage.dropped * PACKET_MS) / 1000);

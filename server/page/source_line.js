@@ -1,4 +1,6 @@
-/** One line on what the source of sound does, where it does not simply play: quiet, stalled, lost, none; and what is wrong with it. */
+/** One line on what the source of sound does, where it does not simply play: quiet, stalled, lost, none; and what is wrong. */
+
+const PAUSE_MS = 3000; // up to which quiet is a pause, which nobody needs to read about
 
 const STATES = {
   quiet: ({ gate }) => `quiet: all of it is below ${decibels(gate)}`,
@@ -15,15 +17,24 @@ function decibels(level) {
   return `${Math.round(level)} dB`.replace('-', '−');
 }
 
-/**
- * The line for a status.
- * @param {{source?: string, gate?: number, warnings?: string[], taken?: number|null, channels?: object[]}} status
- * @param {boolean} own  whether the sound is this page's own, which tells of its channels and of clipping itself
- */
-export function sourceLine(status, own) {
-  const { source, warnings = [], taken = null, channels = [] } = status;
-  const state = STATES[source]?.(status) ?? '';
-  const told = warnings.filter((warning) => !(own && warning === 'clipped')).map((warning) => WARNINGS[warning] ?? warning);
-  const alone = own || taken === null ? '' : `channel ${taken} of ${channels.length} alone: the mean would lose it`;
-  return [state, alone, ...told].filter(Boolean).join('; ');
+/** Words for one status after the other. */
+export class SourceLine {
+  constructor() {
+    this.quietSince = null; // ms
+  }
+
+  /**
+   * The line for a status that came at `now`, ms.
+   * @param {{source?: string, gate?: number, warnings?: string[], taken?: number|null, channels?: object[]}} status
+   * @param {boolean} own  whether the sound is this page's own, which tells of its channels and of clipping itself
+   */
+  tell(status, own, now) {
+    const { source, warnings = [], taken = null, channels = [] } = status;
+    this.quietSince = source === 'quiet' ? (this.quietSince ?? now) : null;
+    const isPause = this.quietSince !== null && now - this.quietSince < PAUSE_MS;
+    const state = isPause ? '' : STATES[source]?.(status) ?? '';
+    const wrong = warnings.filter((warning) => !(own && warning === 'clipped')).map((warning) => WARNINGS[warning] ?? warning);
+    const alone = own || taken === null ? '' : `channel ${taken} of ${channels.length} alone: the mean would lose it`;
+    return [state, alone, ...wrong].filter(Boolean).join('; ');
+  }
 }

@@ -9,7 +9,7 @@ const { ChannelLevels, decibels } = await load('channel_levels.js');
 const { choices, remark } = await load('channels.js');
 const { HighPass } = await load('high_pass.js');
 const { readChoice } = await load('inputs.js');
-const { sourceLine } = await load('source_line.js');
+const { SourceLine } = await load('source_line.js');
 const { pick } = await load('sound_files.js');
 const { Watch } = await load('watch.js');
 
@@ -140,13 +140,21 @@ test('the level meter\'s high-pass takes an offset away at once and leaves a ton
 });
 
 test('the line of the source tells what it does, and what is wrong with it', () => {
-  assert.equal(sourceLine({ source: 'playing' }, true), '');
-  assert.equal(sourceLine({ source: 'quiet', gate: -62.4 }, true), 'quiet: all of it is below −62 dB');
-  assert.match(sourceLine({ source: 'stalled' }, false), /no sound comes/);
-  assert.match(sourceLine({ source: 'lost' }, false), /looked for/);
-  assert.match(sourceLine({ source: 'playing', warnings: ['faint'] }, true), /faint/);
-  assert.equal(sourceLine({ source: 'playing', warnings: ['clipped'] }, true), ''); // the page tells it itself
-  assert.match(sourceLine({ source: 'playing', warnings: ['clipped'] }, false), /clips/);
-  assert.match(sourceLine({ source: 'playing', taken: 3, channels: Array(18).fill({}) }, false), /^channel 3 of 18 alone/);
-  assert.equal(sourceLine({ source: 'of a version to come' }, false), '');
+  const line = (status, own) => new SourceLine().tell(status, own, 0);
+  assert.equal(line({ source: 'playing' }, true), '');
+  assert.match(line({ source: 'stalled' }, false), /no sound comes/);
+  assert.match(line({ source: 'lost' }, false), /looked for/);
+  assert.match(line({ source: 'playing', warnings: ['faint'] }, true), /faint/);
+  assert.equal(line({ source: 'playing', warnings: ['clipped'] }, true), ''); // the page tells it itself
+  assert.match(line({ source: 'playing', warnings: ['clipped'] }, false), /clips/);
+  assert.match(line({ source: 'playing', taken: 3, channels: Array(18).fill({}) }, false), /^channel 3 of 18 alone/);
+  assert.equal(line({ source: 'of a version to come' }, false), '');
+});
+
+test('a pause is not told as quiet, and a long one is', () => {
+  const line = new SourceLine();
+  const quiet = { source: 'quiet', gate: -62.4 };
+  assert.deepEqual([0, 2999, 3000].map((now) => line.tell(quiet, true, now)), ['', '', 'quiet: all of it is below −62 dB']);
+  line.tell({ source: 'playing' }, true, 3500);
+  assert.equal(line.tell(quiet, true, 4000), '');
 });
