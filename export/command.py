@@ -289,8 +289,8 @@ def _evidence(text: str) -> EvidenceSpec:
         short, held = (float(part) for part in text.split(","))
     except ValueError:
         short = held = -1.0
-    if not 0 <= short <= 1 or not 0 <= held <= 1:
-        raise ExportError(f"the evidence is {text!r}; expected two similarities from 0 to 1, such as 0.5,0.85")
+    if not 0 <= short <= held <= 1:
+        raise ExportError(f"the evidence is {text!r}; expected two rising similarities from 0 to 1, such as 0.5,0.85")
     return EvidenceSpec(similarity=short, held_similarity=held)
 
 

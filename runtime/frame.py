@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clavilux.runtime.pulse import Pulse
+from clavilux.runtime.pulse import SILENCE_DB, Pulse
 
 STAGES = ("queue", "features", "encode", "condition", "denoise", "decode")
 """Stages the engine times, in the order the sound passes them; seconds each.
@@ -44,7 +44,7 @@ class Listening:
     """Account of the source when a frame was made."""
 
     state: SourceState = SourceState.NONE
-    gate: float = -120.0  # dBFS from which it is taken for sound, -120 to 0
+    gate: float = SILENCE_DB  # dBFS from which it is taken for sound, -120 to 0
     gain: float = 0.0  # dB, what the performer set and what the automatic one added
     warnings: tuple[str, ...] = ()  # WARNINGS that hold
     channels: tuple[ChannelLevel, ...] = ()  # of the source, before all mixing

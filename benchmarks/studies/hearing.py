@@ -55,7 +55,7 @@ class Words:
     words: int
     nearest: float  # share whose concept is the nearest 0.2 s after their end
     named: float  # share that is told, `DECIDED` after their end
-    delay: tuple[float, float]  # s after the word's end until it is told, 0 for before: median, 90th percentile
+    delay: tuple[float, float] | None  # s after the word's end until it is told, 0 for before: median, 90th percentile
     warnings: tuple[str, ...]  # that the frames told
 
 
@@ -91,13 +91,13 @@ def naming(kind: str, sounds: Sequence[Mono], bundle: str | None) -> Naming:
 def words(how: str, clips: Sequence[LabelledClip], bundle: str | None) -> Words:
     """Return how clips of words, each with its label, are named."""
     results = [_word(clip, player(bundle)) for clip in clips]
-    delays = sorted(delay for _, _, delay, _ in results if delay is not None) or [float("nan")]
+    delays = [delay for _, _, delay, _ in results if delay is not None]
     return Words(
         how,
         len(clips),
         sum(nearest for nearest, *_ in results) / len(clips),
         sum(named for _, named, *_ in results) / len(clips),
-        (float(np.median(delays)), float(np.percentile(delays, 90))),
+        (float(np.median(delays)), float(np.percentile(delays, 90))) if delays else None,
         tuple(sorted({warning for *_, warnings in results for warning in warnings})),
     )
 
@@ -153,12 +153,16 @@ def line(row: Naming | Words) -> str:
     if isinstance(row, Naming):
         told_for = f"{row.names:5.1f} names a minute, {100 * row.share:4.1f} % of the time"
         return f"{row.kind:10} {row.minutes:5.1f} min  {told_for}"
-    middle, late = (1000 * delay for delay in row.delay)
+    told = "never told" if row.delay is None else "{:.0f} ms after the end ({:.0f} ms in 90 %)".format(*_ms(row.delay))
     warned = f", warnings: {' '.join(row.warnings)}" if row.warnings else ""
     return (
         f"{row.how:24} {row.words:4} words  nearest {100 * row.nearest:.1f} %, named {100 * row.named:.1f} %, "
-        f"{middle:.0f} ms after the end ({late:.0f} ms in 90 %){warned}"
+        f"{told}{warned}"
     )
+
+
+def _ms(delays: tuple[float, float]) -> list[float]:
+    return [1000 * delay for delay in delays]
 
 
 def study(arguments: argparse.Namespace) -> None:
@@ -192,7 +196,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, metavar="N", help="of speech, twice as many of music (5)")
     parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"of the sounds ({SEED})")
     parser.add_argument("--voices", default=",".join(VOICES), help="whose words: flite, espeak, hibari, kokoro")
-    parser.add_argument("--every", type=int, default=4, metavar="N", help="every so-manieth word (4)")
+    parser.add_argument("--every", type=int, default=4, metavar="N", help="one word of so many (4)")
     parser.add_argument(
         "--work", type=Path, default=Path("hearing"), metavar="FOLDER", help="where voices are fetched to"
     )

@@ -16,8 +16,8 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.energy import read_counters, spent
 from clavilux.benchmarks.measurements.in_process import LOUDNESS
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.hearing.loudness import MIN_LEVEL
 from clavilux.runtime.playing.engine import Engine
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.format import SAMPLE_RATE
 
 BLOCK = 0.05  # s of sound that is given at once
@@ -63,7 +63,7 @@ class Player:
         self._seconds = seconds
         self._random = np.random.default_rng(0)
         self._frames = self._painted = 0
-        self._level = MIN_LEVEL
+        self._level = SILENCE_DB
         engine.subscribe(self._take)
 
     def play(self, state: State) -> Spent:
@@ -90,7 +90,7 @@ class Player:
         def waits_for(reached: Callable[[], bool]) -> Callable[[], bool]:
             return lambda: self._is_in_time(until) and not reached()
 
-        self._feed(state, waits_for(lambda: (self._level > MIN_LEVEL) == state.sounds))
+        self._feed(state, waits_for(lambda: (self._level > SILENCE_DB) == state.sounds))
         heard = self._engine.counters().heard_seconds + SETTLED_SECONDS
         self._feed(state, waits_for(lambda: self._engine.counters().heard_seconds >= heard))
         frames = self._frames + SETTLED_FRAMES

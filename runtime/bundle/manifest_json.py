@@ -59,6 +59,12 @@ def parse_manifest(text: str) -> Manifest:
     _check_picture(manifest.latents, manifest.picture)
     if manifest.sizes:
         _check_sizes(manifest.sizes, manifest.picture, manifest.picture.height // manifest.latents.height)
+    if manifest.evidence.held_similarity < manifest.evidence.similarity:
+        found = manifest.evidence
+        raise BundleError(
+            f"{MANIFEST}: evidence.held_similarity is {found.held_similarity}; expected {found.similarity} or more, "
+            "what a short sound needs"
+        )
     if manifest.steps not in manifest.schedule.timesteps:
         raise BundleError(f"{MANIFEST}: steps is {manifest.steps}; expected a number that the schedule has")
     return manifest

@@ -3,8 +3,10 @@
 import math
 from collections import deque
 
-from clavilux.runtime.hearing.loudness import MIN_LEVEL, Floats, decibels
+from clavilux.runtime.hearing.high_pass import Floats
+from clavilux.runtime.hearing.loudness import decibels
 from clavilux.runtime.hearing.noise_floor import NoiseFloor
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.format import STEP_SECONDS
 
 TAIL = 0.3  # s after the last loud step during which the window is still encoded: the end of a word is soft
@@ -20,7 +22,7 @@ class EnergyGate:
     def __init__(self) -> None:
         self.is_open = False
         self.quiet_for = math.inf  # seconds of sound since the gate was open
-        self.threshold = MIN_LEVEL  # dBFS where it opens, as of the last step
+        self.threshold = SILENCE_DB  # dBFS where it opens, as of the last step
         self._floor = NoiseFloor()
         self._powers = deque([0.0] * MEAN_STEPS, maxlen=MEAN_STEPS)
 

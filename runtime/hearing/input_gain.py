@@ -5,10 +5,12 @@ still in pauses.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
-from clavilux.runtime.hearing.loudness import Floats, decibels
+from clavilux.runtime.hearing.high_pass import Floats
+from clavilux.runtime.hearing.loudness import decibels
 from clavilux.runtime.sound.format import FRAME_STEP, STEP_SECONDS
 from clavilux.runtime.sound.samples import Samples
 
@@ -22,6 +24,31 @@ SMOOTHED = 1 - math.exp(-STEP_SECONDS / 3.0)  # share of a step in the loudness 
 def amplitude(gain: float) -> float:
     """Return the factor of a gain in dB."""
     return float(10 ** (gain / 20))
+
+
+class Gain:
+    """State: the factor on a stream, which goes to where it is wanted over `RAMP` samples, however they are cut."""
+
+    def __init__(self) -> None:
+        self._wanted = 0.0  # dB
+        self._from = self._to = 1.0  # factors
+        self._gone = RAMP  # samples of the way
+
+    def apply(self, samples: Samples, wanted: float) -> Samples:
+        """Return float32 [n] with a gain of `wanted` dB, or on its way to it."""
+        if wanted != self._wanted:
+            self._from, self._to = self._factor(self._gone), amplitude(wanted)
+            self._wanted, self._gone = wanted, 0
+        if self._gone == RAMP:
+            return samples if self._to == 1.0 else samples * np.float32(self._to)
+        places = np.minimum(np.arange(self._gone + 1, self._gone + len(samples) + 1), RAMP)
+        self._gone = min(RAMP, self._gone + len(samples))
+        louder: Samples = samples * self._factor(places).astype(np.float32)
+        return louder
+
+    def _factor(self, place: Any) -> Any:
+        """Return the factor after so many samples of the way, a number or an array of them."""
+        return self._from + (self._to - self._from) * (place / RAMP)
 
 
 class AutomaticGain:
@@ -41,14 +68,3 @@ class AutomaticGain:
             low, high = RANGE
             wanted = min(high, max(low, TARGET - decibels(self._power))) if enabled else 0.0
             self.gain += min(RISE * STEP_SECONDS, max(-FALL * STEP_SECONDS, wanted - self.gain))
-
-
-def amplified(samples: Samples, before: float, now: float) -> Samples:
-    """Return float32 [n] with a gain that goes from `before` to `now`, both in dB, over their first `RAMP`."""
-    if before == now == 0.0:
-        return samples
-    gains = np.full(len(samples), amplitude(now), np.float32)
-    if before != now:
-        gains[:RAMP] = np.linspace(amplitude(before), amplitude(now), RAMP, dtype=np.float32)[: len(samples)]
-    louder: Samples = samples * gains
-    return louder

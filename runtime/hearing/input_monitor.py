@@ -1,6 +1,7 @@
 """Input monitor: meters of a source's channels, and warnings to who sets its level."""
 
 from clavilux.runtime.frame import ChannelLevel
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.meters import ChannelMeters
 from clavilux.runtime.sound.samples import Samples
 
@@ -15,7 +16,7 @@ class InputMonitor:
 
     def __init__(self) -> None:
         self._meters: ChannelMeters | None = None
-        self._loudest = -120.0  # dBFS
+        self._loudest = SILENCE_DB  # dBFS
         self._sounded = 0.0  # s
         self._quiet = 0.0  # s
 
@@ -32,7 +33,7 @@ class InputMonitor:
         self._sounded += seconds if sounds else 0.0
         self._quiet = 0.0 if sounds else self._quiet + seconds
         if self._quiet > KEPT:
-            self._sounded, self._loudest = 0.0, -120.0
+            self._sounded, self._loudest = 0.0, SILENCE_DB
 
     @property
     def channels(self) -> tuple[ChannelLevel, ...]:

@@ -20,11 +20,12 @@ from clavilux.runtime.control.parameters import RANGES, Parameters
 from clavilux.runtime.frame import Listening, SourceState
 from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.hearing.energy_gate import EnergyGate
-from clavilux.runtime.hearing.input_gain import AutomaticGain, amplified
+from clavilux.runtime.hearing.input_gain import AutomaticGain, Gain
 from clavilux.runtime.hearing.input_monitor import InputMonitor
 from clavilux.runtime.hearing.log_mel import LogMel
-from clavilux.runtime.hearing.loudness import MIN_LEVEL, Loudness, decibels
+from clavilux.runtime.hearing.loudness import Loudness, decibels
 from clavilux.runtime.hearing.sound_event import SoundEvent
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.format import FRAME_STEP, SAMPLE_RATE, STEP_SECONDS, frame_count
 from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.window import SlidingWindow
@@ -52,8 +53,8 @@ class Hop:
 
     end: int = 0  # sample at 16 kHz where its window ends
     seconds: float = 0.0  # since the hop before
-    level: float = MIN_LEVEL  # dBFS, of what is new in it, after the high-pass
-    threshold: float = MIN_LEVEL  # dBFS from which the gate takes it for sound
+    level: float = SILENCE_DB  # dBFS, of what is new in it, after the high-pass
+    threshold: float = SILENCE_DB  # dBFS from which the gate takes it for sound
     is_open: bool = False  # whether it does
     is_stalled: bool = False  # whether no sound comes any more; then it is silence by the clock
     lasted: float = 0.0  # s that the newest sound event has lasted,
@@ -80,8 +81,8 @@ class Listener:
         self._event = SoundEvent()
         self._monitor = InputMonitor()
         self._automatic = AutomaticGain()
-        self._gain = 0.0  # dB, the performer's,
-        self._applied = (0.0, 0.0)  # and both gains, dB, on the newest sample
+        self._wanted = 0.0  # dB, the performer's gain
+        self._gains = (Gain(), Gain())  # the performer's, and the automatic one
         self._end = 0  # sample at 16 kHz where the last hop ended
         self._arrived = (0, -math.inf)  # how many samples had been heard, and when that was new, s of the clock
         self._told = -math.inf  # when the last hop was told, s
@@ -90,7 +91,7 @@ class Listener:
     @property
     def gain(self) -> float:
         """The gain that new sound gets, both of its parts, in dB."""
-        return self._gain + self._automatic.gain
+        return self._wanted + self._automatic.gain
 
     def account(self, hop: Hop) -> Listening:
         """Return how the source is doing, as far as its samples and its last hop tell."""
@@ -153,7 +154,7 @@ class Listener:
 
         Where no sound comes any more, one that says so is due each time.
         """
-        self._gain = parameters.gain
+        self._wanted = parameters.gain
         stalled, since = self._stalled(now), max(0.0, now - self._told)
         end = self._due(parameters.hop, grid)
         if end <= self._end:
@@ -164,7 +165,7 @@ class Listener:
         self._gate.push(powers, parameters.gate, follows=parameters.gate_follows)
         self._event.push(powers)
         self._automatic.follow(powers, sounds=self._gate.is_open, enabled=parameters.gain_follows)
-        level = decibels(float(powers.mean())) if len(powers) else MIN_LEVEL
+        level = decibels(float(powers.mean())) if len(powers) else SILENCE_DB
         self._monitor.note(level, seconds, sounds=self._gate.is_open)
         captured = self._window.captured_at(end - 1)
         stages = NO_WORK | {"queue": 0.0 if captured is None else max(0.0, now - captured)}
@@ -203,12 +204,11 @@ class Listener:
 
     def _extend(self, before: int) -> Samples:
         """Turn what is new in the window into log-mel frames, with the gain on it, and return it."""
-        given, wanted = self._applied, (self._gain, self._automatic.gain)
-        ready = amplified(self._window.read(before, self._window.heard), given[0], wanted[0])
+        own, automatic = self._gains
+        ready = own.apply(self._window.read(before, self._window.heard), self._wanted)
         self._loudness.push(ready)  # the gate's measure, which the automatic gain must not move
-        louder = amplified(ready, given[1], wanted[1])
+        louder = automatic.apply(ready, self._automatic.gain)
         self._log_mel.push(louder)
-        self._applied = wanted
         return louder
 
     def _due(self, seconds: float, grid: HopGrid) -> int:

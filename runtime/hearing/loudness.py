@@ -3,20 +3,17 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clavilux.runtime.hearing.high_pass import HighPass
+from clavilux.runtime.hearing.high_pass import Floats, HighPass
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.format import FRAME_STEP
 from clavilux.runtime.sound.samples import Samples
 
-MIN_LEVEL = -120.0  # dBFS, what digital silence is reported as
-_MIN_POWER = 10 ** (MIN_LEVEL / 10)
-
-Floats = NDArray[np.float64]
+_MIN_POWER = 10 ** (SILENCE_DB / 10)
 
 
 def decibels(power: float) -> float:
-    """Return a mean square of samples in -1 to 1, in dBFS, not below `MIN_LEVEL`."""
+    """Return a mean square of samples in -1 to 1, in dBFS, not below `SILENCE_DB`."""
     return 10 * math.log10(max(power, _MIN_POWER))
 
 

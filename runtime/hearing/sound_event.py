@@ -7,7 +7,8 @@ died away, or to what is steady, such as the noise of that room. Pauses that are
 import math
 from collections import deque
 
-from clavilux.runtime.hearing.loudness import Floats, decibels
+from clavilux.runtime.hearing.high_pass import Floats
+from clavilux.runtime.hearing.loudness import decibels
 from clavilux.runtime.sound.format import STEP_SECONDS
 
 SMOOTHED = 1 - math.exp(-STEP_SECONDS / 0.015)  # share of a step in the power that is looked at

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from clavilux.runtime.hearing.input_gain import amplified
+from clavilux.runtime.hearing.input_gain import Gain
 from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
@@ -34,6 +34,7 @@ class PulseFeed:
 
     def __init__(self) -> None:
         self.gain = 0.0  # dB that sound gets before it is read
+        self._ramp = Gain()
         self._queue = OldestDroppedQueue()
         self._listeners: tuple[PulseListener, ...] = ()
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
@@ -94,8 +95,8 @@ class PulseFeed:
             before = self._window.heard
             part = chunk.sound[start : start + chunk.rate]
             self._window.push(part, chunk.rate, chunk.captured_at + start / chunk.rate)
-            gain = self.gain
-            pulses = self._tracker.push(amplified(self._window.read(before, self._window.heard), gain, gain))
+            ready = self._window.read(before, self._window.heard)
+            pulses = self._tracker.push(self._ramp.apply(ready, self.gain))
             self._tap()
             if pulses:
                 yield pulses

@@ -1,4 +1,4 @@
-"""The mixdown: sound of several channels becomes one, and none of them is lost to the others.
+"""The mixdown: sound of several channels becomes one, and what sounds in one is not lost to silence or cancellation.
 
 The mean of the channels, unless it lies far below the loudest of them: phase-inverted stereo, one live channel of
 eighteen, a dead channel beside a live one. Then the loudest is taken alone. server/page/mixdown.js is its twin.

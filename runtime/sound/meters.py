@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clavilux.runtime.frame import ChannelLevel
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.format import BLOCK_RATE
 from clavilux.runtime.sound.samples import Samples
 
@@ -17,8 +18,7 @@ FALL = 20.0 / BLOCK_RATE  # dB a block, 20 a second, that it falls after that
 LIGHT_BLOCKS = 3 * BLOCK_RATE  # that a clip light stays on: 3 s
 FULL = 0.999  # of full scale, which a converter that clips reaches
 RUN = 3  # successive samples at it, of one sign, that are no chance
-MIN_DECIBELS = -120.0  # dBFS, of silence,
-LEAST = 10 ** (MIN_DECIBELS / 20)  # and its amplitude
+LEAST = 10 ** (SILENCE_DB / 20)  # amplitude
 
 
 class ChannelMeters:
@@ -32,7 +32,7 @@ class ChannelMeters:
         self._rest = np.zeros((0, channels), np.float32)
         self._blocks = 0  # that were taken
         self._sums = np.zeros((LEVEL_BLOCKS, 2, channels))  # of the newest blocks: samples, and their squares
-        self._peaks = np.full(channels, MIN_DECIBELS)  # dBFS, as shown
+        self._peaks = np.full(channels, SILENCE_DB)  # dBFS, as shown
         self._held = np.zeros(channels, np.int64)  # blocks since a peak was set
         self._lights = np.full(channels, -LIGHT_BLOCKS)  # block in which a channel clipped last
         self._ends = np.zeros((RUN - 1, channels), np.int8)  # signs of the last samples at full scale, 0 for others
@@ -66,7 +66,7 @@ class ChannelMeters:
     def _show(self, found: NDArray[np.float64]) -> None:
         """Let peaks stand, fall, or be raised by the highest samples of a block, in dBFS."""
         falling = self._held >= HOLD_BLOCKS
-        self._peaks[falling] = np.maximum(self._peaks[falling] - FALL, MIN_DECIBELS)
+        self._peaks[falling] = np.maximum(self._peaks[falling] - FALL, SILENCE_DB)
         raised = found >= self._peaks
         self._peaks[raised] = found[raised]
         self._held = np.where(raised, 0, self._held + 1)
@@ -81,6 +81,6 @@ class ChannelMeters:
 
 
 def decibels(amplitude: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return amplitudes in dBFS, `MIN_DECIBELS` at least."""
+    """Return amplitudes in dBFS, `SILENCE_DB` at least."""
     found: NDArray[np.float64] = 20 * np.log10(np.maximum(amplitude, LEAST, dtype=np.float64))
     return found

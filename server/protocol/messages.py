@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.samples import MAX_CHANNELS
 from clavilux.server.protocol.words import (
     MARKER_CHARACTERS,
@@ -150,7 +151,7 @@ class Status(Struct, frozen=True, kw_only=True, tag="status"):
     known: Number = 0.0  # how sure it is that what sounds is `heard`, 0 to 1
     sounding: bool = False  # whether somebody's sound, or a sound card's, is what the stage hears
     source: Text = "none"  # how that is: a clavilux.runtime.frame.SourceState, or one of a version to come
-    gate: Number = -120.0  # dBFS from which it is taken for sound
+    gate: Number = SILENCE_DB  # dBFS from which it is taken for sound
     gain: Number = 0.0  # dB, the performer's and the automatic one
     warnings: tuple[Text, ...] = ()  # clavilux.runtime.frame.WARNINGS that hold
     channels: tuple[dict[str, Any], ...] = ()  # meters of its channels: {"level", "peak", "clipped"}, dBFS

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any
 
 from clavilux.runtime.frame import ChannelLevel, Frame, Listening, SourceState
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.server.protocol.messages import Status
 from clavilux.server.protocol.words import MICROSECONDS, WireStage
 from clavilux.server.stage.interfaces import Timed
@@ -17,7 +18,6 @@ from clavilux.server.stage.wire_time import MAX_CAPTURE_LEAD
 REMEMBERED = 256  # acknowledgements that the percentiles look back on
 PERCENTILES = (50, 95)
 MS_PER_S = 1000.0
-SILENCE = -120.0  # dBFS
 HEARING = frozenset({WireStage.QUEUE, WireStage.FEATURES, WireStage.ENCODE})  # once per hop, which several frames show
 STALE = 1.0  # s without newer sound, after which a frame tells nothing about latency
 MAX_AHEAD = 1.0  # s; who looks further ahead sees another beat
@@ -97,12 +97,12 @@ class Health:
         """
         (then, before), now, counters = self._counted, self._engine.clock.now(), self._engine.counters()
         self._counted = (now, counters.frames)
-        level, heard = (last.level, last.heard) if last else (SILENCE, None)
+        level, heard = (last.level, last.heard) if last else (SILENCE_DB, None)
         listening = last.listening if last else Listening()
         found = listening.state if state is None else state
         return Status(
             # JSON has no word for what is not finite, and a status must never end a connection.
-            level=round(level, 1) if math.isfinite(level) else SILENCE,
+            level=round(level, 1) if math.isfinite(level) else SILENCE_DB,
             heard={"name": heard.name, "similarity": round(heard.similarity, 3)}
             if heard is not None and math.isfinite(heard.similarity)
             else None,

@@ -222,7 +222,7 @@ def test_classic_guidance_begins_with_the_references_strength():
     assert guidance == GuidanceSpec("classic", 7.5, 1.0)
 
 
-@pytest.mark.parametrize("text", ["0.5", "a,b", "0.5,1.5", "nan,0.5", "0.1,0.2,0.3"])
+@pytest.mark.parametrize("text", ["0.5", "a,b", "0.5,1.5", "nan,0.5", "0.1,0.2,0.3", "0.9,0.5"])
 def test_evidence_that_cannot_be_is_refused(text: str) -> None:
-    with pytest.raises(ExportError, match="expected two similarities from 0 to 1"):
+    with pytest.raises(ExportError, match="expected two rising similarities from 0 to 1"):
         parse(*PIPELINE, "--evidence", text)

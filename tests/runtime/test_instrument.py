@@ -13,11 +13,10 @@ from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.errors import BundleError, ProviderError, SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard, SourceState
 from clavilux.runtime.hearing.listener import HopGrid
-from clavilux.runtime.hearing.loudness import MIN_LEVEL
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.providers.nvidia import cuda
-from clavilux.runtime.pulse import PULSE_STEP
+from clavilux.runtime.pulse import PULSE_STEP, SILENCE_DB
 from tests.runtime.hearing.pulse.sounds import drum_loop
 from tests.runtime.instruments import RATE, Player, instrument, pixels
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
@@ -45,7 +44,7 @@ def test_a_frame_is_a_picture_of_the_bundles_size(tiny_bundle: Path) -> None:
 
 def test_before_any_sound_a_frame_has_heard_nothing(tiny_bundle: Path) -> None:
     frame = instrument(tiny_bundle).step(0.0)
-    assert (frame.heard_until, frame.heard, frame.level) == (None, None, MIN_LEVEL)
+    assert (frame.heard_until, frame.heard, frame.level) == (None, None, SILENCE_DB)
 
 
 def test_every_stage_is_timed(tiny_bundle: Path) -> None:
@@ -257,7 +256,7 @@ def test_a_source_that_stops_in_a_sound_is_silence_by_the_clock(tiny_bundle: Pat
     frame = player.step(1.4)
     assert (frame.listening.state, frame.level > -30) == (SourceState.PLAYING, True)
     frame = player.step(2.0)
-    assert (frame.listening.state, frame.level) == (SourceState.STALLED, MIN_LEVEL)
+    assert (frame.listening.state, frame.level) == (SourceState.STALLED, SILENCE_DB)
     assert not np.array_equal(player._conditioner.advance(0, 0, 0)[0], player.bundle.conditioning.idle)
     player.step(2.6)
     np.testing.assert_array_equal(player._conditioner.advance(0, 0, 0)[0], player.bundle.conditioning.idle)
@@ -291,7 +290,7 @@ def test_an_offset_is_no_sound(tiny_bundle: Path) -> None:
     player = instrument(tiny_bundle)
     player.hear(np.full(4 * RATE, 0.003, np.float32), RATE, captured_at=0.0)
     frame = player.step(4.0)
-    assert (frame.level, frame.listening.state) == (MIN_LEVEL, SourceState.QUIET)
+    assert (frame.level, frame.listening.state) == (SILENCE_DB, SourceState.QUIET)
 
 
 def test_the_gain_is_on_the_sound_before_all_else(tiny_bundle: Path) -> None:

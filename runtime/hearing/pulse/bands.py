@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clavilux.runtime.hearing.loudness import decibels
 from clavilux.runtime.hearing.pulse.automatic_range import AutomaticRange
 from clavilux.runtime.hearing.pulse.spectrum import BIN_HZ, Floats
-from clavilux.runtime.pulse import PULSE_RATE, SILENCE_DB
+from clavilux.runtime.pulse import PULSE_RATE
 
 LOW_HZ, HIGH_HZ = 200.0, 2000.0
 _EDGES = np.array([1, math.ceil(LOW_HZ / BIN_HZ), math.ceil(HIGH_HZ / BIN_HZ)])  # first bins of the bands
 RELEASE = math.exp(-1 / (0.04 * PULSE_RATE))  # power that is left after a reading: 40 ms, so that basses do not flutter
-SILENT_POWER = 10 ** (SILENCE_DB / 10)
 MASKED = 1e-8  # of the whole power, that no band falls below: 80 dB down it would be rounding that is read
 WHOLE_SHARE, BAND_SHARE = 0.3, 0.5  # of the automatic ranges: bands differ more between instruments
 REFERENCES = (-12.0, -20.0, -18.0, -30.0)  # dBFS of loud music: whole, low, mid, high
@@ -40,10 +40,5 @@ class Bands:
         whole = low + mid + high
         powers = (whole, *(band + MASKED * whole for band in (low, mid, high)))
         self._held = [max(now, RELEASE * held) for now, held in zip(powers, self._held, strict=True)]
-        levels = (one.push(decibels(held)) for one, held in zip(self._ranges, self._held, strict=True))
-        return Loudness(tuple(levels), tuple(map(decibels, powers)))
-
-
-def decibels(power: float) -> float:
-    """Return a mean square in dBFS, SILENCE_DB to 0."""
-    return min(0.0, 10 * math.log10(max(power, SILENT_POWER)))
+        levels = (one.push(min(0.0, decibels(held))) for one, held in zip(self._ranges, self._held, strict=True))
+        return Loudness(tuple(levels), tuple(min(0.0, decibels(power)) for power in powers))

@@ -61,6 +61,7 @@ def test_noise_has_no_name_and_a_word_has_one() -> None:
     clip = LabelledClip(read("penguin"), "penguin", ORIGIN, "A penguin.")
     row = hearing.words("words", hearing.said([clip]), None)
     assert (row.nearest, row.named, row.warnings) == (1.0, 1.0, ())
+    assert row.delay is not None
     assert row.delay[0] < 0.15
 
 

@@ -1,9 +1,13 @@
 """The input gain: exact where it stands still, smooth where it moves, and never a pump."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from clavilux.runtime.hearing.input_gain import FALL, RANGE, RISE, TARGET, AutomaticGain, amplified
+from clavilux.runtime.hearing.input_gain import FALL, RAMP, RANGE, RISE, TARGET, AutomaticGain, Gain
 from clavilux.runtime.sound.format import STEP_SECONDS
 
 
@@ -45,15 +49,34 @@ def test_switched_off_it_goes_back_to_nothing() -> None:
 
 
 def test_six_decibels_are_twice_the_amplitude() -> None:
-    assert amplified(np.full(10, 0.1, np.float32), 6.0206, 6.0206) == pytest.approx(0.2, rel=1e-5)
+    gain = Gain()
+    gain.apply(np.zeros(RAMP, np.float32), 6.0206)
+    assert gain.apply(np.full(10, 0.1, np.float32), 6.0206) == pytest.approx(0.2, rel=1e-5)
 
 
 def test_no_gain_gives_the_very_samples() -> None:
     samples = np.full(10, 0.1, np.float32)
-    assert amplified(samples, 0.0, 0.0) is samples
+    assert Gain().apply(samples, 0.0) is samples
 
 
-def test_a_change_of_gain_makes_no_step() -> None:
-    steps = np.diff(amplified(np.ones(160, np.float32), 0.0, 20.0))
-    assert (steps > 0).all()
-    assert steps.max() < 0.06
+@given(
+    st.lists(st.integers(0, 1000), max_size=8),
+    st.lists(st.tuples(st.integers(0, 999), st.sampled_from([0.0, 6.0, 20.0])), max_size=3),
+)
+def test_a_change_of_gain_makes_no_step_however_the_sound_was_cut(
+    cuts: list[int], changes: list[tuple[int, float]]
+) -> None:
+    wanted = dict(sorted(changes))
+    whole, pieces = Gain(), Gain()
+    places = sorted({*cuts, *wanted, 0, 1000})
+
+    def apply(gain: Gain, ends: list[int]) -> np.ndarray:
+        told, made = 0.0, []
+        for start, end in pairwise(ends):
+            told = wanted.get(start, told)
+            made.append(gain.apply(np.ones(end - start, np.float32), told))
+        return np.concatenate(made)
+
+    one, other = apply(whole, sorted({*wanted, 0, 1000})), apply(pieces, places)
+    np.testing.assert_array_equal(one, other)
+    assert np.abs(np.diff(one, prepend=1.0)).max() < 0.06

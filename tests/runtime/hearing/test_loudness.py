@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clavilux.runtime.hearing.loudness import MIN_LEVEL, Loudness, decibels
+from clavilux.runtime.hearing.loudness import Loudness, decibels
+from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.format import FRAME_STEP
 
 NOISE = np.random.default_rng(0).normal(scale=0.1, size=20 * FRAME_STEP + 70).astype(np.float32)
@@ -14,7 +15,7 @@ NOISE = np.random.default_rng(0).normal(scale=0.1, size=20 * FRAME_STEP + 70).as
 def test_full_power_is_0_dbfs_and_nothing_is_quieter_than_the_least() -> None:
     assert decibels(1.0) == 0.0
     assert decibels(0.01) == pytest.approx(-20.0)
-    assert decibels(0.0) == decibels(1e-30) == MIN_LEVEL
+    assert decibels(0.0) == decibels(1e-30) == SILENCE_DB
 
 
 def test_a_step_has_the_power_of_its_samples() -> None:

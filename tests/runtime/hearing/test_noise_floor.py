@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from clavilux.runtime.hearing.loudness import MIN_LEVEL
 from clavilux.runtime.hearing.noise_floor import PIECE, PIECES, NoiseFloor
+from clavilux.runtime.pulse import SILENCE_DB
 
 
 def power(level: float) -> float:
@@ -21,7 +21,7 @@ def heard(*parts: tuple[float, int]) -> float:
 
 
 def test_nothing_is_known_before_a_whole_second() -> None:
-    assert heard((-40.0, PIECE - 1)) == MIN_LEVEL
+    assert heard((-40.0, PIECE - 1)) == SILENCE_DB
     assert heard((-40.0, PIECE)) == pytest.approx(-40.0)
 
 
@@ -37,7 +37,7 @@ def test_it_falls_within_a_second_and_rises_when_nothing_was_quieter_for_eight()
 
 def test_one_loud_or_silent_step_does_not_move_it_far() -> None:
     assert heard((-50.0, 500), (0.0, 1), (-50.0, 500)) == pytest.approx(-50.0, abs=0.1)
-    assert heard((-50.0, 500), (MIN_LEVEL, 1), (-50.0, 500)) == pytest.approx(-50.0, abs=0.5)
+    assert heard((-50.0, 500), (SILENCE_DB, 1), (-50.0, 500)) == pytest.approx(-50.0, abs=0.5)
 
 
 def test_noise_is_at_its_own_level() -> None:

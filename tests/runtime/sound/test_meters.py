@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clavilux.runtime.frame import ChannelLevel
-from clavilux.runtime.sound.meters import MIN_DECIBELS, ChannelMeters
+from clavilux.runtime.pulse import SILENCE_DB
+from clavilux.runtime.sound.meters import ChannelMeters
 from tests.runtime.sound.sounds import cuts, noise
 
 RATE = 48_000
@@ -33,7 +34,7 @@ def silence(seconds: float, channels: int = 1) -> np.ndarray:
 
 
 def test_nothing_heard_is_silence() -> None:
-    assert ChannelMeters(RATE, 2).read() == (ChannelLevel(MIN_DECIBELS, MIN_DECIBELS, clipped=False),) * 2
+    assert ChannelMeters(RATE, 2).read() == (ChannelLevel(SILENCE_DB, SILENCE_DB, clipped=False),) * 2
 
 
 def test_a_level_is_the_rms_and_a_peak_the_largest_sample() -> None:
@@ -55,7 +56,7 @@ def test_an_offset_is_no_level() -> None:
 
 def test_a_level_knows_the_last_100_ms_alone() -> None:
     assert read(tone(0.5), silence(0.09))[0].level > -20
-    assert read(tone(0.5), silence(0.1))[0].level == MIN_DECIBELS
+    assert read(tone(0.5), silence(0.1))[0].level == SILENCE_DB
 
 
 def test_the_first_levels_are_those_of_what_there_is() -> None:
@@ -72,7 +73,7 @@ def test_a_higher_peak_stands_anew() -> None:
 
 
 def test_a_peak_falls_to_silence_and_no_further() -> None:
-    assert read(tone(0.5), silence(10))[0].peak == MIN_DECIBELS
+    assert read(tone(0.5), silence(10))[0].peak == SILENCE_DB
 
 
 @pytest.mark.parametrize(

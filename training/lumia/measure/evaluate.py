@@ -34,7 +34,7 @@ from clavilux.training.lumia.models.targets import similarities
 WHOLE = 3200  # samples of silence after a whole clip: 0.2 s
 HOP = 1600  # samples between two looks: 0.1 s
 SLIDING = tuple(range(-4 * HOP, 17 * HOP, HOP))  # ends of windows relative to the word's end: -0.4 to 1.6 s
-SLIDING_CLIPS = 5  # every so-manieth clip is looked at through the sliding window
+SLIDING_CLIPS = 5  # one clip of so many is looked at through the sliding window
 PAUSE = 8000  # samples between two words said one after the other: 0.5 s
 ROOM_NOISE = 0.003  # deviation of white noise, full scale 1: about 35 dB under a word
 FIVE = 5

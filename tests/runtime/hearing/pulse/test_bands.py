@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from clavilux.runtime.hearing.pulse.bands import Bands, decibels
-from clavilux.runtime.hearing.pulse.spectrum import power_spectrum
+from clavilux.runtime.hearing.pulse.bands import Bands
+from clavilux.runtime.hearing.pulse.spectrum import BINS, power_spectrum
 from tests.runtime.hearing.pulse.sounds import tone
 
 
@@ -19,7 +19,7 @@ def test_decibels_are_those_of_the_mean_square():
 
 
 def test_decibels_end_at_silence_and_full_scale():
-    assert (decibels(0), decibels(4)) == (-120, 0)
+    assert [Bands().push(np.full(BINS, power)).decibels[0] for power in (0.0, 4.0)] == [-120, 0]
 
 
 def test_levels_fall_more_slowly_than_decibels():
