@@ -26,7 +26,7 @@ from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.models import Models
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
 from clavilux.runtime.sound.format import SAMPLE_RATE
-from clavilux.runtime.sound.samples import Samples, as_sound
+from clavilux.runtime.sound.samples import Samples, as_sound, checked_time
 
 
 class Instrument:
@@ -77,7 +77,7 @@ class Instrument:
 
         Raises SoundError as `clavilux.runtime.sound.samples.as_sound` does; then nothing is taken.
         """
-        self.push(as_sound(samples, rate), rate, captured_at)
+        self.push(as_sound(samples, rate), rate, checked_time(captured_at))
 
     def push(self, sound: Samples, rate: int, captured_at: float) -> None:
         """Take a chunk as `hear` does that `as_sound` has checked, float32 [n, channels]."""

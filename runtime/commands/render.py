@@ -30,6 +30,7 @@ FILMS = (".mp4",)
 OF_FILMS = ("frame_rate", "screen")  # options that a picture has no use for
 FRAME_RATE = Fraction(30)  # 1/s
 FRAME_RATES = (1, 120)  # 1/s
+MAX_RATE_CHARACTERS = 32  # of text; powers of ten are not taken, for 1e9999999 is a number of ten million digits
 SCREEN = (720, 1280)  # pixels, height and width
 SCREEN_SIDES = (64, 4096)  # pixels
 
@@ -112,7 +113,7 @@ def frame_rate(text: str) -> Fraction:
     """Return the frame rate in `text`, a number or a ratio such as 30000/1001. Raises ClaviluxError."""
     low, high = FRAME_RATES
     try:
-        rate = Fraction(text)
+        rate = Fraction(text if len(text) <= MAX_RATE_CHARACTERS and "e" not in text.lower() else "0")
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not low <= rate <= high:

@@ -56,15 +56,16 @@ class AutomaticGain:
 
     def __init__(self) -> None:
         self.gain = 0.0  # dB
-        self._power: float | None = None  # mean square, smoothed; None before any sound
+        self._level: float | None = None  # dBFS, smoothed; None before any sound
 
     def follow(self, powers: Floats, *, sounds: bool, enabled: bool) -> None:
         """Take the mean squares of steps of 10 ms, [n], before this gain; switched off it glides back to 0 dB."""
         if enabled and not sounds:
             return
         for power in powers.tolist():
-            last = power if self._power is None else self._power
-            self._power = last + SMOOTHED * (power - last)
+            level = decibels(power)  # not the mean power, which a loud passage would fill for half a minute
+            last = level if self._level is None else self._level
+            self._level = last + SMOOTHED * (level - last)
             low, high = RANGE
-            wanted = min(high, max(low, TARGET - decibels(self._power))) if enabled else 0.0
+            wanted = min(high, max(low, TARGET - self._level)) if enabled else 0.0
             self.gain += min(RISE * STEP_SECONDS, max(-FALL * STEP_SECONDS, wanted - self.gain))

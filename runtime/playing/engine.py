@@ -28,7 +28,7 @@ from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.playing.pulse_feed import MAX_TAPS, PulseFeed, PulseListener
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
-from clavilux.runtime.sound.samples import as_sound
+from clavilux.runtime.sound.samples import as_sound, checked_time
 
 UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
 
@@ -116,7 +116,7 @@ class Engine:
         Raises SoundError as `clavilux.runtime.sound.samples.as_sound` does; then nothing is taken.
         """
         sound = as_sound(samples, rate)
-        when = self.clock.now() - len(sound) / rate if captured_at is None else captured_at
+        when = self.clock.now() - len(sound) / rate if captured_at is None else checked_time(captured_at)
         chunk = Chunk(sound, rate, when)
         self._queue.put(chunk)
         self._feed.put(chunk)

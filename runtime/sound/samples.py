@@ -3,12 +3,16 @@
 What stands behind the door (the window, the queue, the listener) trusts what it is given.
 """
 
+import math
+import numbers
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clavilux.runtime.errors import SoundError
 
 Samples = NDArray[np.float32]
+
 
 RATES = (8_000, 192_000)  # Hz, what a source may have
 MAX_CHANNELS = 32
@@ -23,9 +27,12 @@ def as_sound(samples: ArrayLike, rate: int) -> Samples:
     `MAX_AMPLITUDE`.
     """
     low, high = RATES
-    if not low <= rate <= high:
-        raise SoundError(f"the sample rate is {rate} Hz; expected {low} to {high} Hz")
-    samples = np.asarray(samples)
+    if not isinstance(rate, numbers.Integral) or not low <= rate <= high:
+        raise SoundError(f"the sample rate is {rate!r} Hz; expected a whole number, {low} to {high}")
+    try:
+        samples = np.asarray(samples)
+    except ValueError as error:
+        raise SoundError("the sound's channels have different lengths; expected as many samples of each") from error
     sound = samples[:, None] if samples.ndim == 1 else samples
     if sound.ndim != 2 or not 1 <= sound.shape[1] <= MAX_CHANNELS:
         raise SoundError(f"the sound has shape {samples.shape}; expected [n] or [n, 1 to {MAX_CHANNELS} channels]")
@@ -42,3 +49,10 @@ def as_sound(samples: ArrayLike, rate: int) -> Samples:
             f"the sound reaches {np.abs(result).max():.3g}; expected -1 to 1, and at most {MAX_AMPLITUDE:g}"
         )
     return result
+
+
+def checked_time(captured_at: float) -> float:
+    """Return a capture time in seconds. Raises SoundError for one that is not finite."""
+    if not math.isfinite(captured_at):
+        raise SoundError(f"the sound was captured at {captured_at} s; expected a finite time")
+    return captured_at

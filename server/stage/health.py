@@ -100,6 +100,8 @@ class Health:
         level, heard = (last.level, last.heard) if last else (SILENCE_DB, None)
         listening = last.listening if last else Listening()
         found = listening.state if state is None else state
+        if found is SourceState.LOST:  # what it said last is over
+            level, heard, listening = SILENCE_DB, None, Listening(gate=listening.gate, gain=listening.gain)
         return Status(
             # JSON has no word for what is not finite, and a status must never end a connection.
             level=round(level, 1) if math.isfinite(level) else SILENCE_DB,

@@ -223,16 +223,24 @@ def test_unusable_sound_is_refused_and_nothing_is_taken(tiny_bundle: Path) -> No
     assert player.heard_seconds == 0
 
 
+@pytest.mark.parametrize("when", [float("nan"), float("inf")])
+def test_a_capture_time_that_cannot_be_is_refused(tiny_bundle: Path, when: float) -> None:
+    player = instrument(tiny_bundle)
+    with pytest.raises(SoundError, match="expected a finite time"):
+        player.instrument.hear(noise(HOP), RATE, captured_at=when)
+    assert player.heard_seconds == 0
+
+
 def test_with_concepts_the_frame_says_what_is_heard_until_it_is_silent(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     player = instrument(tiny_bundle, hold=0.5)
     monkeypatch.setattr(player.instrument._concepts, "nearest", lambda _tokens: Heard("dog", 0.9))
     player.hear(noise(HOP), RATE, captured_at=0.0)
-    player.hear(np.zeros(HOP, np.float32), RATE, captured_at=0.1)
-    assert isinstance(player.step(0.2).heard, Heard)
-    player.hear(np.zeros(RATE, np.float32), RATE, captured_at=0.2)
-    assert player.step(1.2).heard is None
+    player.hear(np.zeros(2 * HOP, np.float32), RATE, captured_at=0.1)
+    assert isinstance(player.step(0.3).heard, Heard)
+    player.hear(np.zeros(RATE, np.float32), RATE, captured_at=0.3)
+    assert player.step(1.3).heard is None
 
 
 def test_what_no_name_has_evidence_for_is_none_of_them_and_glides_to_idle(tiny_bundle: Path) -> None:

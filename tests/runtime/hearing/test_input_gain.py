@@ -37,6 +37,12 @@ def test_it_moves_by_its_decibels_a_second_and_no_faster() -> None:
     assert after(0.0, 2.0).gain == pytest.approx(-2.0 * FALL)
 
 
+def test_after_a_loud_passage_it_rises_within_seconds() -> None:
+    gain = after(-5.0, 30.0)
+    before = gain.gain
+    assert after(-53.0, 15.0, gain).gain > before + 10
+
+
 def test_it_stands_still_in_a_pause() -> None:
     gain = after(-45.0, 60.0)
     before = gain.gain

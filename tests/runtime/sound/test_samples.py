@@ -27,8 +27,11 @@ def test_sound_is_copied() -> None:
 @pytest.mark.parametrize(
     ("samples", "rate", "complaint"),
     [
-        (np.zeros(10, np.float32), 7_999, "the sample rate is 7999 Hz; expected 8000 to 192000"),
+        (np.zeros(10, np.float32), 7_999, "the sample rate is 7999 Hz; expected a whole number, 8000 to 192000"),
         (np.zeros(10, np.float32), 192_001, "the sample rate is 192001 Hz"),
+        (np.zeros(10, np.float32), 16_000.0, "the sample rate is 16000.0 Hz; expected a whole number"),
+        (np.zeros(10, np.float32), "16000", "expected a whole number"),
+        ([[0.0], [0.0, 0.0]], 16_000, "channels have different lengths"),
         (np.zeros((10, 0), np.float32), 16_000, r"the sound has shape \(10, 0\)"),
         (np.zeros((10, MAX_CHANNELS + 1), np.float32), 16_000, "expected .* 1 to 32 channels"),
         (np.zeros((1, 10, 1), np.float32), 16_000, "the sound has shape"),

@@ -121,6 +121,9 @@ def test_a_status_tells_how_the_source_is_doing(health: Health) -> None:
 def test_what_others_know_of_the_source_goes_before_what_its_samples_tell(health: Health) -> None:
     frame = replace(make_frame(), listening=Listening(SourceState.STALLED))
     assert health.status(frame, 0, SourceState.LOST).source == "lost"
+    meters = replace(frame, listening=Listening(channels=(ChannelLevel(-20.0, -3.0, clipped=False),)))
+    lost = health.status(meters, 0, SourceState.LOST)
+    assert (lost.level, lost.heard, lost.channels) == (-120.0, None, ())
     assert health.status(frame, 0, None).source == "stalled"
     assert health.status(frame, 0).source == "none"
 
