@@ -20,6 +20,8 @@ from clavilux.runtime.sound.inputs import Chosen, Input, checked, find_again, fi
 BLOCK_SECONDS = 0.02  # of sound per callback
 SILENT_SECONDS = 1.0  # without a callback, after which the card counts as lost,
 START_SECONDS = 4.0  # and before the first one: a headset on the air takes its time
+LOOPBACK_SECONDS = 0.2  # without a callback, after which a loopback is silent; before the listener says that it stalls
+MOST_SILENCE = 1.0  # s, heard at once
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)  # between attempts to find a lost card; the last one repeats
 
 log = logging.getLogger("clavilux.soundcard")
@@ -67,9 +69,11 @@ class SoundCard:
         self._stopping = threading.Event()
         self._alive = threading.Event()  # set by every callback
         self._begun = False  # whether the open stream has given any sound
+        self._until = 0.0  # when what was heard of it ends, or it was opened, s of the clock
         self._chosen: Chosen | None = None
         self._stream: Stream | None = None
         self._overflows = 0  # of streams that are closed
+        self._counting = threading.Lock()  # held while a stream's overflows become those of closed ones
         self._watcher = threading.Thread(target=self._watch, name="clavilux-soundcard", daemon=True)
 
     @property
@@ -80,7 +84,9 @@ class SoundCard:
     @property
     def overflows(self) -> int:
         """How often sound was lost because it was not taken in time."""
-        return self._overflows + (0 if self._stream is None else self._stream.overflows)
+        with self._counting:
+            stream = self._stream
+            return self._overflows + (0 if stream is None else stream.overflows)
 
     def start(self) -> Chosen:
         """Open the input and keep it open; return it. Raises DeviceError when it is not there to begin with."""
@@ -102,12 +108,14 @@ class SoundCard:
 
         def take(block: NDArray[np.float32], rate: int, captured_at: float) -> None:
             self._alive.set()
+            self._until = captured_at + len(block) / rate
             try:
                 self._hear(block[:, columns], rate, captured_at)
             except SoundError as error:  # samples that are none; the library's thread must not end for it
                 self._refuse(str(error))
 
         self._begun = False
+        self._until = self._clock.now()
         self._stream = self._backend.open(chosen.source, chosen.channels, take)
         self._chosen = chosen
 
@@ -118,16 +126,19 @@ class SoundCard:
             log.warning("input %s: %s", self._words, reason)
 
     def _close(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.close()
+        stream = self._stream
+        if stream is None:
+            return
+        stream.close()
+        with self._counting:
             self._overflows += stream.overflows
+            self._stream = None
 
     def _watch(self) -> None:
         told = False
         while not self._stopping.is_set():
             self._alive.clear()
-            came = self._alive.wait(SILENT_SECONDS if self._begun else START_SECONDS)
+            came = self._alive.wait(self._patience)
             self._begun |= came
             if not came and not self._stopping.is_set():
                 self._miss()
@@ -142,14 +153,20 @@ class SoundCard:
         if chosen is None:
             return
         if chosen.source.is_loopback and self._stream is not None and self._stream.active:
-            count = round(SILENT_SECONDS * chosen.source.rate)
-            silence = np.zeros((count, chosen.heard), np.float32)
-            self._hear(silence, chosen.source.rate, self._clock.now() - SILENT_SECONDS)
+            self._hear_silence(chosen)
             return
         self.losses += 1
         log.warning("input %s is gone; looking for it", self._words)
         self._close()
         self._reopen(chosen)
+
+    def _hear_silence(self, chosen: Chosen) -> None:
+        """Hear as much silence as has passed since the last sound."""
+        now, rate = self._clock.now(), chosen.source.rate
+        count = round(min(now - self._until, MOST_SILENCE) * rate)  # more where the whole machine slept
+        if count > 0:  # else sound came after all
+            self._until = now
+            self._hear(np.zeros((count, chosen.heard), np.float32), rate, now - count / rate)
 
     def _reopen(self, lost: Chosen) -> None:
         for attempt in itertools.count():
@@ -163,6 +180,13 @@ class SoundCard:
             else:
                 log.warning("input %s is back", self._words)
                 return
+
+    @property
+    def _patience(self) -> float:
+        """Time in seconds that nothing may come for."""
+        if self._chosen is not None and self._chosen.source.is_loopback:
+            return LOOPBACK_SECONDS
+        return SILENT_SECONDS if self._begun else START_SECONDS
 
     @property
     def _words(self) -> str:

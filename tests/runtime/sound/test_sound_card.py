@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +11,15 @@ import pytest
 
 from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.errors import DeviceError, SoundError
+from clavilux.runtime.hearing.listener import STALLED
 from clavilux.runtime.sound import sound_card as soundcard
 from clavilux.runtime.sound.inputs import Input
 from clavilux.runtime.sound.sound_card import Hear, SoundCard
 
+DEADLINE = 10.0  # s
+PATIENCE = soundcard.LOOPBACK_SECONDS  # as it is, before tests make it short
 NOW = 50.0  # s
+TICK = 0.1  # s
 MICROPHONE = Input("Built-in Microphone", channels=1, rate=44_100, is_default=True, api="Core Audio")
 INTERFACE = Input("Scarlett 18i20 USB", channels=18, rate=48_000, is_default=False, api="Core Audio")
 WEBCAM = Input("A Webcam", channels=1, rate=16_000, is_default=False, api="Core Audio")
@@ -51,6 +57,15 @@ class FakeBackend:
         return self.streams[-1]
 
 
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait until `condition()` is true. Raises TimeoutError that says `what` was waited for."""
+    deadline, never = time.monotonic() + DEADLINE, threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {DEADLINE:g} s for {what}")
+        never.wait(0.001)
+
+
 def unplug(backend: FakeBackend, *left: Input) -> int:
     """Let `left` be what is plugged in; return how often an input was opened, once what was under way is done."""
     backend.plugged = list(left)
@@ -60,6 +75,15 @@ def unplug(backend: FakeBackend, *left: Input) -> int:
     while backend.opened.acquire(blocking=False):
         pass
     return len(backend.streams)
+
+
+class TickingClock(ManualClock):
+    """A clock that goes on by a tenth of a second each time that someone looks at it."""
+
+    def now(self) -> float:
+        now = super().now()
+        self.set(now + TICK)
+        return now
 
 
 class Ear:
@@ -79,6 +103,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the watcher's patience short; what it does stays the same."""
     monkeypatch.setattr(soundcard, "SILENT_SECONDS", 0.05)
     monkeypatch.setattr(soundcard, "START_SECONDS", 0.05)
+    monkeypatch.setattr(soundcard, "LOOPBACK_SECONDS", 0.05)
     monkeypatch.setattr(soundcard, "RETRY_SECONDS", (0.01,))
 
 
@@ -168,16 +193,45 @@ def test_an_input_that_comes_back_with_fewer_channels_is_not_opened() -> None:
     card.stop()
 
 
-def test_a_loopback_gives_silence_while_nothing_plays() -> None:
+def test_a_quiet_loopback_gives_as_much_silence_as_passes_from_its_opening() -> None:
     ear, backend = Ear(), FakeBackend(SPEAKERS)
-    card = card_of(backend, "speakers", ear)
+    card = SoundCard(backend, "speakers", ear, TickingClock(NOW))
     card.start()
-    assert ear.heard.wait(10)
+    until(lambda: len(ear.taken) >= 3, "silence")
     card.stop()
-    block, rate, when = ear.taken[0]
-    assert (block.shape, rate, when) == ((2400, 2), 48_000, NOW - 0.05)
-    assert not block.any()
+    for place, (block, rate, when) in enumerate(ear.taken):
+        assert (block.shape, rate) == ((4800, 2), 48_000)
+        assert not block.any()
+        assert when == pytest.approx(NOW + place * TICK)
     assert (card.losses, len(backend.streams)) == (0, 1)
+
+
+def test_the_silence_of_a_loopback_begins_where_its_sound_ended() -> None:
+    ear, backend, clock = Ear(), FakeBackend(SPEAKERS), ManualClock(NOW)
+    card = SoundCard(backend, "speakers", ear, clock)
+    card.start()
+    assert backend.last is not None
+    backend.last[2](np.ones((960, 2), np.float32), 48_000, NOW + 1)
+    clock.set(NOW + 1.25)
+    until(lambda: len(ear.taken) == 2, "silence")
+    card.stop()
+    block, _rate, when = ear.taken[1]
+    assert (len(block), when) == (11_040, pytest.approx(NOW + 1.02))
+
+
+def test_a_machine_that_slept_does_not_hear_its_whole_sleep() -> None:
+    ear, backend, clock = Ear(), FakeBackend(SPEAKERS), ManualClock(NOW)
+    card = SoundCard(backend, "speakers", ear, clock)
+    card.start()
+    clock.set(NOW + 10_000)
+    assert ear.heard.wait(DEADLINE)
+    card.stop()
+    block, _rate, when = ear.taken[0]
+    assert (len(block), when) == (48_000, NOW + 9_999)
+
+
+def test_a_quiet_loopback_speaks_before_the_listener_takes_it_for_stalled() -> None:
+    assert PATIENCE + 2 * soundcard.BLOCK_SECONDS < STALLED / 2  # twice, for a machine that is busy
 
 
 def test_a_loopback_that_its_library_has_closed_is_lost() -> None:
@@ -210,7 +264,7 @@ def test_blocks_that_are_no_sound_are_counted_and_told_once(caplog: pytest.LogCa
 def test_sound_that_the_library_lost_is_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     backend = FakeBackend(SPEAKERS)
     ear = Ear()
-    card = card_of(backend, "speakers", ear)
+    card = SoundCard(backend, "speakers", ear, TickingClock(NOW))
     with caplog.at_level(logging.WARNING):
         card.start()
         backend.streams[0].overflows = 3
@@ -225,13 +279,48 @@ def test_sound_that_the_library_lost_is_counted_and_told_once(caplog: pytest.Log
     ]
 
 
+def test_overflows_can_be_counted_while_their_stream_is_closed() -> None:
+    """Let somebody look at the count in the middle of it."""
+    backend = FakeBackend(INTERFACE)
+    card = card_of(backend, "usb")
+    card.start()
+    stream, counted = backend.streams[0], threading.Event()
+    stream.overflows = 3
+
+    def close() -> None:
+        assert card.overflows == 3
+        stream.overflows = 4  # as it counts to the end
+        assert card.overflows == 4
+        counted.set()
+
+    stream.close = close  # type: ignore[method-assign]
+    assert counted.wait(DEADLINE)
+    card.stop()
+    assert card.overflows == 4
+
+
+def test_a_stream_that_goes_away_between_two_looks_is_no_error() -> None:
+    class Fleeting(SoundCard):
+        """A card whose stream is there at the first look alone."""
+
+        looks = 0
+
+        def __getattribute__(self, name: str) -> object:
+            if name == "_stream":
+                Fleeting.looks += 1
+                return FakeStream() if Fleeting.looks == 1 else None
+            return super().__getattribute__(name)
+
+    assert Fleeting(FakeBackend(INTERFACE), "usb", Ear(), ManualClock(NOW)).overflows == 0
+    assert Fleeting.looks == 1
+
+
 def test_stopping_ends_the_search_for_a_lost_input() -> None:
     backend = FakeBackend(INTERFACE)
     card = card_of(backend, "usb")
     card.start()
     backend.plugged.clear()
-    while not card.losses:
-        threading.Event().wait(0.001)
+    until(lambda: card.losses, "the loss")
     card.stop()
     assert not card._watcher.is_alive()
     assert all(stream.closed for stream in backend.streams)
