@@ -139,12 +139,17 @@ class Connection:
         if self.library is None:
             raise DeviceError(f"{LIBRARY} is missing")
         self._loop = self.library.pa_threaded_mainloop_new()
-        api = self.library.pa_threaded_mainloop_get_api(self._loop)
-        self.context = self.library.pa_context_new(api, b"Clavilux")
-        self.library.pa_threaded_mainloop_start(self._loop)
+        if self._loop is None:
+            raise DeviceError(f"{LIBRARY} cannot begin; is this machine out of memory?")
+        self.context = self.library.pa_context_new(self.library.pa_threaded_mainloop_get_api(self._loop), b"Clavilux")
+        if self.context is None:
+            self.library.pa_threaded_mainloop_free(self._loop)
+            raise DeviceError(f"{LIBRARY} makes no connection; is this machine out of memory?")
         try:
+            if self.library.pa_threaded_mainloop_start(self._loop) < 0:
+                raise DeviceError(f"{LIBRARY} cannot start its thread; does this machine run too many?")
             with self.locked():
-                self.library.pa_context_connect(self.context, None, NO_AUTOSPAWN, None)
+                self.check(self.library.pa_context_connect(self.context, None, NO_AUTOSPAWN, None))
             self.wait(lambda: self.library.pa_context_get_state(self.context), CONTEXT_READY, CONTEXT_OVER)
         except BaseException:
             self.close()
@@ -159,6 +164,11 @@ class Connection:
         finally:
             self.library.pa_threaded_mainloop_unlock(self._loop)
 
+    def check(self, result: int | None) -> None:
+        """Raise DeviceError in the library's words for what a function gives when it fails; with the lock held."""
+        if result is None or result < 0:
+            raise DeviceError(self._words(self.library.pa_context_errno(self.context) or -(result or 0)))
+
     def wait(self, state: Callable[[], int], ready: int, over: tuple[int, ...]) -> None:
         """Wait until `state` is `ready`. Raises DeviceError when it is one of `over`, or nothing comes of it."""
         end = time.monotonic() + PATIENCE
@@ -169,7 +179,7 @@ class Connection:
             if found == ready:
                 return
             if found in over:
-                raise DeviceError(self.library.pa_strerror(number).decode(errors="replace"))
+                raise DeviceError(self._words(number))
             time.sleep(POLL)
         raise DeviceError(f"no answer in {PATIENCE:g} s")
 
@@ -185,6 +195,9 @@ class Connection:
             with self.locked():
                 self.library.pa_operation_cancel(begun)
                 self.library.pa_operation_unref(begun)
+
+    def _words(self, number: int) -> str:
+        return str(self.library.pa_strerror(number).decode(errors="replace"))
 
     def close(self) -> None:
         """End the connection and its thread; no callback runs after this returns."""

@@ -32,11 +32,12 @@ class PortAudio:
         """Return the inputs that are there now; the list of devices is read anew. Raises DeviceError."""
         sounddevice = _sounddevice()
         try:
-            sounddevice._terminate()
+            if sounddevice._initialized:  # it is not where the last attempt failed
+                sounddevice._terminate()
             sounddevice._initialize()
             devices, apis = sounddevice.query_devices(), sounddevice.query_hostapis()
         except sounddevice.PortAudioError as error:
-            raise DeviceError(f"the sound system does not answer ({error}); is it running?") from error
+            raise DeviceError(f"the sound system does not answer ({one_line(str(error))}); is it running?") from error
         return [
             described(number, device, apis[device["hostapi"]])
             for number, device in enumerate(devices)
@@ -68,7 +69,7 @@ class PortAudioStream:
             )
             self._stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:  # ValueError: no such device any more
-            reason = " ".join(str(error).split())
+            reason = one_line(str(error))
             raise DeviceError(
                 f"input {quoted(source.words)} cannot be opened ({reason}); does another program use it?"
             ) from error
@@ -113,4 +114,6 @@ def _sounddevice() -> Any:
         raise DeviceError(
             f"PortAudio is missing ({error}); on Debian or Ubuntu: apt-get install libportaudio2"
         ) from error
+    except Exception as error:  # its own, of a class that cannot be named: it begins as it is imported
+        raise DeviceError(f"the sound system does not answer ({one_line(str(error))}); is it running?") from error
     return sounddevice

@@ -90,12 +90,15 @@ class PulseStream:
         spec = libpulse.SampleSpec(libpulse.FLOAT32, source.rate, source.channels)
         fragment = round(source.rate * BLOCK_SECONDS) * SAMPLE_BYTES * source.channels
         sizes = libpulse.BufferAttributes(*[libpulse.NOBODY] * 4, fragment)
-        with connection.locked():
-            self._stream = library.pa_stream_new(connection.context, b"sound", spec, places)
-            library.pa_stream_set_read_callback(self._stream, self._take_sound, None)
-            name = str(source.device).encode()
-            library.pa_stream_connect_record(self._stream, name, sizes, libpulse.STREAM_FLAGS)
+        self._stream: int | None = None
         try:
+            with connection.locked():
+                self._stream = library.pa_stream_new(connection.context, b"sound", spec, places)
+                connection.check(self._stream)
+                library.pa_stream_set_read_callback(self._stream, self._take_sound, None)
+                name = str(source.device).encode()
+                flags = libpulse.STREAM_FLAGS
+                connection.check(library.pa_stream_connect_record(self._stream, name, sizes, flags))
             connection.wait(self._state, libpulse.STREAM_READY, libpulse.STREAM_OVER)
         except DeviceError as error:
             self.close()
@@ -109,10 +112,11 @@ class PulseStream:
 
     def close(self) -> None:
         """Stop capturing; no callback runs after this returns."""
-        with self._connection.locked():
-            self._library.pa_stream_set_read_callback(self._stream, libpulse.TAKE_SOUND(), None)
-            self._library.pa_stream_disconnect(self._stream)
-            self._library.pa_stream_unref(self._stream)
+        if self._stream is not None:
+            with self._connection.locked():
+                self._library.pa_stream_set_read_callback(self._stream, libpulse.TAKE_SOUND(), None)
+                self._library.pa_stream_disconnect(self._stream)
+                self._library.pa_stream_unref(self._stream)
         self._connection.close()
 
     def _state(self) -> int:
@@ -126,6 +130,7 @@ class PulseStream:
         while self._library.pa_stream_peek(stream, data, size) == 0 and size.value:
             if data.value is None:  # a hole, where the server had to drop sound
                 self.overflows += 1
+                parts.append(bytes(size.value))  # silence, so that what follows keeps its time
             else:
                 parts.append(ctypes.string_at(data, size.value))
             self._library.pa_stream_drop(stream)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DEADLINE = 60.0  # s
+from tests.waiting import DEADLINE, until
+
 SINK = "module-null-sink", "sink_name=stage"
 ALSA = "</usr/share/alsa/alsa.conf>\npcm.!default { type pulse }\nctl.!default { type pulse }\n"
 
@@ -29,8 +30,15 @@ class PulseServer:
         socket = f"module-native-protocol-unix socket={folder}/native auth-anonymous=1"
         command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "-L", " ".join(SINK), "-L", socket]
         self.server = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
-        while self.control("info", check=False).returncode:
-            assert self.server.poll() is None, "pulseaudio ended"
+        try:
+            until(self._answers, "pulseaudio")
+        except BaseException:
+            self.close()
+            raise
+
+    def _answers(self) -> bool:
+        assert self.server.poll() is None, "pulseaudio ended"
+        return self.control("info", check=False).returncode == 0
 
     def control(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `pactl`."""

@@ -1,10 +1,13 @@
 """PortAudio's devices as inputs: those of Windows, of ALSA and of others, as its library lists them."""
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import sounddevice
 
 from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.errors import DeviceError
@@ -45,6 +48,7 @@ class FakeSoundDevice:
         self.apis: list[dict[str, Any]] = []
         self.devices: list[dict[str, Any]] = []
         self.read = 0
+        self._initialized = 1  # as it is imported
         self.fails: Exception | None = None
         self.opened: dict[str, Any] = {}
         for name, inputs in apis.items():
@@ -55,11 +59,15 @@ class FakeSoundDevice:
                 self.devices.append({**about, "hostapi": len(self.apis) - 1})
 
     def _terminate(self) -> None:
+        if not self._initialized:
+            raise PortAudioError("PortAudio not initialized")
+        self._initialized -= 1
         self.read += 1
 
     def _initialize(self) -> None:
         if self.fails:
             raise self.fails
+        self._initialized += 1
 
     def query_devices(self) -> list[dict[str, Any]]:
         return self.devices
@@ -128,6 +136,39 @@ def test_the_list_is_read_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_library_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     library(monkeypatch, LINUX).fails = PortAudioError("Host error")
     with pytest.raises(DeviceError, match=r"the sound system does not answer \(Host error\); is it running\?"):
+        PortAudio().inputs()
+
+
+def test_a_library_that_failed_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = library(monkeypatch, LINUX)
+    fake.fails = PortAudioError("Host error")
+    for _ in range(2):
+        with pytest.raises(DeviceError, match="Host error"):
+            PortAudio().inputs()
+    fake.fails = None
+    assert len(PortAudio().inputs()) == 6
+
+
+def test_the_real_library_lists_again_after_it_failed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = PortAudio().inputs()
+
+    def fail() -> None:
+        raise sounddevice.PortAudioError("Host error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sounddevice, "_initialize", fail)
+        for _ in range(2):
+            with pytest.raises(DeviceError, match="Host error"):
+                PortAudio().inputs()
+    assert PortAudio().inputs() == known
+
+
+def test_a_library_that_fails_as_it_is_imported_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sounddevice.py").write_text("raise RuntimeError('Error initializing PortAudio:\\nno memory')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    line = r"the sound system does not answer \(Error initializing PortAudio: no memory\); is it running\?"
+    with pytest.raises(DeviceError, match=line):
         PortAudio().inputs()
 
 

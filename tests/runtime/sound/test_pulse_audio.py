@@ -4,7 +4,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from clavilux.runtime.sound.pulse_audio import PulseAudio
 from clavilux.runtime.sound.sound_card import SoundCard
 from tests.runtime.sound.pulse_server import DEADLINE, PulseServer
 from tests.runtime.sound.sounds import noise
+from tests.waiting import until
 
 RATE = 48_000
 BIG = "module-null-sink", "sink_name=big", "channels=18", f"rate={RATE}", "sink_properties=device.description=Stagebox"
@@ -146,8 +149,7 @@ def test_a_server_that_ends_ends_its_streams(server: PulseServer) -> None:
     stream = pulse.open(find_input(listed(pulse.inputs()), "stage").source, 2, ear)
     ear.until(lambda block: block.shape[1] == 2)
     server.close()
-    while stream.active:
-        threading.Event().wait(0.001)
+    until(lambda: not stream.active, "the end of the stream")
     stream.close()
     with pytest.raises(DeviceError, match="Connection refused"):
         pulse.inputs()
@@ -156,9 +158,90 @@ def test_a_server_that_ends_ends_its_streams(server: PulseServer) -> None:
 def test_a_server_that_hangs_is_not_waited_for_long(server: PulseServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libpulse, "PATIENCE", 0.2)
     os.kill(server.server.pid, signal.SIGSTOP)
-    with pytest.raises(DeviceError, match=r"no answer in 0.2 s"):
+    try:
+        with pytest.raises(DeviceError, match=r"no answer in 0.2 s"):
+            PulseAudio(MonotonicClock()).inputs()
+    finally:
+        os.kill(server.server.pid, signal.SIGCONT)
+
+
+class Failing:
+    """The library, in which one function gives something else."""
+
+    def __init__(self, name: str, result: Any) -> None:
+        self._name, self._result, self._real = name, result, libpulse.library()
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda *_given: self._result) if name == self._name else getattr(self._real, name)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, name: str, result: Any) -> None:
+    """Let one function of the library fail from now on."""
+    library = Failing(name, result)
+    monkeypatch.setattr(libpulse, "library", lambda: library)
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "line"),
+    [
+        ("pa_threaded_mainloop_new", None, r"libpulse.so.0 cannot begin; "),
+        ("pa_context_new", None, r"libpulse.so.0 makes no connection; "),
+        ("pa_threaded_mainloop_start", -1, r"libpulse.so.0 cannot start its thread; "),
+        ("pa_context_connect", -11, "Connection terminated"),
+    ],
+)
+def test_a_library_that_cannot_begin_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, result: int | None, line: str
+) -> None:
+    failing(monkeypatch, name, result)
+    with pytest.raises(DeviceError, match=line):
         PulseAudio(MonotonicClock()).inputs()
-    os.kill(server.server.pid, signal.SIGCONT)
+
+
+def test_a_stream_that_the_library_does_not_make_is_one_line(server: PulseServer) -> None:
+    pulse = PulseAudio(MonotonicClock())
+    (stage,) = pulse.inputs()
+    with pytest.raises(DeviceError, match=r"input PulseAudio/stage.monitor cannot be opened \(Invalid argument\)"):
+        pulse.open(replace(stage, channels=3), 3, Ear())  # one more than the map of its places has
+
+
+def test_a_stream_that_the_library_does_not_connect_is_one_line(
+    server: PulseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulse = PulseAudio(MonotonicClock())
+    (stage,) = pulse.inputs()
+    failing(monkeypatch, "pa_stream_connect_record", -5)
+    with pytest.raises(DeviceError, match=r"input PulseAudio/stage.monitor cannot be opened \(No such entity\)"):
+        pulse.open(stage, 2, Ear())
+
+
+def test_a_hole_is_heard_as_silence_of_its_length(server: PulseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Holed(Failing):
+        """The library, which gives nothing but holes."""
+
+        def __getattr__(self, name: str) -> Any:
+            real = getattr(self._real, name)
+
+            def peek(stream: int, data: Any, size: Any) -> int:
+                result: int = real(stream, data, size)
+                data.value = None
+                sizes.append(size.value)
+                return result
+
+            return peek if name == "pa_stream_peek" else real
+
+    holed = Holed("", None)
+    monkeypatch.setattr(libpulse, "library", lambda: holed)
+    pulse, ear = PulseAudio(MonotonicClock()), Ear()
+    (stage,) = pulse.inputs()
+    stream = pulse.open(stage, 2, ear)
+    ear.until(lambda block: len(block) > 0)
+    stream.close()
+    assert sum(block.nbytes for block in ear.blocks) == sum(sizes)
+    assert not any(block.any() for block in ear.blocks)
+    assert stream.overflows == sum(size > 0 for size in sizes)
 
 
 def test_without_the_library_there_are_no_such_inputs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +13,7 @@ from clavilux.runtime.hearing.listener import STALLED
 from clavilux.runtime.sound import sound_card as soundcard
 from clavilux.runtime.sound.inputs import Input
 from clavilux.runtime.sound.sound_card import Hear, SoundCard
+from tests.waiting import until
 
 DEADLINE = 10.0  # s
 PATIENCE = soundcard.LOOPBACK_SECONDS  # as it is, before tests make it short
@@ -55,15 +54,6 @@ class FakeBackend:
         self.streams.append(FakeStream())
         self.opened.release()
         return self.streams[-1]
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until `condition()` is true. Raises TimeoutError that says `what` was waited for."""
-    deadline, never = time.monotonic() + DEADLINE, threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {DEADLINE:g} s for {what}")
-        never.wait(0.001)
 
 
 def unplug(backend: FakeBackend, *left: Input) -> int:
