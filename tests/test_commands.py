@@ -218,6 +218,17 @@ def test_doctor_reports_as_json(tiny_bundle: Path) -> None:
     assert report["plays"]["frames_per_second"] > 0
 
 
+def test_doctor_reports_to_an_output_that_has_no_letters_for_a_device(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clavilux.runtime.commands.doctor.inputs", lambda: ["WASAPI/マイク"])
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    with redirect_stdout(output):
+        assert command.main(["doctor", "--bundle", str(tiny_bundle)]) == 0
+    output.seek(0)
+    assert "WASAPI/\\u30de\\u30a4\\u30af" in output.read()
+
+
 def test_doctor_says_what_cannot_play(tmp_path: Path) -> None:
     done = run("doctor", "--json", "--bundle", tmp_path / "none")
     assert done.code == 2

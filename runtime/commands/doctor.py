@@ -17,6 +17,7 @@ import numpy as np
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import DECODER
 from clavilux.runtime.commands.options import add_model_options, parameters_from
+from clavilux.runtime.commands.printable import printable
 from clavilux.runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.autotune import remembered
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     finally:
         report["auto"] = _auto(Path(arguments.bundle or DEFAULT_BUNDLE), arguments.threads)
-        print(json.dumps(report) if arguments.json else _table(report))
+        print(json.dumps(report) if arguments.json else printable(_table(report)))
     return 0
 
 

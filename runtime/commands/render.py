@@ -1,7 +1,6 @@
 """`clavilux render CLIP OUT`: one picture of a clip (the reference's own job), or the film that playing it gives."""
 
 import argparse
-import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from clavilux.runtime.commands.interruption import Interruption
 from clavilux.runtime.commands.options import add_model_options, parameters_from
+from clavilux.runtime.commands.printable import printable
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
             make_film(arguments.out, instrument, plan, Progress(arguments.out.name, interruption))
         else:
             _save_picture(arguments.out, instrument, sound, parameters, interruption)
-    print(os.fsencode(arguments.out).decode(errors="backslashreplace"))
+    print(printable(str(arguments.out)))
     return 0
 
 

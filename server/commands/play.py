@@ -3,11 +3,11 @@
 import argparse
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from clavilux.runtime.commands.options import add_model_options, parameters_from
+from clavilux.runtime.commands.printable import printable
 from clavilux.runtime.errors import DeviceError
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
@@ -100,7 +100,7 @@ def list_inputs() -> int:
     width = max((len(quoted(source.words)) for source in inputs), default=0)
     for source in inputs:
         star = "*" if source.is_default else " "
-        print(_printable(f"{star} {source.index:3}  {quoted(source.words):{width}}  {_about(source)}"))
+        print(printable(f"{star} {source.index:3}  {quoted(source.words):{width}}  {_about(source)}"))
     if not inputs:
         print("no inputs; plug in a microphone or an interface")
     return 0
@@ -121,7 +121,7 @@ def _sound_card(engine: Engine, wanted: str | None) -> Iterator[SoundCard | None
         yield None
         return
     card = SoundCard(SoundSystem(engine.clock), wanted, engine.hear, engine.clock)
-    line = _printable(f"listening to {_heard(card.start())}")
+    line = printable(f"listening to {_heard(card.start())}")
     with suppress(OSError):  # as below
         print(line, flush=True)
     try:
@@ -138,17 +138,11 @@ def _heard(chosen: Chosen) -> str:
     return f"{source.words}, {source.rate} Hz, {which if use else count}"
 
 
-def _printable(line: str) -> str:
-    """Return a line with what the output cannot show, as the names of devices may hold it, in its code."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return line.encode(encoding, "backslashreplace").decode(encoding)
-
-
 def _announce(engine: Engine, here: Listening, on_listening: Callable[[Listening], None]) -> None:
     instrument = engine.instrument
     height, width = engine.picture
     provider = instrument.models.provider
     line = f"Clavilux plays {instrument.bundle.name} at {width}x{height} on {provider}: {here.url}  (Ctrl-C ends)"
     with suppress(OSError):  # whoever reads along may have gone; the music goes on
-        print(line, flush=True)
+        print(printable(line), flush=True)
     on_listening(here)

@@ -1,0 +1,37 @@
+"""Lines as the output can show them, whatever its encoding."""
+
+import io
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clavilux.runtime.commands.printable import printable
+
+
+def output(encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line", "shown"),
+    [
+        ("utf-8", "café マイク", "café マイク"),
+        ("cp1252", "café マイク", "café \\u30de\\u30a4\\u30af"),
+        ("ascii", "café", "caf\\xe9"),
+        ("utf-8", os.fsdecode(b"caf\xe9"), "caf\\udce9"),
+    ],
+)
+def test_what_the_output_cannot_show_stands_there_in_its_code(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, line: str, shown: str
+) -> None:
+    monkeypatch.setattr("sys.stdout", output(encoding))
+    assert printable(line) == shown
+
+
+@given(st.sampled_from(["ascii", "cp1252", "utf-8"]), st.text(st.characters(), max_size=20))
+def test_any_line_can_be_printed(encoding: str, line: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", output(encoding))
+        print(printable(line), flush=True)
