@@ -18,7 +18,8 @@ from clavilux.runtime.sound.samples import MAX_CHANNELS, RATES
 API_ORDER = ("ASIO", "Core Audio", "WASAPI", "PulseAudio", "JACK", "ALSA", "OSS", "WDM-KS", "DirectSound", "MME")
 """Host APIs as they are preferred where one device stands in several: short ways with whole names first."""
 
-CHOSEN = re.compile(r"(.+):(\d+(?:\+\d+)*)", re.DOTALL)
+CHOSEN = re.compile(r"(.*[^\s]) *: *(\d{1,9}(?:\+\d{1,9})*)")
+NAMELESS = re.compile(r"(:[\d+ ]*)?")  # channels of nothing
 USUAL_CHANNELS = 2  # of a converter, which could make any number of them
 
 
@@ -99,11 +100,17 @@ def find_input(inputs: Sequence[Input], wanted: str) -> Chosen:
         line = "there are no inputs; plug in a microphone or an interface"
         raise DeviceError(f"{line}, or leave --input out and take the page's microphone")
     wanted = one_line(wanted)
-    for fits in (_is_called, _has_index, _contains):
+    if NAMELESS.fullmatch(wanted):
+        raise DeviceError(f"--input {wanted!r} names no input; expected NAME, or NAME:1+2, of {_all(inputs)}")
+    for fits in FITS:
         for text, use in _readings(wanted):
             matches = [source for source in inputs if fits(source, text)]
             if matches:
                 return checked(Chosen(_preferred(matches, text), use))
+    name, colon, rest = (part.strip() for part in wanted.rpartition(":"))
+    if name and colon and any(fits(source, name) for source in inputs for fits in FITS):
+        line = f"channels {rest!r} of input {name!r} cannot be"
+        raise DeviceError(f"{line}; expected their numbers, as in {quoted(f'{name}:1')} or {quoted(f'{name}:1+2')}")
     raise DeviceError(f"no input is called {wanted!r}; there are {_all(inputs)}")
 
 
@@ -147,6 +154,9 @@ def _contains(source: Input, text: str) -> bool:
     if rest and api == source.api.lower():
         text = rest
     return any(text.lower() in each.lower() for each in (source.title, source.label))
+
+
+FITS = (_is_called, _has_index, _contains)  # ways to take a wish, the strictest first
 
 
 def _preferred(matches: list[Input], text: str) -> Input:

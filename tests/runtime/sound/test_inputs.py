@@ -137,6 +137,7 @@ def test_equal_names_in_one_host_api_are_numbered() -> None:
         ("HDA Intel PCH: ALC257 Analog:2", "ALSA/HDA Intel PCH: ALC257 Analog", (2,)),
         ("hw:0,0", "ALSA/HDA Intel PCH: ALC257 Analog", ()),
         ("hw:0", "ALSA/HDA Intel PCH: ALC257 Analog", ()),
+        ("scarlett : 3", "PulseAudio/alsa_input.usb-Focusrite", (3,)),
     ],
 )
 def test_channels_stand_after_the_last_colon_unless_that_is_part_of_the_name(
@@ -178,6 +179,20 @@ def test_as_many_channels_are_opened_as_are_needed(
         ("theremin", "no input is called 'theremin'; there are PulseAudio/alsa_output"),
         ("theremin:2", "no input is called 'theremin:2'; there are "),
         ("99", "no input is called '99'; there are "),
+        ("", "--input '' names no input; expected NAME, or NAME:1+2, of PulseAudio/alsa_output"),
+        (" ", "--input '' names no input; expected NAME, or NAME:1+2, of "),
+        (":", "--input ':' names no input; expected NAME, or NAME:1+2, of "),
+        (":0", "--input ':0' names no input; expected NAME, or NAME:1+2, of "),
+        (":1+2", "--input ':1+2' names no input; expected NAME, or NAME:1+2, of "),
+        ("scarlett:", "channels '' of input 'scarlett' cannot be; expected their numbers, as in scarlett:1 or "),
+        ("scarlett:1+", "channels '1+' of input 'scarlett' cannot be; expected their numbers, as in scarlett:1 or "),
+        ("1:left", "channels 'left' of input '1' cannot be; expected their numbers, as in 1:1 or 1:1+2"),
+        ("scarlett:1-2", "channels '1-2' of input 'scarlett' cannot be; "),
+        ("scarlett:1,2", "channels '1,2' of input 'scarlett' cannot be; "),
+        ("scarlett:" + 5000 * "1", "1' of input 'scarlett' cannot be; "),  # more digits than Python reads
+        ("scarlett:999999999", "there is no channel 999999999"),
+        (":left", "no input is called ':left'; there are "),
+        ("theremin:1+", "no input is called 'theremin:1+'; there are "),
         ("a", "3 inputs are called 'a'; take one of "),
     ],
 )
