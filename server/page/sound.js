@@ -33,8 +33,8 @@ export class Sound {
     this.onpacket = this.onpulse = this.onmeters = this.onlost = this.onmute = this.onfileend = this.onsource = () => {};
     this.onstate = this.onstall = this.onflow = this.onblank = () => {};
     this.context = null;
-    this.live = null; // {kind: 'microphone'|'shared', stream, track, node, delay, use, lost}
-    this.file = null; // {name, buffer, node, offset, startedAt, use}
+    this.live = null; // {kind: 'microphone'|'shared', stream, track, node, latency, use, lost}; `latency` in s, where the browser tells it
+    this.file = null; // {name, buffer, node, offset, startedAt, use, goesOn}; `goesOn`: it plays once the graph is anew
     this.loop = false;
     this.monitored = false;
     this._watching = new Watch();
@@ -77,14 +77,15 @@ export class Sound {
   /** Build the graph anew, with the same source at the same place. */
   async reopen() {
     const { context, live, file } = this;
-    const offset = file ? this.position : 0;
-    this.context = null;
+    if (file) Object.assign(file, { offset: this.position, goesOn: file.goesOn || this.playing, node: null });
+    this.context = this._routed = null; // the new worklet has been told of no source
     context?.close().catch(() => {}); // not awaited: it hangs, or it would not have to be built anew
-    if (file) file.node = null;
     await this.open();
+    if (file?.goesOn) this.play();
+    else if (file) this._route();
+    if (file) file.goesOn = false;
     if (live?.kind === 'microphone') await this.listen(live.track.getSettings().deviceId, live.use);
-    else if (live) this._take(live.kind, live.stream); // asking again would need a click
-    if (file) this.play(offset);
+    else if (live) this._take(live.kind, live.stream, live.use); // asking again would need a click
   }
 
   /** Nothing was heard for so many seconds. */

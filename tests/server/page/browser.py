@@ -63,6 +63,12 @@ if (window.isSecureContext) {
   };
 }
 """
+# Keeps every audio context that the page makes.
+REMEMBER_CONTEXTS = (
+    "window.contexts = [];"
+    "const Context = AudioContext;"
+    "window.AudioContext = class extends Context { constructor(...all) { super(...all); contexts.push(this); } };"
+)
 # A thumbnail of what is on the canvas: 16 x 16 pixels, RGBA.
 THUMBNAIL = """() => {
   const small = new OffscreenCanvas(16, 16).getContext('2d');

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
 
-from tests.server.page.browser import MICROPHONE, SOUNDS, Tab, launch
+from tests.server.page.browser import MICROPHONE, REMEMBER_CONTEXTS, SOUNDS, Tab, launch
 
 TITLE = "Sounding"
 CHOOSES = f"--auto-select-tab-capture-source-by-title={TITLE}"
@@ -17,11 +17,17 @@ AUDIBLE, INAUDIBLE = 1e-2, 1e-6  # amplitudes
 LEVEL = "Number(document.getElementById('meter').getAttribute('aria-valuenow'))"
 TONE = """() => {
   const context = new AudioContext();
-  const gain = new GainNode(context, { gain: 0.1 });
   const tone = new OscillatorNode(context, { frequency: 440 });
-  tone.connect(gain).connect(context.destination);
+  const both = new ChannelMergerNode(context, { numberOfInputs: 2 });
+  window.gains = [0, 1].map((channel) => {
+    const gain = new GainNode(context, { gain: 0.1 });
+    tone.connect(gain).connect(both, 0, channel);
+    return gain;
+  });
+  both.connect(context.destination);
   tone.start();
 }"""
+SECOND_IS_SOFT = "void (gains[1].gain.value = 0.01)"  # -43 dBFS
 # Keeps what getDisplayMedia was asked for, and what it gave.
 REMEMBER_SHARED = """
 window.shared = [];
@@ -153,11 +159,7 @@ def test_a_sharing_that_is_refused_leaves_the_microphone(tab: Tab, error: str, s
 
 @pytest.mark.usefixtures("sounding")
 def test_a_sharing_survives_the_sound_being_opened_again(tab: Tab):
-    tab.page.add_init_script(
-        "window.contexts = [];"
-        "const Context = AudioContext;"
-        "window.AudioContext = class extends Context { constructor(...all) { super(...all); contexts.push(this); } };"
-    )
+    tab.page.add_init_script(REMEMBER_CONTEXTS)
     page = tab.open()
     page.click("#start-tab")
     tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
@@ -167,6 +169,22 @@ def test_a_sharing_survives_the_sound_being_opened_again(tab: Tab):
     tab.wait("contexts.length === 2")
     expect(page.locator(".notice")).to_have_count(0)
     tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
+
+
+def test_a_shared_tab_keeps_its_channel_when_the_sound_is_opened_again(tab: Tab, sounding: Page):
+    tab.page.add_init_script(REMEMBER_CONTEXTS)
+    sounding.evaluate(SECOND_IS_SOFT)
+    page = tab.open()
+    page.click("#start-tab")
+    page.select_option("#use", label="channel 2")
+    tab.wait(f"Math.abs({LEVEL} + 43) <= 1")
+    page.evaluate("contexts[0].close()")
+    tab.told("The browser has closed the sound.")
+    tab.wait(f"{LEVEL} === -60")
+    page.click("text=Open it again")
+    tab.wait(f"{LEVEL} > -60")
+    tab.wait(f"Math.abs({LEVEL} + 43) <= 1")
+    expect(page.locator("#use")).to_have_value("2")
 
 
 def test_what_is_monitored_can_be_heard(tab: Tab):

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Playwright, expect
 
-from tests.server.page.browser import MICROPHONE, SOUNDS, WILLING, Tab, launch
+from tests.server.page.browser import MICROPHONE, REMEMBER_CONTEXTS, SOUNDS, WILLING, Tab, launch
 
 RATE = 48_000  # Hz
 LOUD, SOFT = 0.1, 0.01  # amplitudes of sines: -23 and -43 dBFS
@@ -83,6 +83,46 @@ def test_the_performer_chooses_channels(tab: Tab, tmp_path: Path):
     wait_for_level(tab, -23)
     page.select_option("#use", label="all 4 channels")
     expect(page.locator(".channel.unused")).to_have_count(0)
+
+
+def test_a_file_keeps_its_channel_when_the_sound_is_opened_again(tab: Tab, tmp_path: Path):
+    tab.page.add_init_script(REMEMBER_CONTEXTS)
+    load(tab, sines(tmp_path / "four.wav", LOUD, SOFT, LOUD, LOUD))
+    tab.page.select_option("#use", label="channel 2")
+    wait_for_level(tab, -43)
+    _open_again(tab)
+    tab.wait(f"{LEVEL} > -60")
+    wait_for_level(tab, -43)
+    expect(tab.page.locator("#use")).to_have_value("2")
+    expect(tab.page.locator(".channel.unused")).to_have_count(3)
+
+
+def test_a_file_on_pause_stays_there_with_its_channel_when_the_sound_is_opened_again(tab: Tab, tmp_path: Path):
+    tab.page.add_init_script(REMEMBER_CONTEXTS)
+    load(tab, sines(tmp_path / "four.wav", LOUD, SOFT, LOUD, LOUD))
+    page = tab.page
+    page.select_option("#use", label="channel 2")
+    page.click("#file-play")
+    expect(page.locator("#file-play")).to_have_text("play")
+    held = page.locator("#seek").input_value()
+    _open_again(tab)
+    tab.wait("contexts[1].currentTime > 2")
+    assert page.evaluate(LEVEL) == -60
+    expect(page.locator("#file-play")).to_have_text("play")
+    assert page.locator("#seek").input_value() == held
+    page.click("#file-play")
+    tab.wait(f"{LEVEL} > -60")
+    wait_for_level(tab, -43)
+
+
+def _open_again(tab: Tab) -> None:
+    """Close the page's sound behind its back, and press what it offers then."""
+    tab.page.evaluate("contexts[0].close()")
+    tab.told("The browser has closed the sound.")
+    tab.wait(f"{LEVEL} === -60")
+    tab.page.click("text=Open it again")
+    tab.wait("contexts.length === 2")
+    expect(tab.page.locator(".notice")).to_have_count(0)
 
 
 def test_one_channel_needs_no_choice_and_no_meter(tab: Tab):

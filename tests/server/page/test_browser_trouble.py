@@ -12,7 +12,17 @@ from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
 from clavilux.server.settings import PAGE, Settings
 from tests.server.fakes import serving
-from tests.server.page.browser import MICROPHONE, OTHER_NAME, SOUNDS, WILLING, Tab, launch, opened, until
+from tests.server.page.browser import (
+    MICROPHONE,
+    OTHER_NAME,
+    REMEMBER_CONTEXTS,
+    SOUNDS,
+    WILLING,
+    Tab,
+    launch,
+    opened,
+    until,
+)
 
 TOKEN = "open sesame"
 LOST_CONNECTION = "ERR_CONNECTION_REFUSED"  # what Chromium itself writes to the console
@@ -148,14 +158,6 @@ def test_the_page_does_not_claim_to_listen_before_it_may(tab: Tab):
     page.click("#start")
     expect(page.locator("#tagline")).to_have_text("The browser asks whether this page may hear.")
     expect(page.locator("#start")).to_have_text("Allow…")
-
-
-# Keeps every audio context that the page makes.
-REMEMBER_CONTEXTS = (
-    "window.contexts = [];"
-    "const Context = AudioContext;"
-    "window.AudioContext = class extends Context { constructor(...all) { super(...all); contexts.push(this); } };"
-)
 
 
 @contextmanager
