@@ -60,12 +60,18 @@ export class Inputs {
       this._heard(await this.sound.listen(id, use));
       keep(REMEMBERED, id || use ? JSON.stringify({ input: id, use }) : null);
     } catch (error) {
-      if (id && error.name === 'OverconstrainedError') return this.listen('');
+      if (id && error.name === 'OverconstrainedError') return this._instead(error, id);
       const actions = { 'Try again': () => this.listen(id, use), 'Play a file': () => this.onfile() };
       this.notices.say('microphone', explain(error, id), actions);
     }
     await this.list();
     return this.onchange();
+  }
+
+  /** Listen to the browser's choice, for the input `id` is gone. */
+  async _instead(error, id) {
+    await this.listen('');
+    this.notices.say('gone', explain(error, id));
   }
 
   /** Listen to what a tab or the system plays, or no longer. Call it in a click. */
@@ -140,7 +146,7 @@ export class Inputs {
   }
 
   _heard(live) {
-    for (const topic of ['microphone', 'blank']) this.notices.clear(topic);
+    for (const topic of ['microphone', 'gone', 'blank']) this.notices.clear(topic);
     this._muted(live);
     this._sayProcessing(live.track);
   }

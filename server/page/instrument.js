@@ -279,7 +279,7 @@ async function playFile(file) {
   await sound.open();
   try {
     await sound.load(file);
-    for (const topic of ['file', 'microphone']) notices.clear(topic);
+    for (const topic of ['file', 'microphone', 'gone']) notices.clear(topic);
   } catch (error) {
     notices.say('file', error.message, { 'Another file': chooseFile });
   }

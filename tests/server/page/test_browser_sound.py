@@ -177,8 +177,32 @@ def test_a_remembered_channel_that_is_not_there_is_said(tab: Tab):
     expect(page.locator("#use")).to_have_value("")
 
 
-@pytest.mark.parametrize("kept", ["rubbish", '{"input": {}}', '{"input": "gone", "use": [1]}'])
-def test_a_choice_that_cannot_be_read_or_met_does_no_harm(tab: Tab, kept: str):
+GONE = "The chosen input is not there any more. Choose another one."
+
+
+def test_a_remembered_input_that_is_gone_is_said_and_the_browsers_choice_heard(tab: Tab):
+    _remember(tab, json.dumps({"input": "gone", "use": [1]}))
+    page = tab.play()
+    tab.told(GONE)
+    assert page.evaluate("streams.map(({ active }) => active)") == [True]
+    page.select_option("#input", index=1)
+    tab.wait("streams.length === 2")
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_a_chosen_input_that_is_gone_is_said_until_another_source_is_heard(tab: Tab, tmp_path: Path):
+    page = tab.play()
+    page.evaluate("document.getElementById('input').append(new Option('pulled', 'gone'))")
+    page.select_option("#input", label="pulled")
+    tab.told(GONE)
+    tab.wait("streams.length === 2 && streams[1].active")
+    page.set_input_files("#file", sines(tmp_path / "one.wav", LOUD))
+    wait_for_level(tab, -23)
+    expect(page.locator(".notice")).to_have_count(0)
+
+
+@pytest.mark.parametrize("kept", ["rubbish", '{"input": {}}'])
+def test_a_choice_that_cannot_be_read_does_no_harm(tab: Tab, kept: str):
     _remember(tab, kept)
     page = tab.play()
     tab.wait("streams.length >= 1 && streams.at(-1).active")
