@@ -2,9 +2,12 @@
 
 const ARRIVALS = 512; // packets over which the audio clock is matched to the page's: five seconds
 const SLIP_MS = 500; // a context that was paused, or starved, for longer than this has lost its match with the page's clock
-const QUIETEST_DB = -120;
 
-function decibels(amplitude) {
+/** What silence is, and all that is quieter, in dBFS. */
+export const QUIETEST_DB = -120;
+
+/** An amplitude in dBFS. @param {number} amplitude */
+export function decibels(amplitude) {
   return amplitude > 0 ? Math.max(QUIETEST_DB, 20 * Math.log10(amplitude)) : QUIETEST_DB;
 }
 

@@ -3,6 +3,7 @@
  * the same numbers; it runs in the AudioWorklet, and time is counted in blocks.
  */
 
+import { QUIETEST_DB, decibels } from './audio_time.js';
 import { BLOCK_RATE } from './mixdown.js';
 
 const LEVEL_BLOCKS = BLOCK_RATE / 10; // under a level: 100 ms
@@ -11,12 +12,6 @@ const FALL = 20 / BLOCK_RATE; // dB a block, 20 a second, that it falls after th
 const LIGHT_BLOCKS = 3 * BLOCK_RATE; // that a clip light stays on
 const FULL = 0.999; // of full scale, which a converter that clips reaches
 const RUN = 3; // successive samples at it, of one sign, that are no chance
-const MIN_DECIBELS = -120; // dBFS, of silence
-
-/** An amplitude in dBFS. @param {number} amplitude */
-export function decibels(amplitude) {
-  return Math.max(MIN_DECIBELS, 20 * Math.log10(Math.max(amplitude, 1e-12)));
-}
 
 /** The meter of one channel. */
 class ChannelLevel {
@@ -25,7 +20,7 @@ class ChannelLevel {
     this.squares = new Float64Array(LEVEL_BLOCKS); // and of their squares
     this.samples = 0; // under the sums
     this.blocks = 0;
-    this.peak = MIN_DECIBELS;
+    this.peak = QUIETEST_DB;
     this.held = 0; // blocks since the peak was set
     this.light = -LIGHT_BLOCKS; // block in which it clipped last
     this.run = 0; // samples at full scale that it has just had, with their sign
@@ -62,7 +57,7 @@ class ChannelLevel {
   }
 
   _show(found) {
-    if (this.held >= HOLD_BLOCKS) this.peak = Math.max(this.peak - FALL, MIN_DECIBELS);
+    if (this.held >= HOLD_BLOCKS) this.peak = Math.max(this.peak - FALL, QUIETEST_DB);
     this.held = found >= this.peak ? 0 : this.held + 1;
     this.peak = Math.max(found, this.peak);
   }

@@ -5,7 +5,8 @@ import { test } from 'node:test';
 
 const load = (name) => import(new URL(name, process.env.PAGE_URL)); // a copy that node takes for modules: test_page.py
 
-const { ChannelLevels, decibels } = await load('channel_levels.js');
+const { decibels } = await load('audio_time.js');
+const { ChannelLevels } = await load('channel_levels.js');
 const { choices, remark } = await load('channels.js');
 const { HighPass } = await load('high_pass.js');
 const { readChoice } = await load('inputs.js');
