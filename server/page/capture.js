@@ -5,7 +5,7 @@
  * It runs on the audio thread. Silence is posted too: the engine learns that nothing sounds from silent samples, not from
  * missing ones. Loaded by sound.js, whose messages are a beat that was tapped, `{tap: seconds}` of context time; that
  * nothing was heard for so long, `{pause: seconds}`: context time stands still then; and, with every new source, the
- * channels to use, `{use: [1, 2]}`, counted from 1, null for all.
+ * channels to use, `{use: [1, 2]}`, counted from 1, null for all. A packet's `turn` is how many of these it knows of.
  */
 
 import { ChannelLevels } from './channel_levels.js';
@@ -25,6 +25,8 @@ class Capture extends AudioWorkletProcessor {
     this.filled = 0;
     this.seen = 0; // channels that the block has; none while a source is stopped
     this.use = null;
+    this.uses = 0; // that it was told,
+    this.turn = 0; // and of which the packets know
     this.stale = 0; // blocks in which the source before may still sound
     this.packets = 0;
     this.heard = 0; // samples that the tracker has taken
@@ -38,6 +40,7 @@ class Capture extends AudioWorkletProcessor {
     if (tap !== undefined) this.tracker.tap(Math.round((tap - this.origin) / READING_SECONDS) - 1);
     if (use === undefined) return;
     this.use = use;
+    this.uses += 1;
     this.stale = 2;
     this.arrange(this.channels.length);
   }
@@ -83,6 +86,7 @@ class Capture extends AudioWorkletProcessor {
   post(end) {
     if (this.seen > 0 && this.seen !== this.channels.length) this.arrange(this.seen);
     else if (this.stale > 0) this.arrange(this.channels.length);
+    if (this.stale === 0) this.turn = this.uses;
     this.stale = Math.max(0, this.stale - 1);
     this.levels.push(this.channels);
     const samples = this.mixdown.mix(this.parts).slice(); // the one that is handed over
@@ -93,7 +97,7 @@ class Capture extends AudioWorkletProcessor {
     const first = pulses.length > 0 ? this.origin + (pulses[0].index + 1) * READING_SECONDS : 0;
     const meters = this.packets % METERS_EVERY === 0 ? this.meters() : null;
     const time = end - this.length / sampleRate;
-    this.port.postMessage({ samples, time, pulses, first, meters }, [samples.buffer]);
+    this.port.postMessage({ samples, time, pulses, first, meters, turn: this.turn }, [samples.buffer]);
     for (const part of this.channels) part.fill(0);
     this.filled = this.seen = 0;
   }

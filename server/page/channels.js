@@ -51,7 +51,6 @@ export class Channels {
     this.reset();
     element('use').onchange = () => this._use(element('use').value);
     sound.onmeters = (meters) => this._note(meters);
-    sound.onsource = () => this.reset();
   }
 
   /** There is another source. */

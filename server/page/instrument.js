@@ -195,8 +195,9 @@ function sayPanic(on) {
 
 // ---- the sound
 
-sound.onpacket = (samples, capturedAt) => {
-  if (sound.active) meter.note({ rms: loudness(highPassed(samples)).rms, peak: loudness(samples).peak });
+sound.onpacket = (samples, capturedAt, { late }) => {
+  const levels = { rms: loudness(highPassed(samples)).rms, peak: loudness(samples).peak };
+  if (sound.active && !late) meter.note(levels);
   if (stage.options.sound) stage.send(samples, capturedAt);
 };
 sound.onpulse = (readings, at) => {
@@ -221,6 +222,10 @@ sound.onstate = (state) => {
   if (state === 'running') return notices.clear('paused');
   const actions = state === 'closed' ? { 'Open it again': openAgain } : { 'Go on': () => sound.resume() };
   return notices.say('paused', STATES[state] ?? STATES.suspended, actions);
+};
+sound.onsource = () => {
+  channels.reset();
+  meter.reset();
 };
 sound.onstall = () => notices.say('stalled', 'No sound comes from the browser any more.', { 'Open it again': openAgain });
 sound.onflow = () => notices.clear('stalled');

@@ -37,9 +37,15 @@ export class Meter {
   constructor() {
     this.element = element('meter');
     this.text = element('level');
+    this.drawnAt = 0;
+    this.reset();
+  }
+
+  /** Forget what was; there is another source. */
+  reset() {
     this.bar = this.peak = FLOOR_DB;
     this.rms = this.loudest = FLOOR_DB;
-    this.peakAt = this.drawnAt = this.saidAt = 0;
+    this.peakAt = this.saidAt = 0;
     this.clippedAt = -Infinity;
   }
 

@@ -21,7 +21,8 @@ function letGo(stream) {
 }
 
 /**
- * One source of sound at a time. Handlers: `onpacket(samples, capturedAt)`, `onpulse(readings, at)` with
+ * One source of sound at a time. Handlers: `onpacket(samples, capturedAt, {late})`, which is `late` where the source
+ * before may still sound in it, `onpulse(readings, at)` with
  * the local ms at which the first reading ended, `onmeters(meters)` of the source's channels (capture.js),
  * `onlost(live)` and `onmute(live)` of the microphone or tab, `onfileend()`, `onsource()`: it is another one,
  * `onstate(state)` of the audio context: 'running' or something worse, `onstall()` when it runs, as it says,
@@ -37,6 +38,7 @@ export class Sound {
     this.file = null; // {name, buffer, node, offset, startedAt, use, goesOn}; `goesOn`: it plays once the graph is anew
     this.loop = false;
     this.monitored = false;
+    this._turn = 0; // how often the worklet was told which channels to use
     this._watching = new Watch();
   }
 
@@ -47,6 +49,7 @@ export class Sound {
     this._watch ??= setInterval(() => this._look(), WATCH_MS);
     await this.context.audioWorklet.addModule(new URL('capture.js', import.meta.url));
     this.capture = new AudioWorkletNode(this.context, 'clavilux-capture', MANY);
+    this._turn = 0;
     this.capture.connect(this.context.destination); // it puts out silence, but nodes that lead nowhere may not run
     this.capture.port.onmessage = (event) => this._packet(event.data, performance.now());
     this.capture.onprocessorerror = () => this.onstall();
@@ -166,7 +169,12 @@ export class Sound {
   /** Use these channels of the source, counted from 1; null: all of them. @param {?number[]} use */
   use(use) {
     this.source.use = use;
-    this.capture.port.postMessage({ use });
+    this._tellUse();
+  }
+
+  _tellUse() {
+    this._turn += 1;
+    this.capture?.port.postMessage({ use: this.source?.use ?? null });
   }
 
   /** Load a file and play it, heard by the performer and by the stage. Rejects with one line. @param {File} file */
@@ -243,7 +251,7 @@ export class Sound {
     if (this.monitored) this.live.node.connect(this.context.destination);
     if (source === this._routed) return;
     this._routed = source;
-    this.capture?.port.postMessage({ use: source?.use ?? null });
+    this._tellUse();
     this.onsource();
   }
 
@@ -267,13 +275,14 @@ export class Sound {
     if (blanks || sounds) this.onblank(blanks);
   }
 
-  _packet({ samples, time, pulses, first, meters }, arrived) {
+  _packet({ samples, time, pulses, first, meters, turn }, arrived) {
     if (this._watching.note(samples)) this.onflow();
     const length = samples.length / this.rate;
     const captured = this.time.local(time + length, arrived) - 1000 * length;
-    this.onpacket(samples, captured - this._delay);
+    const late = turn !== this._turn;
+    this.onpacket(samples, captured - this._delay, { late });
     if (pulses.length > 0) this.onpulse(pulses, captured - this._delay + 1000 * (first - time));
-    if (meters) this.onmeters(meters);
+    if (meters && !late) this.onmeters(meters);
   }
 
   /** How long the input takes until its sound is here, ms, as far as the browser tells. */

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Playwright, expect
 
+from clavilux.server.settings import PAGE
 from tests.server.page.browser import MICROPHONE, REMEMBER_CONTEXTS, SOUNDS, WILLING, Tab, launch
 
 RATE = 48_000  # Hz
@@ -152,6 +153,20 @@ def test_the_next_source_begins_with_fresh_meters(tab: Tab, tmp_path: Path):
     tab.page.set_input_files("#file", sines(tmp_path / "calm.wav", LOUD, LOUD, LOUD))
     expect(tab.page.locator(".channel")).to_have_count(3)
     expect(tab.page.locator(".channel.hot")).to_have_count(0)
+
+
+def test_the_next_source_is_not_too_loud_because_the_one_before_was(tab: Tab, tmp_path: Path):
+    readouts = (PAGE / "readouts.js").read_text(encoding="utf-8")
+    lasting = re.sub(r"CLIP_SHOWN_MS = \d+", "CLIP_SHOWN_MS = Infinity", readouts)  # only the next source ends it
+    assert lasting != readouts
+    tab.page.route("**/readouts.js", lambda route: route.fulfill(body=lasting, content_type="text/javascript"))
+    load(tab, sines(tmp_path / "hot.wav", 1.2))
+    expect(tab.page.locator("#level")).to_have_text("too loud")
+    tab.page.set_input_files("#file", sines(tmp_path / "calm.wav", LOUD))
+    expect(tab.page.locator("#file-name")).to_have_text("calm.wav")
+    wait_for_level(tab, -23)
+    expect(tab.page.locator("#level")).to_contain_text("23 dB")
+    expect(tab.page.locator("#meter")).not_to_have_class(re.compile("hot"))
 
 
 def test_a_microphones_channel_is_remembered(tab: Tab):
