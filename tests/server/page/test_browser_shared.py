@@ -5,11 +5,14 @@ The browser chooses the tab by its title, as a hand would in its dialogue; nothi
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import soundfile
 from playwright.sync_api import Browser, Page, Playwright, expect
 
-from tests.server.page.browser import MICROPHONE, REMEMBER_CONTEXTS, SOUNDS, Tab, launch
+from tests.server.page.browser import MICROPHONE, REMEMBER_CONTEXTS, Tab, launch
 
+RATE = 48_000  # Hz
 TITLE = "Sounding"
 CHOOSES = f"--auto-select-tab-capture-source-by-title={TITLE}"
 PLAYS = "--autoplay-policy=no-user-gesture-required"
@@ -43,8 +46,12 @@ STATES = "shared.map(({ kind, readyState }) => `${kind} ${readyState}`).sort().j
 
 
 @pytest.fixture(scope="module")
-def browser(playwright: Playwright) -> Iterator[Browser]:
-    with launch(playwright, CHOOSES, PLAYS, MICROPHONE, spoken=SOUNDS / "piano.wav", sounding=True) as running:
+def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium whose microphone hears a sine without a pause."""
+    spoken = tmp_path_factory.mktemp("spoken") / "steady.wav"
+    steady = 0.1 * np.sin(2 * np.pi * 440 * np.arange(10 * RATE) / RATE)
+    soundfile.write(spoken, steady, RATE, subtype="PCM_16")
+    with launch(playwright, CHOOSES, PLAYS, MICROPHONE, spoken=spoken, sounding=True) as running:
         yield running
 
 
@@ -203,7 +210,7 @@ def test_what_is_monitored_can_be_heard(tab: Tab):
     assert _loudest(other) < INAUDIBLE
 
 
-# Listens to the other tab; `loudest` is the largest sample of half a second.
+# Listens to the other tab; `loudest` is the largest of the newest 32768 samples, 0.7 s.
 LISTEN = """async () => {
   const stream = await navigator.mediaDevices.getDisplayMedia({ audio: true, video: true });
   const context = new AudioContext();
