@@ -4,6 +4,8 @@ Equal to SeamlessM4TFeatureExtractor before its normalisation (Kaldi's filter ba
 DC removed per frame, 20-8000 Hz, natural log), because a Kaldi frame depends on its own 400 samples alone.
 """
 
+from typing import Any
+
 import kaldi_native_fbank as knf
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +22,40 @@ SILENCE = float(np.log(np.finfo(np.float32).eps))  # a frame of zeros, in every 
 class LogMel:
     """The newest `length` frames of the stream, [length, 80] float32, natural log, not normalised.
 
-    Frame k covers samples 160 k to 160 k + 400; frames before the stream began are those of silence.
+    Frame k covers samples 160 k to 160 k + 400; frames before the stream began are those of silence. It can be pickled
+    between two pushes: the bank, which cannot, is made again from the samples that its next frame needs.
     """
 
     def __init__(self, length: int) -> None:
         self.length = length  # frames that can be read back
         self.frames = 0  # frames since the stream began
         self._ring = np.full((length, MEL_BINS), SILENCE, np.float32)
+        self._taken = 0  # frames taken from banks, which began LEAD_FRAMES early
+        self._begin(np.zeros(LEAD_FRAMES * FRAME_STEP, np.float32))
+
+    def _begin(self, tail: Samples) -> None:
+        """Make the bank; `tail` begins where the next frame does."""
+        self._tail = tail  # on Kaldi's scale, all that the bank still needs
+        self._skipped = self._taken  # frames that were taken from another bank
         self._bank = knf.OnlineFbank(_options())
-        self._bank.accept_waveform(SAMPLE_RATE, np.zeros(LEAD_FRAMES * FRAME_STEP, np.float32))
-        self._taken = 0  # frames taken from the bank, which began LEAD_FRAMES early
+        self._bank.accept_waveform(SAMPLE_RATE, tail)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_bank", "_skipped")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._begin(self._tail)
 
     def push(self, samples: Samples) -> int:
         """Take float32 [n] at 16 kHz in -1 to 1; return how many frames became ready."""
-        self._bank.accept_waveform(SAMPLE_RATE, samples * np.float32(INT16_SCALE))
-        ready: int = self._bank.num_frames_ready
+        scaled = samples * np.float32(INT16_SCALE)
+        self._bank.accept_waveform(SAMPLE_RATE, scaled)
+        ready: int = self._skipped + self._bank.num_frames_ready
         for index in range(self._taken, ready):
-            self._ring[(index - LEAD_FRAMES) % self.length] = self._bank.get_frame(index)
+            self._ring[(index - LEAD_FRAMES) % self.length] = self._bank.get_frame(index - self._skipped)
         self._bank.pop(ready - self._taken)
+        self._tail = np.concatenate([self._tail, scaled])[(ready - self._taken) * FRAME_STEP :]
         before, self._taken = self.frames, ready
         self.frames = max(0, ready - LEAD_FRAMES)
         return self.frames - before

@@ -20,7 +20,7 @@ from clavilux.runtime.output.film import Film, filmed
 from clavilux.runtime.output.video import write_film, write_part
 from clavilux.runtime.playing import snapshot
 from clavilux.runtime.playing.parts import Parts
-from clavilux.runtime.playing.render import frames_in, render_frames, replay
+from clavilux.runtime.playing.render import frames_in, render_frames
 from clavilux.runtime.sound.sound_file import Sound
 from clavilux.runtime.sound.tape import Survey
 
@@ -87,8 +87,7 @@ def make_film(path: Path, instrument: Instrument, plan: FilmPlan, watch: Watch) 
 def _begun(parts: Parts, instrument: Instrument, plan: FilmPlan) -> snapshot.State:
     """Return instrument and screen as they are after the parts that are there."""
     if 0 < parts.frames < plan.frames:
-        log.warning("going on after %.1f s; the sound before is heard again", plan.seconds(parts.frames))
-        replay(instrument, plan.sound, float(plan.frame_rate), parts.frames)
+        log.warning("going on after %.1f s", plan.seconds(parts.frames))
         return snapshot.restore(parts.state(), instrument)
     return instrument, None if plan.screen is None else Film(*plan.screen)
 

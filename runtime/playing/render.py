@@ -49,15 +49,6 @@ def render_frames(
         yield instrument.step(index / frame_rate, parameters)
 
 
-def replay(instrument: Instrument, sound: Sound, frame_rate: float, frames: int) -> None:
-    """Play what the first `frames` frames know of a sound on an instrument, and make no picture."""
-    tape = Tape(sound)
-    for index in range(frames):
-        fed = tape.taken
-        if len(chunk := tape.take(_due(index, frame_rate, sound.rate))):
-            instrument.push(chunk, sound.rate, captured_at=fed / sound.rate)
-
-
 def _due(index: int, frame_rate: float, rate: int) -> int:
     """Return up to which sample a frame knows the sound."""
     return round(index / frame_rate * rate)

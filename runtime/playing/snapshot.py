@@ -1,8 +1,7 @@
 """Snapshots of an instrument and its screen between two frames, so that a film goes on as if it had never stopped.
 
-A snapshot is a pickle of all their state but for what is the same in every process (the bundle, the models) and what
-lives in libraries (Kaldi's filter banks): of that, an instrument that has heard the same sound has an equal one. It is
-read with an unpickler that makes nothing but the instrument's own classes and numpy's arrays.
+A snapshot is a pickle of all their state but for what is the same in every process (the bundle, the models). It is read
+with an unpickler that makes nothing but the instrument's own classes and numpy's arrays, and imports nothing else.
 """
 
 import io
@@ -10,15 +9,43 @@ import pickle  # read by `_Reader` alone
 from types import MethodType
 from typing import Any
 
-import kaldi_native_fbank as knf
-
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.output.film import Film
 
 State = tuple[Instrument, Film | None]
 
-HOME = "clavilux.runtime."  # packages whose classes a snapshot may name
+HOME = "clavilux.runtime."
+PACKAGES = ("conditioning", "control", "hearing")
+MODULES = {
+    "bundle.manifest",
+    "diffusion.denoiser",
+    "diffusion.frame_maker",
+    "diffusion.host_pipeline",
+    "diffusion.journey",
+    "diffusion.motion",
+    "diffusion.pipeline",
+    "diffusion.schedule",
+    "diffusion.stream_batch",
+    "frame",
+    "instrument",
+    "output.film",
+    "output.flash_budget",
+    "output.flash_cells",
+    "output.flash_limiter",
+    "output.light_state",
+    "output.master",
+    "output.pictures",
+    "output.placing",
+    "output.screen",
+    "output.size",
+    "pulse",
+    "sound.channels",
+    "sound.meters",
+    "sound.resample",
+    "sound.window",
+}
+"""Of `HOME`: packages and modules of whose classes an instrument and its screen are made; a snapshot names no other."""
 NAMED = {
     ("collections", "deque"),
     ("numpy", "dtype"),
@@ -29,6 +56,21 @@ NAMED = {
     (__name__, "method"),
 }
 """And what else: (module, name)."""
+UNKEPT = (AttributeError, TypeError, ValueError, pickle.PicklingError)
+UNREAD = (
+    ArithmeticError,
+    AttributeError,
+    ClaviluxError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RuntimeError,  # RecursionError, too
+    TypeError,
+    ValueError,  # UnicodeDecodeError, too
+    pickle.UnpicklingError,
+)
+"""What other content than `take` made leads to."""
 
 
 class SnapshotError(ClaviluxError):
@@ -40,32 +82,37 @@ def take(instrument: Instrument, film: Film | None) -> bytes:
     kept = io.BytesIO()
     try:
         _Writer(kept, _shared(instrument)).dump((instrument, film))
-    except (TypeError, ValueError, pickle.PicklingError) as error:
+    except UNKEPT as error:
         raise SnapshotError(f"the state of this device cannot be kept ({error})") from error
     return kept.getvalue()
 
 
-def restore(kept: bytes, heard: Instrument) -> State:
+def restore(kept: bytes, fresh: Instrument) -> State:
     """Return the instrument and the screen that `take` kept.
 
-    `heard` has the same bundle and has been pushed the same sound; it becomes a part of what is returned. Raises
-    SnapshotError when it does not fit.
+    `fresh` has the same bundle; its models become those of what is returned. Raises SnapshotError when it does not fit.
     """
-    shared = _shared(heard)
-    found = _Writer(io.BytesIO(), shared)
-    found.dump((heard, None))
     try:
-        state: State = _Reader(io.BytesIO(kept), shared, found.banks).load()
-    except (pickle.UnpicklingError, AttributeError, EOFError, ImportError, IndexError, KeyError, TypeError) as error:
+        state = _Reader(io.BytesIO(kept), _shared(fresh)).load()
+    except UNREAD as error:
         raise SnapshotError(f"the state that was kept does not fit ({error})") from error
-    return state
+    match state:
+        case (Instrument() as instrument, Film() | None as film):
+            return instrument, film
+    raise SnapshotError(f"the state that was kept does not fit ({type(state).__name__} is no instrument and screen)")
 
 
 def method(owner: object, name: str) -> Any:
     """Return a method of one of the instrument's parts, bound. Raises SnapshotError for anything else."""
-    if not type(owner).__module__.startswith(HOME) or name not in vars(type(owner)):
+    if not _is_own(type(owner).__module__) or name not in vars(type(owner)):
         raise SnapshotError(f"the state that was kept does not fit ({name} is no method of an instrument)")
     return getattr(owner, name)
+
+
+def _is_own(module: str) -> bool:
+    """Return whether an instrument is made of classes of a module, by its name."""
+    inner = module.removeprefix(HOME)
+    return module.startswith(HOME) and (inner in MODULES or inner.split(".")[0] in PACKAGES)
 
 
 def _shared(instrument: Instrument) -> dict[str, object]:
@@ -82,13 +129,9 @@ def _shared(instrument: Instrument) -> dict[str, object]:
 class _Writer(pickle.Pickler):
     def __init__(self, file: io.BytesIO, shared: dict[str, object]) -> None:
         super().__init__(file, protocol=5)
-        self.banks: list[object] = []  # in the order in which they are met, the same in every instrument
         self._names = {id(one): name for name, one in shared.items()}
 
-    def persistent_id(self, found: object) -> str | int | None:
-        if isinstance(found, knf.OnlineFbank):
-            self.banks.append(found)
-            return len(self.banks) - 1
+    def persistent_id(self, found: object) -> str | None:
         return self._names.get(id(found))
 
     def reducer_override(self, found: object) -> Any:
@@ -97,16 +140,17 @@ class _Writer(pickle.Pickler):
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, shared: dict[str, object], banks: list[object]) -> None:
-        super().__init__(file)
-        self._shared, self._banks = shared, banks
+    def __init__(self, file: io.BytesIO, shared: dict[str, object]) -> None:
+        super().__init__(file, fix_imports=False)
+        self._shared = shared
 
-    def persistent_load(self, name: str | int) -> object:
-        return self._banks[name] if isinstance(name, int) else self._shared[name]
+    def persistent_load(self, name: str) -> object:
+        return self._shared[name]
 
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name) if "." not in name else None
-        own = module.startswith(HOME) and isinstance(found, type) and found.__module__ == module
-        if not own and (module, name) not in NAMED:
+        if (module, name) in NAMED:
+            return super().find_class(module, name)
+        found = super().find_class(module, name) if _is_own(module) and "." not in name else None
+        if not isinstance(found, type) or found.__module__ != module:
             raise pickle.UnpicklingError(f"{module}.{name} is nothing of an instrument")
         return found

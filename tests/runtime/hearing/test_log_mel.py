@@ -1,5 +1,7 @@
 """Log-mel frames: equal to transformers' extractor, and the same however the sound was cut."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +70,28 @@ def test_any_cut_of_the_sound_gives_the_same_frames(places: list[int]) -> None:
         parts.push(chunk)
     assert whole.frames == parts.frames
     np.testing.assert_array_equal(whole.read(0, whole.frames), parts.read(0, parts.frames))
+
+
+@given(places=cuts(8000))
+@settings(max_examples=25, deadline=None)
+def test_what_was_pickled_at_any_place_goes_on_with_the_same_frames(places: list[int]) -> None:
+    sound = speechlike(8000)
+    whole, parts = LogMel(50), LogMel(50)
+    whole.push(sound)
+    for chunk in np.split(sound, places):
+        parts.push(chunk)
+        parts = pickle.loads(pickle.dumps(parts))
+    assert whole.frames == parts.frames
+    np.testing.assert_array_equal(whole.read(0, whole.frames), parts.read(0, parts.frames))
+
+
+def test_what_is_pickled_does_not_grow_with_the_sound() -> None:
+    log_mel = LogMel(50)
+    lengths = set()
+    for _ in range(20):
+        log_mel.push(noise(1600))
+        lengths.add(len(pickle.dumps(log_mel)))
+    assert max(lengths) - min(lengths) < 8  # bytes: numbers have more of them
 
 
 def test_push_says_how_many_frames_became_ready() -> None:

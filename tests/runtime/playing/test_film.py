@@ -23,7 +23,7 @@ from tests.runtime.sound.sounds import noise
 FRAME_RATE = Fraction(5)
 SECONDS = 4.5
 SIDES = 64, 96  # pixels
-CHOSEN = {"feedback": 0.3, "noise": "walk", "trails": 0.5}
+CHOSEN = {"feedback": 0.3, "noise": "walk", "trails": 0.5, "gain": 12.0, "gain_follows": True}
 
 
 class StopError(Exception):

@@ -2,16 +2,25 @@
 
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.output.film import Film
 from clavilux.runtime.playing import snapshot
+from clavilux.runtime.playing.engine import Engine
+from clavilux.runtime.playing.parts import Parts
 from clavilux.runtime.playing.snapshot import SnapshotError
+from clavilux.runtime.providers.onnx_runtime import OnnxRuntimeSession
+from clavilux.runtime.sound.libpulse import Connection
+from clavilux.runtime.sound.pulse_audio import PulseAudio
+from clavilux.runtime.sound.sound_card import SoundCard
+from clavilux.runtime.sound.sound_file import SoundFile
 from tests.runtime.instruments import RATE, unplayed
 from tests.runtime.sound.sounds import noise
 
@@ -21,8 +30,8 @@ WAYS = [
     {},
     {"feedback": 0.4, "noise": "walk", "trails": 0.5, "glow": 1.0},
     {"noise": "fresh", "motion_zoom": 1.05, "feedback": 0.3},
-    {"steps": 2, "stream_batch": True},
     {"light": 1.0, "react": 1.0, "frame_rate": 5.0},
+    {"gain": 12.0, "gain_follows": True},
 ]
 
 
@@ -38,25 +47,26 @@ def play(instrument: Instrument, film: Film, steps: range, chosen: dict[str, Any
     return seen
 
 
-def heard(bundle: Path, steps: range) -> Instrument:
-    """Return an instrument that was pushed a sound and made no picture."""
-    instrument = unplayed(bundle)
-    samples = noise(10 * RATE)
-    for index in steps:
-        instrument.hear(samples[round(index * STEP * RATE) :][: round(STEP * RATE)], RATE, captured_at=index * STEP)
-    return instrument
-
-
 @pytest.mark.parametrize("chosen", WAYS, ids=lambda chosen: ",".join(chosen) or "defaults")
 def test_what_goes_on_from_a_snapshot_is_the_same(tiny_bundle: Path, chosen: dict[str, Any]) -> None:
-    known = {name: value for name, value in chosen.items() if name in unplayed(tiny_bundle).ranges}
-    instrument, film = unplayed(tiny_bundle), Film(*SIDES)
-    play(instrument, film, range(12), known)
+    check_goes_on(tiny_bundle, chosen)
+
+
+def test_a_stream_of_batches_goes_on_from_a_snapshot(flexible_bundle: Path) -> None:
+    chosen = {"steps": 2, "stream_batch": True}
+    assert chosen.keys() <= unplayed(flexible_bundle).ranges.keys()
+    check_goes_on(flexible_bundle, chosen)
+
+
+def check_goes_on(bundle: Path, chosen: dict[str, Any]) -> None:
+    """Play an instrument on, and one that was made of its snapshot; what they show is the same."""
+    instrument, film = unplayed(bundle), Film(*SIDES)
+    play(instrument, film, range(12), chosen)
     kept = snapshot.take(instrument, film)
-    wanted = play(instrument, film, range(12, 20), known)
-    again, screen = snapshot.restore(kept, heard(tiny_bundle, range(12)))
+    wanted = play(instrument, film, range(12, 20), chosen)
+    again, screen = snapshot.restore(kept, unplayed(bundle))
     assert screen is not None
-    for one, other in zip(play(again, screen, range(12, 20), known), wanted, strict=True):
+    for one, other in zip(play(again, screen, range(12, 20), chosen), wanted, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -98,7 +108,41 @@ def test_a_name_that_leads_through_a_module_is_refused(tiny_bundle: Path) -> Non
         snapshot.restore(content, unplayed(tiny_bundle))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a snapshot", b"\x80\x05K\x01"])
+def test_nothing_is_imported_for_a_name_before_it_is_known_to_be_of_an_instrument(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lure.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SnapshotError, match=r"\(lure.Bait is nothing of an instrument\)"):
+        snapshot.restore(b"\x80\x04\x8c\x04lure\x8c\x04Bait\x93.", unplayed(tiny_bundle))
+    assert "lure" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "found", [Connection, SoundCard, SoundFile, DevicePipeline, Engine, PulseAudio, OnnxRuntimeSession, Parts]
+)
+def test_classes_that_reach_outside_are_refused(tiny_bundle: Path, found: type) -> None:
+    with pytest.raises(SnapshotError, match=rf"{found.__name__} is nothing of an instrument"):
+        snapshot.restore(pickle.dumps(found), unplayed(tiny_bundle))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not a snapshot",
+        b"\x80\x05K\x01",
+        b"\x80\x05K\x01.",
+        pickle.dumps(("an instrument", None)),
+        b"\x80\x04\x8c\x01\xff.",  # a text that is not UTF-8
+        b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\xff.",  # bytes, 2^64 - 1 of them
+        b"I1x\n.",  # a number that is none
+        b"\x80\x04]0.",  # nothing is left to return
+        b"\x80\x04\x8c\x05modelQ.",  # a shared part that there is not
+        b"\x80\x04]q\x00" + b"\x85" * 10_000 + b".",  # too deep for what prints or compares it
+        b"\x80\x04\x8c\x0bcollections\x8c\x05deque\x93K\x01\x85R.",  # a deque of a number
+    ],
+)
 def test_what_is_no_snapshot_is_one_line(tiny_bundle: Path, content: bytes) -> None:
     with pytest.raises(SnapshotError, match=r"the state that was kept does not fit"):
         snapshot.restore(content, unplayed(tiny_bundle))
@@ -108,4 +152,11 @@ def test_a_state_that_lies_elsewhere_is_named(tiny_bundle: Path) -> None:
     instrument = unplayed(tiny_bundle)
     instrument.on_a_card = memoryview(b"")  # type: ignore[attr-defined]
     with pytest.raises(SnapshotError, match=r"the state of this device cannot be kept \(.*memoryview"):
+        snapshot.take(instrument, None)
+
+
+def test_a_state_that_only_this_process_has_is_named(tiny_bundle: Path) -> None:
+    instrument = unplayed(tiny_bundle)
+    instrument.on_a_card = lambda: 0  # type: ignore[attr-defined]
+    with pytest.raises(SnapshotError, match=r"the state of this device cannot be kept \(.*lambda"):
         snapshot.take(instrument, None)
