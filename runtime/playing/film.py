@@ -11,13 +11,15 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
+from clavilux import __version__
 from clavilux.runtime.bundle.bundle import MANIFEST
 from clavilux.runtime.control.parameters import Parameters
+from clavilux.runtime.errors import ClaviluxError, SoundError
 from clavilux.runtime.files import describe_file
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.output.film import Film, filmed
-from clavilux.runtime.output.video import write_film, write_part
+from clavilux.runtime.output.video import pyav, write_film, write_part
 from clavilux.runtime.playing import snapshot
 from clavilux.runtime.playing.parts import Parts
 from clavilux.runtime.playing.render import frames_in, render_frames
@@ -51,7 +53,7 @@ class FilmPlan:
         return float(frames / self.frame_rate)
 
     def key(self, instrument: Instrument) -> dict[str, object]:
-        """Return what parts of this film are known by, plain data."""
+        """Return what parts of this film are known by, plain data. Raises VideoError when PyAV is missing."""
         return {
             "sound": self.survey.sha256,
             "bundle": describe_file(instrument.bundle.folder / MANIFEST).sha256,
@@ -59,6 +61,8 @@ class FilmPlan:
             "parameters": self.parameters.values(),
             "screen": self.screen and list(self.screen),
             "device": self.device,
+            "provider": instrument.models.provider,
+            "versions": {"clavilux": __version__, "av": pyav().__version__},
             "part_seconds": PART_SECONDS,
         }
 
@@ -70,8 +74,9 @@ def make_film(path: Path, instrument: Instrument, plan: FilmPlan, watch: Watch) 
     file cannot be written or the parts beside `path` are of another film.
     """
     parts = Parts(path, plan.key(instrument))
+    instrument, screen = _begun(parts, instrument, plan)
     try:
-        _make_parts(parts, *_begun(parts, instrument, plan), plan, watch)
+        _make_parts(parts, instrument, screen, plan, watch)
         write_film(path, parts.paths, plan.sound, plan.frame_rate)
     except BaseException:
         if parts.are_kept:
@@ -85,17 +90,22 @@ def make_film(path: Path, instrument: Instrument, plan: FilmPlan, watch: Watch) 
 
 
 def _begun(parts: Parts, instrument: Instrument, plan: FilmPlan) -> snapshot.State:
-    """Return instrument and screen as they are after the parts that are there."""
-    if 0 < parts.frames < plan.frames:
-        log.warning("going on after %.1f s", plan.seconds(parts.frames))
-        return snapshot.restore(parts.state(), instrument)
-    return instrument, None if plan.screen is None else Film(*plan.screen)
+    """Return instrument and screen as they are after the parts that are there. Raises ClaviluxError."""
+    if not 0 < parts.frames < plan.frames:
+        return instrument, None if plan.screen is None else Film(*plan.screen)
+    try:
+        begun = snapshot.restore(parts.state(), instrument)
+    except (OSError, snapshot.SnapshotError) as error:
+        raise ClaviluxError(f"{parts.folder} cannot be gone on from: {error}; {parts.todo}") from error
+    log.warning("going on after %.1f s", plan.seconds(parts.frames))
+    return begun
 
 
 def _make_parts(parts: Parts, instrument: Instrument, screen: Film | None, plan: FilmPlan, watch: Watch) -> None:
     first = parts.frames
     rate = float(plan.frame_rate)
     frames = render_frames(instrument, plan.sound, rate, plan.parameters, first=first)
+    frames = _all(frames, first, plan)
     shown = frames if screen is None else filmed(frames, screen)
     watched = watch(shown, first, plan.frames)
     length = max(1, round(PART_SECONDS * plan.frame_rate))
@@ -110,3 +120,17 @@ def _make_parts(parts: Parts, instrument: Instrument, screen: Film | None, plan:
                 can_be_kept = False
                 log.warning("%s; a film that is stopped will begin anew", error)
         parts.add(count, state)
+
+
+def _all(frames: Iterator[Frame], first: int, plan: FilmPlan) -> Iterator[Frame]:
+    """Yield `frames` from number `first` on. Raises SoundError where there are fewer than the survey promised."""
+    made = first
+    for frame in frames:
+        yield frame
+        made += 1
+    if made < plan.frames:
+        found, wanted = plan.seconds(made), plan.seconds(plan.frames)
+        raise SoundError(
+            f"{plan.sound.name} has become shorter while it was read; "
+            f"expected {wanted:.1f} s and found {found:.1f} s; leave it as it is until its film is made"
+        )

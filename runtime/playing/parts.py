@@ -28,11 +28,12 @@ class Parts:
         Raises ClaviluxError when there are parts of another film, or damaged ones.
         """
         self.folder = film.with_name(film.name + ENDING)
+        self.todo = f"delete the folder to begin {film.name} anew, or choose another name"  # where they do not fit
         self.counts: list[int] = []  # frames of each
         self._key = key
         self._files: dict[str, Any] = {}
         if (self.folder / RECORD).is_file():
-            self._read(film)
+            self._read()
 
     @property
     def frames(self) -> int:
@@ -89,9 +90,8 @@ class Parts:
                     path.unlink()
             self.folder.rmdir()
 
-    def _read(self, film: Path) -> None:
-        path = self.folder / RECORD
-        todo = f"delete the folder to begin {film.name} anew, or choose another name"
+    def _read(self) -> None:
+        path, todo = self.folder / RECORD, self.todo
         try:
             record = Record.read(path)
             self.counts = [int(count) for count in record.data["counts"]]
@@ -99,7 +99,8 @@ class Parts:
             raise ClaviluxError(f"{self.folder} has a record that cannot be read; {todo}") from error
         if not record.is_for(self._key):
             raise ClaviluxError(
-                f"{self.folder} holds parts of a film with another sound, bundle or settings; "
+                f"{self.folder} holds parts of a film with another sound, bundle or settings, "
+                f"or of another version of Clavilux or PyAV; "
                 f"give the same ones to go on, {todo}"
             )
         if damage := record.damage(self.folder):

@@ -45,6 +45,10 @@ class Sound(Protocol):
     """A sound that is read in blocks, as often as one likes, once at a time."""
 
     @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
     def rate(self) -> int:
         """Samples of a channel a second."""
 
@@ -66,6 +70,7 @@ class Clip:
 
     samples: Samples  # [n, channels], -1 to 1
     rate: int  # Hz
+    name: str = "the clip"  # what messages call it
 
     @property
     def seconds(self) -> float:

@@ -1,6 +1,7 @@
 """Making of films: any length in bounded memory, stopped and gone on with, the same as in one go."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.errors import ClaviluxError, SoundError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.output.video import VideoError
 from clavilux.runtime.playing import film, snapshot
@@ -144,6 +145,57 @@ def test_another_film_does_not_go_on_from_these_parts(tiny_bundle: Path, tmp_pat
     with pytest.raises(ClaviluxError, match=r"holds parts of a film with another sound, bundle or settings"):
         make_film(tmp_path / "film.mp4", unplayed(tiny_bundle), plan(tiny_bundle, **other), Watched())
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4.parts"]
+
+
+def test_parts_of_other_versions_or_another_provider_are_of_another_film(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instrument, made = unplayed(tiny_bundle), plan(tiny_bundle)
+    keys = [made.key(instrument)]
+    with monkeypatch.context() as patch:
+        patch.setattr(film, "__version__", "0.0.1")
+        keys.append(made.key(instrument))
+    with monkeypatch.context() as patch:
+        patch.setattr(av, "__version__", "0.0.1")
+        keys.append(made.key(instrument))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(instrument.models), "provider", "another")
+        keys.append(made.key(instrument))
+    assert len({str(key) for key in keys}) == 4
+    assert made.key(instrument) == keys[0]
+
+
+def test_a_state_that_does_not_fit_says_what_to_delete_and_touches_nothing(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(snapshot, "take", lambda *_: b"a state of long ago")
+    with pytest.raises(StopError):
+        make_film(tmp_path / "film.mp4", unplayed(tiny_bundle), plan(tiny_bundle), Watched(7))
+    before = sorted(tmp_path.rglob("*"))
+    caplog.clear()
+    wanted = r"film.mp4.parts .*does not fit .*; delete the folder to begin film.mp4 anew, or choose another name$"
+    with pytest.raises(ClaviluxError, match=wanted):
+        make_film(tmp_path / "film.mp4", unplayed(tiny_bundle), plan(tiny_bundle), Watched())
+    assert sorted(tmp_path.rglob("*")) == before
+    assert caplog.messages == []
+
+
+class Shrunk(Clip):
+    """A sound of which less comes than did at first."""
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        yield self.samples[: round(self.left * RATE)]
+
+    left = SECONDS  # s
+
+
+@pytest.mark.parametrize("left", [0.5, 1.0, 3.1])
+def test_a_sound_that_has_become_shorter_ends_its_film(tiny_bundle: Path, tmp_path: Path, left: float) -> None:
+    made = plan(tiny_bundle, screen=None)
+    shrunk = Shrunk(made.sound.samples, RATE, "song.wav")
+    object.__setattr__(shrunk, "left", left)
+    with pytest.raises(SoundError, match=r"^song.wav has become shorter while it was read; expected 4.6 s and found"):
+        make_film(tmp_path / "film.mp4", unplayed(tiny_bundle), replace(made, sound=shrunk), Watched())
 
 
 def test_where_no_state_can_be_kept_that_is_said_and_the_film_is_made(

@@ -24,6 +24,7 @@ class Cut:
     rate: int = 16_000
     given_out: int = 0
     layout: str = ""
+    name: str = "the cut"
 
     @property
     def channels(self) -> int:
