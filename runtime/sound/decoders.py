@@ -28,14 +28,17 @@ OVERLAP = 32  # bytes that a pattern may need
 LATER = re.compile(rb"OggS\0[^\x02]", re.DOTALL)  # a page that is not the first of its stream
 
 
+class _ChangeError(UnreadableError):
+    """What comes next is another sound: no decoder goes on with it."""
+
+
 def decode(file: BinaryIO) -> Decoded:
     """Begin to read a file from its beginning. Raises UnreadableError."""
     if not size_of(file):
         raise UnreadableError(NOTHING)
-    if mp3_frames.begins(file) and (found := _mp3(file)) is not None:
-        return found
     try:
-        decoded = _begun(libsndfile.decode(file))
+        found = _mp3(file) if mp3_frames.begins(file) else None
+        decoded = _begun(libsndfile.decode(file)) if found is None else found
     except UnreadableError as refused:
         return _otherwise(file, refused)
     return replace(decoded, blocks=_whole(file, decoded))
@@ -87,8 +90,8 @@ def _whole(file: BinaryIO, decoded: Decoded) -> Iterator[Block]:
         for block in decoded.blocks:
             done += len(block)
             yield block
-    except UnreadableError:
-        if not pyav.is_installed():
+    except UnreadableError as error:
+        if isinstance(error, _ChangeError) or not pyav.is_installed():
             raise
         yield from _beyond(pyav.decode(file), done, decoded)
         return
@@ -116,7 +119,7 @@ def _joined(first: Decoded, others: Iterable[BinaryIO]) -> Iterator[Block]:
 def _check_same(before: Decoded, after: Decoded) -> None:
     if (before.rate, before.channels) != (after.rate, after.channels):
         told = [f"{one.rate} Hz with {one.channels} channels" for one in (before, after)]
-        raise UnreadableError(f"it changes from {' to '.join(told)}")
+        raise _ChangeError(f"it changes from {' to '.join(told)}")
 
 
 def _others(file: BinaryIO) -> Iterator[BinaryIO]:

@@ -25,7 +25,7 @@ BITRATES = (  # kbit/s by (is MPEG-1, layer), index 1 to 14
 RATES = (44_100, 48_000, 32_000)  # Hz, of MPEG-1
 DIVIDED = {3: 1, 2: 2, 0: 4}  # rates of MPEG-1, 2 and 2.5 by the version's bits
 SYNC = re.compile(rb"\xff[\xe2-\xff]")
-TAG = re.compile(rb"Xing|Info")
+TAGS = (b"Xing", b"Info")
 CHAIN = 3  # frames in a row that are taken for sound where the place is not known
 SEARCHED = 2**17  # bytes at the beginning in which the first frame must lie
 TOLERANCE = 0.01  # of the length that a header frame tells
@@ -165,10 +165,9 @@ def _after_tag(data: mmap.mmap, place: int) -> int:
 
 
 def _streams(data: mmap.mmap) -> Iterator[Stream]:
-    tags = {found.start() for found in TAG.finditer(data)}
     stream: Stream | None = None
     for place, found in _frames(data):
-        tagged = place + found.tag in tags
+        tagged = data[place + found.tag : place + found.tag + 4] in TAGS
         if stream is None or tagged or found.kind != stream.kind:
             if stream is not None and stream.frames:
                 yield stream

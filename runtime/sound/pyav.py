@@ -65,22 +65,26 @@ def decode(file: BinaryIO) -> Decoded:
 def _frames(av: Any, container: Any, stream: Any) -> Iterator[Any]:
     """Yield decoded frames, passing over what is damaged. Raises UnreadableError when that is most of it."""
     packets = damaged = 0
-    demuxed = container.demux(stream)
-    while True:
+    for packet in _packets(av, container, stream):
+        packets += 1
         try:
-            packet = next(demuxed)
-            packets += 1
-            yield from packet.decode()
-        except StopIteration:
-            break
-        except av.EOFError:
-            break
-        except av.FFmpegError as error:
+            frames = packet.decode()
+        except av.EOFError:  # the decoder has been at its end before
+            frames = []
+        except av.FFmpegError:
             damaged += 1
-            if damaged > packets + 1:  # the container itself: nothing comes any more
-                raise UnreadableError(_reason(error)) from error
+            frames = []
+        yield from frames
     if damaged > MAX_DAMAGED * packets:
         raise UnreadableError("most of it is damaged")
+
+
+def _packets(av: Any, container: Any, stream: Any) -> Iterator[Any]:
+    """Yield what the container holds of a stream. Raises UnreadableError where it is damaged: nothing comes after."""
+    try:
+        yield from container.demux(stream)
+    except av.FFmpegError as error:
+        raise UnreadableError(_reason(error)) from error
 
 
 def _blocks(av: Any, container: Any, first: Any, frames: Iterator[Any]) -> Iterator[Block]:

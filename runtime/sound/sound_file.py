@@ -17,7 +17,7 @@ import numpy as np
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.sound import pyav
 from clavilux.runtime.sound.decoders import decode
-from clavilux.runtime.sound.decoding import LAYOUTS, NO_SOUND, NOTHING, Decoded, UnreadableError
+from clavilux.runtime.sound.decoding import LAYOUTS, NO_SOUND, NOTHING, Block, Decoded, UnreadableError
 from clavilux.runtime.sound.samples import MAX_CHANNELS, RATES, Samples, as_sound
 from clavilux.runtime.sound.sound_input import name_of, open_input
 
@@ -139,15 +139,21 @@ class SoundFile:
             except UnreadableError as error:
                 reason = str(error)
                 break
-            try:
-                yield as_sound(block, self.rate)
-            except SoundError as error:
-                where = f" ({held / self.rate:.1f} s from its beginning)" if held else ""
-                raise SoundError(f"{self.name}: {error}{where}") from error
-            held += len(block)
+            for start in range(0, len(block), self.rate):
+                piece = self._checked(block[start : start + self.rate], held)
+                yield piece
+                held += len(piece)
         if not self._told:
             self._told = True
             self._tell(held, decoded.promised, reason)
+
+    def _checked(self, block: Block, held: int) -> Samples:
+        """Return what comes after `held` samples, checked. Raises SoundError."""
+        try:
+            return as_sound(block, self.rate)
+        except SoundError as error:
+            where = f" ({held / self.rate:.1f} s from its beginning)" if held else ""
+            raise SoundError(f"{self.name}: {error}{where}") from error
 
     def _decoded(self) -> Decoded:
         """Begin to read. Raises SoundError."""

@@ -4,7 +4,11 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -12,6 +16,8 @@ import soundfile
 
 from clavilux.benchmarks.studies.sound_files import KINDS, sound, tones, write, write_silent_film
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound import libsndfile
+from clavilux.runtime.sound.decoding import Block, Decoded, UnreadableError
 from clavilux.runtime.sound.sound_file import Clip, open_sound, read_clip
 from tests.runtime.sound.sounds import noise
 
@@ -211,6 +217,38 @@ def test_without_pyav_the_line_says_which_extra_reads_more(tmp_path: Path, monke
     assert read_clip(tmp_path / "x.m4a").seconds == pytest.approx(2.0, abs=0.05)
     monkeypatch.setitem(sys.modules, "av", None)
     assert refusal(tmp_path / "x.m4a").endswith("run: pip install 'clavilux[video]'")
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 3])
+@pytest.mark.parametrize("ending", ["mp3", "flac", "wav"])
+def test_what_libsndfile_cannot_read_on_with_pyav_does(
+    tmp_path: Path, ending: str, blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"x.{ending}"
+    written(path)
+    whole = read_clip(path).samples
+    decode = libsndfile.decode
+
+    def fail(file: BinaryIO) -> Decoded:
+        decoded = decode(file)
+
+        def some() -> Iterator[Block]:
+            yield from islice(decoded.blocks, blocks)
+            raise UnreadableError("it is damaged")
+
+        return replace(decoded, blocks=some())
+
+    monkeypatch.setattr(libsndfile, "decode", fail)
+    with open_sound(path) as file:
+        assert file.reader == ("libsndfile" if blocks else "PyAV")
+    np.testing.assert_allclose(read_clip(path).samples[: len(whole)], whole, atol=1e-3)
+
+
+def test_blocks_are_a_second_at_most(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", sound(1, 8_000, 5.0), 8_000)
+    with open_sound(tmp_path / "x.wav") as file:
+        lengths = [len(block) for block in file.blocks()]
+    assert (sum(lengths), max(lengths)) == (40_000, 8_000)
 
 
 @pytest.mark.parametrize("ending", ["wav", "aiff", "ogg", "mp3", "au", "caf"])
