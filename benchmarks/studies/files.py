@@ -41,6 +41,10 @@ NEAR = 4.0  # Hz, from one tone to another
 PADDING = 0.05  # s of silence with which coders fill their last frame where no header tells the length
 HEARD = 0.25  # s, from which on a tone can be told
 BEGIN, END = "<!-- files: begin -->", "<!-- files: end -->"
+DAMAGED = (
+    "wav", "rf64", "w64", "caf", "aiff", "au", "flac", "ogg", "mp3", "m4a", "mp4", "mkv", "webm", "ts", "wv", "aac",
+)  # fmt: skip
+"""Endings or containers that are damaged, too."""
 
 
 @dataclass(frozen=True)
@@ -92,26 +96,6 @@ def cases(folder: Path) -> Iterator[Case]:
             yield Case(f"{kind.name}, {channels} x {rate} Hz", path, channels, rate, kind)
     yield from _damaged(folder)
     yield from _mistaken(folder)
-
-
-DAMAGED = (
-    "wav",
-    "rf64",
-    "w64",
-    "caf",
-    "aiff",
-    "au",
-    "flac",
-    "ogg",
-    "mp3",
-    "m4a",
-    "mp4",
-    "mkv",
-    "webm",
-    "ts",
-    "wv",
-    "aac",
-)
 
 
 def _damaged(folder: Path) -> Iterator[Case]:
@@ -194,6 +178,15 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
+def write_table(path: Path, outcomes: list[Outcome]) -> None:
+    """Write the table into a page, between its marks. Raises BenchError when it has none."""
+    page = path.read_text(encoding="utf-8")
+    new, places = re.subn(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table(outcomes)}\n{END}", page, flags=re.DOTALL)
+    if places != 1:
+        raise BenchError(f"{path} has no place for the table; expected {BEGIN} and {END} after it")
+    path.write_text(new, encoding="utf-8")
+
+
 def main() -> None:
     """Make the files, read them, and print or write the table."""
     parser = argparse.ArgumentParser(description="Sound files of every kind through the reader of all commands.")
@@ -207,9 +200,7 @@ def main() -> None:
     if words.page is None:
         print(table(outcomes))
         return
-    page = words.page.read_text(encoding="utf-8")
-    written = re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table(outcomes)}\n{END}", page, flags=re.DOTALL)
-    words.page.write_text(written, encoding="utf-8")
+    write_table(words.page, outcomes)
     print(f"{len(outcomes)} files", file=sys.stderr)
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from clavilux.runtime.sound.decoding import LAYOUTS
+
 SECONDS = 2.0
 LEVEL = 0.3  # of full scale
 LOWEST, APART = 400, 90  # Hz, the first channel's tone and the distance to the next: all 32 fit under 3.4 kHz
 DEEP = 60  # Hz, the tone of a channel that coders keep for bass alone
 DEEP_CHANNEL = 3  # of six or eight
 HEADER, JUNK = 64, 20_000  # bytes
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 BLOCK = 1_024  # samples that are encoded at once
 
 

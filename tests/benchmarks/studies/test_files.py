@@ -1,8 +1,11 @@
 """The study of sound files: every kind is read right, and nothing else is more than one line."""
 
+from pathlib import Path
+
 import pytest
 
-from clavilux.benchmarks.studies.files import BEGIN, END, Outcome, cases, read, table
+from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.studies.files import BEGIN, END, Outcome, cases, read, table, write_table
 from clavilux.benchmarks.studies.sound_files import SECONDS
 from tests.paths import ROOT
 
@@ -78,3 +81,19 @@ def test_every_refusal_is_one_line_with_the_files_name_and_what_was_expected(out
 def test_the_page_has_the_table_of_this_run(outcomes: list[Outcome]) -> None:
     page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
     assert page.partition(BEGIN)[2].partition(END)[0].strip() == table(outcomes)
+
+
+def test_the_table_of_a_page_is_written_anew_between_its_marks(outcomes: list[Outcome], tmp_path: Path) -> None:
+    page = tmp_path / "files.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_table(page, outcomes)
+    assert page.read_text() == f"before\n{BEGIN}\n{table(outcomes)}\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("text", ["", f"{BEGIN} without an end", f"{END} before {BEGIN}"])
+def test_a_page_without_its_marks_is_an_error_and_stays(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "files.md"
+    page.write_text(text)
+    with pytest.raises(BenchError, match=r"files.md has no place for the table; expected <!-- files: begin -->"):
+        write_table(page, [])
+    assert page.read_text() == text
