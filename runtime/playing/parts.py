@@ -32,7 +32,12 @@ class Parts:
         self.counts: list[int] = []  # frames of each
         self._key = key
         self._files: dict[str, Any] = {}
-        if (self.folder / RECORD).is_file():
+        try:
+            found = (self.folder / RECORD).is_file()
+        except OSError as error:
+            reason = error.strerror
+            raise ClaviluxError(f"{self.folder} cannot be looked into ({reason}); choose another name") from error
+        if found:
             self._read()
 
     @property
@@ -58,18 +63,18 @@ class Parts:
 
         Raises ClaviluxError when they cannot be written.
         """
-        path = self.next_path()
-        self.counts.append(count)
+        path, counts = self.next_path(), [*self.counts, count]
         if state is None:
+            self.counts = counts
             return
-        self._files[path.name] = describe_file(path)
         before = [name for name in self._files if not name.endswith(path.suffix)]
-        place = self.folder / STATE.format(len(self.counts))
+        place = self.folder / STATE.format(len(counts))
         with written_whole(place) as part:
             part.write_bytes(state)
         files = {name: entry for name, entry in self._files.items() if name not in before}
-        self._files = files | {place.name: describe_file(place)}
-        Record(self._key, self._files, {"counts": self.counts}).write(self.folder / RECORD)
+        files |= {path.name: describe_file(path), place.name: describe_file(place)}
+        Record(self._key, files, {"counts": counts}).write(self.folder / RECORD)
+        self.counts, self._files = counts, files  # not before they are written: a full disk keeps what there was
         for name in before:
             (self.folder / name).unlink(missing_ok=True)
 

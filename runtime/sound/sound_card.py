@@ -169,6 +169,7 @@ class SoundCard:
             self._hear(np.zeros((count, chosen.heard), np.float32), rate, now - count / rate)
 
     def _reopen(self, lost: Chosen) -> None:
+        told = ""
         for attempt in itertools.count():
             if self._stopping.wait(RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]):
                 return
@@ -176,7 +177,9 @@ class SoundCard:
                 source = find_again(listed(self._backend.inputs()), lost.source)
                 self._open(checked(replace(lost, source=source)))
             except DeviceError as error:
-                log.info("%s", error)
+                if attempt and str(error) != told:  # not at once, when a card that comes back is half there
+                    told = str(error)
+                    log.warning("%s", told)
             else:
                 log.warning("input %s is back", self._words)
                 return

@@ -1,6 +1,7 @@
 """Parts of a film: kept with their record, trusted by the same film alone."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -90,3 +91,23 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "film.mp4.parts").write_text("a file")
     with pytest.raises(ClaviluxError, match=r"film\.mp4\.parts cannot be made"):
         Parts(tmp_path / "film.mp4", KEY).next_path()
+
+
+def test_a_name_that_is_too_long_for_its_parts_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClaviluxError, match="cannot be looked into"):
+        Parts(tmp_path / ("a" * 246 + ".mp4"), KEY)
+
+
+def test_a_state_that_cannot_be_written_leaves_what_there_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = Parts(tmp_path / "film.mp4", KEY)
+    parts.next_path().write_bytes(b"pictures")
+    parts.add(5, b"state")
+    parts.next_path().write_bytes(b"pictures")
+    monkeypatch.setattr("clavilux.runtime.playing.parts.written_whole", full_disk)
+    with pytest.raises(ClaviluxError, match="No space"):
+        parts.add(5, b"state")
+    assert parts.frames == Parts(tmp_path / "film.mp4", KEY).frames == 5
+
+
+def full_disk(path: Path) -> NoReturn:
+    raise ClaviluxError(f"{path} cannot be written (No space left on device); choose another place")
