@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -259,8 +260,10 @@ def test_a_terminated_command_leaves_no_half_film(tiny_bundle: Path, tmp_path: P
     out.mkdir()
     words = ["render", str(clip), str(out / "long.mp4"), "--bundle", str(tiny_bundle), "--screen", "none"]
     with subprocess.Popen([sys.executable, "-m", "clavilux", *words], stderr=subprocess.DEVNULL) as process:
+        ends = time.monotonic() + DEADLINE
         while not list(out.iterdir()):
             assert process.poll() is None
+            assert time.monotonic() < ends
         process.terminate()
     assert process.returncode == 128 + signal.SIGTERM
     assert not list(out.iterdir())

@@ -70,7 +70,7 @@ UNREAD = (
     ValueError,  # UnicodeDecodeError, too
     pickle.UnpicklingError,
 )
-"""What other content than `take` made leads to."""
+"""Errors that content which `take` did not make leads to."""
 
 
 class SnapshotError(ClaviluxError):

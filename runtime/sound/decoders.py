@@ -29,7 +29,7 @@ LATER = re.compile(rb"OggS\0[^\x02]", re.DOTALL)  # a page that is not the first
 
 
 class _ChangeError(UnreadableError):
-    """What comes next is another sound: no decoder goes on with it."""
+    """Sound of another kind comes next: no decoder goes on with it."""
 
 
 def decode(file: BinaryIO) -> Decoded:

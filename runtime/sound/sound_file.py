@@ -46,7 +46,7 @@ class Sound(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
 
     @property
     def rate(self) -> int:
