@@ -49,6 +49,7 @@ class Instrument:
         self._conditioner = Conditioner(cached.bos, cached.idle)
         self._maker = FrameMaker(bundle, models.denoiser, models.decoder)
         self._hop = Hop()
+        self._tokens: NDArray[np.float32] | None = None  # of the last hop that was encoded
         self._frames = 0
         self._time: float | None = None  # of the last frame
 
@@ -146,9 +147,12 @@ class Instrument:
             self._evidence.forget(hop.seconds)
         elif hop.tokens is not None:  # in a short pause what was heard is held, and how sure that was
             self._follow(hop, hop.tokens)
+        elif hop.is_stalled and self._tokens is not None:  # a word that ended with its source
+            self._follow(hop, self._tokens)
 
     def _follow(self, hop: Hop, tokens: NDArray[np.float32]) -> None:
         """Set out for the tokens of a hop where their name counts, or where the bundle has no names to count."""
+        self._tokens = tokens
         moment = Moment(self._concepts.nearest(tokens), hop.seconds, hop.lasted, hop.over_for)
         counts = self._evidence.advance(moment)
         if counts or not self._concepts.has_names:

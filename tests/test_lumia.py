@@ -9,19 +9,26 @@ from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.playing.render import render_frames, render_picture
-from clavilux.runtime.sound.sound_file import read_clip
+from clavilux.runtime.sound.sound_file import Clip, read_clip
 from tests.paths import SOUNDS
 from tests.runtime.instruments import unplayed
 
 WORDS = ("penguin", "train", "elephant", "piano")
 MAX_BYTES = 48_000_000  # bytes
 FRAME_RATE = 10.0
+PAUSE = 0.3  # s
 
 
 @cache
 def spoken(word: str) -> list[Frame]:
-    """Return the frames of playing a spoken word to a new instrument."""
-    return list(render_frames(unplayed(DEFAULT_BUNDLE), read_clip(SOUNDS / f"{word}.wav"), FRAME_RATE))
+    """Return the frames of playing a spoken word, and a short pause, to a new instrument."""
+    return list(render_frames(unplayed(DEFAULT_BUNDLE), said(word), FRAME_RATE))
+
+
+def said(word: str) -> Clip:
+    """Return a spoken word and a pause, in which it is over."""
+    clip = read_clip(SOUNDS / f"{word}.wav")
+    return Clip(np.pad(clip.samples, ((0, round(PAUSE * clip.rate)), (0, 0))), clip.rate)
 
 
 def test_the_bundle_is_sound_and_small() -> None:
@@ -36,7 +43,7 @@ def test_the_bundle_carries_its_proof() -> None:
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_a_spoken_word_is_heard_before_it_has_ended(word: str) -> None:
+def test_a_spoken_word_is_heard_as_soon_as_it_is_over(word: str) -> None:
     heard = spoken(word)[-1].heard
     assert heard is not None
     assert heard.name == word
@@ -59,7 +66,7 @@ def test_the_picture_of_a_clip_is_what_playing_it_ends_with() -> None:
     )
     player = unplayed(DEFAULT_BUNDLE)
     parameters = player.defaults.merge({"glide": 0, "noise": "fixed"})
-    live = list(render_frames(player, read_clip(SOUNDS / "penguin.wav"), FRAME_RATE, parameters))[-1].pixels
+    live = list(render_frames(player, said("penguin"), FRAME_RATE, parameters))[-1].pixels
     distances = [np.abs(live.astype(float) - picture).mean() for picture in (still, other)]
     assert distances[0] < distances[1] / 2
 

@@ -1,8 +1,8 @@
 """Evidence that a thing is heard: near enough, for long enough; then its name counts, and stays for a moment.
 
-Something short, such as a word or a bark, is judged as soon as it is over: while it sounds, and in running speech, the
-nearest name is another one every few moments. A sound that goes on has to be nearer, and for longer. What no name has
-evidence for is none of the things that a bundle knows.
+Something short, such as a word or a bark, is judged as soon as it is over, or before that where it is very near: while
+it sounds, and in running speech, the nearest name is another one every few moments. A sound that goes on has to be near
+for longer. What no name has evidence for is none of the things that a bundle knows.
 """
 
 import math
@@ -13,6 +13,8 @@ from clavilux.runtime.frame import Heard
 
 SHORT = 1.2  # s that something short lasts at most
 OVER = (0.04, 2.0)  # s of pause after which it may be over, and as long as it can be what is heard
+CLEAR = 0.12  # s that something short has to be very near, if it is not over:
+NEARER = 1 / 3  # of the way from the similarity of a sound that goes on to 1
 STAY = 0.3  # s that a name stays without being the nearest: syllables differ, and silence follows words
 SLACK = 0.1  # of similarity that a name may lose before it counts as gone
 RISE, FALL = 0.15, 0.6  # time constants of the confidence, s
@@ -37,7 +39,8 @@ class Evidence:
         self._spec = spec
         self._candidate: str | None = None
         self._short = 0.0  # s, by similarity squared, since something short was over
-        self._held = 0.0  # s that the candidate has been near as a sound that goes on has to be
+        self._held = 0.0  # s that the candidate has been near as a sound that goes on has to be,
+        self._clear = 0.0  # and very near
         self._missed = 0.0  # s that the name that counts has not been heard
 
     def advance(self, moment: Moment) -> bool:
@@ -55,26 +58,28 @@ class Evidence:
     def forget(self, seconds: float) -> None:
         """Take that nothing sounds, for so many seconds."""
         self.heard = self._candidate = None
-        self._short = self._held = 0.0
+        self._short = self._held = self._clear = 0.0
         self._grow_sure(seconds)
 
     def _gather(self, near: Heard | None, moment: Moment) -> None:
         """Gather evidence for the candidate, or begin anew for another one."""
         same = near is not None and near.name == self._candidate
         if not same:
-            self._short = self._held = 0.0
+            self._short = self._held = self._clear = 0.0
         self._candidate = None if near is None else near.name
         if near is None:
             return
         since = min(moment.seconds, moment.over_for)  # what a long hop heard before the end is no evidence
         self._short = self._short + since * near.similarity**2 if _is_over(moment) else 0.0
-        held = same and near.similarity >= self._spec.held_similarity
-        self._held = self._held + moment.seconds if held else 0.0
+        held = self._spec.held_similarity
+        clear = held + NEARER * (1 - held)
+        self._held = self._held + moment.seconds if same and near.similarity >= held else 0.0
+        self._clear = self._clear + moment.seconds if same and near.similarity >= clear else 0.0
 
     def _suffices(self, moment: Moment) -> bool:
         """Whether there is enough evidence for the candidate."""
-        is_short = _is_over(moment) and moment.lasted <= SHORT
-        return (is_short and self._short >= self._spec.persistence) or self._held >= self._spec.held_persistence
+        is_enough = (_is_over(moment) and self._short >= self._spec.persistence) or self._clear >= CLEAR
+        return (is_enough and moment.lasted <= SHORT) or self._held >= self._spec.held_persistence
 
     def _keep(self, counts: Heard, nearest: Heard | None, seconds: float) -> None:
         """Keep the name that counts while it is the nearest and hardly less near, or was a moment ago."""

@@ -198,6 +198,7 @@ class Listener:
         self._told = now
         return Hop(
             self._end, since, threshold=self._gate.threshold, is_stalled=True,
+            lasted=self._event.lasted, over_for=self._event.over_for + stalled,
             heard_until=self._window.captured_at(self._end - 1),
             is_silent=self._gate.is_silent(parameters.hold, stalled),
         )  # fmt: skip

@@ -45,6 +45,7 @@ DOCUMENT: dict[str, Any] = {
     "files": {"denoiser.onnx": {"bytes": 5, "sha256": "0" * 64}},
     "parity": [{"component": "denoiser", "figure": "cosine", "value": 0.99, "threshold": 0.9}],
     "concepts": ["dog", "cat"],
+    "evidence": {"similarity": 0.4, "persistence": 0.1, "held_similarity": 0.7, "held_persistence": 2.0},
     "steps": 2,
     "guidance": {"kind": "once", "scale": 3.0, "delta": 0.5},
     "sizes": {"smallest": 64, "largest": 256, "multiple": 64},

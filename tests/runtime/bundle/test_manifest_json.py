@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clavilux.runtime.bundle.manifest import GuidanceSpec
+from clavilux.runtime.bundle.manifest import EvidenceSpec, GuidanceSpec
 from clavilux.runtime.bundle.manifest_json import format_manifest, parse_manifest
 from clavilux.runtime.errors import BundleError
 from clavilux.runtime.loading import DEFAULT_BUNDLE
@@ -44,11 +44,21 @@ def test_of_a_key_that_stands_twice_the_last_counts():
     assert parse_manifest(text.replace('"1": [3]', '"1": [0], "1": [3]')).schedule.timesteps[1] == (3.0,)
 
 
+def test_a_manifest_that_does_not_tell_its_evidence_has_the_default_bundles():
+    assert parse_manifest(json.dumps(document("evidence"))).evidence == EvidenceSpec()
+
+
+def test_what_is_evidence_for_a_held_sound_is_no_less_than_for_a_short_one():
+    assert refusal("evidence.held_similarity", 0.3) == (
+        "bundle.json: evidence.held_similarity is 0.3; expected 0.4 or more, what a short sound needs"
+    )
+
+
 def test_a_manifest_that_does_not_tell_its_lead_in_means_the_references():
     assert parse_manifest(json.dumps(document("audio.lead_in"))).audio.lead_in == "nothing"
 
 
-OPTIONAL = ("parity", "concepts", "steps", "guidance", "sizes", "batch")
+OPTIONAL = ("parity", "concepts", "evidence", "steps", "guidance", "sizes", "batch")
 
 
 def test_what_older_bundles_do_not_tell_may_be_missing():

@@ -10,10 +10,10 @@ from clavilux.runtime.bundle.manifest import EvidenceSpec
 from clavilux.runtime.conditioning.evidence import OVER, SHORT, STAY, Evidence, Moment
 from clavilux.runtime.frame import Heard
 
-SPEC = EvidenceSpec(similarity=0.5, persistence=0.06, held_similarity=0.8, held_persistence=1.0)
+SPEC = EvidenceSpec(similarity=0.5, persistence=0.05, held_similarity=0.8, held_persistence=1.0)
 HOP = 0.04  # s
 
-DOG, CAT = Heard("dog", 0.9), Heard("cat", 0.9)
+DOG, CAT = Heard("dog", 0.85), Heard("cat", 0.85)
 FAR_DOG, FARTHER_DOG, FARTHEST_DOG = Heard("dog", 0.7), Heard("dog", 0.45), Heard("dog", 0.3)
 
 
@@ -44,6 +44,12 @@ def test_something_short_counts_once_it_is_over() -> None:
     evidence = Evidence(SPEC)
     assert names(evidence, [DOG] * 10, over_for=0.0) == [None] * 10
     assert names(evidence, [DOG] * 3, over_for=OVER[0]) == [None, "dog", "dog"]
+
+
+def test_something_short_that_is_very_near_counts_before_it_is_over() -> None:
+    told = names(Evidence(SPEC), [Heard("dog", 0.96)] * 6, over_for=0.0)
+    assert told == [None, None, None, "dog", "dog", "dog"]
+    assert set(names(Evidence(SPEC), [Heard("dog", 0.96)] * 10, over_for=0.0, lasted=SHORT + 0.1)) == {None}
 
 
 def test_what_is_less_near_needs_longer() -> None:

@@ -90,7 +90,7 @@ def test_the_bundle_takes_typed_words(made):
 def test_the_bundle_hears_and_paints(made):
     clip = next(clip for clip in read_clips(made[0], "test") if clip.label == "dog")
     frames = list(render_frames(open_instrument(made[1]), Clip(clip.sound[:, None], SAMPLE_RATE), 5.0))
-    assert frames[-1].heard.name in NAMES
+    assert {frame.heard.name for frame in frames if frame.heard} <= set(NAMES)
     assert frames[-1].pixels.shape == (256, 256, 3)
 
 
