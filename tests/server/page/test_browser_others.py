@@ -43,6 +43,7 @@ HAS_WEBKIT = pytest.mark.skipif(not (WEBKIT_DRIVER and XVFB and MINI_BROWSER), r
 
 
 @pytest.mark.parametrize("start", [pytest.param(firefox, marks=HAS_FIREFOX), pytest.param(webkit, marks=HAS_WEBKIT)])
+@pytest.mark.slow
 def test_the_page_plays_and_comes_back(start: Callable[[Path], AbstractContextManager[Driven]], tmp_path: Path):
     engine = open_engine()
     engine.set(UNHURRIED)
@@ -83,6 +84,7 @@ def _keys_play(page: Driven, engine: Engine) -> None:
         pytest.param(webkit, marks=HAS_WEBKIT),
     ],
 )
+@pytest.mark.slow
 def test_a_shared_picture_without_sound_is_let_go_and_said(
     start: Callable[[Path], AbstractContextManager[Driven]], tmp_path: Path
 ):
@@ -96,6 +98,7 @@ def test_a_shared_picture_without_sound_is_let_go_and_said(
 
 
 @HAS_FIREFOX
+@pytest.mark.slow
 def test_firefox_hears_eight_channels_of_an_interface(tmp_path: Path):
     """Firefox alone gives a page more than two channels of an input: eight at most."""
     channels, live, rate = 8, 3, 48_000

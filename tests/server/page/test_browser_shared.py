@@ -86,6 +86,7 @@ def test_a_tab_is_heard_raw_without_a_microphone_and_nobody_is_filmed(tab: Tab):
 
 
 @pytest.mark.usefixtures("sounding")
+@pytest.mark.slow
 def test_the_page_stays_in_front_and_goes_on_drawing(tab: Tab):
     page = tab.open()
     page.evaluate("void (function count() { window.drawn = (window.drawn ?? 0) + 1; requestAnimationFrame(count); })()")
@@ -129,6 +130,7 @@ def test_a_sharing_that_ends_elsewhere_is_told_and_can_be_had_again(tab: Tab, so
 
 
 @pytest.mark.usefixtures("sounding")
+@pytest.mark.slow
 def test_a_picture_without_sound_is_not_kept(tab: Tab):
     page = tab.play()
     page.evaluate("void (window.instead = { audio: false })")
@@ -151,6 +153,7 @@ def test_a_picture_without_sound_is_not_kept(tab: Tab):
         ("TypeError", "The sound of a tab cannot be taken: no"),
     ],
 )
+@pytest.mark.slow
 def test_a_sharing_that_is_refused_leaves_the_microphone(tab: Tab, error: str, said: str):
     page = tab.play()
     page.evaluate(
@@ -165,6 +168,7 @@ def test_a_sharing_that_is_refused_leaves_the_microphone(tab: Tab, error: str, s
 
 
 @pytest.mark.usefixtures("sounding")
+@pytest.mark.slow
 def test_a_sharing_survives_the_sound_being_opened_again(tab: Tab):
     tab.page.add_init_script(REMEMBER_CONTEXTS)
     page = tab.open()
@@ -178,6 +182,7 @@ def test_a_sharing_survives_the_sound_being_opened_again(tab: Tab):
     tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
 
 
+@pytest.mark.slow
 def test_a_shared_tab_keeps_its_channel_when_the_sound_is_opened_again(tab: Tab, sounding: Page):
     tab.page.add_init_script(REMEMBER_CONTEXTS)
     sounding.evaluate(SECOND_IS_SOFT)

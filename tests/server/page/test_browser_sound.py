@@ -49,7 +49,9 @@ def wait_for_level(tab: Tab, decibels: float) -> None:
     tab.wait(f"Math.abs({LEVEL} - {decibels}) <= 1")
 
 
-@pytest.mark.parametrize("channels", [3, 5, 8, 16, 32])
+@pytest.mark.parametrize(
+    "channels", [3, 16, *(pytest.param(channels, marks=pytest.mark.slow) for channels in (5, 8, 32))]
+)
 def test_one_live_channel_of_a_file_of_many_keeps_its_level(tab: Tab, tmp_path: Path, channels: int):
     load(tab, sines(tmp_path / "many.wav", *[0.0] * (channels - 1), LOUD))
     expect(tab.page.locator("#mixed")).to_have_text(
@@ -140,6 +142,7 @@ def test_clipping_is_shown_on_its_channel_and_said(tab: Tab, tmp_path: Path):
     expect(tab.page.locator(".channel.hot")).to_have_attribute("aria-valuetext", re.compile("clips"))
 
 
+@pytest.mark.slow
 def test_one_channel_that_clips_has_a_meter(tab: Tab, tmp_path: Path):
     load(tab, sines(tmp_path / "hot.wav", 1.2))
     expect(tab.page.locator("#mixed")).to_have_text("it clips: turn the source down")
@@ -205,6 +208,7 @@ def test_a_remembered_input_that_is_gone_is_said_and_the_browsers_choice_heard(t
     expect(page.locator(".notice")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_chosen_input_that_is_gone_is_said_until_another_source_is_heard(tab: Tab, tmp_path: Path):
     page = tab.play()
     page.evaluate("document.getElementById('input').append(new Option('pulled', 'gone'))")
@@ -244,6 +248,7 @@ def test_a_browser_that_forbids_to_remember_plays_all_the_same(tab: Tab):
     tab.wait("streams.length === 2")
 
 
+@pytest.mark.slow
 def test_a_browser_that_can_keep_no_more_plays_all_the_same(tab: Tab):
     page = tab.open()
     page.evaluate(
@@ -324,6 +329,7 @@ def _long(path: Path, seconds: int, rate: int, channels: int = 1) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_file_of_a_hundred_megabytes_is_played(tab: Tab, tmp_path: Path):
     file = _long(tmp_path / "set.wav", 40 * 60, 44_100)
     assert file.stat().st_size > 100e6
@@ -362,6 +368,7 @@ def test_a_dropped_folder_is_told_and_what_plays_goes_on(tab: Tab, tmp_path: Pat
     wait_for_level(tab, -23)
 
 
+@pytest.mark.slow
 def test_of_several_dropped_files_the_first_is_played_and_the_others_are_told(tab: Tab, tmp_path: Path):
     page = tab.open()
     drop(tab, sines(tmp_path / "one.wav", LOUD), sines(tmp_path / "two.wav", LOUD))
