@@ -199,6 +199,7 @@ def test_a_shared_tab_keeps_its_channel_when_the_sound_is_opened_again(tab: Tab,
     expect(page.locator("#use")).to_have_value("2")
 
 
+@pytest.mark.slow
 def test_what_is_monitored_can_be_heard(tab: Tab):
     page = tab.page
     page.context.grant_permissions(["microphone"])

@@ -187,6 +187,7 @@ def test_sound_that_stops_coming_can_be_opened_again(browser: Browser, tmp_path:
         expect(page.locator(".notice")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_worklet_that_fails_is_told(browser: Browser, tmp_path: Path):
     with ending(browser, tmp_path, "this.is.no.more()") as (tab, _):
         tab.open().click("#start")
@@ -242,6 +243,7 @@ def test_a_muted_microphone_is_told_until_it_sounds(tab: Tab):
     expect(page.locator(".notice")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_a_microphone_that_gives_not_even_noise_is_told_until_it_sounds(tab: Tab):
     page = tab.play()
     page.evaluate("void (streams[0].getAudioTracks()[0].enabled = false)")  # zeros, as from a switch on the microphone
