@@ -153,7 +153,8 @@ class Instrument:
     def _follow(self, hop: Hop, tokens: NDArray[np.float32]) -> None:
         """Set out for the tokens of a hop where their name counts, or where the bundle has no names to count."""
         self._tokens = tokens
-        moment = Moment(self._concepts.nearest(tokens), hop.seconds, hop.lasted, hop.over_for)
+        sounding = 0.0 if hop.is_stalled else hop.seconds
+        moment = Moment(self._concepts.nearest(tokens), hop.seconds, sounding, hop.lasted, hop.over_for)
         counts = self._evidence.advance(moment)
         if counts or not self._concepts.has_names:
             self._conditioner.set_target(tokens)

@@ -25,7 +25,8 @@ class Moment:
     """Moment of a stream: what is the nearest, and whether something short has just been over."""
 
     nearest: Heard | None  # None: nothing that has a name
-    seconds: float  # since the moment before
+    seconds: float  # since the moment before,
+    sounding: float  # and how many of them are of sound that came in
     lasted: float  # s, of the newest sound event,
     over_for: float  # and since it ended
 
@@ -73,8 +74,8 @@ class Evidence:
         self._short = self._short + since * near.similarity**2 if _is_over(moment) else 0.0
         held = self._spec.held_similarity
         clear = held + NEARER * (1 - held)
-        self._held = self._held + moment.seconds if same and near.similarity >= held else 0.0
-        self._clear = self._clear + moment.seconds if same and near.similarity >= clear else 0.0
+        self._held = self._held + moment.sounding if same and near.similarity >= held else 0.0
+        self._clear = self._clear + moment.sounding if same and near.similarity >= clear else 0.0
 
     def _suffices(self, moment: Moment) -> bool:
         """Whether there is enough evidence for the candidate."""

@@ -4,21 +4,20 @@ It adds no latency and never pumps: the automatic part moves by decibels a secon
 still in pauses.
 """
 
-import math
 from typing import Any
 
 import numpy as np
 
 from clavilux.runtime.hearing.high_pass import Floats
 from clavilux.runtime.hearing.loudness import decibels
-from clavilux.runtime.sound.format import FRAME_STEP, STEP_SECONDS
+from clavilux.runtime.sound.format import FRAME_STEP, STEP_SECONDS, step_share
 from clavilux.runtime.sound.samples import Samples
 
 TARGET = -20.0  # dBFS: speech and music as they are recorded
 RANGE = (-20.0, 40.0)  # dB of the automatic part
 RISE, FALL = 1.0, 3.0  # dB a second
 RAMP = FRAME_STEP  # samples at 16 kHz over which a change of gain comes in: 10 ms
-SMOOTHED = 1 - math.exp(-STEP_SECONDS / 3.0)  # share of a step in the loudness that is brought to TARGET: 3 s
+SMOOTHED = step_share(3.0)  # share of a step in the loudness that is brought to TARGET: 3 s
 
 
 def amplitude(gain: float) -> float:

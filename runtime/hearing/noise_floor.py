@@ -9,9 +9,9 @@ import math
 from collections import deque
 
 from clavilux.runtime.hearing.loudness import decibels
-from clavilux.runtime.sound.format import STEP_SECONDS
+from clavilux.runtime.sound.format import step_share
 
-SMOOTHED = 1 - math.exp(-STEP_SECONDS / 0.1)  # share of a step in the smoothed power: 0.1 s
+SMOOTHED = step_share(0.1)  # share of a step in the smoothed power: 0.1 s
 PIECE = 100  # steps whose minimum is one number: 1 s
 PIECES = 8  # of them are looked back on; speech and music have a pause in so long, a fan has none
 

@@ -9,13 +9,13 @@ from collections import deque
 
 from clavilux.runtime.hearing.high_pass import Floats
 from clavilux.runtime.hearing.loudness import decibels
-from clavilux.runtime.sound.format import STEP_SECONDS
+from clavilux.runtime.sound.format import STEP_SECONDS, step_share
 
-SMOOTHED = 1 - math.exp(-STEP_SECONDS / 0.015)  # share of a step in the power that is looked at
+SMOOTHED = step_share(0.015)  # share of a step in the power that is looked at
 DROP = 12.0  # dB below the peak, from which on it is a pause
 FALL = 12.0  # dB a second that the peak is forgotten
 GAP = 0.35  # s of pause, after which a sound is another one
-STEADY_SMOOTHED = 1 - math.exp(-STEP_SECONDS / 0.1)  # share of a step in the power whose steadiness is looked at
+STEADY_SMOOTHED = step_share(0.1)  # share of a step in the power whose steadiness is looked at
 STEADY_STEPS = 200  # of 10 ms, 2 s, in which what is steady
 STEADY_RANGE = 5.0  # dB, stays within so many; music and voices do not
 LEAST = -80.0  # dBFS, below which nothing is loud

@@ -28,7 +28,7 @@ def names(
     """Return the name that counts after each hop."""
     told = []
     for nearest in hops:
-        evidence.advance(Moment(nearest, seconds, lasted, over_for))
+        evidence.advance(Moment(nearest, seconds, seconds, lasted, over_for))
         told.append(evidence.heard.name if evidence.heard else None)
     return told
 
@@ -72,6 +72,14 @@ def test_the_same_time_counts_whatever_the_hop_is(seconds: float) -> None:
     assert (told.index("dog") + 1) * seconds == pytest.approx(0.08, abs=0.021)
 
 
+def test_time_in_which_no_sound_comes_is_no_evidence_for_a_sound_that_goes_on() -> None:
+    evidence = Evidence(SPEC)
+    assert names(evidence, [DOG] * 10, over_for=0.0, lasted=4.0)[-1] is None
+    for _ in range(100):
+        evidence.advance(Moment(DOG, HOP, 0.0, lasted=4.0, over_for=1.0))
+    assert evidence.heard is None
+
+
 def test_names_that_change_all_the_time_never_count() -> None:
     evidence = Evidence(SPEC)
     assert set(names(evidence, [DOG, CAT] * 40)) == {None}
@@ -105,7 +113,7 @@ def test_silence_forgets_the_name_and_the_evidence_for_it() -> None:
 def test_only_a_hop_whose_own_name_counts_is_one_to_set_out_for() -> None:
     evidence = known()
     hops = (DOG, CAT, None, FARTHEST_DOG, FARTHER_DOG)
-    assert [evidence.advance(Moment(hop, HOP, 0.6, 1.0)) for hop in hops] == [True, False, False, False, True]
+    assert [evidence.advance(Moment(hop, HOP, HOP, 0.6, 1.0)) for hop in hops] == [True, False, False, False, True]
 
 
 def test_confidence_grows_while_a_name_counts_and_falls_when_none_does() -> None:
@@ -131,7 +139,7 @@ def test_a_name_never_counts_before_its_time(hops: list[tuple[Heard | None, floa
         run = run + 1 if near is not None and near.name == last else 1
         last = near.name if near is not None else None
         before = evidence.heard.name if evidence.heard else None
-        evidence.advance(Moment(nearest, HOP, lasted, over_for))
+        evidence.advance(Moment(nearest, HOP, HOP, lasted, over_for))
         now = evidence.heard.name if evidence.heard else None
         assert now in (None, before) or run * HOP >= SPEC.persistence
         assert 0.0 <= evidence.known <= 1.0

@@ -1,6 +1,7 @@
 """Log-mel frames: equal to transformers' extractor, and the same however the sound was cut."""
 
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -60,29 +61,28 @@ def test_a_window_that_begins_before_the_stream_equals_one_with_silence_in_front
     )
 
 
-@given(places=cuts(8000))
-@settings(max_examples=25, deadline=None)
-def test_any_cut_of_the_sound_gives_the_same_frames(places: list[int]) -> None:
+def check_cut(places: list[int], between: Callable[[LogMel], LogMel]) -> None:
+    """Compare the frames of a whole sound with those of its pieces, with something done after each of them."""
     sound = speechlike(8000)
     whole, parts = LogMel(50), LogMel(50)
     whole.push(sound)
     for chunk in np.split(sound, places):
         parts.push(chunk)
+        parts = between(parts)
     assert whole.frames == parts.frames
     np.testing.assert_array_equal(whole.read(0, whole.frames), parts.read(0, parts.frames))
+
+
+@given(places=cuts(8000))
+@settings(max_examples=25, deadline=None)
+def test_any_cut_of_the_sound_gives_the_same_frames(places: list[int]) -> None:
+    check_cut(places, lambda parts: parts)
 
 
 @given(places=cuts(8000))
 @settings(max_examples=25, deadline=None)
 def test_what_was_pickled_at_any_place_goes_on_with_the_same_frames(places: list[int]) -> None:
-    sound = speechlike(8000)
-    whole, parts = LogMel(50), LogMel(50)
-    whole.push(sound)
-    for chunk in np.split(sound, places):
-        parts.push(chunk)
-        parts = pickle.loads(pickle.dumps(parts))
-    assert whole.frames == parts.frames
-    np.testing.assert_array_equal(whole.read(0, whole.frames), parts.read(0, parts.frames))
+    check_cut(places, lambda parts: pickle.loads(pickle.dumps(parts)))
 
 
 def test_what_is_pickled_does_not_grow_with_the_sound() -> None:

@@ -43,7 +43,6 @@ HAS_WEBKIT = pytest.mark.skipif(not (WEBKIT_DRIVER and XVFB and MINI_BROWSER), r
 
 
 @pytest.mark.parametrize("start", [pytest.param(firefox, marks=HAS_FIREFOX), pytest.param(webkit, marks=HAS_WEBKIT)])
-@pytest.mark.slow
 def test_the_page_plays_and_comes_back(start: Callable[[Path], AbstractContextManager[Driven]], tmp_path: Path):
     engine = open_engine()
     engine.set(UNHURRIED)

@@ -45,6 +45,12 @@ MediaDevices.prototype.getDisplayMedia = async function (wanted) {
 STATES = "shared.map(({ kind, readyState }) => `${kind} ${readyState}`).sort().join()"
 
 
+def hear_tab(tab: Tab) -> None:
+    """Share the other tab, and wait until its tone is heard."""
+    tab.page.click("#start-tab")
+    tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
+
+
 @pytest.fixture(scope="module")
 def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Chromium whose microphone hears a sine without a pause."""
@@ -90,8 +96,7 @@ def test_a_tab_is_heard_raw_without_a_microphone_and_nobody_is_filmed(tab: Tab):
 def test_the_page_stays_in_front_and_goes_on_drawing(tab: Tab):
     page = tab.open()
     page.evaluate("void (function count() { window.drawn = (window.drawn ?? 0) + 1; requestAnimationFrame(count); })()")
-    page.click("#start-tab")
-    tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
+    hear_tab(tab)
     drawn = page.evaluate("drawn")
     tab.wait("parseFloat(document.getElementById('rate').textContent) > 2")
     tab.wait(f"drawn > {drawn} + 100")  # a page behind another one draws once a second
@@ -115,8 +120,7 @@ def test_the_performer_ends_the_sharing_and_takes_the_microphone(tab: Tab):
 
 def test_a_sharing_that_ends_elsewhere_is_told_and_can_be_had_again(tab: Tab, sounding: Page):
     page = tab.open()
-    page.click("#start-tab")
-    tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
+    hear_tab(tab)
     sounding.close()
     tab.told("The sharing has ended: no sound comes any more.")
     expect(page.locator("#open-tab")).to_have_text("hear a tab")
@@ -172,8 +176,7 @@ def test_a_sharing_that_is_refused_leaves_the_microphone(tab: Tab, error: str, s
 def test_a_sharing_survives_the_sound_being_opened_again(tab: Tab):
     tab.page.add_init_script(REMEMBER_CONTEXTS)
     page = tab.open()
-    page.click("#start-tab")
-    tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
+    hear_tab(tab)
     page.evaluate("contexts[0].close()")
     tab.told("The browser has closed the sound.")
     page.click("text=Open it again")
