@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -97,14 +98,29 @@ def unasked(mark: str, config: pytest.Config) -> bool:
     return f"not {mark}" in (term.strip() for term in config.getoption("markexpr").split(" and "))
 
 
-@pytest.fixture(autouse=True)
-def _log_as_found() -> Iterator[None]:
+@contextmanager
+def log_as_found() -> Iterator[None]:
     """Give the log back as it was: commands of `training` send it elsewhere, and more of it, for good."""
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
-    yield
-    root.setLevel(level)
-    root.handlers[:] = handlers
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True)
+def _each_with_the_log_as_found() -> Iterator[None]:
+    with log_as_found():
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
+    """Keep what several tests share from leaving a log that the first of them would take for its own."""
+    with nullcontext() if fixturedef.scope == "function" else log_as_found():
+        return (yield)
 
 
 @pytest.fixture(scope="session")
