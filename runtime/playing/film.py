@@ -21,7 +21,7 @@ from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.output.film import Film, filmed
 from clavilux.runtime.output.video import pyav, write_film, write_part
 from clavilux.runtime.playing import snapshot
-from clavilux.runtime.playing.parts import Parts
+from clavilux.runtime.playing.parts import Parts, claimed
 from clavilux.runtime.playing.render import frames_in, render_frames
 from clavilux.runtime.sound.sound_file import Sound
 from clavilux.runtime.sound.tape import Survey
@@ -71,8 +71,13 @@ def make_film(path: Path, instrument: Instrument, plan: FilmPlan, watch: Watch) 
     """Make a film, `path`, an MP4, on an instrument that nothing has been played on; or go on with it.
 
     `watch` is given all frames on their way. Raises VideoError, SoundError, ProviderError, and ClaviluxError when a
-    file cannot be written or the parts beside `path` are of another film.
+    file cannot be written, the parts beside `path` are of another film, or another process makes it.
     """
+    with claimed(path):
+        _make_film(path, instrument, plan, watch)
+
+
+def _make_film(path: Path, instrument: Instrument, plan: FilmPlan, watch: Watch) -> None:
     parts = Parts(path, plan.key(instrument))
     instrument, screen = _begun(parts, instrument, plan)
     try:

@@ -5,39 +5,63 @@ them: a process that is killed loses the part that it was at.
 """
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import Record, describe_file, written_whole
 
 ENDING = ".parts"  # after the film's name
 RECORD = "record.json"
+LOCK = "lock"
 STATE = "state-{:06}"  # after so many parts
 PICTURES = "{:06}.mp4"
 OWN = re.compile(r"record\.json|state-\d{6}|\d{6}\.mp4|\..+\.part")  # names of files in the folder
+
+
+def folder_of(film: Path) -> Path:
+    """Return the folder of a film's parts."""
+    return film.with_name(film.name + ENDING)
+
+
+@contextmanager
+def claimed(film: Path) -> Iterator[None]:
+    """Claim a film for this process, and leave nothing of that behind. Raises ClaviluxError when another one has it."""
+    folder = folder_of(film)
+    try:
+        folder.mkdir(exist_ok=True)
+        held = FileLock(folder / LOCK).acquire(timeout=0)
+    except Timeout as error:
+        raise ClaviluxError(f"{film} is being made by another process; wait for it, or choose another name") from error
+    except OSError as error:
+        raise ClaviluxError(f"{folder} cannot be made ({error.strerror}); choose another name or place") from error
+    try:
+        with held:
+            yield
+    finally:
+        with suppress(OSError):
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 class Parts:
     """Parts of one film, in order."""
 
     def __init__(self, film: Path, key: dict[str, Any]) -> None:
-        """Find those of `film` that were made for `key`, plain data.
+        """Find those of `film`, which is claimed, that were made for `key`, plain data.
 
         Raises ClaviluxError when there are parts of another film, or damaged ones.
         """
-        self.folder = film.with_name(film.name + ENDING)
+        self.folder = folder_of(film)
         self.todo = f"delete the folder to begin {film.name} anew, or choose another name"  # where they do not fit
         self.counts: list[int] = []  # frames of each
         self._key = key
         self._files: dict[str, Any] = {}
-        try:
-            found = (self.folder / RECORD).is_file()
-        except OSError as error:
-            reason = error.strerror
-            raise ClaviluxError(f"{self.folder} cannot be looked into ({reason}); choose another name") from error
-        if found:
+        if self.are_kept:
             self._read()
 
     @property
@@ -51,11 +75,7 @@ class Parts:
         return [(self.folder / PICTURES.format(index), count) for index, count in enumerate(self.counts)]
 
     def next_path(self) -> Path:
-        """Return where the next part belongs. Raises ClaviluxError when the folder cannot be made."""
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise ClaviluxError(f"{self.folder} cannot be made ({error.strerror}); choose another place") from error
+        """Return where the next part belongs."""
         return self.folder / PICTURES.format(len(self.counts))
 
     def add(self, count: int, state: bytes | None) -> None:
@@ -88,12 +108,11 @@ class Parts:
         return (self.folder / RECORD).is_file()
 
     def remove(self) -> None:
-        """Remove all of them, and the folder unless somebody keeps something else there."""
+        """Remove all of them, and nothing that somebody else keeps there."""
         with suppress(OSError):
             for path in self.folder.iterdir():
                 if OWN.fullmatch(path.name):
                     path.unlink()
-            self.folder.rmdir()
 
     def _read(self) -> None:
         path, todo = self.folder / RECORD, self.todo

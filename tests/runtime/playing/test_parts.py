@@ -1,18 +1,21 @@
 """Parts of a film: kept with their record, trusted by the same film alone."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from clavilux.runtime.errors import ClaviluxError
-from clavilux.runtime.playing.parts import RECORD, Parts
+from clavilux.runtime.playing.parts import LOCK, RECORD, Parts, claimed, folder_of
 
 KEY = {"sound": "a", "screen": [48, 64]}
 
 
 def filled(film: Path, count: int) -> Parts:
     """Return parts of which there are `count`, of five frames each."""
+    folder_of(film).mkdir(exist_ok=True)
     parts = Parts(film, KEY)
     for number in range(count):
         parts.next_path().write_bytes(b"pictures %d" % number)
@@ -45,7 +48,7 @@ def test_found_parts_go_on(tmp_path: Path) -> None:
 
 def test_parts_without_a_state_are_not_kept(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
-    parts = Parts(film, KEY)
+    parts = filled(film, 0)
     parts.next_path().write_bytes(b"pictures")
     parts.add(5, None)
     assert (parts.frames, parts.are_kept, Parts(film, KEY).frames) == (5, False, 0)
@@ -76,32 +79,64 @@ def test_a_record_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 def test_removed_parts_are_gone(tmp_path: Path) -> None:
-    filled(tmp_path / "film.mp4", 2).remove()
+    with claimed(tmp_path / "film.mp4"):
+        filled(tmp_path / "film.mp4", 2).remove()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_somebody_keeps_in_the_folder_stays(tmp_path: Path) -> None:
-    parts = filled(tmp_path / "film.mp4", 1)
-    (parts.folder / "notes.txt").write_text("mine")
-    parts.remove()
+    with claimed(tmp_path / "film.mp4"):
+        parts = filled(tmp_path / "film.mp4", 1)
+        (parts.folder / "notes.txt").write_text("mine")
+        parts.remove()
     assert [path.name for path in parts.folder.iterdir()] == ["notes.txt"]
+
+
+def test_parts_that_are_kept_stay_without_a_claim(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    with claimed(film):
+        names = {path.name for path in filled(film, 1).folder.iterdir()}
+    assert {path.name for path in folder_of(film).iterdir()} == names - {LOCK}
+
+
+def test_a_film_that_is_being_made_is_left_alone(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    with claimed(film):
+        told = r"film\.mp4 is being made by another process; wait for it, or choose another name"
+        with pytest.raises(ClaviluxError, match=told), claimed(film):
+            pass
+        with claimed(tmp_path / "other.mp4"):
+            pass
+        assert [path.name for path in folder_of(film).iterdir()] == [LOCK]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    script = (
+        "import os, sys; from pathlib import Path; from clavilux.runtime.playing.parts import claimed\n"
+        "with claimed(Path(sys.argv[1])): os._exit(7)"
+    )
+    assert subprocess.run([sys.executable, "-c", script, film], check=False).returncode == 7
+    with claimed(film):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "film.mp4.parts").write_text("a file")
-    with pytest.raises(ClaviluxError, match=r"film\.mp4\.parts cannot be made"):
-        Parts(tmp_path / "film.mp4", KEY).next_path()
+    with pytest.raises(ClaviluxError, match=r"film\.mp4\.parts cannot be made"), claimed(tmp_path / "film.mp4"):
+        pass
 
 
 def test_a_name_that_is_too_long_for_its_parts_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClaviluxError, match="cannot be looked into"):
-        Parts(tmp_path / ("a" * 246 + ".mp4"), KEY)
+    told = r"cannot be made \(File name too long\); choose another name"
+    with pytest.raises(ClaviluxError, match=told), claimed(tmp_path / ("a" * 246 + ".mp4")):
+        pass
 
 
 def test_a_state_that_cannot_be_written_leaves_what_there_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = Parts(tmp_path / "film.mp4", KEY)
-    parts.next_path().write_bytes(b"pictures")
-    parts.add(5, b"state")
+    parts = filled(tmp_path / "film.mp4", 1)
     parts.next_path().write_bytes(b"pictures")
     monkeypatch.setattr("clavilux.runtime.playing.parts.written_whole", full_disk)
     with pytest.raises(ClaviluxError, match="No space"):

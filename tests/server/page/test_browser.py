@@ -56,7 +56,7 @@ def test_two_spoken_words_make_two_pictures(tab: Tab, playwright: Playwright, en
 
 
 def _picture_of(word: str, tab: Tab) -> np.ndarray:
-    """What is on the canvas while the page names the word: what is furthest from the picture of silence."""
+    """The canvas while the page names the word, when it is furthest from the picture of silence."""
     tab.open()
     tab.wait_for_picture()
     idle = tab.thumbnail()
