@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from clavilux import __version__
+from clavilux.runtime.commands.printable import one_line
 from clavilux.runtime.errors import ClaviluxError
 
 EXIT_MISTAKE = 2
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = command.run(parser.parse_args(words[1:]))
         sys.stdout.flush()
     except ClaviluxError as error:
-        print(f"{title}: {error}", file=sys.stderr)
+        print(f"{title}: {one_line(str(error))}", file=sys.stderr)
         return EXIT_MISTAKE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -147,6 +147,10 @@ def test_a_missing_clip_is_named(tmp_path: Path) -> None:
     assert mistake("render", tmp_path / "none.wav", tmp_path / "o.png").endswith("is missing; expected a sound file")
 
 
+def test_a_complaint_of_a_name_of_two_lines_is_one(tmp_path: Path) -> None:
+    assert "a\\nb.wav is missing" in mistake("render", tmp_path / "a\nb.wav", tmp_path / "o.png")
+
+
 def test_what_is_not_audio_is_named(tmp_path: Path) -> None:
     assert "is not audio" in mistake("render", Path(__file__), tmp_path / "o.png")
 

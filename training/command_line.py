@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clavilux.command import EXIT_INTERRUPTED, EXIT_MISTAKE
+from clavilux.runtime.commands.printable import one_line
 from clavilux.runtime.errors import ClaviluxError
 
 LOG = logging.getLogger("clavilux.training")
@@ -22,7 +23,7 @@ def command(name: str, main: Callable[[], int | None]) -> int:
         line = f"{where}{error.strerror or error}"
     except ClaviluxError as error:
         line = str(error)
-    print(f"{name}: {line.splitlines()[0]}", file=sys.stderr)
+    print(f"{name}: {one_line(line.splitlines()[0])}", file=sys.stderr)
     return EXIT_MISTAKE
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clavilux.runtime.commands.printable import printable
+from clavilux.runtime.commands.printable import one_line, printable
 
 
 def output(encoding: str) -> io.TextIOWrapper:
@@ -35,3 +35,20 @@ def test_any_line_can_be_printed(encoding: str, line: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.stdout", output(encoding))
         print(printable(line), flush=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb.wav is missing", "a\\nb.wav is missing"),
+        ("\x1b[2Jgone\r\x85\u2028", "\\x1b[2Jgone\\r\\x85\\u2028"),
+        ("café マイク 👩‍🎤", "café マイク 👩‍🎤"),
+    ],
+)
+def test_a_complaint_is_one_line_and_moves_no_cursor(text: str, shown: str) -> None:
+    assert one_line(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_no_complaint_has_a_second_line(text: str) -> None:
+    assert len(one_line(text).splitlines()) <= 1
