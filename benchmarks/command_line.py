@@ -11,7 +11,7 @@ from pathlib import Path
 from clavilux.benchmarks.errors import BenchError
 from clavilux.command import EXIT_MISTAKE
 from clavilux.export.options import Progress
-from clavilux.runtime.commands.printable import one_line
+from clavilux.runtime.commands.printable import complain
 from clavilux.runtime.errors import ClaviluxError
 
 MAX_SECONDS = 600.0  # of measuring one setting
@@ -22,7 +22,7 @@ def ended(name: str, run: Callable[[], None]) -> int:
     try:
         run()
     except ClaviluxError as error:
-        print(f"{name}: {one_line(str(error))}", file=sys.stderr)
+        complain(name, error)
         return EXIT_MISTAKE
     return 0
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from clavilux import __version__
-from clavilux.runtime.commands.printable import one_line
+from clavilux.runtime.commands.printable import complain
 from clavilux.runtime.errors import ClaviluxError
 
 EXIT_MISTAKE = 2
@@ -51,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser = Parser(prog=title, description=COMMANDS[name][1])
         command.add_arguments(parser)
         code: int = command.run(parser.parse_args(words[1:]))
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except ClaviluxError as error:
-        print(f"{title}: {one_line(str(error))}", file=sys.stderr)
+        complain(title, error)
         return EXIT_MISTAKE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -88,7 +89,7 @@ def _end(number: int, _frame: object) -> NoReturn:
 def _without_reader(title: str, error: OSError) -> int:
     """End a command whose output nobody takes: a closed pipe, a full disk."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    print(f"{title}: the output cannot be written ({error.strerror})", file=sys.stderr)
+    complain(title, f"the output cannot be written ({error.strerror})")
     return EXIT_MISTAKE
 
 

@@ -9,6 +9,7 @@ There is no other way to write what others read, and no other kind of record bes
 """
 
 import hashlib
+import os
 import re
 import shutil
 import time
@@ -29,6 +30,8 @@ PART = ".part"
 """Ending of what is still being written: `.NAME.<8 hexadecimal digits>.part`, beside its place."""
 
 ABANDONED = 24 * 3600.0  # seconds after which such a file or folder is a crash's remains
+LONG_NAME = 200  # bytes; file systems take 255
+MAX_CHARACTER = 4  # bytes in UTF-8
 ATTEMPTS = 100  # at a place that others take at the same time
 MAX_RECORD = 2**26  # bytes
 _MAX_BYTES = 2**40
@@ -114,7 +117,7 @@ def remove_abandoned(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left half-written in `folder` a day ago or more, under one name or under any."""
     for path in folder.iterdir():
         half = re.fullmatch(rf"\.(.+)\.[0-9a-f]{{8}}{PART}", path.name)
-        if half and name in (None, half[1]):
+        if half and (name is None or half[1] == _short(name)):
             with suppress(FileNotFoundError):  # another process may clear up too
                 if time.time() - path.stat().st_mtime > ABANDONED:
                     _remove(path)
@@ -127,7 +130,12 @@ def _reason(error: OSError, part: Path) -> str:
 
 
 def _part_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid4().hex[:8]}{PART}")
+    return path.with_name(f".{_short(path.name)}.{uuid4().hex[:8]}{PART}")
+
+
+def _short(name: str) -> str:
+    """Return as much of a name as leaves room for what is put around it, in any file system."""
+    return name if len(os.fsencode(name)) <= LONG_NAME else name[: LONG_NAME // MAX_CHARACTER]
 
 
 def _remove(path: Path) -> None:

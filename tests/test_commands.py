@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import signal
 import socket
 import subprocess
@@ -111,13 +112,13 @@ def test_a_film_of_the_pictures_alone_has_their_size(tiny_bundle: Path, tmp_path
         assert film.streams.video[0].width == 64
 
 
-@pytest.mark.parametrize("screen", ["0x0", "1280", "1281x720", "9999x9998", "wide"])
+@pytest.mark.parametrize("screen", ["0x0", "1280", "1281x720", "9999x9998", "wide", "\u0661\u0662\u0668x128"])
 def test_an_impossible_screen_is_named(tmp_path: Path, screen: str) -> None:
     line = mistake("render", PENGUIN, tmp_path / "dog.mp4", "--screen", screen)
     assert line.startswith(f"clavilux render: the screen is {screen}; expected WIDTHxHEIGHT, even numbers from 64")
 
 
-@pytest.mark.parametrize("rate", ["0", "121", "1/0", "many"])
+@pytest.mark.parametrize("rate", ["0", "121", "1/0", "many", "1_0", "1e1", "\u0663", "-30", ""])
 def test_an_impossible_frame_rate_is_named(tmp_path: Path, rate: str) -> None:
     line = mistake("render", PENGUIN, tmp_path / "dog.mp4", "--frame-rate", rate)
     assert line == f"clavilux render: the frame rate is {rate}; expected 1 to 120 per second"
@@ -157,10 +158,19 @@ def test_what_is_not_audio_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("out", "complaint"),
-    [("o.gif", "ends in '.gif'; expected .png, .mp4"), ("o", "ends in 'nothing'"), ("no/where.png", "the folder")],
+    [
+        ("o.gif", "ends in '.gif'; expected .png, .mp4"),
+        ("o", "o has no ending; expected .png"),
+        ("no/where.png", "the folder"),
+    ],
 )
 def test_a_target_that_cannot_be_is_named(tmp_path: Path, out: str, complaint: str) -> None:
     assert complaint in mistake("render", PENGUIN, tmp_path / out)
+
+
+def test_the_result_s_name_is_told_in_one_line(tiny_bundle: Path, tmp_path: Path) -> None:
+    done = run("render", PENGUIN, tmp_path / "a\nb.png", "--bundle", tiny_bundle)
+    assert done.out == f"{tmp_path}/a\\nb.png\n"
 
 
 def test_a_target_that_is_a_folder_is_named(tmp_path: Path) -> None:
@@ -255,6 +265,35 @@ def test_an_output_that_cannot_be_written_is_one_line() -> None:
         2,
         "clavilux live: the output cannot be written (No space left on device)\n",
     )
+
+
+@pytest.mark.parametrize("closed", ["2>/dev/full", "2>&-", ">&-", ">&- 2>&-"])
+@pytest.mark.parametrize("name", ["dog.mp4", "dog.png"])
+def test_a_film_and_a_picture_are_made_where_nobody_takes_what_is_said_of_them(
+    tiny_bundle: Path, tmp_path: Path, name: str, closed: str
+) -> None:
+    words = [sys.executable, "-m", "clavilux", "render", PENGUIN, tmp_path / name, "--bundle", tiny_bundle]
+    film = ["--screen", "none", "--frame-rate", "2"] if name.endswith("mp4") else []
+    line = f"{shlex.join(map(str, [*words, *film]))} {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("closed", ["2>/dev/full", "2>&-"])
+def test_a_mistake_that_nobody_reads_has_its_code(tmp_path: Path, closed: str) -> None:
+    words = [sys.executable, "-m", "clavilux", "render", str(tmp_path / "none.wav"), "o.png"]
+    done = subprocess.run(["sh", "-c", f"{shlex.join(words)} {closed}"], timeout=DEADLINE, check=False)
+    assert done.returncode == 2
+
+
+def test_a_film_with_a_name_as_long_as_its_parts_take_is_made(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / f"{'a' * 245}.mp4"
+    film = ["--screen", "none", "--frame-rate", "2", "--bundle", tiny_bundle]
+    assert run("render", PENGUIN, out, *film).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    told = mistake("render", PENGUIN, out.with_name(f"a{out.name}"), *film)
+    assert "cannot be made (File name too long); choose another name" in told
 
 
 def test_a_terminated_command_leaves_no_half_film(tiny_bundle: Path, tmp_path: Path) -> None:

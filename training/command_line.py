@@ -1,12 +1,11 @@
 """Command lines that are no part of `clavilux`, `python -m clavilux.training.NAME`: their log and exit code."""
 
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from clavilux.command import EXIT_INTERRUPTED, EXIT_MISTAKE
-from clavilux.runtime.commands.printable import one_line
+from clavilux.runtime.commands.printable import complain
 from clavilux.runtime.errors import ClaviluxError
 
 LOG = logging.getLogger("clavilux.training")
@@ -23,7 +22,7 @@ def command(name: str, main: Callable[[], int | None]) -> int:
         line = f"{where}{error.strerror or error}"
     except ClaviluxError as error:
         line = str(error)
-    print(f"{name}: {one_line(line.splitlines()[0])}", file=sys.stderr)
+    complain(name, line.splitlines()[0])
     return EXIT_MISTAKE
 
 

@@ -32,7 +32,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def threads(text: str) -> int:
     """Return a number of threads, 0 to that of cores. Raises ProviderError."""
     most = os.cpu_count() or 1
-    if not text.isdecimal() or int(text[:9]) > most:
+    if not (text.isascii() and text.isdecimal()) or int(text[:9]) > most:
         raise ProviderError(f"--threads {text}; expected 0 to {most}, as many as there are cores")
     return int(text)
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from clavilux.runtime.commands.interruption import Interruption
 from clavilux.runtime.commands.options import add_model_options, parameters_from
-from clavilux.runtime.commands.printable import printable
+from clavilux.runtime.commands.printable import Aside, one_line, printable
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
@@ -30,7 +30,7 @@ FILMS = (".mp4",)
 OF_FILMS = ("frame_rate", "screen")  # options that a picture has no use for
 FRAME_RATE = Fraction(30)  # 1/s
 FRAME_RATES = (1, 120)  # 1/s
-MAX_RATE_CHARACTERS = 32  # of text; powers of ten are not taken, for 1e9999999 is a number of ten million digits
+RATE = re.compile(r"[0-9]{1,10}(\.[0-9]{0,10}|/[0-9]{1,10})?")  # no powers of ten: 1e9999999 has ten million digits
 SCREEN = (720, 1280)  # pixels, height and width
 SCREEN_SIDES = (64, 4096)  # pixels
 
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
             make_film(arguments.out, instrument, plan, Progress(arguments.out.name, interruption))
         else:
             _save_picture(arguments.out, instrument, sound, parameters, interruption)
-    print(printable(str(arguments.out)))
+    print(printable(one_line(str(arguments.out))))
     return 0
 
 
@@ -102,7 +102,7 @@ def screen_size(text: str) -> tuple[int, int] | None:
     if text == "none":
         return None
     low, high = SCREEN_SIDES
-    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
     width, height = (int(side) for side in found.groups()) if found else (0, 0)
     if not (low <= width <= high and low <= height <= high) or width % 2 or height % 2:
         raise ClaviluxError(f"the screen is {text}; expected WIDTHxHEIGHT, even numbers from {low} to {high}, or none")
@@ -113,8 +113,8 @@ def frame_rate(text: str) -> Fraction:
     """Return the frame rate in `text`, a number or a ratio such as 30000/1001. Raises ClaviluxError."""
     low, high = FRAME_RATES
     try:
-        rate = Fraction(text if len(text) <= MAX_RATE_CHARACTERS and "e" not in text.lower() else "0")
-    except (ValueError, ZeroDivisionError):
+        rate = Fraction(text if RATE.fullmatch(text) else 0)
+    except ZeroDivisionError:
         rate = Fraction(0)
     if not low <= rate <= high:
         raise ClaviluxError(f"the frame rate is {text}; expected {low} to {high} per second")
@@ -123,7 +123,8 @@ def frame_rate(text: str) -> Fraction:
 
 def _check_target(out: Path, suffix: str) -> None:
     if suffix not in PICTURES + FILMS:
-        raise ClaviluxError(f"{out} ends in {suffix or 'nothing'!r}; expected {', '.join(PICTURES + FILMS)}")
+        found = f"ends in {suffix!r}" if suffix else "has no ending"
+        raise ClaviluxError(f"{out} {found}; expected {', '.join(PICTURES + FILMS)}")
     try:
         if not out.parent.is_dir():
             raise ClaviluxError(f"the folder {out.parent} is missing; expected one that {out.name} can go into")
@@ -148,7 +149,7 @@ def _parameters(instrument: Instrument, chosen: dict[str, Any], without_screen: 
     parameters = instrument.defaults.merge(chosen, instrument.ranges)
     unseen = [name for name in chosen if instrument.ranges[name].on == "screen"]
     if unseen and without_screen is not None:
-        told = f"{' and '.join(unseen)} act on the screen"
+        told = f"{' and '.join(unseen)} {'act' if len(unseen) > 1 else 'acts'} on the screen"
         raise ClaviluxError(f"{told}, and {without_screen.name} has none; expected a film with a screen")
     return parameters
 
@@ -169,9 +170,11 @@ class Progress:
         """Show `name` beside the bar; end where an interruption was lost."""
         self._name = name
         self._interruption = interruption
+        self._aside = Aside()
 
     def __call__(self, frames: Iterator[Frame], before: int, total: int) -> Iterator[Frame]:
         """Yield `frames`, before which there are some of the `total`."""
-        for frame in tqdm(frames, initial=before, total=total, unit="frame", desc=self._name):
+        bar = {"initial": before, "total": total, "desc": self._name, "file": self._aside, "dynamic_ncols": True}
+        for frame in tqdm(frames, unit="frame", **bar):
             self._interruption.check()
             yield frame

@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from filelock import FileLock, Timeout
+from msgspec import Meta
 
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import Record, describe_file, written_whole
@@ -118,7 +120,7 @@ class Parts:
         path, todo = self.folder / RECORD, self.todo
         try:
             record = Record.read(path)
-            self.counts = [int(count) for count in record.data["counts"]]
+            self.counts = msgspec.convert(record.data["counts"], list[Annotated[int, Meta(ge=1)]])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ClaviluxError(f"{self.folder} has a record that cannot be read; {todo}") from error
         if not record.is_for(self._key):

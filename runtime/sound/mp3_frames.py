@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import BinaryIO
 
-from clavilux.runtime.sound.sound_input import temporary
+from clavilux.runtime.sound.sound_input import kept
 
 BITRATES = (  # kbit/s by (is MPEG-1, layer), index 1 to 14
     ((1, 1), (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448)),
@@ -100,7 +100,7 @@ def find(file: BinaryIO) -> Streams:
 def mended(file: BinaryIO, stream: Stream) -> BinaryIO:
     """Return a temporary file of a stream's frames alone, with a header frame that tells their true number."""
     with _mapped(file) as data:
-        return _mended(data, stream)
+        return kept(_mended(data, stream))
 
 
 def _mapped(file: BinaryIO) -> mmap.mmap:
@@ -224,8 +224,7 @@ def _is_whole(data: mmap.mmap, stream: Stream) -> bool:
     )
 
 
-def _mended(data: mmap.mmap, stream: Stream) -> BinaryIO:
-    file = temporary()
+def _mended(data: mmap.mmap, stream: Stream) -> Iterator[bytes]:
     if stream.tag is not None:
         tag = bytearray(data[stream.tag : stream.tag_stop])
         told = {"frames": stream.frames, "bytes": len(tag) + sum(stop - start for start, stop in stream.runs)}
@@ -235,8 +234,6 @@ def _mended(data: mmap.mmap, stream: Stream) -> BinaryIO:
         if "delays" in places and stream.frames < _number(data, _told(data, stream).get("frames")):
             end = places["delays"]  # 12 bits of delay before the sound, then 12 of padding, which is lost
             tag[end + 1 : end + 3] = bytes([tag[end + 1] & 0xF0, 0])
-        file.write(tag)
+        yield bytes(tag)
     for start, stop in stream.runs:
-        file.write(data[start:stop])
-    file.seek(0)
-    return file
+        yield data[start:stop]

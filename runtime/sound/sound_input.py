@@ -8,6 +8,8 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,47 +53,51 @@ def _spooled() -> BinaryIO:
         raise SoundError("standard input is closed; expected sound from a pipe")
     if sys.stdin.isatty():
         raise SoundError("standard input is a terminal; expected sound from a pipe, for example: cat x.flac | ...")
-    spool: BinaryIO | None = None
-    try:
-        spool = temporary()
-        _copy(sys.stdin.buffer, spool)
-    except BaseException as error:
-        if spool is not None:
-            spool.close()
-        if not isinstance(error, OSError):
-            raise
-        raise SoundError(
-            f"standard input cannot be kept in {tempfile.gettempdir()} ({error.strerror or error}); "
-            "expected room for all of it, or another folder in TMPDIR"
-        ) from error
-    return spool
+    return kept(_all(sys.stdin.buffer))
 
 
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
+def _all(source: BinaryIO) -> Iterator[bytes]:
     copied = 0
     while block := source.read(COPIED):
         copied += len(block)
         if copied > MAX_PIPED:
             raise SoundError(f"standard input is longer than {MAX_PIPED >> 30} GiB; expected less, or a file")
-        target.write(block)
-    target.seek(0)
+        yield block
 
 
-def temporary() -> BinaryIO:
-    """Return a file without a name that goes away when it is closed, or with the process."""
-    return tempfile.TemporaryFile(prefix="clavilux-", buffering=0)
+def kept(blocks: Iterable[bytes]) -> BinaryIO:
+    """Return bytes as a file without a name, open at its beginning; it goes away when it is closed.
+
+    Raises SoundError when there is no room for all of them.
+    """
+    try:
+        with ExitStack() as stack:
+            file = stack.enter_context(tempfile.TemporaryFile(prefix="clavilux-", buffering=0))
+            for block in blocks:
+                left = memoryview(block)
+                while left:  # a disk that is nearly full takes a part
+                    left = left[file.write(left) :]
+            file.seek(0)
+            stack.pop_all()  # it stays open
+            return file
+    except OSError as error:
+        raise SoundError(
+            f"the sound cannot be kept in {tempfile.gettempdir()} ({error.strerror or error}); "
+            "expected room for all of it, or another folder in TMPDIR"
+        ) from error
 
 
 def part_of(file: BinaryIO, start: int, stop: int) -> BinaryIO:
-    """Return the bytes `start` to `stop` (excluded) of a file as a temporary file, open at its beginning."""
-    part = temporary()
+    """Return the bytes `start` to `stop` (excluded) of a file as a file of their own, as `kept` does."""
+    return kept(_bytes_of(file, start, stop))
+
+
+def _bytes_of(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
     file.seek(start)
     left = stop - start
     while left > 0 and (block := file.read(min(left, COPIED))):
-        part.write(block)
         left -= len(block)
-    part.seek(0)
-    return part
+        yield block
 
 
 def size_of(file: BinaryIO) -> int:

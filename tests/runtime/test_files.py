@@ -159,6 +159,19 @@ def test_what_a_killed_process_left_goes_after_a_day(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"a", *(path.name for path in left[1:])}
 
 
+@pytest.mark.parametrize("letter", ["a", "é", "マ", "🎤"])
+def test_a_name_of_any_length_is_written_and_cleared_up(tmp_path: Path, letter: str) -> None:
+    path = tmp_path / (letter * (255 // len(letter.encode())))
+    with written_whole(path) as part:
+        part.touch()
+    left = part.with_name(part.name)
+    left.touch()
+    os.utime(left, (0, 0))
+    with written_whole(path) as part:
+        part.touch()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_file_that_another_process_cleared_up_first_is_no_trouble(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

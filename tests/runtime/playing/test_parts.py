@@ -1,5 +1,6 @@
 """Parts of a film: kept with their record, trusted by the same film alone."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -70,10 +71,15 @@ def test_a_part_that_differs_from_its_record_is_named(tmp_path: Path) -> None:
         Parts(film, KEY)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"key": {}, "files": {}, "data": {"counts": ["x"]}}'])
-def test_a_record_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b'{"key": {}, "files": {}, "data": {"counts": ["x"]}}', [2.7], [-3], [0], 5]
+)
+def test_a_record_that_is_none_is_named(tmp_path: Path, content: object) -> None:
     film = tmp_path / "film.mp4"
-    (filled(film, 1).folder / RECORD).write_bytes(content)
+    record = filled(film, 1).folder / RECORD
+    if not isinstance(content, bytes):
+        content = json.dumps(json.loads(record.read_bytes()) | {"data": {"counts": content}}).encode()
+    record.write_bytes(content)
     with pytest.raises(ClaviluxError, match=r"has a record that cannot be read; delete the folder to begin film\.mp4"):
         Parts(film, KEY)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from clavilux.benchmarks.studies.sound_files import sound
 from clavilux.runtime.sound.mp3_frames import begins, find, header, mended
-from clavilux.runtime.sound.sound_input import temporary
+from clavilux.runtime.sound.sound_input import kept
 
 RATE = 44_100
 
@@ -26,9 +26,7 @@ def mp3(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def opened(content: bytes) -> BinaryIO:
-    file = temporary()
-    file.write(content)
-    return file
+    return kept([content])
 
 
 @pytest.mark.parametrize(

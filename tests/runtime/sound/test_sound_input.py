@@ -1,8 +1,10 @@
 """Inputs on disk: pipes are read to their end into a file that goes away, whatever they bring."""
 
 import io
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,11 @@ from clavilux.benchmarks.studies.sound_files import sound
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.sound import sound_input
 from clavilux.runtime.sound.sound_file import read_clip
+from clavilux.runtime.sound.sound_input import part_of, size_of
 
 PROGRAM = "from pathlib import Path; from clavilux.runtime.sound.sound_file import read_clip; c = read_clip(Path('-'))"
 DEADLINE = 60.0  # s
+ROOM = 2**16  # bytes
 
 
 class Piped:
@@ -57,14 +61,30 @@ def test_a_pipe_that_does_not_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) ->
         read_clip(Path("-"))
 
 
-def test_a_disk_without_room_for_a_pipe_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+@pytest.fixture
+def little_room() -> Iterator[int]:
+    """Bytes of a file that can be written: a write that would go beyond takes a part, and the next one fails."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, limits[1]))
+    yield ROOM
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    monkeypatch.setattr(sound_input, "_copy", refuse)
-    monkeypatch.setattr(sys, "stdin", Piped(b"x"))
-    with pytest.raises(SoundError, match=r"^standard input cannot be kept in .* \(No space left on device\)"):
+
+@pytest.mark.parametrize("beyond", [1, sound_input.COPIED, 3 * sound_input.COPIED])
+def test_a_disk_without_room_for_a_pipe_is_named(
+    monkeypatch: pytest.MonkeyPatch, little_room: int, beyond: int
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Piped(bytes(little_room + beyond)))
+    with pytest.raises(SoundError, match=r"^the sound cannot be kept in .* \(File too large\); expected room for all"):
         read_clip(Path("-"))
+
+
+def test_a_disk_without_room_for_a_part_of_a_file_is_named(little_room: int) -> None:
+    file = io.BytesIO(bytes(2 * little_room))
+    with pytest.raises(SoundError, match="the sound cannot be kept in"):
+        part_of(file, 1, little_room + 2)
+    with part_of(file, 1, little_room + 1) as part:
+        assert size_of(part) == little_room
 
 
 def test_a_closed_standard_input_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
