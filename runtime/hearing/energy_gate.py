@@ -9,6 +9,7 @@ from clavilux.runtime.hearing.noise_floor import NoiseFloor
 from clavilux.runtime.pulse import SILENCE_DB
 from clavilux.runtime.sound.format import STEP_SECONDS
 
+PAUSE = 1.0  # s without a loud step, up to which music pauses
 TAIL = 0.3  # s after the last loud step during which the window is still encoded: the end of a word is soft
 MEAN_STEPS = 4  # of 10 ms, whose mean power is compared: deep notes flutter
 MARGIN = 8.0  # dB above the noise floor where sound begins,
@@ -45,6 +46,11 @@ class EnergyGate:
     def listens(self) -> bool:
         """Whether the window still holds something worth encoding."""
         return self.quiet_for <= TAIL
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has been loud for longer than a pause."""
+        return self.quiet_for > PAUSE
 
     def is_silent(self, hold: float, stalled: float = 0.0) -> bool:
         """Whether silence has lasted longer than `hold` seconds, `stalled` of them without any sound coming in."""

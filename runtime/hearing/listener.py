@@ -36,6 +36,7 @@ Tokens = NDArray[np.float32]
 
 MAX_HOP = round(RANGES["hop"].high * SAMPLE_RATE)  # samples
 STALLED = 0.5  # s without new sound, after which it counts as silence by the clock
+OLD = 2.0  # s since its capture, after which sound came while nobody listened, and not late
 NO_WORK = {"queue": 0.0, "features": 0.0, "encode": 0.0}
 
 
@@ -55,7 +56,7 @@ class Hop:
     seconds: float = 0.0  # since the hop before
     level: float = SILENCE_DB  # dBFS, of what is new in it, after the high-pass
     threshold: float = SILENCE_DB  # dBFS from which the gate takes it for sound
-    is_open: bool = False  # whether it does
+    is_quiet: bool = True  # whether there was none for longer than a pause
     is_stalled: bool = False  # whether no sound comes any more; then it is silence by the clock
     lasted: float = 0.0  # s that the newest sound event has lasted,
     over_for: float = math.inf  # and s since it was over
@@ -101,7 +102,7 @@ class Listener:
         elif self.hops == 0:
             state = SourceState.NONE
         else:
-            state = SourceState.PLAYING if hop.is_open else SourceState.QUIET
+            state = SourceState.QUIET if hop.is_quiet else SourceState.PLAYING
         warnings = self._monitor.warnings(channels)
         return Listening(state, hop.threshold, self.gain, warnings, channels, self._window.taken)
 
@@ -180,7 +181,7 @@ class Listener:
         self.hops += 1
         gate = self._gate
         return Hop(
-            end, seconds, level, gate.threshold, gate.is_open, lasted=self._event.lasted,
+            end, seconds, level, gate.threshold, gate.is_quiet, lasted=self._event.lasted,
             over_for=self._event.over_for, heard_until=captured, tokens=tokens,
             is_silent=gate.is_silent(parameters.hold), stages=stages,
         )  # fmt: skip
@@ -189,7 +190,9 @@ class Listener:
         """Return for how many seconds no sound has come; 0 up to `STALLED` of them, and before any."""
         heard, when = self._arrived
         if self._window.heard != heard:
-            self._arrived = (self._window.heard, now)
+            captured = self._window.captured_at(self._window.heard - 1)
+            is_old = captured is not None and now - captured > OLD
+            self._arrived = (self._window.heard, captured if is_old and captured is not None else now)
             return 0.0
         return now - when if heard and now - when > STALLED else 0.0
 

@@ -78,8 +78,10 @@ class SoundCard:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the input is gone, and is being looked for."""
-        return self._chosen is not None and self._stream is None and not self._stopping.is_set()
+        """Whether the input is gone and is being looked for, or is back and has not sounded yet."""
+        if self._chosen is None or self._stopping.is_set():
+            return False
+        return self._stream is None or (self.losses > 0 and not self._begun)
 
     @property
     def overflows(self) -> int:
@@ -108,6 +110,7 @@ class SoundCard:
 
         def take(block: NDArray[np.float32], rate: int, captured_at: float) -> None:
             self._alive.set()
+            self._begun = True
             self._until = captured_at + len(block) / rate
             try:
                 self._hear(block[:, columns], rate, captured_at)
@@ -139,7 +142,6 @@ class SoundCard:
         while not self._stopping.is_set():
             self._alive.clear()
             came = self._alive.wait(self._patience)
-            self._begun |= came
             if not came and not self._stopping.is_set():
                 self._miss()
             if self.overflows and not told:
@@ -165,7 +167,7 @@ class SoundCard:
         now, rate = self._clock.now(), chosen.source.rate
         count = round(min(now - self._until, MOST_SILENCE) * rate)  # more where the whole machine slept
         if count > 0:  # else sound came after all
-            self._until = now
+            self._until, self._begun = now, True
             self._hear(np.zeros((count, chosen.heard), np.float32), rate, now - count / rate)
 
     def _reopen(self, lost: Chosen) -> None:

@@ -149,7 +149,8 @@ def parse_sound(packet: bytes, layout: SoundFormat) -> Sound:
         )
     if len(packet) <= SOUND_HEADER.size:
         raise ProtocolError(
-            ErrorCode.BAD_SOUND, f"a sound packet of {len(packet)} bytes; expected {SOUND_HEADER.size} and samples"
+            ErrorCode.BAD_SOUND,
+            f"a sound packet of {len(packet)} bytes; expected a header of {SOUND_HEADER.size}, then samples",
         )
     _, first, second, sequence, captured_at = SOUND_HEADER.unpack_from(packet)
     if first or second:

@@ -90,10 +90,12 @@ class Health:
         age = sorted(self._ages)[len(self._ages) // 2]
         return min(MAX_AHEAD, max(0.0, summary["p50"] / MS_PER_S - age))
 
-    def status(self, last: Frame | None, viewers: int, state: SourceState | None = SourceState.NONE) -> Status:
+    def status(
+        self, last: Frame | None, viewers: int, state: SourceState | None = SourceState.NONE, *, sounding: bool = False
+    ) -> Status:
         """Return how the stage does; `last` is its newest frame. The frame rate counts from the status before.
 
-        `state` is how the source is; None: as its samples tell.
+        `state` is how the source is; None: as its samples tell. `sounding` says whether the stage has one.
         """
         (then, before), now, counters = self._counted, self._engine.clock.now(), self._engine.counters()
         self._counted = (now, counters.frames)
@@ -113,7 +115,7 @@ class Health:
             dropped_seconds=round(counters.dropped_seconds, 3),
             latency=self._latencies.summary(),
             known=round(last.known, 3) if last else 0.0,
-            sounding=state != SourceState.NONE,
+            sounding=sounding,
             source=found,
             gate=round(listening.gate, 1),
             gain=round(listening.gain, 1),

@@ -50,6 +50,7 @@ class Stage:
         self._told = engine.parameters  # what everyone knows
         self._arrived: NewestSlot[Frame] = NewestSlot()
         self._last: Frame | None = None  # what everyone looks at
+        self._awaited = False  # whether a source has begun that has not sounded yet
         self._gone = asyncio.Event()
         self._pulses: deque[tuple[Pulse, float]] = deque(maxlen=READINGS)  # on their way to everyone who wants them
         self._unfeel: Callable[[], None] | None = None  # ends the readings, while somebody wants them
@@ -87,6 +88,7 @@ class Stage:
     def join(self, member: Member) -> None:
         """Let `member` in; from now on it gets frames, statuses and parameters."""
         self.members.add(member)
+        self._awaited |= member.sounding
         self._count_members()
         self._feel()
 
@@ -110,6 +112,7 @@ class Stage:
             self.engine.hear(sound.samples, rate, captured_at)
         except SoundError as error:
             raise ProtocolError(ErrorCode.BAD_SOUND, str(error)) from error
+        self._awaited = False
         return captured_at + (len(sound.samples) - 1) / rate
 
     def tap(self, at: int) -> None:
@@ -195,7 +198,8 @@ class Stage:
         while (failure := self.engine.failure) is None:
             await asyncio.sleep(self.settings.status_seconds)
             self._tell()  # what did not come through `set`: commands, scenes, other controllers
-            status = self.health.status(self._last, count(self.members, Role.VIEWER), self._state())
+            viewers = count(self.members, Role.VIEWER)
+            status = self.health.status(self._last, viewers, self._state(), sounding=self._is_taken)
             self.engine.look_ahead(self.health.ahead)
             for member in self.members:
                 member.outbox.status(status)
@@ -205,8 +209,12 @@ class Stage:
         """Return how the source is, as far as others know more of it than its samples; None: they do not."""
         if self._source is not None and self._source.is_lost:
             return SourceState.LOST
-        sounds = self.settings.own_sound or any(member.sounding for member in self.members)
-        return None if sounds else SourceState.NONE
+        return SourceState.NONE if self._awaited or not self._is_taken else None
+
+    @property
+    def _is_taken(self) -> bool:
+        """Whether the stage has a source."""
+        return self.settings.own_sound or any(member.sounding for member in self.members)
 
     def _count_members(self) -> None:
         self.engine.watch(len(self.members))

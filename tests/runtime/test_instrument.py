@@ -283,6 +283,15 @@ def test_a_word_that_ends_with_its_source_is_named_by_the_clock(
     assert told[-1] is None
 
 
+def test_a_word_that_ended_with_its_source_long_before_anyone_looked_is_not_named(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = instrument(tiny_bundle)
+    monkeypatch.setattr(player.instrument._concepts, "nearest", lambda _tokens: Heard("dog", 0.7))
+    player.hear(noise(HOP), RATE, captured_at=0.0)
+    assert [player.step(60.0 + 0.1 * step).heard for step in range(30)] == [None] * 30
+
+
 def test_a_source_that_comes_back_is_heard_after_silence_and_not_after_what_it_said_last(tiny_bundle: Path) -> None:
     player, other = instrument(tiny_bundle), instrument(tiny_bundle)
     sound, again = noise(RATE, channels=1), noise(RATE, channels=1, seed=2)
@@ -305,6 +314,16 @@ def test_a_quiet_source_is_quiet_and_the_frame_says_where_the_gate_is(tiny_bundl
     player.hear(noise(RATE) / 1000, RATE, captured_at=0.0)
     listening = player.step(1.0).listening
     assert (listening.state, listening.gate) == (SourceState.QUIET, -40.0)
+
+
+def test_clicks_twice_a_second_are_no_quiet_source_until_they_end(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    beat = np.pad(noise(RATE // 20), (0, RATE * 9 // 20))
+    states = []
+    for number in range(12):
+        player.hear(beat if number < 8 else np.zeros_like(beat), RATE, captured_at=number / 2)
+        states.append(player.step(number / 2 + 0.5).listening.state)
+    assert states == [SourceState.PLAYING] * 9 + [SourceState.QUIET] * 3
 
 
 def test_an_offset_is_no_sound(tiny_bundle: Path) -> None:

@@ -157,6 +157,33 @@ def test_a_pulled_cable_is_waited_for() -> None:
     card.stop()
 
 
+def test_an_input_that_has_not_sounded_yet_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soundcard, "START_SECONDS", 60.0)
+    card = card_of(FakeBackend(INTERFACE), "usb")
+    card.start()
+    assert not card.is_lost
+    card.stop()
+
+
+def test_an_input_that_is_back_is_lost_until_it_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = FakeBackend(INTERFACE)
+    card = card_of(backend, "usb")
+    card.start()
+    unplug(backend)
+    assert card.is_lost
+    monkeypatch.setattr(soundcard, "SILENT_SECONDS", 60.0)  # nothing more is lost from here on
+    monkeypatch.setattr(soundcard, "START_SECONDS", 60.0)
+    backend.plugged.append(INTERFACE)
+    assert backend.opened.acquire(timeout=10)
+    assert card.is_lost
+    assert backend.last is not None
+    until(lambda: card._stream is not None, "the input")
+    assert card.is_lost
+    backend.last[2](np.zeros((960, 18), np.float32), 48_000, NOW)
+    assert not card.is_lost
+    card.stop()
+
+
 def test_another_input_at_the_old_index_is_not_taken_for_the_lost_one() -> None:
     backend = FakeBackend(MICROPHONE, INTERFACE)
     card = card_of(backend, "1:3")

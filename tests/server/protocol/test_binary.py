@@ -163,7 +163,7 @@ def test_a_stage_time_too_long_for_its_field_stops_at_the_largest() -> None:
         (bytes(PACKET_BYTES + 1), "too_large", "262145 bytes; at most 262144"),
         (b"", "unknown_type", "opens with b''"),
         (b"\x09" + bytes(20), "unknown_type", "opens with b'\\\\t'"),
-        (b"\x01" + bytes(15), "bad_sound", "16 bytes; expected 16 and samples"),
+        (b"\x01" + bytes(15), "bad_sound", "16 bytes; expected a header of 16, then samples"),
         (b"\x01\x01" + bytes(18), "bad_sound", "expected zeros"),
         (b"\x01\x00\x01" + bytes(17), "bad_sound", "expected zeros"),
         (b"\x01" + bytes(15) + bytes(5), "bad_sound", "5 bytes of samples; expected a multiple of 4"),

@@ -112,7 +112,7 @@ def test_a_status_tells_level_concept_rate_and_viewers(engine: FakeEngine, healt
 def test_a_status_tells_how_the_source_is_doing(health: Health) -> None:
     meters = (ChannelLevel(-20.04, -3.06, clipped=False), ChannelLevel(-18.0, 0.5, clipped=True))
     listening = Listening(SourceState.PLAYING, -60.04, 6.0, ("clipped",), meters, 2)
-    status = health.status(replace(make_frame(), listening=listening), 0, None)
+    status = health.status(replace(make_frame(), listening=listening), 0, None, sounding=True)
     assert (status.source, status.gate, status.gain, status.warnings) == ("playing", -60.0, 6.0, ("clipped",))
     assert status.channels[1] == {"level": -18.0, "peak": 0.5, "clipped": True}
     assert (status.taken, status.sounding) == (2, True)

@@ -266,10 +266,34 @@ async def test_the_status_says_what_the_source_does(
     stage = Stage(engine, replace(settings, status_seconds=0.01, own_sound=card is not None), card)
     async with stage:
         stage.join(guest)
+        if sounding:
+            stage.hear(sound(), 48_000)
         engine.give(replace(make_frame(), listening=Listening(SourceState.QUIET)))
         while not isinstance(status := await guest.outbox.next(), Status) or status.source == SourceState.NONE != told:
             pass
     assert status.source == told
+
+
+async def test_a_performer_whose_sound_has_not_come_yet_is_not_told_as_stalled(
+    engine: FakeEngine, settings: Settings
+) -> None:
+    guest = Guest(sounding=True)
+    stage = Stage(engine, replace(settings, status_seconds=0.01))
+    told: list[tuple[str, bool]] = []
+
+    async def look() -> None:
+        engine.give(replace(make_frame(), listening=Listening(SourceState.STALLED)))
+        for _ in range(5):
+            if isinstance(message := await guest.outbox.next(), Status):
+                told.append((message.source, message.sounding))
+
+    async with stage:
+        stage.join(guest)
+        await look()
+        assert set(told) == {("none", True)}
+        stage.hear(sound(), 48_000)
+        await look()
+    assert told[-1] == ("stalled", True)
 
 
 async def test_the_status_says_whether_anybody_sounds(engine: FakeEngine, settings: Settings) -> None:
