@@ -31,13 +31,18 @@ function named(use, count) {
   return `channel${use.length > 1 ? 's' : ''} ${use.join('+')}`;
 }
 
-/** What is to be known about meters, in words; '' where nothing is. */
-export function remark({ channels, taken, loss }) {
+/**
+ * What is to be known about meters, in words; '' where nothing is.
+ * @param {object} meters  of capture.js @param {{isFile?: boolean, answered?: boolean}} state  whether they are those of a
+ *   file, which nobody can turn down, and whether there is a stage that takes the mix
+ */
+export function remark({ channels, taken, loss }, { isFile = false, answered = true } = {}) {
   const clipped = channels.map(({ clipped: clips }, index) => (clips ? index + 1 : 0)).filter(Boolean);
   const far = loss > LOST_DB ? 'nearly all of it' : `${Math.round(loss)} dB`;
-  const alone = taken === null ? '' : `channel ${taken} of ${channels.length} alone: the mean would lose ${far}`;
+  const alone = taken === null || !answered ? '' : `channel ${taken} of ${channels.length} alone: the mean would lose ${far}`;
   const who = clipped.length > 1 ? `channels ${clipped.join(', ')} clip` : `channel ${clipped[0]} clips`;
-  const clips = clipped.length > 0 ? `${channels.length === 1 ? 'it clips' : who}: turn the source down` : '';
+  const advice = isFile ? ' in the file itself, which is cut off at full scale' : ': turn the source down';
+  const clips = clipped.length > 0 ? `${channels.length === 1 ? 'it clips' : who}${advice}` : '';
   return [alone, clips].filter(Boolean).join('; ');
 }
 
@@ -47,6 +52,7 @@ export class Channels {
   constructor(sound, notices) {
     Object.assign(this, { sound, notices });
     this.onuse = () => {};
+    this.answered = false; // the stage is there
     this.saidAt = -Infinity;
     this.reset();
     element('use').onchange = () => this._use(element('use').value);
@@ -83,7 +89,8 @@ export class Channels {
     if (!element('channels').hidden) this._draw(meters, now - this.saidAt >= SAID_MS);
     if (now - this.saidAt < SAID_MS) return;
     this.saidAt = now;
-    element('mixed').textContent = remark(meters);
+    const { sounding, file } = this.sound;
+    element('mixed').textContent = sounding ? remark(meters, { isFile: Boolean(file), answered: this.answered }) : '';
   }
 
   _note(meters) {

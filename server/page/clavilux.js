@@ -296,6 +296,11 @@ export class Stage {
     return this.sound.dropped;
   }
 
+  /** Local ms at which the newest message came; a server that is well sends two a second. */
+  get heardAt() {
+    return this._heardAt;
+  }
+
   /** Connect; resolves with this stage when the session has begun. */
   open() {
     globalThis.addEventListener?.('online', this._online);

@@ -6,6 +6,8 @@ import { canShare, explain, explainSharing, microphones, processing } from './st
 const REMEMBERED = 'clavilux.input';
 const NONE = 'none';
 const SHARED = 'shared';
+const FILE = 'file';
+const OF_A_SOURCE = ['microphone', 'gone', 'blank', 'muted', 'processing', 'file', 'dropped'];
 const MAX_CHANNEL = 32;
 const FIRST = { input: '', use: null };
 
@@ -26,8 +28,8 @@ export function readChoice(text) {
 }
 
 /**
- * The select of inputs in `place`. Handlers: `onchange()` when there is another input or none, `onchoice()` when the
- * performer's own choice is taken, `onfile()` when a file is wanted instead.
+ * The select of inputs in `place`, and the lines about what is heard. Handlers: `onchange()` when there is another input
+ * or none, `onchoice()` when the performer's own choice is taken, `onfile()` when a file is wanted instead.
  */
 export class Inputs {
   /**
@@ -39,8 +41,8 @@ export class Inputs {
     this.onchange = this.onchoice = this.onfile = () => {};
     place.onchange = () => this._choose(place.value);
     element('monitor').onclick = () => this._monitor();
-    sound.onlost = (live) => this._lost(live);
-    sound.onmute = (live) => this._muted(live);
+    sound.onlost = (live) => (live === sound.source ? this.tell() : this.list());
+    sound.onmute = (live) => live === sound.source && this._muted(live);
     sound.onblank = (blank) => this._blank(blank);
     navigator.mediaDevices?.addEventListener('devicechange', () => this._devicesChanged());
   }
@@ -52,16 +54,17 @@ export class Inputs {
   }
 
   /**
-   * Listen to one input, and say so if that fails. @param {string} id  '' = the browser's choice
+   * Listen to one input, and say so if that fails; nothing is done where it comes after a later choice.
+   * @param {string} id  '' = the browser's choice
    * @param {?number[]} [use]  channels, counted from 1; null: all
    */
   async listen(id, use = null) {
     try {
-      this._heard(await this.sound.listen(id, use));
+      if (!(await this.sound.listen(id, use))) return undefined;
       keep(REMEMBERED, id || use ? JSON.stringify({ input: id, use }) : null);
     } catch (error) {
       if (id && error.name === 'OverconstrainedError') return this._instead(error, id);
-      const actions = { 'Try again': () => this.listen(id, use), 'Play a file': () => this.onfile() };
+      const actions = { 'Try again': () => this._ask(id, use), 'Play a file': () => this.onfile() };
       this.notices.say('microphone', explain(error, id), actions);
     }
     await this.list();
@@ -71,13 +74,19 @@ export class Inputs {
   /** Listen to the browser's choice, for the input `id` is gone. */
   async _instead(error, id) {
     await this.listen('');
-    this.notices.say('gone', explain(error, id));
+    if (!this.sound.file) this.notices.say('gone', explain(error, id));
+  }
+
+  /** Listen to an input, for the performer has just asked for it. */
+  _ask(id, use = null) {
+    this.sound.choose();
+    return this.listen(id, use);
   }
 
   /** Listen to what a tab or the system plays, or no longer. Call it in a click. */
   async share() {
     if (this._sharing) this.sound.release();
-    else await this._share();
+    else if (!(await this._share())) return undefined;
     await this.list();
     return this.onchange();
   }
@@ -90,17 +99,32 @@ export class Inputs {
     keep(REMEMBERED, JSON.stringify({ input, use }));
   }
 
-  /** Show the inputs there are. */
+  /** Say what there is to know of the source, and nothing of the one before: there is another one, or it has ended. */
+  tell() {
+    for (const topic of OF_A_SOURCE) this.notices.clear(topic);
+    const { source, live } = this.sound;
+    const isHeard = Boolean(live) && source === live;
+    element('raw').textContent = '';
+    if (isHeard && live.lost) this._lost(live);
+    else if (isHeard) {
+      this._muted(live);
+      this._sayProcessing(live.track);
+    }
+    return this.list();
+  }
+
+  /** Show the inputs there are, and which is heard. */
   async list() {
     const inputs = await microphones();
     const options = inputs.map(({ id, label }) => new Option(label, id));
     const current = this._current();
     const known = inputs.some(({ id }) => id === current);
-    if (current === SHARED) options.unshift(new Option(this._name(this.sound.live), SHARED));
-    else if (!known) options.unshift(new Option('the browser’s choice', ''));
-    if (current === undefined) options.unshift(new Option('no microphone', NONE));
+    if (this._sharing) options.unshift(new Option(this._name(this.sound.live), SHARED));
+    if (!known && current !== SHARED) options.unshift(new Option('the browser’s choice', ''));
+    if (current === NONE) options.unshift(new Option('no microphone', NONE));
+    if (current === FILE) options.unshift(new Option('a file', FILE));
     this.place.replaceChildren(...options);
-    this.place.value = current === undefined ? NONE : known || current === SHARED ? current : '';
+    this.place.value = known || [NONE, FILE, SHARED].includes(current) ? current : '';
     this.show();
   }
 
@@ -118,8 +142,10 @@ export class Inputs {
   }
 
   _current() {
-    const { live } = this.sound;
-    return live?.kind === SHARED ? SHARED : live?.track.getSettings().deviceId;
+    const { file, live } = this.sound;
+    if (file) return FILE;
+    if (!live || (live.lost && live.kind === SHARED)) return NONE;
+    return live.kind === SHARED ? SHARED : live.track.getSettings().deviceId;
   }
 
   _name({ kind, track }) {
@@ -128,7 +154,7 @@ export class Inputs {
 
   _choose(id) {
     this.onchoice();
-    if (id !== NONE && id !== SHARED) this.listen(id);
+    if (![NONE, FILE, SHARED].includes(id)) this.listen(id);
   }
 
   _monitor() {
@@ -136,34 +162,29 @@ export class Inputs {
     this.show();
   }
 
+  /** Share, or say why not; false where it comes after a later choice. */
   async _share() {
     try {
-      this._heard(await this.sound.share());
+      if (!(await this.sound.share())) return false;
       this.onchoice();
     } catch (error) {
       this.notices.say('microphone', explainSharing(error));
     }
-  }
-
-  _heard(live) {
-    for (const topic of ['microphone', 'gone', 'blank']) this.notices.clear(topic);
-    this._muted(live);
-    this._sayProcessing(live.track);
+    return true;
   }
 
   _sayProcessing(track) {
     const left = processing(track);
     const raw = left.length ? '' : 'unprocessed: no echo cancellation, noise suppression or gain control';
     element('raw').textContent = raw;
-    if (raw) return this.notices.clear('processing');
+    if (raw) return;
     const what = `${left.join(' and ')} on for “${track.label}”`;
     const text = `This browser keeps ${what}: music will sound thin to the instrument.`;
-    return this.notices.say('processing', text);
+    this.notices.say('processing', text);
   }
 
   _lost(live) {
-    this.show();
-    const microphone = () => this.listen('');
+    const microphone = () => this._ask('');
     if (live.kind === SHARED) {
       const actions = { 'Share again': () => this.share(), 'Use a microphone': microphone };
       return this.notices.say('microphone', 'The sharing has ended: no sound comes any more.', actions);
@@ -189,7 +210,7 @@ export class Inputs {
     const { live } = this.sound;
     await this.list();
     if (!live?.lost || live.kind !== 'microphone') return;
-    const wanted = this._current() ?? '';
+    const wanted = live.track.getSettings().deviceId ?? '';
     const back = (await microphones()).find(({ id, label }) => id === wanted || label === live.track.label);
     if (back) await this.listen(back.id, live.use);
   }

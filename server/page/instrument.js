@@ -26,8 +26,10 @@ import { pick } from './sound_files.js';
 import { SourceLine } from './source_line.js';
 import { STATES, canShare, obstacle } from './streams.js';
 import { askToken, forgetToken } from './token.js';
+import { ANSWER_MS, Answers } from './watch.js';
 
 const READOUT_MS = 500;
+const HEALTH_MS = 3000; // for the server to say that it is there
 const HAND_MS = 500; // after a change made here an echo may still tell what was before: no flash of light in a blackout
 const PACKET_MS = 10; // as capture.js makes them
 const QUALITY = 90; // of the JPEGs: they are shown several times as large as they are
@@ -57,6 +59,7 @@ const channels = new Channels(sound, notices);
 const offset = new Offset(element('offset')); // .milliseconds: how much earlier what keeps to the beat is to be shown
 const controls = new Controls(element('groups'), element('always'), (values) => change(values));
 const roles = new Roles(stage, sound, notices);
+const answers = new Answers();
 
 const hand = new Map(); // what was changed here, by name: {value, at}
 let aspect = 1; // of the stage's pictures, width over height
@@ -96,7 +99,7 @@ stage.onstatus = (status) => {
   heard.note(status.heard, status.known ?? 0);
   show.know(status.known ?? 0);
   if (status.gate !== undefined) meter.gate(status.gate);
-  const own = sound.active && Boolean(stage.options.sound);
+  const own = sound.active && stage.options.sound ? { sounding: sound.sounding, isFile: Boolean(sound.file) } : null;
   element('source-line').textContent = sourceLine.tell(status, own, performance.now());
   roles.hear(status);
   readouts.connection('live', status.viewers);
@@ -108,13 +111,13 @@ stage.onstatus = (status) => {
 stage.onerror = (error) => notices.say('error', error.message);
 stage.onstate = (state, detail) => {
   readouts.connection(state);
-  heard.over({ live: state === 'live' });
+  answered(state === 'live');
   if (state === 'live') {
     show.screen.reset();
     readouts.reset();
     for (const topic of ['server', 'error', 'token', 'refusal']) notices.clear(topic);
   }
-  if (state === 'waiting' && !(viewing && show.screen.seen)) sayGone();
+  if (state === 'waiting' && !isShowing()) sayGone();
   if (state === 'closed' && detail) refused(detail);
 };
 
@@ -125,15 +128,51 @@ function milliseconds(frame, shownAt) {
   return { latency: stage.latency(frame, shownAt), stages: { ...stages, 'send, show': shown } };
 }
 
+/** Show what the stage tells, or, while it tells nothing, nothing that may have ceased to be true. */
+function answered(yes) {
+  heard.over({ live: yes });
+  channels.answered = yes;
+  if (yes) return;
+  element('source-line').textContent = '';
+  if (!sound.active) channels.reset();
+}
+
+/** Whether a picture without a word is better than one with: a projector's, once there is one. */
+const isShowing = () => viewing && show.screen.seen;
+
+/** Look whether the stage still answers: a server that hangs closes nothing. */
+function lookForAnswer() {
+  const expected = stage.state === 'live' && document.visibilityState === 'visible';
+  if (!answers.look(stage.heardAt, expected) || stage.state !== 'live') return;
+  answered(!answers.missing);
+  readouts.connection(answers.missing ? 'silent' : 'live');
+  if (!answers.missing) notices.clear('server');
+  else if (!isShowing()) notices.say('server', `No answer from the server for 3 s${goingOn()}.`);
+}
+
+/** What of the sound goes on without the server, as the end of a sentence. */
+function goingOn() {
+  const { file, live, playing } = sound;
+  if (file) return playing ? '; the file plays on' : '';
+  if (!live || live.lost) return '';
+  return live.kind === 'microphone' ? '; the microphone stays open' : '; the sharing goes on';
+}
+
 async function sayGone() {
-  const kept = sound.live ? '; the microphone stays open' : '';
-  if (stage.reason) return notices.say('server', `The server says: ${stage.reason}. Trying again${kept}.`);
-  const answers = await fetch('/healthz').then(({ ok }) => ok, () => false);
-  if (stage.state === 'live') return undefined;
-  const text = answers
-    ? `The server answers, but not for live pictures: a proxy without websockets, or a name (${location.hostname}) it does not know`
-    : 'The server is gone';
-  return notices.say('server', `${text}. Trying again${kept}.`);
+  if (stage.reason) return notices.say('server', `The server says: ${stage.reason}. Trying again${goingOn()}.`);
+  const text = await reach();
+  return stage.state === 'live' ? undefined : notices.say('server', `${text}. Trying again${goingOn()}.`);
+}
+
+/** Why there are no live pictures, by what the server says to a plain question. */
+async function reach() {
+  try {
+    const { ok } = await fetch('/healthz', { signal: AbortSignal.timeout(HEALTH_MS) });
+    if (!ok) return 'The server is gone';
+    return `The server answers, but not for live pictures: a proxy without websockets, or a name (${location.hostname}) it does not know`;
+  } catch ({ name }) {
+    return name === 'TimeoutError' ? 'The server does not answer' : 'The server is gone';
+  }
 }
 
 function refused({ code, message }) {
@@ -220,14 +259,20 @@ readouts.ontap = () => {
 };
 sound.onstate = (state) => {
   if (state === 'running') return notices.clear('paused');
+  channels.reset();
   const actions = state === 'closed' ? { 'Open it again': openAgain } : { 'Go on': () => sound.resume() };
   return notices.say('paused', STATES[state] ?? STATES.suspended, actions);
 };
 sound.onsource = () => {
   channels.reset();
-  meter.reset();
+  meter.reset(sound.file ? 'full scale' : undefined);
+  element('source-line').textContent = sourceLine.reset();
+  inputs.tell();
 };
-sound.onstall = () => notices.say('stalled', 'No sound comes from the browser any more.', { 'Open it again': openAgain });
+sound.onstall = () => {
+  channels.reset();
+  notices.say('stalled', 'No sound comes from the browser any more.', { 'Open it again': openAgain });
+};
 sound.onflow = () => notices.clear('stalled');
 inputs.onchange = () => {
   enter();
@@ -238,7 +283,6 @@ inputs.onchoice = () => {
   player.show();
 };
 inputs.onfile = chooseFile;
-player.onclose = () => inputs.list();
 channels.onuse = (use) => inputs.used(use);
 
 async function start() {
@@ -248,6 +292,7 @@ async function start() {
     enter();
     return roles.perform();
   }
+  sound.choose();
   await sound.open();
   const allowed = (await permission()) === 'granted';
   element('start').textContent = allowed ? 'Listening…' : 'Allow…';
@@ -281,10 +326,8 @@ async function playFile(file) {
   const reason = obstacle();
   enter();
   if (reason) return notices.say('sound', reason);
-  await sound.open();
   try {
-    await sound.load(file);
-    for (const topic of ['file', 'microphone', 'gone']) notices.clear(topic);
+    if (!(await sound.load(file))) return undefined; // it comes after a later choice
   } catch (error) {
     notices.say('file', error.message, { 'Another file': chooseFile });
   }
@@ -293,11 +336,11 @@ async function playFile(file) {
   return roles.perform();
 }
 
-function playDropped(dropped) {
+async function playDropped(dropped) {
   const { file, said } = pick(dropped);
   notices.clear('dropped');
-  if (said) notices.say('dropped', said);
-  if (file) playFile(file);
+  if (file) await playFile(file);
+  if (said && (!file || sound.file?.name === file.name)) notices.say('dropped', said);
 }
 
 function hearTab() {
@@ -366,6 +409,7 @@ async function begin() {
   measure = followPointer(() => Math.min(innerWidth, innerHeight * aspect), COLUMN);
   document.body.classList.toggle('plain', show.screen.plain);
   requestAnimationFrame(draw);
+  setInterval(lookForAnswer, ANSWER_MS);
   if (viewing) return watchOnly();
   bind();
   setInterval(tell, READOUT_MS);

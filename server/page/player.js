@@ -9,12 +9,11 @@ function clock(seconds) {
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
 }
 
-/** Shows the file that `sound` plays. `onclose` is called when it is put away. */
+/** Shows the file that `sound` plays. */
 export class Player {
   /** @param {import('./sound.js').Sound} sound */
   constructor(sound) {
     this.sound = sound;
-    this.onclose = () => {};
     this.seeking = false;
     element('file-play').onclick = () => this._toggle();
     element('file-loop').onclick = () => this._loop();
@@ -59,6 +58,5 @@ export class Player {
   _close() {
     this.sound.unload();
     this.show();
-    this.onclose();
   }
 }

@@ -17,6 +17,7 @@ const CONNECTION = {
   idle: 'not connected',
   connecting: 'connecting',
   live: 'live',
+  silent: 'no answer',
   waiting: 'server gone, trying again',
   closed: 'closed',
 };
@@ -41,8 +42,9 @@ export class Meter {
     this.reset();
   }
 
-  /** Forget what was; there is another source. */
-  reset() {
+  /** Forget what was; there is another source. @param {string} clips  what is said when it clips */
+  reset(clips = 'too loud') {
+    this.clips = clips;
     this.bar = this.peak = FLOOR_DB;
     this.rms = this.loudest = FLOOR_DB;
     this.peakAt = this.saidAt = 0;
@@ -77,7 +79,7 @@ export class Meter {
   _say(now) {
     this.saidAt = now;
     const clipped = now - this.clippedAt < CLIP_SHOWN_MS;
-    this.text.value = clipped ? 'too loud' : this.bar > FLOOR_DB ? `${Math.round(this.bar)} dB`.replace('-', '−') : '−∞ dB';
+    this.text.value = clipped ? this.clips : this.bar > FLOOR_DB ? `${Math.round(this.bar)} dB`.replace('-', '−') : '−∞ dB';
     this.element.setAttribute('aria-valuenow', Math.round(this.bar));
   }
 }
@@ -94,6 +96,7 @@ export class Readouts {
     this.pulses = new PulseMeters();
     /** Whether the latency contains the input's own delay; not every browser tells it. */
     this.delayKnown = true;
+    this.isBack = true; // the stage is not gone
     this.reset();
   }
 
@@ -141,11 +144,13 @@ export class Readouts {
     return `95 % under ${Math.round(high)}${left}`;
   }
 
-  /** The state of the connection, and how many watch. */
+  /** The state of the connection, 'silent' where no answer comes, and how many watch; trying again it stays gone. */
   connection(state, viewers = 0) {
     const line = element('connection');
-    line.dataset.state = state;
-    line.firstElementChild.textContent = state === 'live' && viewers > 0 ? `live, ${viewers} watching` : CONNECTION[state];
+    if (state !== 'connecting') this.isBack = state !== 'waiting';
+    const shown = this.isBack ? state : 'waiting';
+    line.dataset.state = shown;
+    line.firstElementChild.textContent = shown === 'live' && viewers > 0 ? `live, ${viewers} watching` : CONNECTION[shown];
   }
 
   /** What was lost on the way, in seconds of sound; nothing is said when nothing was. */

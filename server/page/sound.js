@@ -21,10 +21,10 @@ function letGo(stream) {
 }
 
 /**
- * One source of sound at a time. Handlers: `onpacket(samples, capturedAt, {late})`, which is `late` where the source
- * before may still sound in it, `onpulse(readings, at)` with
- * the local ms at which the first reading ended, `onmeters(meters)` of the source's channels (capture.js),
- * `onlost(live)` and `onmute(live)` of the microphone or tab, `onfileend()`, `onsource()`: it is another one,
+ * One source of sound at a time; of several that are asked for the last wins, however late the others come. Handlers:
+ * `onpacket(samples, capturedAt, {late})`, which is `late` where the source before may still sound in it,
+ * `onpulse(readings, at)` with the local ms at which the first reading ended, `onmeters(meters)` of the source's channels (capture.js),
+ * `onlost(live)` and `onmute(live)` of the microphone or tab, `onfileend()`, `onsource()`: it is another one or none,
  * `onstate(state)` of the audio context: 'running' or something worse, `onstall()` when it runs, as it says,
  * and nothing comes any more, `onflow()` when something does again, `onblank(blank)` of a microphone that gives nothing
  * but zeros, or sounds again.
@@ -38,13 +38,23 @@ export class Sound {
     this.file = null; // {name, buffer, node, offset, startedAt, use, goesOn}; `goesOn`: it plays once the graph is anew
     this.loop = false;
     this.monitored = false;
+    this._chosen = 0; // how often the performer has chosen what to hear,
+    this._came = 0; // and the newest of these choices that has come
     this._turn = 0; // how often the worklet was told which channels to use
     this._watching = new Watch();
   }
 
   /** Build the graph. Call it in a click, or the browser keeps the context suspended. */
-  async open() {
-    if (this.context) return;
+  open() {
+    this._opening ??= this._build().catch((error) => {
+      this.context.close().catch(() => {});
+      this.context = this._opening = null; // or what failed once could never be tried again
+      throw error;
+    });
+    return this._opening;
+  }
+
+  async _build() {
     this.context = new AudioContext({ latencyHint: 'interactive' });
     this._watch ??= setInterval(() => this._look(), WATCH_MS);
     await this.context.audioWorklet.addModule(new URL('capture.js', import.meta.url));
@@ -81,7 +91,7 @@ export class Sound {
   async reopen() {
     const { context, live, file } = this;
     if (file) Object.assign(file, { offset: this.position, goesOn: file.goesOn || this.playing, node: null });
-    this.context = this._routed = null; // the new worklet has been told of no source
+    this.context = this._opening = this._routed = null; // the new worklet has been told of no source
     context?.close().catch(() => {}); // not awaited: it hangs, or it would not have to be built anew
     await this.open();
     if (file?.goesOn) this.play();
@@ -109,16 +119,50 @@ export class Sound {
     return this.file ?? this.live;
   }
 
+  /** Whether the source may sound now: it is not held, at its end, or gone. */
+  get sounding() {
+    return this.file ? this.playing : Boolean(this.live && !this.live.lost);
+  }
+
+  /** The performer chooses anew: once that comes, what was asked for before is not wanted any more. */
+  choose() {
+    this._chosen += 1;
+  }
+
+  /** What was asked for; null, and nothing of it is kept, where something that was chosen later is here before it. */
+  async _wanted(asked, drop = () => {}) {
+    const choice = this._chosen;
+    const found = await asked.catch((error) => {
+      if (choice >= this._came) throw error;
+      return null;
+    });
+    if (found && choice < this._came) drop(found);
+    if (!found || choice < this._came) return null;
+    this._came = choice;
+    return found;
+  }
+
   /**
-   * Listen to a microphone, unprocessed. The source before stays if this one fails.
+   * Listen to a microphone, unprocessed. The source before stays if this one fails. Resolves with null where something
+   * else came meanwhile that was chosen later.
    * @param {string} [deviceId]  '' = the browser's choice @param {?number[]} [use]  channels, counted from 1; null: all
    */
   async listen(deviceId = '', use = null) {
-    return this._take('microphone', await openMicrophone(deviceId), use);
+    const stream = await this._wanted(openMicrophone(deviceId), letGo);
+    return stream && this._take('microphone', stream, use);
   }
 
-  /** Listen to what a tab or the system plays; the browser asks for which. Call it in a click, before anything else. */
+  /**
+   * Listen to what a tab or the system plays; the browser asks for which. Call it in a click, before anything else.
+   * Resolves with null where something else came meanwhile that was chosen later.
+   */
   async share() {
+    this.choose();
+    const stream = await this._wanted(this._askToShare(), letGo);
+    return stream && this._take('shared', stream);
+  }
+
+  async _askToShare() {
     const opening = this.open(); // not awaited yet: WebKit lets a page ask in the click's own turn alone
     opening.catch(() => {}); // told below, unless nothing was shared
     const stream = await openShared();
@@ -126,12 +170,12 @@ export class Sound {
       letGo(stream);
       throw error;
     });
-    return this._take('shared', stream);
+    return stream;
   }
 
   _take(kind, stream, use = null) {
     const node = this._source(stream);
-    if (this.live?.stream !== stream) this.release();
+    if (this.live?.stream !== stream) this._letGo();
     const [track] = stream.getAudioTracks();
     const { latency } = track.getSettings(); // s; Firefox and WebKit do not tell
     const live = { kind, stream, track, node, latency, use, lost: false };
@@ -149,6 +193,11 @@ export class Sound {
 
   /** Let go of the microphone or tab. */
   release() {
+    this._letGo();
+    this._route();
+  }
+
+  _letGo() {
     this.monitor(false);
     this.live?.node.disconnect();
     if (this.live) letGo(this.live.stream);
@@ -177,14 +226,19 @@ export class Sound {
     this.capture?.port.postMessage({ use: this.source?.use ?? null });
   }
 
-  /** Load a file and play it, heard by the performer and by the stage. Rejects with one line. @param {File} file */
+  /**
+   * Load a file and play it, heard by the performer and by the stage. Resolves with whether it plays: not where something
+   * else came meanwhile that was chosen later. Rejects with one line. @param {File} file
+   */
   async load(file) {
-    this._wanted = file;
-    const buffer = await decode(this.context, file);
-    if (this._wanted !== file) return; // another one was chosen meanwhile
-    this.unload();
+    this.choose();
+    this._loading = file;
+    const buffer = await this._wanted(this.open().then(() => decode(this.context, file)));
+    if (!buffer || this._loading !== file) return false;
+    this.pause();
     this.file = { name: file.name, buffer, node: null, offset: 0, startedAt: 0, use: null };
     this.play();
+    return true;
   }
 
   /** Play the file on from `offset` seconds. */
@@ -219,8 +273,10 @@ export class Sound {
     node.disconnect();
   }
 
-  /** Put the file away; the microphone, if there is one, is heard again. */
+  /** Put the file away, and what is being loaded; the microphone, if there is one, is heard again. */
   unload() {
+    this.choose();
+    this._came = this._chosen;
     this.pause();
     this.file = null;
     this._route();

@@ -1,11 +1,42 @@
-/** Watches over packets that ought to come: whether any do, and whether there is anything in them. Pure. */
+/** Watches over what ought to come: packets of sound, with anything in them, and messages of the server. Pure. */
 
 const QUIET_LOOKS = 3; // in a row without a packet: one alone happens when a machine wakes up
 const EMPTY_LOOKS = 10; // in a row with packets of zeros: no microphone is as still as that
 
-export const WATCH_MS = 1000; // between two looks
+const UNANSWERED_LOOKS = 6; // in a row without a message, of which a server sends two a second
 
-/** Told of packets and asked once a second. */
+export const WATCH_MS = 1000; // between two looks
+export const ANSWER_MS = 500; // between two looks for an answer
+
+/**
+ * Whether a server answers, looked for twice a second. Looks are counted, not seconds: those of a page that was held up
+ * come after the messages that wait for it.
+ */
+export class Answers {
+  constructor() {
+    this.newest = null; // local ms of the message that was the newest
+    this.empty = 0; // looks in a row
+  }
+
+  get missing() {
+    return this.empty >= UNANSWERED_LOOKS;
+  }
+
+  /**
+   * Look; true if that has changed whether answers are missing.
+   * @param {number} newest  local ms at which the newest message came
+   * @param {boolean} expected  whether messages are to be expected, and this page's timers run as they should
+   */
+  look(newest, expected) {
+    const before = this.missing;
+    if (newest !== this.newest || !(expected || before)) this.empty = 0;
+    else if (expected) this.empty += 1;
+    this.newest = newest;
+    return this.missing !== before;
+  }
+}
+
+/** Whether packets of sound come: told of them and asked once a second. */
 export class Watch {
   constructor() {
     this.packets = this.sounding = 0; // since the last look; those that are not all zeros

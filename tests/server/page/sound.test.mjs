@@ -11,8 +11,8 @@ const { choices, remark } = await load('channels.js');
 const { HighPass } = await load('high_pass.js');
 const { readChoice } = await load('inputs.js');
 const { SourceLine } = await load('source_line.js');
-const { pick } = await load('sound_files.js');
-const { Watch } = await load('watch.js');
+const { pick, waveChannels } = await load('sound_files.js');
+const { Answers, Watch } = await load('watch.js');
 
 const BLOCK = 480;
 const still = (value) => new Float32Array(BLOCK).fill(value);
@@ -73,6 +73,59 @@ test('it is said when one channel is taken alone, and when one clips', () => {
   channels[6].clipped = channels[7].clipped = true;
   assert.equal(remark({ channels, taken: null, loss: 0 }), 'channels 7, 8 clip: turn the source down');
   assert.equal(remark({ channels: [{ clipped: true }], taken: null, loss: 0 }), 'it clips: turn the source down');
+});
+
+test('nobody is told to turn a file down, nor of a mix that no stage takes', () => {
+  const channels = [{ clipped: true }, { clipped: false }];
+  const said = remark({ channels, taken: 2, loss: 6 }, { isFile: true, answered: false });
+  assert.equal(said, 'channel 1 clips in the file itself, which is cut off at full scale');
+});
+
+function wave(channels, { kind = 'RIFF', before = [], little = true } = {}) {
+  const chunks = [...before, ['fmt ', 16]];
+  const view = new DataView(new ArrayBuffer(12 + chunks.reduce((sum, [, length]) => sum + 8 + length + (length % 2), 0)));
+  const write = (at, text) => [...text].forEach((letter, index) => view.setUint8(at + index, letter.charCodeAt(0)));
+  write(0, kind);
+  write(8, 'WAVE');
+  let at = 12;
+  for (const [name, length] of chunks) {
+    write(at, name);
+    view.setUint32(at + 4, length, little);
+    if (name === 'fmt ') view.setUint16(at + 10, channels, little);
+    at += 8 + length + (length % 2);
+  }
+  return view.buffer;
+}
+
+test('how many channels a WAV has stands at its beginning', () => {
+  assert.equal(waveChannels(wave(33)), 33);
+  assert.equal(waveChannels(wave(2, { kind: 'RF64', before: [['ds64', 28]] })), 2);
+  assert.equal(waveChannels(wave(40, { before: [['bext', 603], ['JUNK', 0]] })), 40);
+  assert.equal(waveChannels(wave(33, { kind: 'RIFX', little: false })), 33);
+});
+
+test('what is no WAV, or is cut before its format, tells of no channels', () => {
+  const whole = wave(33, { before: [['bext', 603]] });
+  for (const end of [0, 3, 12, 20, 600, whole.byteLength - 13]) assert.equal(waveChannels(whole.slice(0, end)), null, end);
+  assert.equal(waveChannels(new TextEncoder().encode('OggS and more of it').buffer), null);
+});
+
+test('answers are missing after six looks without one, and no more when one has come', () => {
+  const answers = new Answers();
+  const missing = (...looks) => looks.map(([newest, expected]) => answers.look(newest, expected) && answers.missing);
+  assert.deepEqual(missing(...Array(6).fill([7, true])), Array(6).fill(false));
+  assert.deepEqual(missing([7, true], [7, true]), [true, false]);
+  assert.ok(answers.look(8, true));
+  assert.ok(!answers.missing);
+});
+
+test('a page that nobody sees does not miss answers, and does not take the looks for them', () => {
+  const answers = new Answers();
+  for (let look = 0; look < 20; look += 1) assert.ok(!answers.look(7, false));
+  for (let look = 0; look < 5; look += 1) assert.ok(!answers.look(7, true));
+  assert.ok(answers.look(7, true));
+  assert.ok(!answers.look(7, false));
+  assert.ok(answers.missing);
 });
 
 test('a remembered choice that is none is the browser’s', () => {
@@ -141,7 +194,7 @@ test('the level meter\'s high-pass takes an offset away at once and leaves a ton
 });
 
 test('the line of the source tells what it does, and what is wrong with it', () => {
-  const line = (status, own) => new SourceLine().tell(status, own, 0);
+  const line = (status, own) => new SourceLine().tell(status, own ? { sounding: true, isFile: false } : null, 0);
   assert.equal(line({ source: 'playing' }, true), '');
   assert.match(line({ source: 'stalled' }, false), /no sound comes/);
   assert.match(line({ source: 'lost' }, false), /looked for/);
@@ -152,10 +205,18 @@ test('the line of the source tells what it does, and what is wrong with it', () 
   assert.equal(line({ source: 'of a version to come' }, false), '');
 });
 
+test('what is held is neither quiet nor faint, and a faint file is not turned up at its source', () => {
+  const faint = { source: 'quiet', gate: -45, warnings: ['faint'] };
+  const line = new SourceLine();
+  for (const now of [0, 5000, 6000]) assert.equal(line.tell(faint, { sounding: false, isFile: true }, now), '');
+  assert.equal(line.tell(faint, { sounding: true, isFile: true }, 6500), 'it is very faint: turn the gain up');
+});
+
 test('a pause is not told as quiet, and a long one is', () => {
   const line = new SourceLine();
   const quiet = { source: 'quiet', gate: -62.4 };
-  assert.deepEqual([0, 2999, 3000].map((now) => line.tell(quiet, true, now)), ['', '', 'quiet: all of it is below −62 dB']);
-  line.tell({ source: 'playing' }, true, 3500);
-  assert.equal(line.tell(quiet, true, 4000), '');
+  const own = { sounding: true, isFile: false };
+  assert.deepEqual([0, 2999, 3000].map((now) => line.tell(quiet, own, now)), ['', '', 'quiet: all of it is below −62 dB']);
+  line.tell({ source: 'playing' }, own, 3500);
+  assert.equal(line.tell(quiet, own, 4000), '');
 });

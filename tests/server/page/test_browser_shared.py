@@ -4,6 +4,7 @@ The browser chooses the tab by its title, as a hand would in its dialogue; nothi
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -124,6 +125,8 @@ def test_a_sharing_that_ends_elsewhere_is_told_and_can_be_had_again(tab: Tab, so
     sounding.close()
     tab.told("The sharing has ended: no sound comes any more.")
     expect(page.locator("#open-tab")).to_have_text("hear a tab")
+    expect(page.locator("#input option:checked")).to_have_text("no microphone")
+    expect(page.locator("#raw")).to_be_empty()
     again = tab.page.context.new_page()
     again.set_content(f"<title>{TITLE}</title>")
     again.evaluate(TONE)
@@ -131,6 +134,49 @@ def test_a_sharing_that_ends_elsewhere_is_told_and_can_be_had_again(tab: Tab, so
     page.click("text=Share again")
     tab.wait(f"Math.abs({LEVEL} + 23) <= 1")
     expect(page.locator(".notice")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("sounding")
+def test_a_dialogue_that_is_answered_after_a_file_was_chosen_changes_nothing(tab: Tab, tmp_path: Path):
+    tab.page.add_init_script(
+        "const choose = MediaDevices.prototype.getDisplayMedia;"
+        "MediaDevices.prototype.getDisplayMedia = async function (wanted) {"
+        "  await new Promise((answer) => (window.answer = answer));"
+        "  return choose.call(this, wanted);"
+        "};"
+    )
+    soundfile.write(tmp_path / "soft.wav", 0.01 * np.sin(np.arange(20 * RATE) / 10), RATE)
+    page = tab.open()
+    page.click("#start-tab")
+    tab.wait("window.answer")
+    page.set_input_files("#file", tmp_path / "soft.wav")
+    tab.wait(f"Math.abs({LEVEL} + 43) <= 1")
+    page.evaluate("answer()")
+    tab.wait(f"{STATES} === 'audio ended,video ended'")
+    expect(page.locator("#file-name")).to_have_text("soft.wav")
+    expect(page.locator("#open-tab")).to_have_text("hear a tab")
+    assert page.evaluate(f"Math.abs({LEVEL} + 43) <= 1")
+
+
+@pytest.mark.usefixtures("sounding")
+def test_a_dialogue_that_is_refused_does_not_cost_the_file_that_is_being_loaded(tab: Tab, tmp_path: Path):
+    tab.page.add_init_script(
+        "MediaDevices.prototype.getDisplayMedia = async () => { throw new DOMException('', 'NotAllowedError'); };"
+        "const decode = BaseAudioContext.prototype.decodeAudioData;"
+        "BaseAudioContext.prototype.decodeAudioData = async function (bytes) {"
+        "  await new Promise((begin) => (window.begin = begin));"
+        "  return decode.call(this, bytes);"
+        "};"
+    )
+    soundfile.write(tmp_path / "soft.wav", 0.01 * np.sin(np.arange(20 * RATE) / 10), RATE)
+    page = tab.open()
+    page.set_input_files("#file", tmp_path / "soft.wav")
+    tab.wait("window.begin")
+    page.click("#open-tab")
+    tab.told("Nothing was shared.")
+    page.evaluate("begin()")
+    expect(page.locator("#file-name")).to_have_text("soft.wav")
+    tab.wait(f"Math.abs({LEVEL} + 43) <= 1")
 
 
 @pytest.mark.usefixtures("sounding")

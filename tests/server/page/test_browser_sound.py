@@ -137,7 +137,9 @@ def test_one_channel_needs_no_choice_and_no_meter(tab: Tab):
 
 def test_clipping_is_shown_on_its_channel_and_said(tab: Tab, tmp_path: Path):
     load(tab, sines(tmp_path / "hot.wav", LOUD, 1.2, LOUD))
-    expect(tab.page.locator("#mixed")).to_contain_text("channel 2 clips: turn the source down")
+    expect(tab.page.locator("#mixed")).to_contain_text(
+        "channel 2 clips in the file itself, which is cut off at full scale"
+    )
     expect(tab.page.locator(".channel.hot")).to_have_attribute("aria-label", "channel 2")
     expect(tab.page.locator(".channel.hot")).to_have_attribute("aria-valuetext", re.compile("clips"))
 
@@ -145,7 +147,7 @@ def test_clipping_is_shown_on_its_channel_and_said(tab: Tab, tmp_path: Path):
 @pytest.mark.slow
 def test_one_channel_that_clips_has_a_meter(tab: Tab, tmp_path: Path):
     load(tab, sines(tmp_path / "hot.wav", 1.2))
-    expect(tab.page.locator("#mixed")).to_have_text("it clips: turn the source down")
+    expect(tab.page.locator("#mixed")).to_have_text("it clips in the file itself, which is cut off at full scale")
     expect(tab.page.locator("#use")).to_be_hidden()
     expect(tab.page.locator(".channel")).to_have_count(1)
 
@@ -164,7 +166,7 @@ def test_the_next_source_is_not_too_loud_because_the_one_before_was(tab: Tab, tm
     assert lasting != readouts
     tab.page.route("**/readouts.js", lambda route: route.fulfill(body=lasting, content_type="text/javascript"))
     load(tab, sines(tmp_path / "hot.wav", 1.2))
-    expect(tab.page.locator("#level")).to_have_text("too loud")
+    expect(tab.page.locator("#level")).to_have_text("full scale")
     tab.page.set_input_files("#file", sines(tmp_path / "calm.wav", LOUD))
     expect(tab.page.locator("#file-name")).to_have_text("calm.wav")
     wait_for_level(tab, -23)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 from playwright.sync_api import Browser, Playwright, expect
@@ -15,6 +16,7 @@ from tests.server.fakes import serving
 from tests.server.page.browser import (
     MICROPHONE,
     OTHER_NAME,
+    PATIENCE,
     REMEMBER_CONTEXTS,
     SOUNDS,
     WILLING,
@@ -128,6 +130,43 @@ def test_a_restarted_server_finds_the_same_microphone_and_the_same_parameters(br
         assert page.evaluate("streams.map((stream) => stream.getAudioTracks()[0].readyState)") == ["live"]
         tab.close()
     assert [text for text in tab.complaints if LOST_CONNECTION not in text] == []
+
+
+@pytest.fixture
+def frozen(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Event, Event]]:
+    """The stage's server stands still from the first of two events until the second, without closing anything."""
+    stop, go = Event(), Event()
+    monkeypatch.setattr(engine, "look_ahead", lambda _: stop.is_set() and go.wait(PATIENCE))  # on the server's loop
+    yield stop, go
+    go.set()
+
+
+def test_a_server_that_stands_still_is_told_until_it_answers(tab: Tab, frozen: tuple[Event, Event]):
+    page = tab.play()
+    connection = page.locator("#connection")
+    frozen[0].set()
+    tab.told("No answer from the server for 3 s; the microphone stays open.")
+    expect(connection).to_have_text("no answer")
+    expect(page.locator("#heard")).to_be_hidden()
+    expect(page.locator("#source-line")).to_be_empty()
+    frozen[1].set()
+    expect(page.locator(".notice")).to_have_count(0)
+    expect(connection).to_have_attribute("data-state", "live")
+    assert page.evaluate("streams.map(({ active }) => active)") == [True]
+
+
+def test_a_server_that_stands_still_for_long_is_tried_again(tab: Tab, frozen: tuple[Event, Event]):
+    client = (PAGE / "clavilux.js").read_text(encoding="utf-8")
+    hasty = client.replace("SILENT_LINK_MS = 8000", "SILENT_LINK_MS = 4000")
+    assert hasty != client
+    tab.page.route("**/clavilux.js", lambda route: route.fulfill(body=hasty, content_type="text/javascript"))
+    page = tab.play()
+    frozen[0].set()
+    tab.told("The server does not answer. Trying again; the microphone stays open.")
+    expect(page.locator("#connection")).to_have_text("server gone, trying again")
+    frozen[1].set()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+    expect(page.locator(".notice")).to_have_count(0)
 
 
 def test_who_came_second_sounds_when_the_first_has_left(tab: Tab, browser: Browser):
