@@ -265,7 +265,7 @@ sound.onstate = (state) => {
 };
 sound.onsource = () => {
   channels.reset();
-  meter.reset(sound.file ? 'full scale' : undefined);
+  meter.reset(sound.file ? 'clips' : undefined);
   element('source-line').textContent = sourceLine.reset();
   inputs.tell();
 };

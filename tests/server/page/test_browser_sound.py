@@ -166,7 +166,7 @@ def test_the_next_source_is_not_too_loud_because_the_one_before_was(tab: Tab, tm
     assert lasting != readouts
     tab.page.route("**/readouts.js", lambda route: route.fulfill(body=lasting, content_type="text/javascript"))
     load(tab, sines(tmp_path / "hot.wav", 1.2))
-    expect(tab.page.locator("#level")).to_have_text("full scale")
+    expect(tab.page.locator("#level")).to_have_text("clips")
     tab.page.set_input_files("#file", sines(tmp_path / "calm.wav", LOUD))
     expect(tab.page.locator("#file-name")).to_have_text("calm.wav")
     wait_for_level(tab, -23)
