@@ -121,8 +121,8 @@ def score(song: Song, readings: Sequence[Pulse], cpu: float) -> Score:
 
 def hear(path: Path) -> tuple[list[Pulse], float]:
     """Return the readings of a WAV file, and the seconds of processor that a second of it took."""
-    sound, rate = soundfile.read(path, dtype="float32")
-    samples = Resampler(rate).push(as_sound(sound, rate))
+    sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    samples = Resampler(rate, sound.shape[1]).push(as_sound(sound, rate))
     tracker = PulseTracker()
     began = time.process_time()
     readings = tracker.push(samples)

@@ -32,7 +32,7 @@ def change(pictures: NDArray[np.uint8]) -> Floats:
 
 def onset_strength(clip: Clip, rate: float, count: int) -> Floats:
     """Return the rise of a clip's loudness in bands, for each of `count` frames at `rate` a second."""
-    resampler = Resampler(clip.rate)
+    resampler = Resampler(clip.rate, clip.samples.shape[1])
     sound = np.concatenate([resampler.push(clip.samples), resampler.finish()])
     edges = np.geomspace(MIN_HZ, SAMPLE_RATE / 2, BANDS + 1) * WINDOW / SAMPLE_RATE
     before, found = None, np.zeros(count)

@@ -33,21 +33,35 @@ def folder_of(film: Path) -> Path:
 @contextmanager
 def claimed(film: Path) -> Iterator[None]:
     """Claim a film for this process, and leave nothing of that behind. Raises ClaviluxError when another one has it."""
+    lock = FileLock(folder_of(film) / LOCK)
+    try:
+        _claim(film, lock)
+        yield
+    finally:
+        _forget(lock)
+
+
+def _claim(film: Path, lock: FileLock) -> None:
     folder = folder_of(film)
     try:
         folder.mkdir(exist_ok=True)
-        held = FileLock(folder / LOCK).acquire(timeout=0)
+        lock.acquire(timeout=0)
     except Timeout as error:
         raise ClaviluxError(f"{film} is being made by another process; wait for it, or choose another name") from error
     except OSError as error:
-        raise ClaviluxError(f"{folder} cannot be made ({error.strerror}); choose another name or place") from error
-    try:
-        with held:
-            yield
-    finally:
-        with suppress(OSError):
-            (folder / LOCK).unlink(missing_ok=True)
-            folder.rmdir()
+        reason = error.strerror
+        raise ClaviluxError(f"{folder} cannot be made ({reason}); choose another name or place") from error
+
+
+def _forget(lock: FileLock) -> None:
+    """Remove a lock that is nobody else's, also where claiming it was interrupted, and its folder if that is empty."""
+    path = Path(lock.lock_file)
+    with suppress(OSError):  # a Timeout is one
+        lock.acquire(timeout=0)
+        path.unlink(missing_ok=True)
+    lock.release(force=True)
+    with suppress(OSError):
+        path.parent.rmdir()
 
 
 class Parts:

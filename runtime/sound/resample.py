@@ -21,7 +21,7 @@ PHASES = 2048  # filters at most; rates that need more lie between two of them
 class Resampler:
     """Resamples one source, mixed to one channel first. Output n is the sound at n / 16 000 s of the source."""
 
-    def __init__(self, rate: int, channels: int = 1) -> None:
+    def __init__(self, rate: int, channels: int) -> None:
         """Take the source's rate in Hz, and how many channels it has."""
         self.rate = rate
         self.channels = channels

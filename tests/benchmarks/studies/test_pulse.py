@@ -5,6 +5,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
+import soundfile
 
 from clavilux.benchmarks.studies import pulse, pulse_songs
 from clavilux.runtime.pulse import Pulse
@@ -61,3 +62,13 @@ def test_a_midi_file_holds_every_note_when_it_is_played(tmp_path: Path):
         if message.type == "note_on":
             starts.append(now)
     assert np.abs(np.array(starts) - sorted(note.time for note in song.notes)).max() < 0.001
+
+
+def test_a_song_in_stereo_is_heard_as_one_in_mono(tmp_path: Path) -> None:
+    song = np.random.default_rng(0).normal(0, 0.1, (2 * 44_100, 1))
+    for channels in (1, 2):
+        soundfile.write(tmp_path / f"{channels}.wav", song.repeat(channels, axis=1), 44_100)
+    (mono, _), (stereo, cost) = (pulse.hear(tmp_path / f"{channels}.wav") for channels in (1, 2))
+    assert stereo == mono
+    assert len(stereo) > 100
+    assert cost > 0

@@ -24,10 +24,11 @@ def test_change_is_the_mean_difference_from_the_picture_before() -> None:
     assert change(pictures).tolist() == [0.0, 50.0, 0.0]
 
 
-def test_onset_strength_rises_where_a_sound_begins() -> None:
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_onset_strength_rises_where_a_sound_begins(channels: int) -> None:
     samples = np.zeros(2 * SAMPLE_RATE, np.float32)
     samples[SAMPLE_RATE:] = 0.3 * np.sin(np.arange(SAMPLE_RATE) * 0.3)
-    strength = onset_strength(Clip(samples[:, None], SAMPLE_RATE), RATE, 60)
+    strength = onset_strength(Clip(samples[:, None].repeat(channels, axis=1), SAMPLE_RATE), RATE, 60)
     assert np.argmax(strength) in (31, 32)
     assert strength[:30].max() < 0.01 * strength.max()
 

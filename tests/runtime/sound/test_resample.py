@@ -21,7 +21,7 @@ def tone(rate: int, hertz: float, seconds: float = 1.0) -> np.ndarray:
 
 
 def resampled(sound: np.ndarray, rate: int) -> np.ndarray:
-    resampler = Resampler(rate)
+    resampler = Resampler(rate, 1)
     return np.concatenate([resampler.push(sound[:, None]), resampler.finish()])
 
 
@@ -54,7 +54,7 @@ def test_speech_like_sound_equals_that_of_another_resampler(rate: int) -> None:
 
 @pytest.mark.parametrize("rate", [rate for rate in RATES if rate != SAMPLE_RATE])
 def test_the_output_is_never_more_than_a_few_milliseconds_behind(rate: int) -> None:
-    resampler, made, block = Resampler(rate), 0, rate // 100
+    resampler, made, block = Resampler(rate, 1), 0, rate // 100
     for count in range(1, 60):
         made += len(resampler.push(np.zeros((block, 1), np.float32)))
         behind = count * block / rate - made / SAMPLE_RATE
@@ -65,7 +65,7 @@ def test_the_output_is_never_more_than_a_few_milliseconds_behind(rate: int) -> N
 @settings(max_examples=25, deadline=None)
 def test_any_cut_gives_the_same_samples(places: list[int], rate: int) -> None:
     sound = noise(4800)[:, None]
-    whole, parts = Resampler(rate), Resampler(rate)
+    whole, parts = Resampler(rate, 1), Resampler(rate, 1)
     expected = np.concatenate([whole.push(sound), whole.finish()])
     found = [parts.push(sound[start:stop]) for start, stop in pairwise([0, *places, 4800])]
     np.testing.assert_array_equal(np.concatenate([*found, parts.finish()]), expected)
@@ -97,7 +97,7 @@ def test_every_filter_sums_to_one() -> None:
 
 
 def test_it_counts_what_it_took_and_what_waits() -> None:
-    resampler = Resampler(48_000)
+    resampler = Resampler(48_000, 1)
     resampler.push(noise(1000)[:, None])
     assert (resampler.taken, resampler.waiting) == (960, 40)
     resampler.finish()

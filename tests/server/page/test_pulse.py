@@ -50,7 +50,7 @@ def in_javascript(
 def in_python(samples: Samples, rate: int = 16_000, taps: tuple[int, ...] = ()):
     """Return the readings of the server's tracker, as [n, fields]."""
     tracker, readings = PulseTracker(), []
-    heard = samples if rate == 16_000 else Resampler(rate).push(samples[:, None])
+    heard = samples if rate == 16_000 else Resampler(rate, 1).push(samples[:, None])
     for start in range(0, len(heard) // 160 * 160, 160):
         readings += tracker.push(heard[start : start + 160])
         if readings[-1].index in taps:
