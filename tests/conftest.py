@@ -107,6 +107,9 @@ def log_as_found() -> Iterator[None]:
         yield
     finally:
         root.setLevel(level)
+        for added in root.handlers:
+            if added not in handlers:
+                added.close()
         root.handlers[:] = handlers
 
 
