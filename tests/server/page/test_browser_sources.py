@@ -65,6 +65,7 @@ def hold(tab: Tab) -> None:
     tab.open()
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_mix_ends_with_the_file(tab: Tab, tmp_path: Path):
     tab.open()
     play(tab, one_of(16, tmp_path / "many.wav", seconds=3))
@@ -178,6 +179,7 @@ def test_of_two_files_the_last_is_played_however_early_the_first_was_asked_for(t
     expect(tab.page.locator("#file-name")).to_have_text("second.wav")
 
 
+@pytest.mark.slow
 def test_when_the_server_goes_what_is_said_to_go_on_does(browser: Browser, tmp_path: Path):
     with serving(open_engine(), Settings(port=0)) as here:
         tab = Tab(browser, here.url)
