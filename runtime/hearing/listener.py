@@ -191,8 +191,8 @@ class Listener:
         heard, when = self._arrived
         if self._window.heard != heard:
             captured = self._window.captured_at(self._window.heard - 1)
-            is_old = captured is not None and now - captured > OLD
-            self._arrived = (self._window.heard, captured if is_old and captured is not None else now)
+            came = now if captured is None or now - captured <= OLD else captured
+            self._arrived = (self._window.heard, came)
             return 0.0
         return now - when if heard and now - when > STALLED else 0.0
 

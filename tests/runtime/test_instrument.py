@@ -270,12 +270,17 @@ def test_a_source_that_stops_in_a_sound_is_silence_by_the_clock(tiny_bundle: Pat
     np.testing.assert_array_equal(player._conditioner.advance(0, 0, 0)[0], player.bundle.conditioning.idle)
 
 
-def test_a_word_that_ends_with_its_source_is_named_by_the_clock(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def cut_off(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Player:
+    """A player that has heard a tenth of a second of a dog at 0 s, and no more."""
     player = instrument(tiny_bundle)
     monkeypatch.setattr(player.instrument._concepts, "nearest", lambda _tokens: Heard("dog", 0.7))
     player.hear(noise(HOP), RATE, captured_at=0.0)
+    return player
+
+
+def test_a_word_that_ends_with_its_source_is_named_by_the_clock(cut_off: Player) -> None:
+    player = cut_off
     assert player.step(0.1).heard is None
     told = [player.step(0.1 + 0.1 * step).heard for step in range(1, 30)]
     assert told[:5] == [None] * 5
@@ -283,13 +288,8 @@ def test_a_word_that_ends_with_its_source_is_named_by_the_clock(
     assert told[-1] is None
 
 
-def test_a_word_that_ended_with_its_source_long_before_anyone_looked_is_not_named(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    player = instrument(tiny_bundle)
-    monkeypatch.setattr(player.instrument._concepts, "nearest", lambda _tokens: Heard("dog", 0.7))
-    player.hear(noise(HOP), RATE, captured_at=0.0)
-    assert [player.step(60.0 + 0.1 * step).heard for step in range(30)] == [None] * 30
+def test_a_word_that_ended_with_its_source_long_before_anyone_looked_is_not_named(cut_off: Player) -> None:
+    assert [cut_off.step(60.0 + 0.1 * step).heard for step in range(30)] == [None] * 30
 
 
 def test_a_source_that_comes_back_is_heard_after_silence_and_not_after_what_it_said_last(tiny_bundle: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Playwright, expect
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 from clavilux.runtime.loading import open_engine
 from clavilux.server.settings import Settings
@@ -117,13 +117,18 @@ def test_a_file_of_more_channels_than_a_browser_takes_is_told_so(tab: Tab, tmp_p
     tab.told("“wide.wav” has 33 channels. A browser takes 32 at most")
 
 
-def test_an_eject_ends_what_is_being_loaded_too(tab: Tab, tmp_path: Path):
+def loading(tab: Tab, folder: Path) -> Page:
+    """Play a file while a second one is being decoded, which is held up."""
     hold(tab)
-    page = tab.page
-    play(tab, one_of(1, tmp_path / "first.wav"))
-    page.evaluate("void (window.held = true)")
-    page.set_input_files("#file", one_of(1, tmp_path / "second.wav"))
+    play(tab, one_of(1, folder / "first.wav"))
+    tab.page.evaluate("void (window.held = true)")
+    tab.page.set_input_files("#file", one_of(1, folder / "second.wav"))
     tab.wait("waiting === 1")
+    return tab.page
+
+
+def test_an_eject_ends_what_is_being_loaded_too(tab: Tab, tmp_path: Path):
+    page = loading(tab, tmp_path)
     page.click("#file-close")
     expect(page.locator("#player")).to_be_hidden()
     page.evaluate(SETTLE)
@@ -134,12 +139,7 @@ def test_an_eject_ends_what_is_being_loaded_too(tab: Tab, tmp_path: Path):
 
 
 def test_an_input_that_is_chosen_ends_what_is_being_loaded(tab: Tab, tmp_path: Path):
-    hold(tab)
-    page = tab.page
-    play(tab, one_of(1, tmp_path / "first.wav"))
-    page.evaluate("void (window.held = true)")
-    page.set_input_files("#file", one_of(1, tmp_path / "second.wav"))
-    tab.wait("waiting === 1")
+    page = loading(tab, tmp_path)
     page.evaluate("void (window.held = false)")
     page.select_option("#input", index=1)
     tab.wait("streams.length === 1")
