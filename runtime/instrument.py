@@ -157,7 +157,7 @@ class Instrument:
         moment = Moment(self._concepts.nearest(tokens), hop.seconds, sounding, hop.lasted, hop.over_for)
         counts = self._evidence.advance(moment)
         if counts or not self._concepts.has_names:
-            self._conditioner.set_target(tokens)
+            self._conditioner.set_target(tokens, late=self._evidence.late)
         elif self._evidence.heard is None:
             self._conditioner.return_to_idle(resting=False)
 

@@ -37,8 +37,10 @@ class Evidence:
     def __init__(self, spec: EvidenceSpec) -> None:
         self.heard: Heard | None = None  # the name that counts, with its newest similarity
         self.known = 0.0  # confidence that it is what sounds, 0 to 1
+        self.late = 0.0  # s that the name which has just begun to count had been near before; else 0
         self._spec = spec
         self._candidate: str | None = None
+        self._near = 0.0  # s that the candidate has been near
         self._short = 0.0  # s, by similarity squared, since something short was over
         self._held = 0.0  # s that the candidate has been near as a sound that goes on has to be,
         self._clear = 0.0  # and very near
@@ -49,7 +51,10 @@ class Evidence:
         nearest = moment.nearest
         near = nearest if nearest is not None and nearest.similarity >= self._spec.similarity else None
         self._gather(near, moment)
+        self.late = 0.0
         if near is not None and self._suffices(moment):
+            if self.heard is None or self.heard.name != near.name:
+                self.late = self._near
             self.heard, self._missed = near, 0.0
         elif self.heard is not None:
             self._keep(self.heard, nearest, moment.seconds)
@@ -59,6 +64,7 @@ class Evidence:
     def forget(self, seconds: float) -> None:
         """Take that nothing sounds, for so many seconds."""
         self.heard = self._candidate = None
+        self.late = self._near = 0.0
         self._short = self._held = self._clear = 0.0
         self._grow_sure(seconds)
 
@@ -66,10 +72,11 @@ class Evidence:
         """Gather evidence for the candidate, or begin anew for another one."""
         same = near is not None and near.name == self._candidate
         if not same:
-            self._short = self._held = self._clear = 0.0
+            self._near = self._short = self._held = self._clear = 0.0
         self._candidate = None if near is None else near.name
         if near is None:
             return
+        self._near += moment.seconds
         since = min(moment.seconds, moment.over_for)  # what a long hop heard before the end is no evidence
         self._short = self._short + since * near.similarity**2 if _is_over(moment) else 0.0
         held = self._spec.held_similarity

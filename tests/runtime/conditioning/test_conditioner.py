@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from clavilux.runtime.conditioning.conditioner import (
+    FASTER,
     NEAR,
     Conditioner,
     is_near,
@@ -94,6 +95,30 @@ def test_after_one_time_constant_63_percent_of_the_way_is_done() -> None:
     prompt = player.advance(1.0, glide=1.0, drift=9.0)
     target = np.concatenate([tokens(9)[:1], tokens(1, TOKENS - 1)])
     np.testing.assert_allclose(prompt[0], slerp(start[0], target, 1 - 1 / math.e), rtol=1e-5)
+
+
+@pytest.mark.parametrize("frame_rate", [5, 30, 120])
+def test_a_glide_that_set_out_late_hurries_until_it_is_where_it_would_be(frame_rate: int) -> None:
+    late, early = conditioner(), conditioner()
+    for player in (late, early):
+        player.set_target(tokens(1, TOKENS - 1), late=0.3 if player is late else 0.0)
+    early.advance(0.3, glide=0.5, drift=1.0)
+    ways = []
+    for _ in range(frame_rate):
+        prompts = [player.advance(1 / frame_rate, glide=0.5, drift=1.0) for player in (late, early)]
+        ways.append(float(np.abs(prompts[0] - prompts[1]).max()))
+    made_up = next(k for k, way in enumerate(ways) if way < 1e-4)
+    assert made_up == pytest.approx(frame_rate * 0.3 / (FASTER - 1), abs=1)
+    assert max(ways[made_up:]) < 1e-4  # and no farther
+
+
+def test_hurry_is_over_where_the_way_leads_home() -> None:
+    late, early = conditioner(), conditioner()
+    for player in (late, early):
+        player.set_target(tokens(1, TOKENS - 1), late=0.3 if player is late else 0.0)
+        player.return_to_idle(resting=False)
+        player.set_target(tokens(2, TOKENS - 1))
+    np.testing.assert_array_equal(late.advance(0.1, 0.5, 1.0), early.advance(0.1, 0.5, 1.0))
 
 
 def test_silence_drifts_home_with_its_own_time_constant() -> None:

@@ -116,6 +116,15 @@ def test_only_a_hop_whose_own_name_counts_is_one_to_set_out_for() -> None:
     assert [evidence.advance(Moment(hop, HOP, HOP, 0.6, 1.0)) for hop in hops] == [True, False, False, False, True]
 
 
+def test_a_name_that_begins_to_count_tells_how_long_it_has_been_near() -> None:
+    evidence = Evidence(SPEC)
+    late = []
+    for nearest, over_for in [(CAT, 0.0)] + [(DOG, 0.0)] * 4 + [(DOG, 0.1)] * 4 + [(CAT, 0.1)] * 2:
+        evidence.advance(Moment(nearest, HOP, HOP, 0.6, over_for))
+        late.append(evidence.late)
+    assert late == pytest.approx([0.0] * 6 + [6 * HOP] + [0.0] * 3 + [2 * HOP])
+
+
 def test_confidence_grows_while_a_name_counts_and_falls_when_none_does() -> None:
     evidence = known()
     names(evidence, [DOG] * 50)
