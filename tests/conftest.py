@@ -9,6 +9,7 @@ or that cannot be imported here, are not even collected: importing torch takes s
 import gc
 import logging
 import os
+import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
@@ -25,6 +26,12 @@ WITH_TORCH = (
 )
 MARKS = {"torch": frozenset(WITH_TORCH.split()), "browser": frozenset({"playwright"})}
 """Marks, and the packages that a test needs to get each."""
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C interrupt what tests start, also where a shell started them in the background, which ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -483,7 +483,9 @@ export class Stage {
     const socket = this._socket;
     this._detach();
     if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: 'bye' }));
-    socket?.close(CLOSE_NORMAL);
+    // A browser complains of one that is closed before it is open.
+    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(CLOSE_NORMAL);
+    else socket?.close(CLOSE_NORMAL);
   }
 
   _detach() {

@@ -152,3 +152,30 @@ test('a slider gives room to the low end when the default lies there', () => {
 test('numbers are shown with as many digits as they deserve', () => {
   assert.deepEqual([tidy(0.123), tidy(2.56), tidy(-55.4)], [0.12, 2.6, -55]);
 });
+
+test('a connection that is left before it is open is closed once it is', (context) => {
+  const sockets = [];
+  class Socket {
+    static CONNECTING = 0;
+    static OPEN = 1;
+    readyState = Socket.CONNECTING;
+    codes = [];
+    constructor() {
+      sockets.push(this);
+    }
+    close(code) {
+      this.codes.push(code);
+    }
+  }
+  const { WebSocket } = globalThis;
+  globalThis.WebSocket = Socket;
+  context.after(() => (globalThis.WebSocket = WebSocket));
+  const stage = new client.Stage('ws://stage/ws');
+  stage.open();
+  stage.restart({ role: 'performer' });
+  assert.deepEqual(sockets.map(({ codes }) => codes), [[], []]);
+  sockets[0].readyState = Socket.OPEN;
+  sockets[0].onopen();
+  assert.deepEqual(sockets.map(({ codes }) => codes), [[1000], []]);
+  stage.close();
+});
