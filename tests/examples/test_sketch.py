@@ -80,7 +80,7 @@ def origin(p5: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return open_engine()
+    return open_engine(threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return open_engine()
+    return open_engine(threads=1)
 
 
 @pytest.fixture(scope="module")

@@ -195,7 +195,7 @@ def test_a_stage_with_its_own_sound_is_controlled_without_a_microphone(tab: Tab,
 
 
 def test_a_stage_that_hears_a_sound_card_never_asks_for_the_microphone(browser: Browser):
-    with serving(open_engine(), Settings(port=0, own_sound=True)) as here, opened(browser, here.url) as tab:
+    with serving(open_engine(threads=1), Settings(port=0, own_sound=True)) as here, opened(browser, here.url) as tab:
         page = tab.open()
         expect(page.locator("#start")).to_be_hidden()
         expect(page.locator("#source")).to_contain_text("hears its own sound card")

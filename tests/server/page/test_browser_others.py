@@ -42,9 +42,12 @@ HAS_FIREFOX = pytest.mark.skipif(not FIREFOX, reason="no Firefox here")
 HAS_WEBKIT = pytest.mark.skipif(not (WEBKIT_DRIVER and XVFB and MINI_BROWSER), reason="no WebKit here")
 
 
-@pytest.mark.parametrize("start", [pytest.param(firefox, marks=HAS_FIREFOX), pytest.param(webkit, marks=HAS_WEBKIT)])
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param(firefox, marks=HAS_FIREFOX), pytest.param(webkit, marks=[HAS_WEBKIT, pytest.mark.slow])],
+)
 def test_the_page_plays_and_comes_back(start: Callable[[Path], AbstractContextManager[Driven]], tmp_path: Path):
-    engine = open_engine()
+    engine = open_engine(threads=1)
     engine.set(UNHURRIED)
     with start(tmp_path) as page:
         with serving(engine, Settings(port=0)) as here:
@@ -58,7 +61,7 @@ def test_the_page_plays_and_comes_back(start: Callable[[Path], AbstractContextMa
             assert page.run("document.getElementById('latency').textContent").endswith("delay is not in it")
             _keys_play(page, engine)
         wait(page, f"!({LIVE})")
-        second = open_engine()
+        second = open_engine(threads=1)
         with serving(second, Settings(port=here.port)):
             until(lambda: second.counters().heard_seconds > 0.5, "sound to come back")
             wait(page, LIVE)
@@ -87,7 +90,7 @@ def _keys_play(page: Driven, engine: Engine) -> None:
 def test_a_shared_picture_without_sound_is_let_go_and_said(
     start: Callable[[Path], AbstractContextManager[Driven]], tmp_path: Path
 ):
-    with start(tmp_path) as page, serving(open_engine(), Settings(port=0)) as here:
+    with start(tmp_path) as page, serving(open_engine(threads=1), Settings(port=0)) as here:
         page.go(here.url)
         wait(page, "document.body.dataset.phase === 'welcome'")
         page.run(REMEMBER_SHARED)
@@ -104,7 +107,7 @@ def test_firefox_hears_eight_channels_of_an_interface(tmp_path: Path):
     sound = np.zeros((3 * rate, channels))
     sound[:, live - 1] = 0.1 * np.sin(2 * np.pi * 440 * np.arange(len(sound)) / rate)  # -23 dBFS
     (tmp_path / "sound").write_bytes((sound * 2**15).astype("<i2").tobytes())
-    with closing(PulseServer(tmp_path)) as inputs, serving(open_engine(), Settings(port=0)) as here:
+    with closing(PulseServer(tmp_path)) as inputs, serving(open_engine(threads=1), Settings(port=0)) as here:
         pipe = tmp_path / "pipe"
         form = ("format=s16le", f"channels={channels}", f"rate={rate}")
         inputs.control("load-module", "module-pipe-source", "source_name=interface", f"file={pipe}", *form)

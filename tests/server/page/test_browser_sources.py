@@ -181,7 +181,7 @@ def test_of_two_files_the_last_is_played_however_early_the_first_was_asked_for(t
 
 @pytest.mark.slow
 def test_when_the_server_goes_what_is_said_to_go_on_does(browser: Browser, tmp_path: Path):
-    with serving(open_engine(), Settings(port=0)) as here:
+    with serving(open_engine(threads=1), Settings(port=0)) as here:
         tab = Tab(browser, here.url)
         tab.open()
         play(tab, one_of(16, tmp_path / "many.wav", seconds=60))

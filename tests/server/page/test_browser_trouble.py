@@ -111,7 +111,7 @@ def test_a_pulled_cable_is_noticed_and_the_microphone_taken_again_when_it_is_bac
 
 
 def test_a_restarted_server_finds_the_same_microphone_and_the_same_parameters(browser: Browser):
-    first = open_engine()
+    first = open_engine(threads=1)
     with serving(first, Settings(port=0)) as here:
         tab = Tab(browser, here.url)
         page = tab.open()
@@ -122,7 +122,7 @@ def test_a_restarted_server_finds_the_same_microphone_and_the_same_parameters(br
         until(lambda: first.parameters.seed == 77, "the seed")
     tab.told("the microphone stays open")
     expect(page.locator("#heard")).to_be_hidden()
-    second = open_engine()
+    second = open_engine(threads=1)
     with serving(second, Settings(port=here.port)):
         until(lambda: second.parameters.seed == 77, "the seed to come back")
         until(lambda: second.counters().heard_seconds > 0.5, "sound to come back")
@@ -206,7 +206,7 @@ def ending(browser: Browser, folder: Path, deed: str) -> Iterator[tuple[Tab, Pat
     worklet = folder / "page" / "capture.js"
     code = worklet.read_text(encoding="utf-8")
     worklet.write_text(code.replace("return true;", f"if (currentTime > 2) {deed}; return true;"), encoding="utf-8")
-    engine = open_engine()
+    engine = open_engine(threads=1)
     engine.set({"frame_rate": 8.0})
     with serving(engine, Settings(port=0, page=folder / "page")) as here, opened(browser, here.url) as tab:
         assert engine.ready.wait(30)
@@ -323,7 +323,7 @@ def test_what_a_browser_has_not_is_not_offered_and_an_unknown_delay_is_said(tab:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[tuple[Engine, str]]:
     """A stage that asks for a token."""
-    engine = open_engine()
+    engine = open_engine(threads=1)
     with serving(engine, Settings(port=0, token=TOKEN)) as here:
         yield engine, here.url
 
