@@ -6,10 +6,12 @@ Only a test that calls what imports torch inside a function wears its mark in th
 or that cannot be imported here, are not even collected: importing torch takes seconds.
 """
 
+import ctypes
 import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
@@ -26,12 +28,19 @@ WITH_TORCH = (
 )
 MARKS = {"torch": frozenset(WITH_TORCH.split()), "browser": frozenset({"playwright"})}
 """Marks, and the packages that a test needs to get each."""
+DROP_CAPABILITY, SYS_NICE = 24, 23  # PR_CAPBSET_DROP and CAP_SYS_NICE of linux/prctl.h and capability.h
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C interrupt what tests start, also where a shell started them in the background, which ignores it."""
+    """Let what tests start be as it is for anyone: Ctrl-C interrupts it, and it takes no priority.
+
+    A shell lets Ctrl-C be ignored by what it starts in the background. Root's Chromium puts itself before all others,
+    so that a few of them, which draw by program, starve the painter that a test is about.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DROP_CAPABILITY, SYS_NICE, 0, 0, 0)  # who is not root has none to drop
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -158,7 +158,7 @@ def test_numbers_that_are_not_finite_within_the_graph_are_refused(tmp_path: Path
         made(tmp_path, Wrapper(1e30), X)
 
 
-@pytest.mark.parametrize("upcast", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("upcast", [True, False])
 def test_a_unet_that_upcasts_its_attention_keeps_its_scores(tmp_path: Path, upcast: bool):
     torch.manual_seed(0)
     unet = UNet2DConditionModel(

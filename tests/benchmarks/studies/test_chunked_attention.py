@@ -62,7 +62,6 @@ def test_the_graph_goes_on_hop_by_hop_as_the_masked_forward_does_at_once(model, 
             np.testing.assert_allclose(tokens, expected.numpy(), atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.slow
 def test_a_chunk_without_context_can_be_exported_too(model, tmp_path: Path) -> None:
     stream = chunked_attention.open_step(model, SAMPLES, Chunks(10, 0), tmp_path)
     assert stream.hear(np.zeros((1, 38, 80), np.float32)).shape == (1, 10, 16)

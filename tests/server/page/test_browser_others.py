@@ -42,10 +42,7 @@ HAS_FIREFOX = pytest.mark.skipif(not FIREFOX, reason="no Firefox here")
 HAS_WEBKIT = pytest.mark.skipif(not (WEBKIT_DRIVER and XVFB and MINI_BROWSER), reason="no WebKit here")
 
 
-@pytest.mark.parametrize(
-    "start",
-    [pytest.param(firefox, marks=HAS_FIREFOX), pytest.param(webkit, marks=[HAS_WEBKIT, pytest.mark.slow])],
-)
+@pytest.mark.parametrize("start", [pytest.param(firefox, marks=HAS_FIREFOX), pytest.param(webkit, marks=HAS_WEBKIT)])
 def test_the_page_plays_and_comes_back(start: Callable[[Path], AbstractContextManager[Driven]], tmp_path: Path):
     engine = open_engine(threads=1)
     engine.set(UNHURRIED)
