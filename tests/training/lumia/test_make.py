@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import cache
 
 import numpy as np
 import pytest
@@ -62,6 +63,7 @@ def made(tmp_path_factory):
     patch.setattr(measuring_sets, "real_sounds", lambda folder: [tone("dog", 300), tone("cat", 400)])
     patch.setattr(evaluate, "SLIDING_CLIPS", 1)
     patch.setattr(publish.sheets, "SHEET_VOICE", "espeak")
+    patch.setattr(publish, "measured", cache(publish.measured))
     for shares in ("SHARES", "PRACTICE_SHARES"):
         patch.setattr(make, shares, {"espeak": 0.8, "sounds": 0.2})
     patch.setattr(make, "_emojis", lambda work: [None] * (len(CONCEPTS) + 1))
