@@ -12,10 +12,12 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -28,19 +30,24 @@ WITH_TORCH = (
 )
 MARKS = {"torch": frozenset(WITH_TORCH.split()), "browser": frozenset({"playwright"})}
 """Marks, and the packages that a test needs to get each."""
+P = ParamSpec("P")
+R = TypeVar("R")
 DROP_CAPABILITY, SYS_NICE = 24, 23  # PR_CAPBSET_DROP and CAP_SYS_NICE of linux/prctl.h and capability.h
 
 
-def pytest_configure() -> None:
-    """Let what tests start be as it is for anyone: Ctrl-C interrupts it, and it takes no priority.
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what tests start be as it is for anyone: Ctrl-C interrupts it, and nothing starves what a test is about.
 
-    A shell lets Ctrl-C be ignored by what it starts in the background. Root's Chromium puts itself before all others,
-    so that a few of them, which draw by program, starve the painter that a test is about.
+    A shell lets Ctrl-C be ignored by what it starts in the background. Root's Chromium puts itself before all others.
+    And Linux shares the processor between sessions first: every browser is one, so all workers together would have
+    what one browser has.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DROP_CAPABILITY, SYS_NICE, 0, 0, 0)  # who is not root has none to drop
+        if hasattr(config, "workerinput"):
+            os.setsid()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -70,6 +77,27 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+def pytest_collection_finish() -> None:
+    """Trace graphs without counting lines, which takes half as long again: what is traced also runs as it is."""
+    if torch := sys.modules.get("torch"):
+        torch.onnx.export = uncounted(torch.onnx.export)
+
+
+def uncounted(function: Callable[P, R]) -> Callable[P, R]:
+    """Return `function`, running which counts for no coverage."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        counting = sys.gettrace()
+        sys.settrace(None)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            sys.settrace(counting)
+
+    return run
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what cannot be imported here, and what would be deselected as a whole."""
     if collection_path.suffix != ".py":
@@ -80,14 +108,27 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test, before `-m` selects some, and put files first that need torch: they take longest."""
+    """Mark each test, before `-m` selects some, and put files first that need torch: they take longest.
+
+    Files that play in a browser are spread among these: they mostly wait, and several at once wait for each other.
+    """
     for item in items:
         for mark in marks_for(needed(item)):
             item.add_marker(mark)
         for mark in MARKS:
             if item.get_closest_marker(mark) and not installed(mark):
                 item.add_marker(pytest.mark.skip(reason=f"what tests marked {mark} need is not installed"))
-    items.sort(key=lambda item: "torch" not in marks_for(needs(item.path)))
+    files = {path: marks_for(needs(path)) for path in dict.fromkeys(item.path for item in items)}
+    torch, browser = ([path for path, marks in files.items() if mark in marks] for mark in MARKS)
+    first = spread(browser, torch)
+    places = {path: place for place, path in enumerate([*first, *(path for path in files if path not in first)])}
+    items.sort(key=lambda item: places[item.path])
+
+
+def spread(*kinds: Iterable[Path]) -> list[Path]:
+    """Return files of several kinds, those of each kind at even distances."""
+    places = {path: (i + 0.5) / len(paths) for paths in map(list, kinds) for i, path in enumerate(paths)}
+    return sorted(places, key=places.__getitem__)
 
 
 def needed(item: pytest.Item) -> frozenset[str]:

@@ -1,11 +1,12 @@
-"""Tests that need torch or a browser are marked so by their imports, whichever way these lead."""
+"""Tests that need torch or a browser are marked so by their imports, whichever way these lead, and so ordered."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.conftest import marks_for, needed, unasked
+from tests.conftest import marks_for, needed, spread, unasked, uncounted
 from tests.imports import needs
 from tests.paths import ROOT
 
@@ -52,3 +53,20 @@ def test_checkpoints_need_torch_and_bundles_do_not(fixture: str, marks: list[str
 )
 def test_files_are_left_out_only_where_all_of_their_tests_would_be(expression: str, expected: bool):
     assert unasked("torch", SimpleNamespace(getoption=lambda _: expression)) is expected
+
+
+def test_files_of_a_kind_are_spread_among_the_others_in_their_order():
+    few, many = [Path("b0"), Path("b1")], [Path(f"t{i}") for i in range(6)]
+    assert [path.name for path in spread(few, many)] == ["t0", "b0", "t1", "t2", "t3", "b1", "t4", "t5"]
+    assert spread([], many) == many
+
+
+def test_what_is_traced_is_not_counted_and_what_follows_is():
+    before, seen = sys.gettrace(), []
+    sys.settrace(trace := lambda *_: None)
+    try:
+        uncounted(lambda: seen.append(sys.gettrace()))()
+        seen.append(sys.gettrace())
+    finally:
+        sys.settrace(before)
+    assert seen == [None, trace]
