@@ -1,18 +1,21 @@
 """Hearing of a bundle: how often it names what has no name, and how many words in voices it never heard it names.
 
     python -m clavilux.benchmarks.studies.hearing --minutes 5
+    python -m clavilux.benchmarks.studies.hearing --minutes 5 --live    # half an hour, as on a stage; no words
 
 Sounds go through an instrument with a hop of 40 ms, which is about what lumia has live; its screen is black, so that no
-picture is painted and minutes pass quickly. A name counts when the frame tells it. Prints a table and a last line of
-JSON; needs the extras `bench` and `train`, flite, espeak-ng, fluidsynth and a General MIDI sound font.
+picture is painted and minutes pass quickly. With `--live` they go through an engine, as fast as they sound, and it
+paints. A name counts when the frame tells it. Prints a table and a last line of JSON; needs the extras `bench` and
+`train`, flite, espeak-ng, fluidsynth and a General MIDI sound font.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 
@@ -23,6 +26,7 @@ from clavilux.runtime.conditioning.concepts import ConceptIndex
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
+from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data.clips import LabelledClip
 from clavilux.training.lumia.data.speech import held_out_takes, synthesize
@@ -78,12 +82,38 @@ def told(frames: Sequence[str | None]) -> int:
     return sum(now is not None and now != before for before, now in zip([None, *frames], frames, strict=False))
 
 
-def naming(kind: str, sounds: Sequence[Mono], bundle: str | None) -> Naming:
+Play = Callable[[Instrument, Mono], list[str | None]]
+"""Plays a sound, float32 [n] at 16 kHz, and returns the name that each frame told."""
+
+
+def quickly(instrument: Instrument, sound: Mono) -> list[str | None]:
+    """Play by the instrument's own clock, without pictures."""
+    return [_name(frame) for frame in played(instrument, sound)]
+
+
+def live(instrument: Instrument, sound: Mono) -> list[str | None]:
+    """Play through an engine that paints, in blocks of a hop, each when its last sample would sound."""
+    names: list[str | None] = []
+    step, never = round(HOP * SAMPLE_RATE), Event()
+    with Engine(instrument) as engine:
+        engine.ready.wait()
+        engine.subscribe(lambda frame: names.append(_name(frame)))
+        began = engine.clock.now()
+        for start in range(0, len(sound), step):
+            block = sound[start : start + step]
+            engine.clock.wait_until(began + (start + len(block)) / SAMPLE_RATE, never)
+            engine.hear(block, SAMPLE_RATE)
+    return names
+
+
+def _name(frame: Frame) -> str | None:
+    return frame.heard.name if frame.heard else None
+
+
+def naming(kind: str, sounds: Sequence[Mono], bundle: str | None, play: Play = quickly) -> Naming:
     """Return how often sounds of a kind are named."""
-    names: list[list[str | None]] = [
-        [frame.heard.name if frame.heard else None for frame in played(player(bundle), sound)] for sound in sounds
-    ]
-    minutes = sum(map(len, names)) * HOP / 60
+    names = [play(player(bundle), sound) for sound in sounds]
+    minutes = sum(map(len, sounds)) / SAMPLE_RATE / 60
     named = sum(name is not None for one in names for name in one)
     return Naming(kind, round(minutes, 2), sum(map(told, names)) / minutes, named / max(1, sum(map(len, names))))
 
@@ -171,8 +201,15 @@ def study(arguments: argparse.Namespace) -> None:
         raise BenchError(f"no General MIDI sound font in {FONTS}; install fluid-soundfont-gm")
     rows: list[Naming | Words] = []
     for kind, sounds in material(arguments.seed, arguments.minutes, fonts[-1]).items():
-        rows.append(naming(kind, sounds, arguments.bundle))
+        rows.append(naming(kind, sounds, arguments.bundle, live if arguments.live else quickly))
         print(line(rows[-1]), flush=True)
+    rows += [] if arguments.live else words_said(arguments)
+    print(json.dumps([asdict(row) for row in rows]))
+
+
+def words_said(arguments: argparse.Namespace) -> list[Words]:
+    """Play words in every way, and print what was told."""
+    rows: list[Words] = []
     takes = [take for take in held_out_takes() if take.engine in arguments.voices.split(",")][:: arguments.every]
     clips = list(synthesize(takes, arguments.work))
     ways = {
@@ -184,7 +221,7 @@ def study(arguments: argparse.Namespace) -> None:
     for how, spoken in ways.items():
         rows.append(words(how, spoken, arguments.bundle))
         print(line(rows[-1]), flush=True)
-    print(json.dumps([asdict(row) for row in rows]))
+    return rows
 
 
 def main() -> int:
@@ -194,6 +231,7 @@ def main() -> int:
     )
     parser.add_argument("--bundle", metavar="FOLDER", help="which one (default: lumia)")
     parser.add_argument("--minutes", type=float, default=5.0, metavar="N", help="of speech, twice as many of music (5)")
+    parser.add_argument("--live", action="store_true", help="through an engine, as fast as it sounds; no words")
     parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"of the sounds ({SEED})")
     parser.add_argument("--voices", default=",".join(VOICES), help="whose words: flite, espeak, hibari, kokoro")
     parser.add_argument("--every", type=int, default=4, metavar="N", help="one word of so many (4)")

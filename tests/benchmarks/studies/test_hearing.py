@@ -69,3 +69,8 @@ def test_what_is_said_about_level_is_warned_of() -> None:
     clip = LabelledClip(read("penguin"), "penguin", ORIGIN, "A penguin.")
     assert "clipped" in hearing.words("loud", hearing.said([clip], gain=6.0), None).warnings
     assert hearing.line(hearing.words("quiet", hearing.said([clip], level=-60.0), None)).startswith("quiet")
+
+
+def test_a_sound_can_be_played_live() -> None:
+    names = hearing.live(hearing.player(None), np.zeros(SAMPLE_RATE, np.float32))
+    assert set(names) == {None}
