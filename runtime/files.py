@@ -101,16 +101,24 @@ def take_place(part: Path, path: Path, *, stays: Callable[[], bool] = lambda: Fa
         try:
             part.rename(path)
         except OSError:  # another's whole folder came in between
-            try:
-                old.rename(path)
-            except OSError:
-                if path.exists():
-                    _remove(old)
+            _put_back(old, path)
             if attempt == ATTEMPTS:
                 raise
         else:
             _remove(old)
             return
+
+
+def _put_back(old: Path, path: Path) -> None:
+    """Give the folder that stood at `path` its place again, or remove it once another has that."""
+    for _ in range(ATTEMPTS):  # others, too, take what stands there away, and put back
+        if not old.exists():
+            return
+        with suppress(OSError):
+            old.rename(path)
+            return
+        if path.exists():
+            _remove(old)
 
 
 def remove_abandoned(folder: Path, name: str | None = None) -> None:

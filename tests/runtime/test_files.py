@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -323,3 +324,22 @@ def test_a_place_that_is_always_taken_again_is_an_error_and_keeps_what_was_there
     with pytest.raises(ClaviluxError, match="cannot be written"):
         write()
     assert [path.name for path in tmp_path.rglob("*")] == ["place", "old"]
+
+
+def test_what_stood_there_goes_although_others_were_there_and_gone_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "old").touch()
+    rename, calls = Path.rename, count()
+
+    def fails(self: Path, target: Path) -> Path:
+        if next(calls) in (2, 3):  # to take the place that is free now, and to put back what stood there
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with written_whole(tmp_path / "place") as part:
+        part.mkdir()
+        (part / "new").touch()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "place"]
