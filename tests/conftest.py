@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,7 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DROP_CAPABILITY, SYS_NICE, 0, 0, 0)  # who is not root has none to drop
         if hasattr(config, "workerinput"):
-            os.setsid()
+            with suppress(PermissionError):  # it leads one already
+                os.setsid()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -59,6 +60,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return missing + unwanted
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Give everything that is tested one worker more than there are cores, for many tests wait; a part gets none."""
     if config.args_source == pytest.Config.ArgsSource.ARGS:
