@@ -98,6 +98,8 @@ def take_place(part: Path, path: Path, *, stays: Callable[[], bool] = lambda: Fa
         old = part.with_name(_part_of(path).name)
         with suppress(FileNotFoundError):  # whoever else writes there may have moved it first
             path.rename(old)
+        with suppress(OSError):  # it keeps its age, by which it would pass for abandoned
+            os.utime(old)
         try:
             part.rename(path)
         except OSError:  # another's whole folder came in between
@@ -126,7 +128,7 @@ def remove_abandoned(folder: Path, name: str | None = None) -> None:
     for path in folder.iterdir():
         half = re.fullmatch(rf"\.(.+)\.[0-9a-f]{{8}}{PART}", path.name)
         if half and (name is None or half[1] == _short(name)):
-            with suppress(FileNotFoundError):  # another process may clear up too
+            with suppress(OSError):  # another process may clear up too, and what is another user's stays
                 if time.time() - path.stat().st_mtime > ABANDONED:
                     _remove(path)
 
@@ -147,7 +149,7 @@ def _short(name: str) -> str:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

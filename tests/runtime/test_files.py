@@ -343,3 +343,51 @@ def test_what_stood_there_goes_although_others_were_there_and_gone_again(
         part.mkdir()
         (part / "new").touch()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "place"]
+
+
+def test_what_stood_there_is_no_older_than_when_it_was_moved_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "old").touch()
+    os.utime(tmp_path / "place", (0, 0))
+    ages: list[float] = []
+    remove = files._remove
+
+    def note(path: Path) -> None:
+        ages.extend(time.time() - path.stat().st_mtime for _ in range(path.exists()))
+        remove(path)
+
+    monkeypatch.setattr(files, "_remove", note)
+    with written_whole(tmp_path / "place") as part:
+        part.mkdir()
+    assert len(ages) == 1
+    assert ages[0] < files.ABANDONED
+
+
+def test_remains_that_cannot_be_removed_forbid_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remains = tmp_path / ".film.mp4.0123abcd.part"
+    remains.touch()
+    os.utime(remains, (0, 0))
+
+    unlink = Path.unlink
+
+    def refuse(self: Path, *, missing_ok: bool = False) -> None:
+        if self == remains:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with written_whole(tmp_path / "film.mp4") as part:
+        part.touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [remains.name, "film.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_link_that_a_folder_replaces_is_not_left_behind_and_what_it_led_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "big").mkdir()
+    (tmp_path / "place").symlink_to("big", target_is_directory=True)
+    with written_whole(tmp_path / "place") as part:
+        part.mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["big", "place"]
+    assert not (tmp_path / "place").is_symlink()
