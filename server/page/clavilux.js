@@ -36,6 +36,7 @@ const PING_BURST = 5;
 const PING_BURST_MS = 100;
 const PING_INTERVAL_MS = 2000;
 const SILENT_LINK_MS = 8000; // status comes twice a second, so this long without a word means the link is dead
+const LEAVING_MS = 1000; // for which what is left while it connects may go on to do so
 const SOCKET_OPEN = 1; // WebSocket.OPEN; CLOSING and CLOSED are greater
 const CLOCK_SAMPLES = 16;
 
@@ -230,6 +231,17 @@ export class SoundQueue {
   }
 }
 
+/**
+ * Close a socket that is connecting once it is open, for a browser complains of one that is closed before; but soon in
+ * any case, for it lets only one at a time connect to a server.
+ */
+function closeOnceOpen(socket) {
+  const close = () => socket.close(CLOSE_NORMAL);
+  const late = setTimeout(close, LEAVING_MS);
+  socket.onopen = close;
+  socket.onclose = () => clearTimeout(late);
+}
+
 function deferred() {
   const parts = {};
   parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
@@ -367,8 +379,9 @@ export class Stage {
   }
 
   _connect() {
-    clearTimeout(this._retry);
+    this._leave(); // there may be one already, when this is asked for twice
     this._setState('connecting', null);
+    if (this.state !== 'connecting' || this._socket) return; // whoever was told has closed it, or begun anew
     const socket = new WebSocket(this.url, SUBPROTOCOL);
     socket.binaryType = 'arraybuffer';
     this._socket = socket;
@@ -474,8 +487,8 @@ export class Stage {
     this.reason = reason;
     this._leave();
     const wait = backOff(this._attempt++);
-    this._setState('waiting', wait);
     this._retry = setTimeout(() => this._connect(), wait);
+    this._setState('waiting', wait);
   }
 
   _leave() {
@@ -483,8 +496,7 @@ export class Stage {
     const socket = this._socket;
     this._detach();
     if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: 'bye' }));
-    // A browser complains of one that is closed before it is open.
-    if (socket?.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close(CLOSE_NORMAL);
+    if (socket?.readyState === WebSocket.CONNECTING) closeOnceOpen(socket);
     else socket?.close(CLOSE_NORMAL);
   }
 

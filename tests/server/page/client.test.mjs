@@ -153,7 +153,8 @@ test('numbers are shown with as many digits as they deserve', () => {
   assert.deepEqual([tidy(0.123), tidy(2.56), tidy(-55.4)], [0.12, 2.6, -55]);
 });
 
-test('a connection that is left before it is open is closed once it is', (context) => {
+/** Let stages connect to sockets that do nothing, at a time that stands still; return these sockets, and a stage. */
+function connecting(context) {
   const sockets = [];
   class Socket {
     static CONNECTING = 0;
@@ -170,12 +171,63 @@ test('a connection that is left before it is open is closed once it is', (contex
   const { WebSocket } = globalThis;
   globalThis.WebSocket = Socket;
   context.after(() => (globalThis.WebSocket = WebSocket));
-  const stage = new client.Stage('ws://stage/ws');
+  context.mock.timers.enable({ apis: ['setTimeout'] });
+  return { sockets, stage: new client.Stage('ws://stage/ws') };
+}
+
+test('a connection that is left before it is open is closed once it is', (context) => {
+  const { sockets, stage } = connecting(context);
   stage.open();
   stage.restart({ role: 'performer' });
   assert.deepEqual(sockets.map(({ codes }) => codes), [[], []]);
-  sockets[0].readyState = Socket.OPEN;
+  sockets[0].readyState = WebSocket.OPEN;
   sockets[0].onopen();
   assert.deepEqual(sockets.map(({ codes }) => codes), [[1000], []]);
   stage.close();
 });
+
+test('a connection that never opens is closed a second after it was left', (context) => {
+  const { sockets, stage } = connecting(context);
+  stage.open();
+  stage.close();
+  context.mock.timers.tick(999);
+  assert.deepEqual(sockets[0].codes, []);
+  context.mock.timers.tick(1);
+  assert.deepEqual(sockets[0].codes, [1000]);
+});
+
+test('a stage that is opened twice has one connection, and none after it is closed', (context) => {
+  const { sockets, stage } = connecting(context);
+  stage.open();
+  stage.open();
+  stage.close();
+  context.mock.timers.tick(60_000);
+  assert.deepEqual(sockets.map(({ codes }) => codes), [[1000], [1000]]);
+});
+
+for (const where of ['connecting', 'waiting']) {
+  test(`a stage that is closed when it is told to be ${where} stays closed`, (context) => {
+    const { sockets, stage } = connecting(context);
+    stage.onstate = (state) => state === where && stage.close();
+    stage.open();
+    sockets[0]?.onclose({ reason: 'gone' });
+    context.mock.timers.tick(60_000);
+    assert.equal(stage.state, 'closed');
+    assert.equal(sockets.length, where === 'connecting' ? 0 : 1);
+  });
+
+  test(`a stage that begins anew when it is told to be ${where} does so once`, (context) => {
+    const { sockets, stage } = connecting(context);
+    let begun = false;
+    stage.onstate = (state) => {
+      if (state !== where || begun) return;
+      begun = true;
+      stage.restart({ role: 'performer' });
+    };
+    stage.open();
+    if (where === 'waiting') sockets[0].onclose({ reason: 'gone' });
+    assert.equal(sockets.length, where === 'connecting' ? 1 : 2);
+    context.mock.timers.tick(1000);
+    assert.equal(sockets.length, where === 'connecting' ? 1 : 2);
+  });
+}
