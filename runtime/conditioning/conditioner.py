@@ -10,6 +10,7 @@ Embeddings = NDArray[np.float32]
 PARALLEL = 0.9995  # cosine from which the arc is as good as straight, and sin(angle) too small to divide by
 FASTER = 3.0  # times as fast, a glide that has set out late
 NEAR = 1e-3  # of a token's length: what is nearer to its target paints lumia at most one level of 255 away from it
+MADE_UP = (1 - 1 / FASTER) * -math.log(NEAR)  # of a glide, in which a late one has arrived, however late it was
 
 
 def slerp(start: Embeddings, end: Embeddings, share: float) -> Embeddings:
@@ -48,14 +49,16 @@ class Conditioner:
         self._resting = True
         self._late = 0.0  # s that the glide has not made up for yet
 
-    def set_target(self, tokens: Embeddings, *, late: float = 0.0) -> None:
+    def set_target(self, tokens: Embeddings, *, late: float | None = None) -> None:
         """Glide towards `tokens`, float32 [tokens - 1, width], from now on.
 
-        It should have set out `late` seconds ago: it hurries until it is where it would be then.
+        Something new should have set out `late` seconds ago: it hurries until it is where it would be then. None: it is
+        what has been on its way before.
         """
         self._target = np.concatenate([self._bos[None], tokens])
         self._resting = False
-        self._late = max(self._late, late)
+        if late is not None:
+            self._late = late
 
     def return_to_idle(self, *, resting: bool = True) -> None:
         """Go to the idle embedding from now on: `resting` drifts, and what sounds without a name glides."""
@@ -70,11 +73,13 @@ class Conditioner:
         0 jumps. Where a glide set out late, that time is made up for. Such a way has no end, so the last of it, which
         nobody would see, is one step: then the embeddings stand still, and pictures need not be painted.
         """
-        made_up = min(self._late, (FASTER - 1) * seconds)
-        self._late -= made_up
+        constant = max(0.0, drift if self._resting else glide)
+        late = min(self._late, MADE_UP * constant)
+        made_up = min(late, (FASTER - 1) * seconds)
+        self._late = late - made_up
         seconds += made_up
-        constant = drift if self._resting else glide
         share = 1.0 if constant <= 0 else 1 - math.exp(-seconds / constant)
         reached = slerp(self._current, self._target, share)
-        self._current = self._target if is_near(reached, self._target) else reached
+        there = is_near(reached, self._target) or not np.isfinite(reached).all()  # lengths beyond float32
+        self._current = self._target if there else reached
         return self._current[None]

@@ -37,7 +37,7 @@ class Evidence:
     def __init__(self, spec: EvidenceSpec) -> None:
         self.heard: Heard | None = None  # the name that counts, with its newest similarity
         self.known = 0.0  # confidence that it is what sounds, 0 to 1
-        self.late = 0.0  # s that the name which has just begun to count had been near before; else 0
+        self.late: float | None = None  # s that the name which has just begun to count was near before; else None
         self._spec = spec
         self._candidate: str | None = None
         self._near = 0.0  # s that the candidate has been near
@@ -51,7 +51,7 @@ class Evidence:
         nearest = moment.nearest
         near = nearest if nearest is not None and nearest.similarity >= self._spec.similarity else None
         self._gather(near, moment)
-        self.late = 0.0
+        self.late = None
         if near is not None and self._suffices(moment):
             if self.heard is None or self.heard.name != near.name:
                 self.late = self._near
@@ -64,8 +64,8 @@ class Evidence:
     def forget(self, seconds: float) -> None:
         """Take that nothing sounds, for so many seconds."""
         self.heard = self._candidate = None
-        self.late = self._near = 0.0
-        self._short = self._held = self._clear = 0.0
+        self.late = None
+        self._near = self._short = self._held = self._clear = 0.0
         self._grow_sure(seconds)
 
     def _gather(self, near: Heard | None, moment: Moment) -> None:
@@ -76,7 +76,7 @@ class Evidence:
         self._candidate = None if near is None else near.name
         if near is None:
             return
-        self._near += moment.seconds
+        self._near += moment.seconds if same else 0.0
         since = min(moment.seconds, moment.over_for)  # what a long hop heard before the end is no evidence
         self._short = self._short + since * near.similarity**2 if _is_over(moment) else 0.0
         held = self._spec.held_similarity

@@ -121,6 +121,35 @@ def test_hurry_is_over_where_the_way_leads_home() -> None:
     np.testing.assert_array_equal(late.advance(0.1, 0.5, 1.0), early.advance(0.1, 0.5, 1.0))
 
 
+def test_hurry_ends_on_arrival_however_late_it_was_and_another_thing_has_its_own() -> None:
+    late, early = conditioner(), conditioner()
+    for player in (late, early):
+        player.set_target(tokens(1, TOKENS - 1), late=60.0 if player is late else 0.0)
+        for _ in range(300):
+            player.advance(1 / 60, glide=0.35, drift=1.0)
+            player.set_target(tokens(1, TOKENS - 1))
+        player.set_target(tokens(2, TOKENS - 1), late=0.1)
+    np.testing.assert_array_equal(late.advance(0.2, 0.35, 1.0), early.advance(0.2, 0.35, 1.0))
+
+
+def test_nothing_hurries_where_it_jumps_anyway() -> None:
+    late, early = conditioner(), conditioner()
+    for player in (late, early):
+        player.set_target(tokens(1, TOKENS - 1), late=60.0 if player is late else 0.0)
+        player.advance(0.02, glide=0.0, drift=1.0)
+        player.set_target(tokens(2, TOKENS - 1))
+    np.testing.assert_array_equal(late.advance(0.2, 0.35, 1.0), early.advance(0.2, 0.35, 1.0))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_tokens_too_long_for_arithmetic_do_no_lasting_harm() -> None:
+    player = conditioner()
+    player.set_target(np.float32(1e20) * tokens(1, TOKENS - 1))
+    assert np.isfinite(player.advance(0.1, glide=1.0, drift=1.0)).all()
+    player.set_target(tokens(2, TOKENS - 1))
+    np.testing.assert_allclose(player.advance(0.1, glide=0.0, drift=1.0)[0, 1:], tokens(2, TOKENS - 1))
+
+
 def test_silence_drifts_home_with_its_own_time_constant() -> None:
     player = conditioner()
     player.set_target(tokens(1, TOKENS - 1))
