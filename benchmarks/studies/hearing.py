@@ -92,17 +92,23 @@ def quickly(instrument: Instrument, sound: Mono) -> list[str | None]:
 
 
 def live(instrument: Instrument, sound: Mono) -> list[str | None]:
-    """Play through an engine that paints, in blocks of a hop, each when its last sample would sound."""
+    """Play through an engine that paints, in blocks of a hop, each when its last sample would sound.
+
+    Raises BenchError when the engine stops by itself: what it does not tell would pass for silence.
+    """
     names: list[str | None] = []
     step, never = round(HOP * SAMPLE_RATE), Event()
     with Engine(instrument) as engine:
-        engine.ready.wait()
+        while not (engine.ready.wait(HOP) or engine.failure):
+            pass
         engine.subscribe(lambda frame: names.append(_name(frame)))
         began = engine.clock.now()
         for start in range(0, len(sound), step):
             block = sound[start : start + step]
             engine.clock.wait_until(began + (start + len(block)) / SAMPLE_RATE, never)
             engine.hear(block, SAMPLE_RATE)
+    if engine.failure:
+        raise BenchError(f"the engine stopped by itself: {engine.failure!r}")
     return names
 
 
@@ -147,7 +153,7 @@ def _word(clip: LabelledClip, instrument: Instrument) -> tuple[bool, bool, float
         if hop.tokens is not None and after <= 0.2:
             found = index.nearest(hop.tokens)
             nearest = found is not None and found.name == clip.label
-        is_named = frame.heard is not None and frame.heard.name == clip.label
+        is_named = _name(frame) == clip.label
         since = (max(0.0, after) if since is None else since) if is_named else None
         if after <= DECIDED:
             named, delay = is_named, since

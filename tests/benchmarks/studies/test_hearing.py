@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.studies import hearing
 from clavilux.benchmarks.studies.hearing_material import COLOURS, SENTENCES, at_level, fan, hum, noise
 from clavilux.runtime.sound.format import SAMPLE_RATE
@@ -74,3 +75,11 @@ def test_what_is_said_about_level_is_warned_of() -> None:
 def test_a_sound_can_be_played_live() -> None:
     names = hearing.live(hearing.player(None), np.zeros(SAMPLE_RATE, np.float32))
     assert set(names) == {None}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_engine_that_stops_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    instrument = hearing.player(None)
+    monkeypatch.setattr(instrument, "step", lambda *_: 1 / 0)
+    with pytest.raises(BenchError, match="ZeroDivisionError"):
+        hearing.live(instrument, np.zeros(SAMPLE_RATE // 10, np.float32))
