@@ -326,7 +326,6 @@ export class Stage {
   /** Begin a new session with other options (another role, another kind of sound). @param {Options} changes */
   restart(changes) {
     Object.assign(this.options, changes);
-    this._leave();
     return this.open();
   }
 
