@@ -198,6 +198,7 @@ class _Export:
     def manifest(self) -> Manifest:
         """Return all that `bundle.json` shall say."""
         plan, options, phases = self.plan, self.plan.options, self.finished.phases.values()
+        heard = plan.features
         proofs = [made.proof for made in phases]
         choices = tuple(choice for proof in proofs for choice in proof.choices)
         kept = tuple(one for proof in proofs for one in proof.kept)
@@ -206,7 +207,7 @@ class _Export:
             name=options.name,
             licence=options.licence,
             sources=options.sources,
-            audio=AudioSpec(SAMPLE_RATE, options.window_samples, options.hop_samples, MEL_BINS, options.lead_in),
+            audio=AudioSpec(SAMPLE_RATE, heard.window_samples, options.hop_samples, MEL_BINS, heard.lead_in),
             tokens=TokenSpec(plan.count, plan.width),
             latents=plan.latents,
             picture=PictureSpec(*options.picture),

@@ -1,16 +1,14 @@
 """`clavilux export`: checkpoints in Hugging Face format become a bundle, and a table proves that it equals them."""
 
 import argparse
-import json
 import re
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clavilux.export.options import LAYOUTS, REFERENCE_WINDOW, SPACINGS, Options, Progress
+from clavilux.export.options import LAYOUTS, SPACINGS, Options, Progress
 from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     GUIDANCES,
@@ -203,13 +201,12 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
 
 def options_from(arguments: argparse.Namespace) -> Options:
     """Return the options that the arguments choose."""
-    window, lead_in = trained_to_hear(arguments.encoder)
     return Options(
         name=arguments.name or arguments.out.resolve().name,
         licence=arguments.licence,
-        window_samples=window if arguments.window is None else arguments.window,
+        window_samples=arguments.window,
         hop_samples=arguments.hop,
-        lead_in=arguments.lead_in or lead_in,
+        lead_in=arguments.lead_in,
         picture=arguments.size,
         storage=arguments.storage,
         arithmetic=arguments.precision,
@@ -226,14 +223,6 @@ def options_from(arguments: argparse.Namespace) -> Options:
         evidence=arguments.evidence,
         overwrite=arguments.overwrite,
     )
-
-
-def trained_to_hear(encoder: str) -> tuple[int, str]:
-    """Return window (samples) and lead-in of an encoder in a folder of `clavilux train`; else the reference's."""
-    with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
-        found = json.loads(Path(encoder, "preprocessor_config.json").read_text(encoding="utf-8"))
-        return round(found["window_seconds"] * SAMPLE_RATE), LEAD_INS[LEAD_INS.index(found["lead_in"])]
-    return REFERENCE_WINDOW, LEAD_INS[0]
 
 
 def _size(text: str) -> tuple[int, int]:

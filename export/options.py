@@ -7,7 +7,6 @@ from clavilux.runtime.bundle.bounds import MAX_TEXT
 from clavilux.runtime.bundle.manifest import (
     ARITHMETICS,
     GUIDANCES,
-    LEAD_INS,
     MAX_GUIDANCE,
     STORAGES,
     EvidenceSpec,
@@ -39,9 +38,9 @@ class Options:
 
     name: str
     licence: str
-    window_samples: int = REFERENCE_WINDOW
+    window_samples: int | None = None  # at 16 kHz; None: as the encoder was trained, or the reference's
     hop_samples: int = 3200  # at 16 kHz: 0.2 s
-    lead_in: str = LEAD_INS[0]  # what the encoder was trained to meet before a sound began
+    lead_in: str | None = None  # what the encoder was trained to meet before a sound began; None: as it tells
     picture: tuple[int, int] = (512, 512)  # height, width in pixels
     storage: str = "float16"  # type of the stored weights where arithmetic is float32
     arithmetic: str = "float32"  # or "float16", for GPUs; or "int8", where it is faster and as good
@@ -60,15 +59,19 @@ class Options:
     overwrite: bool = False  # replace a bundle that is there
 
 
-def check_options(options: Options) -> None:
-    """Raise ExportError, naming what was found and what was expected, for options that no checkpoint can meet."""
-    for key, samples in (("window", options.window_samples), ("hop", options.hop_samples)):
+def check_window(window_samples: int, hop_samples: int) -> None:
+    """Raise ExportError for a window and a hop that lie on no grid of log-mel frames."""
+    for key, samples in (("window", window_samples), ("hop", hop_samples)):
         if samples % FRAME_STEP or samples <= 0:
             raise ExportError(f"the {key} has {samples} samples; expected a multiple of {FRAME_STEP} (10 ms at 16 kHz)")
-    if options.window_samples < MIN_WINDOW:
-        raise ExportError(f"the window has {options.window_samples} samples; expected {MIN_WINDOW} or more")
-    if options.hop_samples > options.window_samples:
-        raise ExportError(f"the hop ({options.hop_samples}) is longer than the window ({options.window_samples})")
+    if window_samples < MIN_WINDOW:
+        raise ExportError(f"the window has {window_samples} samples; expected {MIN_WINDOW} or more")
+    if hop_samples > window_samples:
+        raise ExportError(f"the hop ({hop_samples}) is longer than the window ({window_samples})")
+
+
+def check_options(options: Options) -> None:
+    """Raise ExportError, naming what was found and what was expected, for options that no checkpoint can meet."""
     for key, text, shortest in (("name", options.name, 1), ("licence", options.licence, 0)):
         if not shortest <= len(text) <= MAX_TEXT or not text.isprintable():
             raise ExportError(f"the {key} is {text!r}; expected one line of text, {shortest} to {MAX_TEXT} characters")

@@ -19,11 +19,12 @@ from clavilux.export.diffusers_layout.write import FOLDER, trace_parts, write_se
 from clavilux.export.finish import finish
 from clavilux.export.given_unet import MODEL, find_onnx_unet, trace_around
 from clavilux.export.graphs.convert import Case, Traced, free_memory, trace
-from clavilux.export.models.audio_encoder import AudioEncoderGraph, Features, reference_tokens
+from clavilux.export.models.audio_encoder import AudioEncoderGraph, reference_tokens
 from clavilux.export.models.conditioning import Embedding, make_conditioning
 from clavilux.export.models.decoder import DecoderGraph, reference_pictures
 from clavilux.export.models.denoiser import DenoiserGraph, noise
 from clavilux.export.models.evidence import measured_evidence
+from clavilux.export.models.feature_extractor import Features
 from clavilux.export.models.image_encoder import ImageEncoderGraph, reference_latents, usual_pictures
 from clavilux.export.models.text_encoder import (
     TextEncoderGraph,
@@ -60,6 +61,7 @@ from clavilux.runtime.providers.session import Session
 from clavilux.runtime.sound.samples import Samples
 
 SOUNDS_COMPARED = 3
+MAX_FRAMES = 2**20  # log-mel frames of a clip: almost three hours
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,8 @@ class Phases:
 
         Return a prompt, what it is led away from, and similarities that are evidence for concepts.
         """
-        plan, window = self.plan, self.plan.options.window_samples
-        features = Features(window)
+        plan, window = self.plan, self.plan.features.window_samples
+        features = Features(window, plan.features.padding_value)
         traced, hiss = self._trace_audio(features)
         ear = _Ear(features, self._finish(traced, proof))
         tokens = ear.encode(usual_sounds(window, 1)[0])
@@ -127,22 +129,20 @@ class Phases:
         return made | {"evidence": np.array(found)}
 
     def _trace_audio(self, features: Features) -> tuple[Traced, Embedding]:
-        """Trace the encoder on whole windows and, for its open axis, on a shorter one; return its tokens of hiss too.
+        """Trace the encoder on whole windows and, for its open axis, on a shorter sound and longer ones.
 
-        The hiss goes the reference's way, which takes its mean over 4 s and then the first window of it.
+        Of these a mean over all of it is taken; the last is the reference's hiss of 4 s, whose tokens are returned too.
         """
-        plan, window = self.plan, self.plan.options.window_samples
+        plan, window = self.plan, self.plan.features.window_samples
         encoder = self.parts.audio_encoder()
         sounds = usual_sounds(window, SOUNDS_COMPARED)
-        sounds.append(sounds[0][: window // 2])
-        *expected, hiss = reference_tokens(
-            encoder, [features.prepared(one) for one in (*sounds, reference_hiss(window))]
-        )
+        sounds += [sounds[0][: window // 2], np.concatenate(sounds[:2]), reference_hiss(window)]
+        expected = reference_tokens(encoder, [features.prepared(one) for one in sounds])
         raw = [features.raw(sound) for sound in sounds]
         cases = [Case({"features": one}, [tokens]) for one, tokens in zip(raw, expected, strict=True)]
-        frames = Axis("frames", MIN_FRAMES, plan.frames)
-        component = replace(AUDIO_ENCODER_GRAPH, open_axes=(frames,))
-        return self._trace(component, AudioEncoderGraph(encoder, plan.frames), cases), hiss[0]
+        component = replace(AUDIO_ENCODER_GRAPH, open_axes=(Axis("frames", MIN_FRAMES, MAX_FRAMES),))
+        graph = AudioEncoderGraph(encoder, plan.frames, plan.features.padding_value)
+        return self._trace(component, graph, cases), expected[-1][0]
 
     def denoiser(self, proof: Proof, heard: Arrays) -> Arrays:
         """Prove single steps at both ends of the schedule, then whole runs; return their latents."""
@@ -180,7 +180,7 @@ class Phases:
             for shape, row in product(latent_shapes(plan), (rows[0], rows[-1]))
         ]
         self.parts.report(f"denoiser: whole runs in {'ONNX Runtime' if given else 'torch'}")
-        expected = [diffusers_latents(unet, plan.scheduler, one) for one in runs]
+        expected = [diffusers_latents(unet, plan.configured_scheduler, one) for one in runs]
         del unet
         if given is None:
             return self._trace(component, graph, cases), expected

@@ -10,9 +10,10 @@ from clavilux.export.models.audio_encoder import check_encoder, max_frames, toke
 from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
 from clavilux.export.models.decoder import check_vae, upscaling
 from clavilux.export.models.denoiser import check_unet, downscaling
+from clavilux.export.models.feature_extractor import FeatureSettings, read_feature_settings
 from clavilux.export.models.schedule import ScheduleChoice, read_schedule
 from clavilux.export.models.text_encoder import check_length, check_text_encoder
-from clavilux.export.options import Options, check_options
+from clavilux.export.options import Options, check_options, check_window
 from clavilux.export.spec import Axis, Component
 from clavilux.runtime.bundle.manifest import LatentSpec, ScheduleSpec, SizeSpec, Source
 from clavilux.runtime.errors import ExportError
@@ -26,12 +27,14 @@ class Plan:
 
     sources: Sources
     options: Options
+    features: FeatureSettings  # as the options have them, or else the encoder's
     width: int  # of a token
     frames: int  # padded length of a window
     count: int  # tokens of a prompt, BOS included
     latents: LatentSpec
     schedule: ScheduleSpec
-    scheduler: Any  # diffusers' own, the reference for `schedule`
+    scheduler: Any  # diffusers' own, as its pipeline runs it
+    configured_scheduler: Any  # and as an untouched pipeline takes it
     vae_class: str
     sizes: SizeSpec | None
     text: Config | None
@@ -51,17 +54,18 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     check_options(options)
     encoder = read_config(sources.encoder, "encoder")
     check_encoder(encoder, sources.encoder)
+    features = _features(sources, options)
     vae = read_config(sources.vae, "vae")
     check_vae(vae, sources.vae)
     width, channels = token_width(encoder), vae.get("latent_channels", 4)
     unet = read_config(sources.unet, "unet")
     check_unet(unet, sources.unet, width=width, latent_channels=channels)
-    scheduler, schedule = read_schedule(
+    found = read_schedule(
         read_config(sources.scheduler, "scheduler", SCHEDULER_CONFIG),
         sources.scheduler,
         ScheduleChoice(options.schedule, options.spacing, options.steps),
     )
-    frames = max_frames(options.window_samples)
+    frames = max_frames(features.window_samples)
     count = token_count(encoder, frames) + 1
     text = _read_text(sources, width, count)
     given = read_given(sources.conditioning)
@@ -72,17 +76,28 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     return Plan(
         sources=sources,
         options=options,
+        features=features,
         width=width,
         frames=frames,
         count=count,
         latents=_latents(options, channels, upscaling(vae)),
-        schedule=schedule,
-        scheduler=scheduler,
+        schedule=found.spec,
+        scheduler=found.scheduler,
+        configured_scheduler=found.configured,
         vae_class=vae["_class_name"],
         sizes=_sizes(options, upscaling(vae) * downscaling(unet)),
         text=text,
         given=given,
     )
+
+
+def _features(sources: Sources, options: Options) -> FeatureSettings:
+    """Return the settings of the front end; what the options say goes before what stands beside the encoder."""
+    told = read_feature_settings(sources.encoder)
+    window = told.window_samples if options.window_samples is None else options.window_samples
+    features = replace(told, window_samples=window, lead_in=options.lead_in or told.lead_in)
+    check_window(features.window_samples, options.hop_samples)
+    return features
 
 
 def _read_text(sources: Sources, width: int, count: int) -> Config | None:

@@ -21,8 +21,6 @@ from numpy.typing import NDArray
 
 from clavilux.benchmarks.peers.worker import FRAME_STEP, MEL_BINS, SAMPLE_RATE, STACK, Array, Job, Watch, serve
 
-EXPECTED_SETTINGS = {"steps_offset": 1, "clip_sample": False}
-"""Settings that the pipeline would write into a given scheduler, with a warning; the scheduler is put back."""
 UNUSED = ("text_encoder", "tokenizer", "safety_checker", "feature_extractor")
 CARD_MODE = "max-autotune-no-cudagraphs"
 
@@ -109,12 +107,9 @@ class Torch:
             .to(self._device, memory_format=self._torch.channels_last)
             for name, kind in kinds.items()
         }
-        scheduler = load_scheduler(folder)
-        expected = type(scheduler).from_config(dict(scheduler.config) | EXPECTED_SETTINGS)
         pipeline = diffusers.StableDiffusionPipeline(
-            **loaded, scheduler=expected, requires_safety_checker=False, **dict.fromkeys(UNUSED)
+            **loaded, scheduler=load_scheduler(folder), requires_safety_checker=False, **dict.fromkeys(UNUSED)
         )
-        pipeline.scheduler = scheduler
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 

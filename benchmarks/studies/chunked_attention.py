@@ -32,12 +32,13 @@ from clavilux.benchmarks.measurements.alternate import Ratio, alternate, ratio
 from clavilux.benchmarks.measurements.operations import count
 from clavilux.benchmarks.measurements.percentiles import MS, warm_up
 from clavilux.export.graphs.convert import save, to_onnx
-from clavilux.export.models.audio_encoder import STACK, AudioEncoderGraph, max_frames, mel_frames
+from clavilux.export.models.audio_encoder import AudioEncoderGraph, max_frames
+from clavilux.export.models.feature_extractor import STACK
 from clavilux.export.parity.figures import relative_l2
 from clavilux.export.spec import AUDIO_ENCODER_GRAPH, Component, Port
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers.session import Array, Session
-from clavilux.runtime.sound.format import FRAME_STEP, MEL_BINS, SAMPLE_RATE
+from clavilux.runtime.sound.format import FRAME_STEP, MEL_BINS, SAMPLE_RATE, frame_count
 from clavilux.training.lumia.make import EAR_WIDTH, WIDTH
 from clavilux.training.lumia.models import encoder
 from clavilux.training.studies.chunked import Chunks, StreamingEncoder
@@ -170,7 +171,7 @@ def open_step(model: Wav2Vec2BertModel, samples: int, chunks: Chunks, folder: Pa
 
 
 def _features(samples: int) -> NDArray[np.float32]:
-    frames = np.random.default_rng(SEED).normal(-5, 3, (1, mel_frames(samples), MEL_BINS))
+    frames = np.random.default_rng(SEED).normal(-5, 3, (1, frame_count(samples), MEL_BINS))
     return frames.astype(np.float32)
 
 

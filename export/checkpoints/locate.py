@@ -14,7 +14,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from huggingface_hub import constants, get_session, hf_hub_download
+from huggingface_hub import _CACHED_NO_EXIST, constants, get_session, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -92,9 +92,16 @@ def find(where: Where, role: str, file: str, *, cached_only: bool = False) -> Pa
             cached_only = cached_only or constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT)
             return Path(hf_hub_download(name, file, subfolder=subfolder or None, local_files_only=cached_only))
         except LocalEntryNotFoundError:
+            if _is_known_missing(name, f"{subfolder}/{file}" if subfolder else file):
+                return None
             raise
         except EntryNotFoundError:
             return None
+
+
+def _is_known_missing(repository: str, file: str) -> bool:
+    """Return whether the cache remembers that the hub was asked for a file, and had none."""
+    return try_to_load_from_cache(repository, file) is _CACHED_NO_EXIST
 
 
 @cache

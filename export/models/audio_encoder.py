@@ -1,7 +1,8 @@
 """The audio encoder as one graph: raw log-mel frames in, tokens out.
 
-What SeamlessM4TFeatureExtractor does after its filter bank lives inside: each mel bin is normalised over the window,
-zeros are padded behind, and pairs of frames are stacked. No attention mask is passed, as in the reference.
+What SeamlessM4TFeatureExtractor does after its filter bank lives inside: each mel bin is normalised over all frames
+that are given, a whole clip's too, these are cut or padded to the window, and pairs of them are stacked. No attention
+mask is passed, as in the reference.
 """
 
 from collections.abc import Sequence
@@ -11,19 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import SeamlessM4TFeatureExtractor
 
+from clavilux.export.models.feature_extractor import STACK
 from clavilux.runtime.errors import ExportError
-from clavilux.runtime.sound.format import FRAME_LENGTH, FRAME_STEP, MEL_BINS, SAMPLE_RATE
+from clavilux.runtime.sound.format import FRAME_STEP, MEL_BINS
 
-STACK = 2  # frames side by side in one input of the encoder
 VARIANCE_FLOOR = 1e-7  # SeamlessM4TFeatureExtractor's
 MODEL_TYPE = "wav2vec2-bert"
-
-
-def mel_frames(samples: int) -> int:
-    """Return how many whole log-mel frames `samples` samples give."""
-    return 1 + (samples - FRAME_LENGTH) // FRAME_STEP
 
 
 def max_frames(window_samples: int) -> int:
@@ -32,17 +27,19 @@ def max_frames(window_samples: int) -> int:
 
 
 class AudioEncoderGraph(nn.Module):
-    """Features, float32 [B, T, 80], 2 <= T <= `length` -> tokens, float32 [B, N, D]."""
+    """Features, float32 [B, T, 80], T >= 2 -> tokens, float32 [B, N, D] of the first `length` frames."""
 
-    def __init__(self, encoder: Any, length: int) -> None:
+    def __init__(self, encoder: Any, length: int, padding_value: float = 0.0) -> None:
         super().__init__()
         self.encoder = encoder
         self.length = length  # frames, even
+        self.padding_value = padding_value  # of a normalised bin
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalise, pad, stack and encode."""
-        padded = nn.functional.pad(_normalise(features), (0, 0, 0, self.length - features.shape[1]))
-        stacked = padded.reshape(features.shape[0], self.length // STACK, STACK * MEL_BINS)
+        """Normalise, cut or pad, stack and encode."""
+        padded = nn.functional.pad(_normalise(features), (0, 0, 0, self.length), value=self.padding_value)
+        window = padded[:, : self.length]
+        stacked = window.reshape(features.shape[0], self.length // STACK, STACK * MEL_BINS)
         tokens: Tensor = self.encoder(input_features=stacked).last_hidden_state
         return tokens
 
@@ -86,32 +83,6 @@ def token_count(config: dict[str, Any], frames: int) -> int:
     for _ in range(config.get("num_adapter_layers", 1)):
         count = (count + 2 * (stride // 2) - kernel) // stride + 1
     return count
-
-
-class Features:
-    """SeamlessM4TFeatureExtractor, the reference's own front end."""
-
-    def __init__(self, window_samples: int) -> None:
-        self.window_samples = window_samples
-        self._extractor = SeamlessM4TFeatureExtractor(
-            feature_size=MEL_BINS, num_mel_bins=MEL_BINS, sampling_rate=SAMPLE_RATE, stride=STACK
-        )
-
-    def raw(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return log-mel frames without normalisation, float32 [1, T, 80], of 16 kHz samples in -1 to 1."""
-        stacked = self._extract(samples, do_normalize_per_mel_bins=False)
-        frames: NDArray[np.float32] = stacked.reshape(1, -1, MEL_BINS)[:, : mel_frames(len(samples))]
-        return frames
-
-    def prepared(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the reference feeds its encoder, float32 [1, frames / 2, 160]: normalised, padded, stacked."""
-        longest = self.window_samples // FRAME_STEP
-        return self._extract(samples, padding="max_length", max_length=longest, truncation=True)
-
-    def _extract(self, samples: NDArray[np.float32], **how: object) -> NDArray[np.float32]:
-        found = self._extractor(samples, sampling_rate=SAMPLE_RATE, return_tensors="np", **how)
-        features: NDArray[np.float32] = found["input_features"].astype(np.float32)
-        return features
 
 
 def reference_tokens(encoder: Any, prepared: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
@@ -15,6 +15,9 @@ CLASSES = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "lcm": LCMSch
 MIN_STEP_COUNTS = 4
 """The manifest has timesteps for 1 to this many steps, and on to what the bundle begins with."""
 
+PIPELINE_RULES = {"steps_offset": 1, "clip_sample": False}
+"""Settings that StableDiffusionPipeline writes into every scheduler that has them, whatever its configuration says."""
+
 SPACED = ("euler", "ddim")  # kinds that obey timestep_spacing
 
 _PLAIN = {
@@ -24,7 +27,6 @@ _PLAIN = {
     "interpolation_type": ("linear", None),
     "final_sigmas_type": ("zero", None),
     "timestep_type": ("discrete", None),
-    "clip_sample": (False, None),
     "thresholding": (False, None),
 }
 """Settings that the runtime's rows of numbers can express, by name; None stands for a setting that is absent."""
@@ -39,24 +41,30 @@ class ScheduleChoice:
     steps: int = 1  # the bundle shall have timesteps for this many
 
 
-def read_schedule(
-    config: Mapping[str, Any], where: object, choice: ScheduleChoice = ScheduleChoice()
-) -> tuple[Any, ScheduleSpec]:
+class ReadSchedule(NamedTuple):
+    """A scheduler as the pipeline runs it, its numbers, and the scheduler as its configuration has it."""
+
+    scheduler: Any
+    spec: ScheduleSpec
+    configured: Any  # what an untouched pipeline is given, which then follows its own rules
+
+
+def read_schedule(config: Mapping[str, Any], where: object, choice: ScheduleChoice = ScheduleChoice()) -> ReadSchedule:
     """Return the diffusers scheduler of this configuration, and its numbers.
 
     Raises ExportError for a scheduler, a setting or a number of steps that the runtime or the scheduler cannot express.
     """
     kind = choice.kind or _kind(config, where)
     spacing = {"timestep_spacing": choice.spacing} if choice.spacing else {}
-    # a configuration that does not tell means False: StableDiffusionPipeline writes that into every scheduler
-    scheduler = CLASSES[kind].from_config({"clip_sample": False} | dict(config) | spacing)
+    configured = CLASSES[kind].from_config(dict(config) | spacing)
+    scheduler = CLASSES[kind].from_config(dict(config) | spacing | PIPELINE_RULES)
     _check_settings(scheduler, kind, where)
     prediction = scheduler.config.prediction_type
     if prediction not in PREDICTIONS:
         raise ExportError(f"scheduler {where} predicts {prediction!r}; expected one of {', '.join(PREDICTIONS)}")
     most = max(MIN_STEP_COUNTS, choice.steps)
     timesteps = {count: _timesteps(scheduler, count, where) for count in range(1, most + 1)}
-    return scheduler, ScheduleSpec(
+    spec = ScheduleSpec(
         kind=kind,
         prediction=prediction,
         alphas_cumprod=tuple(float(alpha) for alpha in scheduler.alphas_cumprod),
@@ -64,6 +72,7 @@ def read_schedule(
         initial_noise=_initial_noise(scheduler, kind),
         final_alpha=float(scheduler.final_alpha_cumprod) if kind == "ddim" else 1.0,
     )
+    return ReadSchedule(scheduler, spec, configured)
 
 
 def _kind(config: Mapping[str, Any], where: object) -> str:

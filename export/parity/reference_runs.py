@@ -4,6 +4,7 @@ Both draw the same noise, so that their latents can be compared: a run begins wi
 steps add comes from `added_noise(shape, steps)`, the order in which diffusers' pipeline draws it.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,6 @@ from clavilux.runtime.providers.session import Session
 Prompt = NDArray[np.float32]
 
 ADDED_SEED = 1
-EXPECTED_SETTINGS = {"steps_offset": 1, "clip_sample": False}
-"""Settings that the pipeline would write into a scheduler that is given to it, with a warning: another one is given."""
 UNGUIDED = GuidanceSpec()
 
 
@@ -47,17 +46,12 @@ def added_noise(shape: tuple[int, ...], steps: int) -> list[Latents]:
 def diffusers_latents(unet: Any, scheduler: Any, run: RunInputs) -> Latents:
     """Return the latents [1, C, h, w] that diffusers' StableDiffusionPipeline ends with.
 
-    Residual guidance is not in diffusers: there the loop is ours, over diffusers' scheduler, in the paper's own terms.
+    `scheduler` is as its configuration has it: the pipeline changes it by rules of its own. Residual guidance is not in
+    diffusers: there the loop is ours, over the pipeline's scheduler, in the paper's own terms.
     """
+    pipeline = untouched_pipeline(unet, scheduler)
     if run.guidance.kind in ("once", "self"):
-        return _residual_latents(unet, scheduler, run)
-    with quietly():  # importing it tells of image processors that nobody asked for
-        from diffusers import StableDiffusionPipeline
-    parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor"))
-    proper = type(scheduler).from_config(dict(scheduler.config) | EXPECTED_SETTINGS)
-    pipeline = StableDiffusionPipeline(unet=unet, scheduler=proper, requires_safety_checker=False, **parts)
-    pipeline.scheduler = scheduler
-    pipeline.set_progress_bar_config(disable=True)
+        return _residual_latents(unet, pipeline.scheduler, run)
     found = pipeline(
         prompt_embeds=torch.from_numpy(run.tokens),
         negative_prompt_embeds=None if run.negative is None else torch.from_numpy(run.negative)[None],
@@ -69,6 +63,18 @@ def diffusers_latents(unet: Any, scheduler: Any, run: RunInputs) -> Latents:
     )
     latents: Latents = found.images.numpy()
     return latents
+
+
+def untouched_pipeline(unet: Any, scheduler: Any) -> Any:
+    """Return a StableDiffusionPipeline of a UNet and a copy of the scheduler, as `from_pretrained` would make it."""
+    with quietly(), warnings.catch_warnings(action="ignore", category=FutureWarning):  # of what it changes
+        from diffusers import StableDiffusionPipeline
+
+        parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor"))
+        given = type(scheduler).from_config(scheduler.config)
+        pipeline = StableDiffusionPipeline(unet=unet, scheduler=given, requires_safety_checker=False, **parts)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
 
 
 def _residual_latents(unet: Any, scheduler: Any, run: RunInputs) -> Latents:

@@ -4,6 +4,7 @@ Equal to SeamlessM4TFeatureExtractor before its normalisation (Kaldi's filter ba
 DC removed per frame, 20-8000 Hz, natural log), because a Kaldi frame depends on its own 400 samples alone.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import kaldi_native_fbank as knf
@@ -71,6 +72,17 @@ class LogMel:
             )
         window: NDArray[np.float32] = self._ring[np.arange(start, stop) % self.length]
         return window
+
+
+def log_mel_frames(blocks: Iterable[Samples]) -> NDArray[np.float32]:
+    """Return all whole log-mel frames of a sound, float32 [frames, 80]; of its blocks none is kept."""
+    bank = LogMel(1)
+    frames = [np.zeros((0, MEL_BINS), np.float32)]
+    for block in blocks:
+        for start in range(0, len(block), FRAME_STEP):
+            if bank.push(block[start : start + FRAME_STEP]):
+                frames.append(bank.read(bank.frames - 1, bank.frames))
+    return np.concatenate(frames)
 
 
 def _options() -> knf.FbankOptions:

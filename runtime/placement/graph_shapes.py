@@ -18,7 +18,10 @@ from clavilux.runtime.bundle.graphs import (
     MIN_FRAMES,
 )
 from clavilux.runtime.providers.session import GraphFile, ShapeRange
-from clavilux.runtime.sound.format import MEL_BINS, frame_count
+from clavilux.runtime.sound.format import MEL_BINS, SAMPLE_RATE, frame_count
+
+LONGEST_CLIP = frame_count(60 * SAMPLE_RATE)
+"""Log-mel frames of the longest clip that an engine renders the picture of; other providers take any."""
 
 WEIGHTS = ".data"  # what the name of a graph's weights ends in, where they lie in a file of their own
 
@@ -34,8 +37,9 @@ def graph_file(bundle: Bundle, name: str) -> GraphFile:
 def _shapes(bundle: Bundle, name: str) -> Mapping[str, ShapeRange]:
     """Return the shapes of the inputs that have open axes, by name."""
     if name == AUDIO_ENCODER:
-        whole = (1, frame_count(bundle.audio.window_samples), MEL_BINS)
-        return {"features": ShapeRange((1, MIN_FRAMES, MEL_BINS), whole, whole)}
+        window = frame_count(bundle.audio.window_samples)
+        ends = (MIN_FRAMES, max(window, LONGEST_CLIP)) if bundle.audio.lead_in == "nothing" else (window, window)
+        return {"features": ShapeRange(*((1, frames, MEL_BINS) for frames in (ends[0], window, ends[1])))}
     if bundle.sizes is None and bundle.batch == 1:
         return {}
     latents = _latents(bundle)

@@ -1,7 +1,7 @@
 """The instrument without a stage: a sound becomes one picture, or the frames that playing it live would have given."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 import numpy as np
@@ -13,13 +13,12 @@ from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.hearing.log_mel import LogMel
+from clavilux.runtime.hearing.log_mel import log_mel_frames
 from clavilux.runtime.instrument import Instrument
-from clavilux.runtime.sound.format import SAMPLE_RATE, frame_count
 from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.sound_file import Sound
 from clavilux.runtime.sound.tape import Tape
-from clavilux.runtime.sound.window import SlidingWindow
+from clavilux.runtime.sound.whole_sound import read_whole
 
 
 def frames_in(samples: int, rate: int, frame_rate: float) -> int:
@@ -55,12 +54,12 @@ def _due(index: int, frame_rate: float, rate: int) -> int:
 
 
 def render_picture(instrument: Instrument, clip: Sound, parameters: Parameters | None = None) -> NDArray[np.uint8]:
-    """Return the picture of a clip, uint8 [H, W, 3], as the reference makes it of one no longer than the window.
+    """Return the picture of a clip, uint8 [H, W, 3], as the reference makes it.
 
-    The clip's first window goes in at once, normalised over itself, and no more is read. (Of a longer clip the
-    reference also takes the first window, but normalises it over the whole clip, which a stream cannot know.) A shorter
-    clip is normalised over what there is and padded after that, or comes after silence, as the bundle's encoder was
-    trained (`lead_in`). Noise, steps, guidance and seed come from `parameters`; None: the bundle's.
+    The clip is resampled as libraries do it, its log-mel frames are normalised over all of it, and the first window of
+    them is heard; a shorter clip is padded after that. For a bundle whose encoder was trained on windows after silence
+    (`lead_in`) the clip comes after silence, and is normalised over its first window, as live. Noise, steps, guidance
+    and seed come from `parameters`; None: the bundle's. Raises SoundError.
     """
     parameters = parameters or instrument.defaults
     return paint(instrument, instrument.models.encoder.encode(_features(clip, instrument.bundle.audio)), parameters)
@@ -79,18 +78,20 @@ def paint(instrument: Instrument, tokens: NDArray[np.float32], parameters: Param
 
 
 def _features(clip: Sound, audio: AudioSpec) -> NDArray[np.float32]:
-    """Return the log-mel frames of the clip's first window, float32 [frames, 80]."""
-    samples = _resampled(clip, audio.window_samples)
-    if audio.lead_in == "silence" or frame_count(len(samples)) < MIN_FRAMES:
-        samples = np.pad(samples, (audio.window_samples - len(samples), 0))
-    log_mel = LogMel(frame_count(audio.window_samples))
-    log_mel.push(samples)
-    return log_mel.read(0, log_mel.frames)
+    """Return the log-mel frames of the clip that the encoder's graph normalises over, float32 [frames, 80]."""
+    if audio.lead_in == "nothing":
+        frames = log_mel_frames(read_whole(clip))
+        if len(frames) >= MIN_FRAMES:
+            return frames
+    samples = _first(read_whole(clip), audio.window_samples)
+    return log_mel_frames([np.pad(samples, (audio.window_samples - len(samples), 0))])
 
 
-def _resampled(clip: Sound, window_samples: int) -> Samples:
-    longest = math.ceil(window_samples * clip.rate / SAMPLE_RATE)
-    window = SlidingWindow(window_samples + SAMPLE_RATE)
-    window.push(Tape(clip).take(longest), clip.rate, captured_at=0.0)
-    window.finish()
-    return window.read(0, min(window.heard, window_samples))
+def _first(blocks: Iterable[Samples], count: int) -> Samples:
+    """Return the first `count` samples, or all where there are fewer; no more blocks are taken than that needs."""
+    taken = [np.zeros(0, np.float32)]
+    for block in blocks:
+        taken.append(block)
+        if sum(map(len, taken)) >= count:
+            break
+    return np.concatenate(taken)[:count]

@@ -16,9 +16,10 @@ from safetensors.numpy import save_file
 from clavilux.export import phases, plan
 from clavilux.export.build import export_bundle, room_needed
 from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_unet, load_vae
-from clavilux.export.models.audio_encoder import Features, reference_tokens
+from clavilux.export.models.audio_encoder import reference_tokens
 from clavilux.export.models.denoiser import noise
 from clavilux.export.models.evidence import LEAST
+from clavilux.export.models.feature_extractor import Features
 from clavilux.export.models.usual_sounds import usual_sounds
 from clavilux.export.parity.figures import psnr
 from clavilux.export.parity.reference_runs import RunInputs, bundle_latents

@@ -11,12 +11,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from clavilux.export.checkpoints.load import Sources
+from clavilux.export.models.feature_extractor import FeatureSettings
 from clavilux.export.options import Options
 from clavilux.export.plan import latent_shapes, make_plan, opened, sources_for_manifest
 from clavilux.export.spec import guided_denoiser
 from clavilux.runtime.bundle.manifest import GuidanceSpec, LatentSpec, SizeSpec, Source
 from clavilux.runtime.errors import ExportError
-from tests.tiny import WIDTH, tiny_options, tiny_sources
+from tests.tiny import WIDTH, WINDOW_SAMPLES, tiny_options, tiny_sources
 
 
 @pytest.fixture
@@ -44,6 +45,21 @@ def refusal(sources: Sources, options: Options) -> str:
 def test_a_plan_needs_no_weights(checkpoints: Path):
     plan = make_plan(tiny_sources(checkpoints), tiny_options())
     assert (plan.width, plan.frames, plan.latents) == (WIDTH, 200, LatentSpec(4, 8, 8))
+
+
+def test_the_encoder_tells_what_it_heard_and_the_options_go_before_it(checkpoints: Path):
+    told = {"window_seconds": 1.5, "lead_in": "silence", "padding_value": 1}
+    (checkpoints / "encoder" / "preprocessor_config.json").write_text(json.dumps(told))
+    sources, untold = tiny_sources(checkpoints), replace(tiny_options(), window_samples=None)
+    assert make_plan(sources, untold).features == FeatureSettings(1, 24_000, "silence")
+    chosen = replace(tiny_options(), lead_in="nothing")
+    assert make_plan(sources, chosen).features == FeatureSettings(1, WINDOW_SAMPLES, "nothing")
+
+
+def test_a_window_that_the_encoder_tells_has_to_lie_on_the_grid(checkpoints: Path):
+    (checkpoints / "encoder" / "preprocessor_config.json").write_text(json.dumps({"window_seconds": 1.5001}))
+    message = refusal(tiny_sources(checkpoints), replace(tiny_options(), window_samples=None))
+    assert message == "the window has 24002 samples; expected a multiple of 160 (10 ms at 16 kHz)"
 
 
 def test_pictures_need_not_be_square(checkpoints: Path):

@@ -14,7 +14,8 @@ from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Ve
 from clavilux.export.checkpoints.locate import converting, read_config
 from clavilux.export.checkpoints.weights import find_weights
 from clavilux.export.library_logs import quietly
-from clavilux.export.models.audio_encoder import MODEL_TYPE, STACK
+from clavilux.export.models.audio_encoder import MODEL_TYPE
+from clavilux.export.models.feature_extractor import STACK
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.sound.format import MEL_BINS, SAMPLE_RATE
 from clavilux.training.alignment.data.window import Adapter

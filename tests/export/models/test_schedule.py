@@ -7,6 +7,7 @@ import pytest
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LCMScheduler
 
 from clavilux.export.models.schedule import CLASSES, MIN_STEP_COUNTS, ScheduleChoice, read_schedule
+from clavilux.export.parity.reference_runs import untouched_pipeline
 from clavilux.runtime.errors import ExportError
 
 TURBO = {
@@ -82,8 +83,17 @@ def test_what_the_rows_cannot_express_is_refused(setting: str, value: object):
     assert f"has {setting} {value!r}; expected" in refusal(**{setting: value})
 
 
-def test_ddim_that_clips_is_refused():
-    assert "has clip_sample True; expected False" in refusal(_class_name="DDIMScheduler", clip_sample=True)
+@pytest.mark.parametrize("told", [{}, {"clip_sample": True}, {"clip_sample": False}])
+@pytest.mark.parametrize("offset", [{}, {"steps_offset": 0}, {"steps_offset": 1}])
+def test_the_numbers_are_those_of_a_pipeline_that_was_loaded(told: dict, offset: dict):
+    """StableDiffusionPipeline clips nothing and begins a timestep later, whatever an old configuration says."""
+    config = TURBO | {"_class_name": "DDIMScheduler", "timestep_spacing": "leading"} | told | offset
+    found = read_schedule(config, "here")
+    theirs = untouched_pipeline(None, DDIMScheduler.from_config(config)).scheduler
+    theirs.set_timesteps(4)
+    assert found.spec.timesteps[4] == tuple(theirs.timesteps.tolist()) == (751.0, 501.0, 251.0, 1.0)
+    assert (found.scheduler.config.clip_sample, theirs.config.clip_sample) == (False, False)
+    assert found.configured.config.clip_sample is told.get("clip_sample", True)
 
 
 @pytest.mark.parametrize("name", ["EulerDiscreteScheduler", "DDIMScheduler"])

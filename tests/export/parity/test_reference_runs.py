@@ -19,7 +19,6 @@ from tests.tiny import WIDTH, write_scheduler
 
 SHAPE = (1, 4, 8, 8)
 CLASSES = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "lcm": LCMScheduler}
-PLAIN = {"euler": {}, "ddim": {"clip_sample": False}, "lcm": {"clip_sample": False}}
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +35,11 @@ def run(steps: int, guidance: GuidanceSpec = UNGUIDED) -> RunInputs:
 
 
 def schedulers(folder: Path, kind: str, steps: int, **settings: object):
-    """Return diffusers' scheduler of these settings, and ours."""
-    write_scheduler(folder, CLASSES[kind], **PLAIN[kind], **settings)
+    """Return diffusers' scheduler of these settings, as an untouched pipeline takes it, and ours."""
+    write_scheduler(folder, CLASSES[kind], **settings)
     config = read_config(folder, "scheduler", "scheduler_config.json")
-    scheduler, spec = read_schedule(config, folder, ScheduleChoice(steps=steps))
-    return scheduler, Schedule(spec)
+    found = read_schedule(config, folder, ScheduleChoice(steps=steps))
+    return found.configured, Schedule(found.spec)
 
 
 def relative(found: np.ndarray, expected: np.ndarray) -> float:
@@ -65,6 +64,17 @@ def test_the_rows_give_what_diffusers_gives(unet, tmp_path: Path, kind: str, pre
 @pytest.mark.parametrize("kind", ["euler", "ddim"])
 def test_trailing_timesteps_give_what_diffusers_gives(unet, tmp_path: Path, kind: str, steps: int):
     assert distance(unet, tmp_path, kind, steps, prediction_type="epsilon") < 1e-4
+
+
+@pytest.mark.parametrize("spec", [UNGUIDED, GuidanceSpec("once", 3.0, 0.7)], ids=lambda spec: spec.kind)
+@pytest.mark.parametrize("kind", ["euler", "ddim", "lcm"])
+def test_what_the_pipeline_writes_into_an_old_scheduler_is_followed(
+    unet, tmp_path: Path, kind: str, spec: GuidanceSpec
+):
+    """An offset of 0, and samples that are clipped: StableDiffusionPipeline makes 1 of it, and clips nothing."""
+    old = {"steps_offset": 0, "timestep_spacing": "leading", "prediction_type": "epsilon"}
+    clips = {} if kind == "euler" else {"clip_sample": True}
+    assert distance(unet, tmp_path, kind, 4, spec, **old, **clips) < 1e-4
 
 
 def test_three_ddim_steps_come_close_although_diffusers_steps_a_timestep_beside(unet, tmp_path: Path):
@@ -128,7 +138,8 @@ def test_one_step_of_onetime_guidance_is_classic_guidance(unet, tmp_path: Path):
 @pytest.mark.parametrize("kind", ["once", "self"])
 def test_a_delta_of_0_forgets_the_negative_and_scales_the_noise(unet, tmp_path: Path, kind: str):
     """In noise it then reads scale * p: Kodaira et al. 2023, section 3.2."""
-    scheduler, schedule = schedulers(tmp_path, "ddim", 1, prediction_type="epsilon", timestep_spacing="leading")
+    settings = {"prediction_type": "epsilon", "timestep_spacing": "leading", "clip_sample": False}
+    scheduler, schedule = schedulers(tmp_path, "ddim", 1, **settings)
     found = bundle_latents(TorchSession(DenoiserGraph(unet)), schedule, run(1, GuidanceSpec(kind, 2.0, 0.0)))
     scheduler.set_timesteps(1)
     sample, (time,) = noise(SHAPE, 0), scheduler.timesteps

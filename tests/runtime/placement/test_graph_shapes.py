@@ -40,9 +40,14 @@ def test_every_input_with_open_axes_has_its_range(which: str, name: str, request
     assert set(graph.shapes) == open_inputs(graph.path)
 
 
-def test_the_encoder_takes_two_frames_to_a_whole_window(plain: Bundle) -> None:
+def test_the_encoder_takes_two_frames_to_a_minute_of_a_clip(plain: Bundle) -> None:
+    assert graph_file(plain, PARTS[0]).shapes == {"features": ShapeRange((1, 2, 80), (1, 198, 80), (1, 5998, 80))}
+
+
+def test_an_encoder_that_hears_windows_after_silence_takes_whole_windows_alone(plain: Bundle) -> None:
+    after_silence = replace(plain, audio=replace(plain.audio, lead_in="silence"))
     whole = (1, 198, 80)
-    assert graph_file(plain, PARTS[0]).shapes == {"features": ShapeRange((1, 2, 80), whole, whole)}
+    assert graph_file(after_silence, PARTS[0]).shapes == {"features": ShapeRange(whole, whole, whole)}
 
 
 def test_latents_range_over_sizes_and_batches(flexible: Bundle) -> None:

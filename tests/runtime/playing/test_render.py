@@ -8,6 +8,7 @@ import pytest
 
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.playing.render import frames_in, render_frames, render_picture
+from clavilux.runtime.sound.format import FRAME_STEP
 from clavilux.runtime.sound.sound_file import Clip
 from tests.runtime.instruments import RATE, unplayed
 from tests.runtime.sound.sounds import noise
@@ -43,11 +44,24 @@ def test_the_picture_of_a_clip_has_the_bundles_size(tiny_bundle: Path) -> None:
     assert (picture.shape, picture.dtype) == ((64, 64, 3), np.uint8)
 
 
-def test_only_the_first_window_shapes_the_picture(tiny_bundle: Path) -> None:
+def loud_end(loudness: float) -> Clip:
+    """Return four seconds whose first half is always the same."""
+    samples = clip(4.0).samples.copy()
+    samples[2 * RATE + 2 * FRAME_STEP :] *= np.float32(loudness)
+    return Clip(samples, RATE)
+
+
+def test_a_whole_clip_is_the_measure_of_its_first_window(tiny_bundle: Path) -> None:
     player = unplayed(tiny_bundle)
-    long = clip(4.0)
-    short = Clip(long.samples[: 2 * RATE], RATE)
-    np.testing.assert_array_equal(render_picture(player, long), render_picture(player, short))
+    quiet, loud = (render_picture(player, loud_end(loudness)) for loudness in (0.01, 1.0))
+    assert not np.array_equal(quiet, loud)
+
+
+def test_only_the_first_window_of_windows_after_silence_shapes_the_picture(tiny_bundle: Path) -> None:
+    player = unplayed(tiny_bundle)
+    player.bundle = replace(player.bundle, audio=replace(player.bundle.audio, lead_in="silence"))
+    quiet, loud = (render_picture(player, loud_end(loudness)) for loudness in (0.01, 1.0))
+    np.testing.assert_array_equal(quiet, loud)
 
 
 def test_the_picture_depends_on_the_sound(tiny_bundle: Path) -> None:

@@ -17,7 +17,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from clavilux.export.models.audio_encoder import STACK
+from clavilux.export.models.feature_extractor import STACK
 from clavilux.runtime.bundle.graphs import MIN_FRAMES
 from clavilux.runtime.bundle.manifest import LEAD_INS
 from clavilux.runtime.errors import SoundError

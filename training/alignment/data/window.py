@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from clavilux.export.models.audio_encoder import STACK, token_count
+from clavilux.export.models.audio_encoder import token_count
+from clavilux.export.models.feature_extractor import STACK
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.sound.format import FRAME_STEP, SAMPLE_RATE
 

@@ -10,8 +10,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clavilux.export.models.audio_encoder import Features, mel_frames
+from clavilux.export.models.feature_extractor import Features
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.sound.format import frame_count
 from clavilux.training.alignment.data import excerpts
 from clavilux.training.alignment.data.excerpts import (
     MIN_HEARD,
@@ -51,7 +52,7 @@ def test_a_whole_clip_is_what_the_references_extractor_gives(seconds: float) -> 
 
 def test_features_are_float32_and_normalised_over_the_clip() -> None:
     found = prepared(log_mel(tone(WINDOW.seconds)), WINDOW)
-    frames = found.reshape(-1, 80)[: mel_frames(WINDOW.samples)]
+    frames = found.reshape(-1, 80)[: frame_count(WINDOW.samples)]
     assert found.dtype == np.float32
     np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(frames.std(axis=0, ddof=1), 1, atol=1e-2)
