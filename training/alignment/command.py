@@ -35,8 +35,10 @@ examples:
       the same on several GPUs or nodes
 
 The same command goes on where a stopped training was. Then: clavilux export my-bundle --encoder my-run/encoder ...
-Without further options the data pass, the loss and the numbers are those of the reference, audio2img. Its encoder wants
-a GPU of 12 GB and 25 GB of disk (checkpoints of 7 GB, of which two are kept); docs/training.md works out how long.
+Without further options the loss, the windows and the numbers are those of the reference, audio2img; it also passes
+attention masks when it trains (--attention-masks), which neither it nor the instrument does when it paints. Its
+encoder wants a GPU of 12 GB and 25 GB of disk (checkpoints of 7 GB, of which two are kept); docs/training.md works out
+how long.
 """
 NAME = "train"
 
@@ -93,6 +95,9 @@ def _add_models(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--adapter-kernel", type=_count, default=3, metavar="N", help="of its convolutions (3)")
     group.add_argument("--adapter-stride", type=_count, default=2, metavar="N", help="of its convolutions (2)")
     group.add_argument("--allow-pickle", action="store_true", help="read weights that are not safetensors")
+    group.add_argument(
+        "--attention-masks", action="store_true", help="for text and sound, as the reference trains and nobody plays"
+    )
 
 
 def _add_objective(group: argparse._ArgumentGroup) -> None:
@@ -206,7 +211,7 @@ def options_from(arguments: argparse.Namespace) -> "TrainOptions":
         policy=Policy(**_chosen(found, "on_bad expect_rate")),
         templates=tuple(arguments.caption_template) or (EVERYTHING,),
         resume="restart" if arguments.restart else "must" if arguments.resume else "auto",
-        **_chosen(found, "test_share test_most precision gradient_checkpointing cpu sliding cache"),
+        **_chosen(found, "test_share test_most precision gradient_checkpointing attention_masks cpu sliding cache"),
     )
 
 

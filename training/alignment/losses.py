@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.distributed import all_gather, get_world_size, is_available, is_initialized
 from torch.nn.functional import cross_entropy, mse_loss, normalize
 
+from clavilux.runtime.sound.format import MEL_BINS
+
 TEMPERATURE = 0.15  # of the contrast, as in the reference
 MIN_NORM = 1e-6  # a token's norm is taken for no less, so that its logarithm is finite
 
@@ -47,6 +49,15 @@ def sequence_contrast(
         others[targets, targets] = False
         logits = logits.masked_fill(others[..., None], float("-inf"))
     return cross_entropy(logits, targets[:, None].expand(-1, tokens.shape[1]))
+
+
+def attention_mask(input_features: Tensor) -> Tensor:
+    """Return SeamlessM4TFeatureExtractor's mask, int64 [B, frames / 2], of features [B, frames / 2, 160].
+
+    A pair of frames counts when its second one is heard. Padding is 0 in every bin, which no frame of a sound that
+    changes at all is once it is normalised.
+    """
+    return input_features[..., MEL_BINS:].ne(0).any(dim=-1).long()
 
 
 def norm_term(tokens: Tensor, text: Tensor) -> Tensor:
@@ -102,12 +113,16 @@ class TwoStream(nn.Module):
     `forward` takes what the collator makes and returns {"loss": scalar, "tokens": float32 [B, L, D]}.
     """
 
-    def __init__(self, encoder: Any, objective: Objective, shape: tuple[int, int]) -> None:
-        """Take a Wav2Vec2BertModel whose windows give tokens of `shape` = (L, D)."""
+    def __init__(self, encoder: Any, objective: Objective, shape: tuple[int, int], *, masked: bool = False) -> None:
+        """Take a Wav2Vec2BertModel whose windows give tokens of `shape` = (L, D).
+
+        `masked`: it does not attend to padding behind a sound.
+        """
         super().__init__()
         self.encoder = encoder
         self.objective = objective
         self.shape = shape
+        self.masked = masked
         needed = objective.negatives
         self.memory = Memory(needed, shape, audio=objective.symmetric > 0) if needed else None
         # The memory is the same in every process by itself; DDP would send it round before each batch.
@@ -120,7 +135,8 @@ class TwoStream(nn.Module):
 
         Only training looks into the memory and writes it; when evaluating, the loss is the batch's alone.
         """
-        tokens: Tensor = self.encoder(input_features=input_features).last_hidden_state.float()
+        mask = {"attention_mask": attention_mask(input_features)} if self.masked else {}
+        tokens: Tensor = self.encoder(input_features=input_features, **mask).last_hidden_state.float()
         with torch.autocast(tokens.device.type, enabled=False):  # half-precision cosines tell fewer negatives apart
             return {"loss": self._loss(tokens, text, captions) + self._mask_weight(), "tokens": tokens}
 

@@ -1,4 +1,4 @@
-"""The options of a two-stream training; what is left alone is the reference's."""
+"""The options of a two-stream training; what is left alone is the reference's, but for the attention masks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,7 +41,12 @@ REFERENCE_START = Initialisation()
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Everything that is free to choose; the defaults are the reference's."""
+    """Everything that is free to choose; the defaults are the reference's, but that no attention masks are passed.
+
+    The reference passes them when it trains, and none when it paints, as neither the instrument nor diffusers'
+    pipelines do: an encoder trained with them meets padding for the first time when it plays, and is drawn to text
+    tokens that the UNet does not know.
+    """
 
     out: Path
     text: str  # Stable Diffusion checkpoint, or a CLIPTextModel's folder
@@ -58,6 +63,7 @@ class TrainOptions:
     test_most: int = 1000  # clips of a stream's test
     precision: str = PRECISIONS[0]
     gradient_checkpointing: bool = True
+    attention_masks: bool = False  # for text and sound, as in the reference's training
     cpu: bool = False
     sliding: bool = False  # also measure with windows that slide over the test clips
     resume: str = RESUMES[0]

@@ -66,7 +66,8 @@ def refuse_others(file: Path, now: Mapping[str, Any], parts: Sequence[str]) -> N
     before = json.loads(file.read_text(encoding="utf-8"))
     old, new = (flattened({part: one.get(part) for part in parts}) for one in (before, now))
     for name in sorted(set(old) | set(new)):
-        if name.rpartition(".")[2] not in FREE and old.get(name) != new.get(name):
+        same = old.get(name, False) == new.get(name)  # an option that was not there yet was off
+        if name.rpartition(".")[2] not in FREE and not same:
             raise ClaviluxError(
                 f"{file.parent} was begun with {name} {old.get(name)}, not {new.get(name)}; "
                 "give what it was begun with, choose another OUT, or begin anew (clavilux train --restart)"

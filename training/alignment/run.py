@@ -117,7 +117,7 @@ def _train(options: TrainOptions, state: PartialState, tell: Progress) -> Outcom
     check_start(options.start)
     window = window_for(options.tokens, options.start.adapter)
     places = TextPlaces.from_checkpoint(options.text, options.tokenizer)
-    text = ClipText(places, options.tokens, device=state.device)
+    text = ClipText(places, options.tokens, device=state.device, masked=options.attention_masks)
     settings = ExampleSettings(window, options.placing, check_templates(options.templates), options.schedule.seed)
     with first_comes_first(state):
         cache = TextCache((options.cache or options.out) / "text", text)
@@ -219,7 +219,8 @@ def build_trainer(
     encoder = begin_encoder(options.start, cache.encoder.width)
     if options.gradient_checkpointing:
         checkpoint_activations(encoder)
-    model = TwoStream(encoder, options.objective, (options.tokens, cache.encoder.width))
+    shape = (options.tokens, cache.encoder.width)
+    model = TwoStream(encoder, options.objective, shape, masked=options.attention_masks)
     precision = precision_here(options.precision, tell, cpu=options.cpu)
     measurements = Measurements(cache)
     trainer = TwoStreamTrainer(

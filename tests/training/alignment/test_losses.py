@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertModel
 
 from clavilux.training.alignment import losses
-from clavilux.training.alignment.losses import Memory, Objective, TwoStream, norm_term, sequence_contrast
+from clavilux.training.alignment.losses import (
+    Memory,
+    Objective,
+    TwoStream,
+    attention_mask,
+    norm_term,
+    sequence_contrast,
+)
 
 LENGTH, WIDTH = 5, 6
 
@@ -257,3 +266,27 @@ def test_the_memory_is_the_same_in_every_process(monkeypatch: pytest.MonkeyPatch
     with_another_process(monkeypatch, (keys(8, 9), drawn(2, 6), drawn(2, 7)), rank)
     model(drawn(2, 2), drawn(2, 3), keys(1, 2))
     assert model.memory.keys.tolist() == ([1, 2, 8, 9] if rank == 0 else [8, 9, 1, 2])
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.234, 1.99, 3.0])
+def test_the_attention_mask_is_that_of_the_references_extractor(seconds: float) -> None:
+    sound = torch.randn(round(seconds * 16_000), generator=torch.Generator().manual_seed(1)).numpy()
+    how = {"padding": "max_length", "max_length": 200, "truncation": True, "return_tensors": "pt"}
+    theirs = SeamlessM4TFeatureExtractor()(sound, sampling_rate=16_000, **how)
+    assert torch.equal(attention_mask(theirs["input_features"]), theirs["attention_mask"].long())
+
+
+def test_with_masks_the_encoder_hears_what_the_references_training_does(tiny_checkpoints: Path) -> None:
+    encoder = Wav2Vec2BertModel.from_pretrained(tiny_checkpoints / "encoder").eval()
+    sound = torch.randn(8000, generator=torch.Generator().manual_seed(2)).numpy()
+    how = {"padding": "max_length", "max_length": 200, "truncation": True, "return_tensors": "pt"}
+    asked = SeamlessM4TFeatureExtractor()(sound, sampling_rate=16_000, **how)
+    text, shape = torch.randn(1, 25, 32), (25, 32)
+    with torch.inference_mode():
+        expected = encoder(**asked).last_hidden_state
+        masked, plain = (
+            TwoStream(encoder, Objective(), shape, masked=masked).eval()(asked["input_features"], text, keys(1))
+            for masked in (True, False)
+        )
+    torch.testing.assert_close(masked["tokens"], expected)
+    assert (plain["tokens"] - expected).abs().max() > 0.1

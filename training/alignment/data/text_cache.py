@@ -7,7 +7,7 @@
 A caption counts when both files hold it whole: what a kill cut off is cut away before more is written. Writers take
 turns by a lock, and first read what others wrote; readers may be many. As in the reference, captions are padded to
 N + 1 tokens, the hidden states of the last layer are taken, and the first, BOS, is dropped. No attention mask is
-passed, as diffusers' pipelines pass none.
+passed, as diffusers' pipelines pass none, unless it is asked for: the reference's training passes one.
 """
 
 import hashlib
@@ -88,9 +88,12 @@ def _has_vocabulary(where: str) -> bool:
 class ClipText:
     """A frozen CLIPTextModel; loaded when the first caption that is not cached needs it."""
 
-    def __init__(self, places: TextPlaces, tokens: int, *, device: torch.device | None = None) -> None:
+    def __init__(
+        self, places: TextPlaces, tokens: int, *, device: torch.device | None = None, masked: bool = False
+    ) -> None:
         """Read the configuration alone. Raises ClaviluxError when the encoder is no CLIP or takes fewer tokens."""
         self.tokens = tokens
+        self.masked = masked
         self.places = places
         self._device = device or torch.device("cpu")
         config = read_config(places.encoder, "text encoder")
@@ -119,6 +122,7 @@ class ClipText:
             "weights": revision(self.places.encoder) or states,
             "tokenizer": str(self.places.tokenizer),
             "tokens": self.tokens,
+            **({"masked": True} if self.masked else {}),
         }
 
     @torch.inference_mode()
@@ -129,13 +133,15 @@ class ClipText:
         """
         tokenizer, model = self._load()
         with tokenizing(self.places.tokenizer):
-            ids = torch.tensor([one.ids for one in tokenizer.encode_batch(list(captions))], device=self._device)
+            encoded = tokenizer.encode_batch(list(captions))
+        ids = torch.tensor([one.ids for one in encoded], device=self._device)
         if int(ids.max()) >= (most := model.config.vocab_size):
             raise ClaviluxError(
                 f"tokenizer {self.places.tokenizer} has more words than the {most} of text encoder "
                 f"{self.places.encoder}; give its own with --tokenizer"
             )
-        hidden: Tensor = model(input_ids=ids).last_hidden_state[:, 1:]
+        mask = torch.tensor([one.attention_mask for one in encoded], device=self._device) if self.masked else None
+        hidden: Tensor = model(input_ids=ids, attention_mask=mask).last_hidden_state[:, 1:]
         return hidden.float().cpu()
 
     def _load(self) -> tuple[Any, Any]:

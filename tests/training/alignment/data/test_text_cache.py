@@ -50,6 +50,26 @@ def test_tokens_are_the_last_hidden_state_without_bos(tiny_checkpoints: Path) ->
     torch.testing.assert_close(clip(tiny_checkpoints).encode(captions), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_with_attention_masks_tokens_are_what_the_reference_trains_on(tiny_checkpoints: Path) -> None:
+    captions = ["dog", "a very long caption that does not fit"]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoints / "pipeline" / "tokenizer")
+    asked = tokenizer(captions, padding="max_length", max_length=8, truncation=True, return_tensors="pt")
+    model = CLIPTextModel.from_pretrained(tiny_checkpoints / "pipeline" / "text_encoder").eval()
+    with torch.inference_mode():
+        expected = model(**asked).last_hidden_state[:, 1:]
+    found = ClipText(TextPlaces.from_checkpoint(str(tiny_checkpoints / "pipeline")), 7, masked=True).encode(captions)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    plain = clip(tiny_checkpoints).encode(captions)
+    other = (found - plain).abs().amax(dim=-1) > 1e-3
+    assert other.tolist() == [[False] * 4 + [True] * 3, [False] * 7]  # behind d, o, g and the end; nothing is padded
+
+
+def test_text_with_attention_masks_has_a_cache_of_its_own(tmp_path: Path, tiny_checkpoints: Path) -> None:
+    places = TextPlaces.from_checkpoint(str(tiny_checkpoints / "pipeline"))
+    plain, masked = (TextCache(tmp_path, ClipText(places, 7, masked=masked)).folder for masked in (False, True))
+    assert plain != masked
+
+
 def test_the_text_encoder_is_frozen(tiny_checkpoints: Path) -> None:
     text = clip(tiny_checkpoints)
     assert not text.encode(["dog"]).requires_grad
