@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from clavilux.export.checkpoints.load import Sources, load_tokenizer
+from clavilux.export.checkpoints.load import Sources, empty_unet, load_tokenizer
 from clavilux.export.checkpoints.locate import revision
 from clavilux.export.checkpoints.lora import check_loras
 from clavilux.export.checkpoints.single_file import unpack_single_files
@@ -97,7 +97,8 @@ def check_weights(sources: Sources, report: Progress) -> None:
     for role, where in sources.checkpoints().items():
         if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where)):
             find_weights(where, role.replace("_", " "), allow_pickle=sources.allow_pickle, report=report)
-    check_loras(sources.lora)
+    if sources.lora:
+        check_loras(sources.lora, empty_unet(sources.unet), allow_pickle=sources.allow_pickle, report=report)
     if sources.tokenizer is not None:
         load_tokenizer(sources.tokenizer)
 

@@ -38,7 +38,7 @@ class Parts:
     def unet(self) -> UNet2DConditionModel:
         """Return the UNet with its LoRAs."""
         sources = self.plan.sources
-        return fuse_loras(load_unet(sources.unet, **self.loading), sources.lora, **self.loading)
+        return fuse_loras(load_unet(sources.unet, **self.loading), sources.lora, allow_pickle=sources.allow_pickle)
 
     def vae(self) -> AutoencoderKL | AutoencoderTiny:
         """Return the autoencoder."""

@@ -39,6 +39,7 @@ __all__ = [
     "PreparedTokenizer",
     "Sources",
     "Where",
+    "empty_unet",
     "join",
     "load_encoder",
     "load_text_encoder",
@@ -147,6 +148,13 @@ def load_tokenizer(where: Where) -> PreparedTokenizer:
 def load_unet(where: Where, *, allow_pickle: bool = False, report: Progress = silent) -> UNet2DConditionModel:
     """Return the UNet at `where`, float32."""
     return _load_diffusers(UNet2DConditionModel, where, "unet", allow_pickle, report)
+
+
+def empty_unet(where: Where) -> UNet2DConditionModel:
+    """Return the UNet that the configuration at `where` describes, on the meta device, where weights have no values."""
+    config = read_config(where, "unet")
+    with converting("unet", where), quietly(), torch.device("meta"):
+        return UNet2DConditionModel.from_config(config)
 
 
 def load_vae(
