@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from clavilux.export.checkpoints.load import Sources, empty_unet, load_tokenizer
+from clavilux.export.checkpoints.load import Sources, empty_unet
 from clavilux.export.checkpoints.locate import revision
 from clavilux.export.checkpoints.lora import check_loras
 from clavilux.export.checkpoints.single_file import unpack_single_files
@@ -82,6 +82,8 @@ def run_export(sources: Sources, out: Path | str, options: Options, progress: Pr
     options = replace(options, sources=options.sources or sources_for_manifest(sources))
     with staged(out, overwrite=options.overwrite) as work:
         plan = make_plan(unpacked(sources, work, report), options)
+        for note in plan.notes:
+            report(note)
         check_onnx_unet(plan)
         check_weights(plan.sources, report)
         finished = FinishedPhases(work.finished, work.bundle, fingerprint(_facts(sources, plan)), report)
@@ -99,8 +101,6 @@ def check_weights(sources: Sources, report: Progress) -> None:
             find_weights(where, role.replace("_", " "), allow_pickle=sources.allow_pickle, report=report)
     if sources.lora:
         check_loras(sources.lora, empty_unet(sources.unet), allow_pickle=sources.allow_pickle, report=report)
-    if sources.tokenizer is not None:
-        load_tokenizer(sources.tokenizer)
 
 
 def _silent(_: str) -> None:
@@ -171,8 +171,10 @@ class _Export:
         """Make everything but the manifest."""
         plan, phases = self.plan, Phases(Parts(self.plan, self.report), self.work)
         bos = None
-        if plan.text is not None:
-            bos = self._phase("text_encoder", phases.text_encoder, TEXT_ENCODER_GRAPH.file, TOKENIZER)["bos"]
+        if (text := plan.text) is not None:
+            bos = self._phase(
+                "text_encoder", lambda proof: phases.text_encoder(proof, text), TEXT_ENCODER_GRAPH.file, TOKENIZER
+            )["bos"]
         heard = self._phase(
             "audio_encoder", lambda proof: phases.audio_encoder(proof, bos), AUDIO_ENCODER_GRAPH.file, CONDITIONING
         )

@@ -191,7 +191,7 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
         sources = Sources(encoder=arguments.encoder, **named)
     return replace(
         sources,
-        tokenizer=None if arguments.no_text else sources.tokenizer,
+        words=not arguments.no_text,
         conditioning=arguments.conditioning,
         lora=tuple(arguments.lora),
         single_file_config=arguments.config,

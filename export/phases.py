@@ -28,6 +28,7 @@ from clavilux.export.models.feature_extractor import Features
 from clavilux.export.models.image_encoder import ImageEncoderGraph, reference_latents, usual_pictures
 from clavilux.export.models.text_encoder import (
     TextEncoderGraph,
+    TextTokens,
     bos_embedding,
     example_ids,
     reference_text,
@@ -95,14 +96,14 @@ class Phases:
     def _finish(self, traced: Traced, proof: Proof) -> Session:
         return finish(traced, self.work.bundle, self.plan.options, proof, self.parts.report)
 
-    def text_encoder(self, proof: Proof) -> Arrays:
-        """Return the BOS embedding; with a tokenizer at hand, the encoder itself goes into the bundle too."""
+    def text_encoder(self, proof: Proof, text: TextTokens) -> Arrays:
+        """Return the BOS embedding; where words can be typed, the encoder itself goes into the bundle too."""
         plan = self.plan
         encoder = self.parts.text_encoder()
-        bos = bos_embedding(encoder, plan.text or {})
-        if plan.sources.tokenizer is not None:
-            write_tokenizer(load_tokenizer(plan.sources.tokenizer), plan.count, self.work.bundle / TOKENIZER)
-            ids = example_ids(plan.text or {}, plan.count)
+        bos = bos_embedding(encoder, text.bos)
+        if plan.words is not None:
+            write_tokenizer(load_tokenizer(plan.words), plan.count, self.work.bundle / TOKENIZER)
+            ids = example_ids(text, plan.count)
             case = Case({"input_ids": ids.numpy()}, [reference_text(encoder, ids)])
             traced = self._trace(TEXT_ENCODER_GRAPH, TextEncoderGraph(encoder), [case])
             del encoder

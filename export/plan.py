@@ -1,18 +1,24 @@
 """The plan of an export, settled from configurations alone: what cannot fit fails here, before any weight is read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from clavilux.export.checkpoints.load import Sources
-from clavilux.export.checkpoints.locate import Config, origin, read_config, revision
+from clavilux.export.checkpoints.load import PreparedTokenizer, Sources, load_tokenizer
+from clavilux.export.checkpoints.locate import Where, origin, read_config, revision
 from clavilux.export.models.audio_encoder import check_encoder, max_frames, token_count, token_width
 from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
 from clavilux.export.models.decoder import check_vae, upscaling
 from clavilux.export.models.denoiser import check_unet, downscaling
 from clavilux.export.models.feature_extractor import FeatureSettings, read_feature_settings
 from clavilux.export.models.schedule import ScheduleChoice, read_schedule
-from clavilux.export.models.text_encoder import check_length, check_text_encoder
+from clavilux.export.models.text_encoder import (
+    TextTokens,
+    check_length,
+    check_text_encoder,
+    check_vocabulary,
+    text_tokens,
+)
 from clavilux.export.options import Options, check_options, check_window
 from clavilux.export.spec import Axis, Component
 from clavilux.runtime.bundle.manifest import LatentSpec, ScheduleSpec, SizeSpec, Source
@@ -37,13 +43,19 @@ class Plan:
     configured_scheduler: Any  # and as an untouched pipeline takes it
     vae_class: str
     sizes: SizeSpec | None
-    text: Config | None
+    text: TextTokens | None  # of the text encoder, if there is one
     given: Mapping[str, Embedding]
+    notes: tuple[str, ...] = ()  # what one should know before hours of work
 
     @property
     def vae_factor(self) -> int:
         """Pixels that one latent spans on each side."""
         return self.options.picture[0] // self.latents.height
+
+    @property
+    def words(self) -> Where | None:
+        """Tokenizer of the words that can be typed; None where none can."""
+        return self.sources.tokenizer if self.text is not None and self.sources.words else None
 
 
 def make_plan(sources: Sources, options: Options) -> Plan:
@@ -88,6 +100,7 @@ def make_plan(sources: Sources, options: Options) -> Plan:
         sizes=_sizes(options, upscaling(vae) * downscaling(unet)),
         text=text,
         given=given,
+        notes=tuple(_notes(text)),
     )
 
 
@@ -100,15 +113,35 @@ def _features(sources: Sources, options: Options) -> FeatureSettings:
     return features
 
 
-def _read_text(sources: Sources, width: int, count: int) -> Config | None:
-    """Return the text encoder's configuration, if there is one; with a tokenizer it must take `count` tokens."""
+def _notes(text: TextTokens | None) -> Iterator[str]:
+    if text is not None and text.doubt:
+        yield f"text encoder: {text.doubt}"
+
+
+def _read_text(sources: Sources, width: int, count: int) -> TextTokens | None:
+    """Return the text encoder's tokens, if there is one; where words can be typed, it must take `count` of them."""
     if sources.text_encoder is None:
         return None
-    text = read_config(sources.text_encoder, "text encoder")
-    check_text_encoder(text, sources.text_encoder, width)
-    if sources.tokenizer is not None:
-        check_length(text, count)
-    return text
+    config = read_config(sources.text_encoder, "text encoder")
+    check_text_encoder(config, sources.text_encoder, width)
+    tokenizer = _read_tokenizer(sources)
+    tokens = text_tokens(config, tokenizer)
+    if sources.words and tokenizer is not None:
+        check_vocabulary(tokenizer, tokens, sources.tokenizer)
+        check_length(config, count)
+    return tokens
+
+
+def _read_tokenizer(sources: Sources) -> PreparedTokenizer | None:
+    """Return the tokenizer; where no words can be typed it may be missing, as its BOS can be guessed."""
+    if sources.tokenizer is None:
+        return None
+    try:
+        return load_tokenizer(sources.tokenizer)
+    except ExportError:
+        if sources.words:
+            raise
+        return None
 
 
 def _latents(options: Options, channels: int, factor: int) -> LatentSpec:
@@ -133,8 +166,12 @@ def _sizes(options: Options, multiple: int) -> SizeSpec | None:
 
 
 def sources_for_manifest(sources: Sources) -> tuple[Source, ...]:
-    """Return one entry per checkpoint, named without any path of this machine."""
-    return tuple(Source(role, origin(where), revision(where)) for role, where in sources.checkpoints().items())
+    """Return one entry per checkpoint of which the bundle holds something, without any path of this machine."""
+    return tuple(
+        Source(role, origin(where), revision(where))
+        for role, where in sources.checkpoints().items()
+        if role != "tokenizer" or sources.words
+    )
 
 
 def latent_shapes(plan: Plan) -> list[tuple[int, ...]]:

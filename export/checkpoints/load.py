@@ -70,10 +70,12 @@ class Lora:
 
 @dataclass(frozen=True)
 class PreparedTokenizer:
-    """A tokenizer without transformers, and the token it pads with."""
+    """A tokenizer without transformers, and its special tokens."""
 
     tokenizer: Tokenizer
     padding: str
+    bos: int | None = None  # id
+    eos: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Sources:
     vae: Where
     text_encoder: Where | None = None
     tokenizer: Where | None = None
+    words: bool = True  # can be typed; else the tokenizer only tells which token is BOS
     conditioning: Where | None = None  # a safetensors file
     lora: tuple[Lora, ...] = ()  # fused into the UNet, one after another
     single_file_config: Where | None = None  # configurations for single files: a pipeline, or the part itself
@@ -140,9 +143,13 @@ def load_tokenizer(where: Where) -> PreparedTokenizer:
     with converting("tokenizer", where), quietly():
         try:
             loaded = AutoTokenizer.from_pretrained(folder, use_fast=True)
-            return PreparedTokenizer(Tokenizer.from_str(loaded.backend_tokenizer.to_str()), loaded.pad_token)
+            plain = Tokenizer.from_str(loaded.backend_tokenizer.to_str())
         except Exception as error:  # tokenizers, written in Rust, raises no other kind
             raise ValueError(error) from error
+        padding = loaded.pad_token or loaded.eos_token
+        if padding is None:
+            raise ExportError(f"tokenizer {where} has no padding token; expected a tokenizer_config.json that names it")
+        return PreparedTokenizer(plain, padding, loaded.bos_token_id, loaded.eos_token_id)
 
 
 def load_unet(where: Where, *, allow_pickle: bool = False, report: Progress = silent) -> UNet2DConditionModel:

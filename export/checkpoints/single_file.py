@@ -10,6 +10,7 @@ time, and keep the type they are stored in. Configurations, scheduler and tokeni
 import json
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -99,7 +100,9 @@ def unpack_single_files(sources: Sources, scratch: Path, report: Progress = sile
                 report(f"{role}: unpacking {file.path.name}")
                 folders[role] = unpack_single_file(file, scratch / role, role, sources.single_file_config)
             else:
-                folders[role] = _config_place(file, role, UNWEIGHED[role], sources.single_file_config)
+                guessed = role == "tokenizer" and not sources.words  # BOS, where no tokenizer is to be had
+                with suppress(ExportError) if guessed else nullcontext():
+                    folders[role] = _config_place(file, role, UNWEIGHED[role], sources.single_file_config)
             if role == "scheduler" and sources.single_file_config is None and file.family == "v2":
                 report(f"scheduler: {folders[role]}, which predicts v; for sd-turbo or 2-1-base name theirs")
     return replace(sources, **folders) if folders else sources  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clavilux.export.graphs.convert import Case
 from clavilux.export.models.denoiser import downscaling, noise
-from clavilux.export.models.text_encoder import CLIP_POSITIONS, example_ids
+from clavilux.export.models.text_encoder import CLIP_POSITIONS, example_ids, text_tokens
 from clavilux.export.parts import Parts
 from clavilux.export.spec import COLOURS, DENOISER_GRAPH, Axis, Component, Port
 
@@ -154,6 +154,7 @@ def encoder_part(parts: Parts) -> PlainGraph:
 def text_part(parts: Parts) -> PlainGraph:
     """Return the text encoder."""
     plan, encoder = parts.plan, parts.text_encoder()
+    tokens = plan.text or text_tokens(encoder.config.to_dict())
     longest = encoder.config.max_position_embeddings
     component = _component(
         "text_encoder",
@@ -161,7 +162,7 @@ def text_part(parts: Parts) -> PlainGraph:
         (Port("last_hidden_state", (BATCH, LENGTH, "prompt_width")), Port("pooler_output", (BATCH, "prompt_width"))),
         (Axis(LENGTH, 1, longest),),
     )
-    whole, usual = (example_ids(plan.text or {}, length).numpy() for length in (longest, plan.count))
+    whole, usual = (example_ids(tokens, length).numpy() for length in (longest, plan.count))
     inputs = [{"input_ids": np.concatenate([whole, whole[:, ::-1]])}, {"input_ids": usual}]
     return PlainGraph(component, TextGraph(encoder), inputs, encoder.config.to_json_string(use_diff=False))
 

@@ -40,21 +40,17 @@ def trace_parts(parts: Parts, folder: Path) -> Iterator[Traced]:
     given = find_onnx_unet(parts.plan.sources.unet)
     if given:
         _copy_unet(given, folder / "unet")
-    words = (text_part,) if _has_words(parts.plan) else ()
+    words = (text_part,) if parts.plan.words else ()
     for make in (*(() if given else (unet_part,)), decoder_part, encoder_part, *words):
         yield _traced(make(parts), parts, folder)
 
 
 def write_settings(plan: Plan, folder: Path) -> None:
     """Write what a pipeline is besides its graphs: tokenizer, scheduler, and the index that names them all."""
-    if _has_words(plan) and plan.sources.tokenizer is not None:
-        copy_tokenizer(plan.sources.tokenizer, folder / "tokenizer")
+    if plan.words is not None:
+        copy_tokenizer(plan.words, folder / "tokenizer")
     plan.scheduler.save_pretrained(folder / "scheduler")
     _write_index(plan, folder / "model_index.json")
-
-
-def _has_words(plan: Plan) -> bool:
-    return plan.text is not None and plan.sources.tokenizer is not None
 
 
 def copy_tokenizer(where: Where, folder: Path) -> None:
@@ -121,6 +117,6 @@ def _write_index(plan: Plan, path: Path) -> None:
         "scheduler": ("diffusers", type(plan.scheduler).__name__),
         "unet": ("diffusers", "UNet2DConditionModel"),
         "vae": ("diffusers", plan.vae_class),
-        **(text if _has_words(plan) else {}),
+        **(text if plan.words else {}),
     }
     _write_json(index, path)

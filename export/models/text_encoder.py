@@ -1,6 +1,7 @@
 """The CLIP text encoder: its BOS token in front of every prompt, and, optionally, words mixed with sound."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from clavilux.export.checkpoints.load import PreparedTokenizer
 from clavilux.runtime.errors import ExportError
 
 MODEL_TYPES = ("clip_text_model", "clip")
-CLIP_VOCABULARY = 49408  # entries of CLIP's own, whose last two are BOS and EOS
+CLIP_BOS, CLIP_VOCABULARY = 49406, 49408  # BOS, EOS after it, and no more in CLIP's own vocabulary
 CLIP_POSITIONS = 77  # tokens that CLIP's own text encoder can take
 
 
@@ -30,19 +31,44 @@ class TextEncoderGraph(nn.Module):
         return tokens
 
 
-def bos_token(config: Mapping[str, Any]) -> int:
-    """Return the id of CLIP's BOS token, the last but one; many published configurations carry a wrong one."""
-    vocabulary: int = _settings(config).get("vocab_size", CLIP_VOCABULARY)
-    return vocabulary - 2
+@dataclass(frozen=True)
+class TextTokens:
+    """Token ids that a text encoder takes."""
+
+    bos: int
+    eos: int
+    vocabulary: int  # ids are below
+    doubt: str = ""  # about BOS, where nothing certain tells it
 
 
-def bos_embedding(text_encoder: Any, config: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Return CLIP's output on "" at position 0, float32 [D].
+def text_tokens(config: Mapping[str, Any], tokenizer: PreparedTokenizer | None = None) -> TextTokens:
+    """Return the ids that the tokenizer names, else those of CLIP's own vocabulary, else those of the configuration.
+
+    Tokens that were added, by textual inversion, lie behind EOS, and many published configurations name a wrong BOS.
+    """
+    settings = _settings(config)
+    vocabulary: int = settings.get("vocab_size", CLIP_VOCABULARY)
+    named = tokenizer.bos if tokenizer else None
+    if tokenizer is not None and named is not None:
+        return TextTokens(named, named if tokenizer.eos is None else tokenizer.eos, vocabulary)
+    told = settings.get("bos_token_id") or 0  # 0 is CLIP's "!": older libraries wrote it into every configuration
+    if vocabulary >= CLIP_VOCABULARY:
+        bos, whose = CLIP_BOS, "CLIP's own"
+    elif 0 < told < vocabulary:
+        bos, whose = told, "as its configuration says"
+    else:
+        bos, whose = vocabulary - 2, "the last but one"
+    doubt = f"no tokenizer tells which token is BOS; {bos} of {vocabulary} is taken, {whose}"
+    return TextTokens(bos, min(bos + 1, vocabulary - 1), vocabulary, "" if vocabulary == CLIP_VOCABULARY else doubt)
+
+
+def bos_embedding(text_encoder: Any, bos: int) -> NDArray[np.float32]:
+    """Return CLIP's output on "" at position 0, float32 [D]; `bos` is the id of the BOS token.
 
     Attention is causal, so position 0 depends on the BOS token alone.
     """
     with torch.inference_mode():
-        tokens = text_encoder(input_ids=torch.tensor([[bos_token(config)]])).last_hidden_state
+        tokens = text_encoder(input_ids=torch.tensor([[bos]])).last_hidden_state
     embedding: NDArray[np.float32] = tokens[0, 0].numpy()
     return embedding
 
@@ -68,6 +94,16 @@ def check_length(config: Mapping[str, Any], count: int) -> None:
         )
 
 
+def check_vocabulary(tokenizer: PreparedTokenizer, tokens: TextTokens, where: object) -> None:
+    """Raise ExportError when the tokenizer gives ids that the text encoder does not know."""
+    most = 1 + max(tokenizer.tokenizer.get_vocab(with_added_tokens=True).values())
+    if most > tokens.vocabulary:
+        raise ExportError(
+            f"tokenizer {where} has {most} tokens, the text encoder takes {tokens.vocabulary}; expected the text "
+            "encoder that they were added to, or no words: --no-text"
+        )
+
+
 def _settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
     settings: Mapping[str, Any] = config.get("text_config", config)
     return settings
@@ -81,12 +117,11 @@ def write_tokenizer(prepared: PreparedTokenizer, count: int, path: Path) -> None
     tokenizer.save(str(path))
 
 
-def example_ids(config: Mapping[str, Any], count: int) -> Tensor:
-    """Return seeded ids, int64 [1, count]: BOS, words, EOS to the end."""
-    bos = bos_token(config)
-    ids = torch.full((1, count), bos + 1)
-    ids[0, 0] = bos
-    words = torch.randint(0, bos, (count // 2,), generator=torch.Generator().manual_seed(0))
+def example_ids(tokens: TextTokens, count: int) -> Tensor:
+    """Return seeded ids, int64 [1, count]: BOS, any tokens, EOS to the end."""
+    ids = torch.full((1, count), tokens.eos)
+    ids[0, 0] = tokens.bos
+    words = torch.randint(0, tokens.vocabulary, (count // 2,), generator=torch.Generator().manual_seed(0))
     ids[0, 1 : 1 + len(words)] = words
     return ids
 

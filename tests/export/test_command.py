@@ -74,9 +74,11 @@ def test_parts_can_stand_alone():
     assert (sources.vae, sources.text_encoder, sources.conditioning) == ("v/v", None, "c.safetensors")
 
 
-def test_without_text_bos_still_comes_from_the_text_encoder():
+def test_without_text_bos_still_comes_from_the_text_encoder_and_the_tokenizer():
     sources = command.sources_from(parse(*PIPELINE, "--no-text"))
-    assert (sources.tokenizer, sources.text_encoder) == (None, "stabilityai/sd-turbo/text_encoder")
+    assert (sources.words, command.sources_from(parse(*PIPELINE)).words) == (False, True)
+    assert sources.text_encoder == "stabilityai/sd-turbo/text_encoder"
+    assert sources.tokenizer == "stabilityai/sd-turbo/tokenizer"
 
 
 def test_a_missing_part_is_named():

@@ -17,13 +17,13 @@ from clavilux.export.plan import latent_shapes, make_plan, opened, sources_for_m
 from clavilux.export.spec import guided_denoiser
 from clavilux.runtime.bundle.manifest import GuidanceSpec, LatentSpec, SizeSpec, Source
 from clavilux.runtime.errors import ExportError
-from tests.tiny import WIDTH, WINDOW_SAMPLES, tiny_options, tiny_sources
+from tests.tiny import WIDTH, WINDOW_SAMPLES, tiny_options, tiny_sources, vocabulary
 
 
 @pytest.fixture
 def checkpoints(tiny_checkpoints: Path, tmp_path: Path) -> Path:
-    """A copy of the configurations, without weights."""
-    for path in tiny_checkpoints.rglob("*config.json"):
+    """A copy of the configurations and the vocabulary, without weights."""
+    for path in (*tiny_checkpoints.rglob("*config.json"), *(tiny_checkpoints / "pipeline" / "tokenizer").iterdir()):
         target = tmp_path / "set" / path.relative_to(tiny_checkpoints)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
@@ -264,3 +264,29 @@ def test_a_part_that_a_local_pipeline_lacks_is_not_looked_for_on_the_hub(checkpo
 def test_a_unet_that_pools_its_own_tokens_is_taken(checkpoints: Path):
     change(checkpoints / "pipeline" / "unet", addition_embed_type="text")
     assert make_plan(tiny_sources(checkpoints), tiny_options()).width == WIDTH
+
+
+def test_the_tokenizer_tells_bos_where_no_words_can_be_typed_too(checkpoints: Path):
+    change(checkpoints / "pipeline" / "text_encoder", vocab_size=len(vocabulary()) + 7, bos_token_id=0)
+    for words in (True, False):
+        plan = make_plan(replace(tiny_sources(checkpoints), words=words), tiny_options())
+        assert plan.text is not None
+        assert (plan.text.bos, plan.notes) == (vocabulary()["<|startoftext|>"], ())
+        assert (plan.words is None) == (not words)
+
+
+def test_without_words_a_tokenizer_may_be_missing_and_what_is_taken_is_said(checkpoints: Path):
+    shutil.rmtree(checkpoints / "pipeline" / "tokenizer")
+    sources = tiny_sources(checkpoints)
+    assert "pipeline has no folder tokenizer" in refusal(sources, tiny_options())
+    plan = make_plan(replace(sources, words=False), tiny_options())
+    bos = len(vocabulary()) - 2
+    assert plan.notes == (
+        f"text encoder: no tokenizer tells which token is BOS; {bos} of {bos + 2} is taken, as its configuration says",
+    )
+
+
+def test_a_tokenizer_that_only_told_bos_is_no_source_of_the_bundle(checkpoints: Path):
+    roles = [source.component for source in sources_for_manifest(replace(tiny_sources(checkpoints), words=False))]
+    assert "tokenizer" not in roles
+    assert "text_encoder" in roles
