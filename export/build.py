@@ -213,7 +213,7 @@ class _Export:
             audio=AudioSpec(SAMPLE_RATE, heard.window_samples, options.hop_samples, MEL_BINS, heard.lead_in),
             tokens=TokenSpec(plan.count, plan.width),
             latents=plan.latents,
-            picture=PictureSpec(*options.picture),
+            picture=PictureSpec(*plan.picture),
             schedule=plan.schedule,
             precision=PrecisionSpec(_arithmetic(options, choices), options.storage, kept, choices),
             files={name: entry for name, entry in files.items() if "/" not in name},  # a layout is for others

@@ -82,7 +82,7 @@ def _add_checkpoints(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_shape(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--size", type=_size, default=(512, 512), metavar="H[xW]", help="of the pictures, pixels (512)")
+    group.add_argument("--size", type=_size, metavar="H[xW]", help="of the pictures, pixels (as the unet was trained)")
     group.add_argument("--sizes", type=_sizes, metavar="LOW-HIGH", help="sides that can be chosen while it plays")
     group.add_argument("--batch", type=_count, default=1, metavar="N", help="pictures at once, at most (1)")
     group.add_argument("--window", type=_samples, metavar="S", help="seconds it listens to (as trained, or 3.75)")

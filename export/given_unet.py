@@ -17,7 +17,8 @@ from diffusers.configuration_utils import FrozenDict
 from onnx_ir.passes import common
 from torch import Tensor, nn
 
-from clavilux.export.checkpoints.locate import Where, read_config
+from clavilux.export.checkpoints.configuration import read_model_config
+from clavilux.export.checkpoints.locate import Where
 from clavilux.export.checkpoints.weights import DIFFUSERS_FILES
 from clavilux.export.graphs.convert import Case, Traced, example, release, save, to_onnx
 from clavilux.export.models.denoiser import DenoiserGraph
@@ -61,8 +62,8 @@ class OnnxUnet:
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """The UNet's configuration; what older ones do not say has diffusers' default."""
-        return {"time_cond_proj_dim": None, **read_config(self.folder, "unet")}
+        """The UNet's configuration."""
+        return read_model_config(self.folder, "unet")
 
     @cached_property
     def files(self) -> list[Path]:

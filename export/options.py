@@ -41,7 +41,7 @@ class Options:
     window_samples: int | None = None  # at 16 kHz; None: as the encoder was trained, or the reference's
     hop_samples: int = 3200  # at 16 kHz: 0.2 s
     lead_in: str | None = None  # what the encoder was trained to meet before a sound began; None: as it tells
-    picture: tuple[int, int] = (512, 512)  # height, width in pixels
+    picture: tuple[int, int] | None = None  # height, width in pixels; None: as the UNet was trained
     storage: str = "float16"  # type of the stored weights where arithmetic is float32
     arithmetic: str = "float32"  # or "float16", for GPUs; or "int8", where it is faster and as good
     schedule: str | None = None  # one of SCHEDULES instead of the scheduler's own class

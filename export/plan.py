@@ -1,15 +1,17 @@
 """The plan of an export, settled from configurations alone: what cannot fit fails here, before any weight is read."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from clavilux.export.checkpoints.configuration import read_model_config
 from clavilux.export.checkpoints.load import PreparedTokenizer, Sources, load_tokenizer
-from clavilux.export.checkpoints.locate import Where, origin, read_config, revision
+from clavilux.export.checkpoints.locate import Config, Where, origin, read_config, revision
 from clavilux.export.models.audio_encoder import check_encoder, max_frames, token_count, token_width
 from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
-from clavilux.export.models.decoder import check_vae, upscaling
-from clavilux.export.models.denoiser import check_unet, downscaling
+from clavilux.export.models.decoder import check_latents, check_vae, upscaling
+from clavilux.export.models.denoiser import check_unet, downscaling, trained_size
 from clavilux.export.models.feature_extractor import FeatureSettings, read_feature_settings
 from clavilux.export.models.schedule import ScheduleChoice, read_schedule
 from clavilux.export.models.text_encoder import (
@@ -37,6 +39,7 @@ class Plan:
     width: int  # of a token
     frames: int  # padded length of a window
     count: int  # tokens of a prompt, BOS included
+    picture: tuple[int, int]  # height, width in pixels
     latents: LatentSpec
     schedule: ScheduleSpec
     scheduler: Any  # diffusers' own, as its pipeline runs it
@@ -50,7 +53,7 @@ class Plan:
     @property
     def vae_factor(self) -> int:
         """Pixels that one latent spans on each side."""
-        return self.options.picture[0] // self.latents.height
+        return self.picture[0] // self.latents.height
 
     @property
     def words(self) -> Where | None:
@@ -64,19 +67,20 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     Raises ExportError, naming what was found and what was expected.
     """
     check_options(options)
-    encoder = read_config(sources.encoder, "encoder")
+    encoder = read_model_config(sources.encoder, "encoder")
     check_encoder(encoder, sources.encoder)
     features = _features(sources, options)
-    vae = read_config(sources.vae, "vae")
+    vae = read_model_config(sources.vae, "vae")
     check_vae(vae, sources.vae)
-    width, channels = token_width(encoder), vae.get("latent_channels", 4)
-    unet = read_config(sources.unet, "unet")
+    width, channels = token_width(encoder), vae["latent_channels"]
+    unet = read_model_config(sources.unet, "unet")
     check_unet(unet, sources.unet, width=width, latent_channels=channels)
     found = read_schedule(
         read_config(sources.scheduler, "scheduler", SCHEDULER_CONFIG),
         sources.scheduler,
         ScheduleChoice(options.schedule, options.spacing, options.steps),
     )
+    picture = options.picture or trained_size(unet, upscaling(vae))
     frames = max_frames(features.window_samples)
     count = token_count(encoder, frames) + 1
     text = _read_text(sources, width, count)
@@ -92,15 +96,16 @@ def make_plan(sources: Sources, options: Options) -> Plan:
         width=width,
         frames=frames,
         count=count,
-        latents=_latents(options, channels, upscaling(vae)),
+        picture=picture,
+        latents=_latents(picture, channels, upscaling(vae)),
         schedule=found.spec,
         scheduler=found.scheduler,
         configured_scheduler=found.configured,
         vae_class=vae["_class_name"],
-        sizes=_sizes(options, upscaling(vae) * downscaling(unet)),
+        sizes=_sizes(options.sizes, picture, upscaling(vae) * downscaling(unet)),
         text=text,
         given=given,
-        notes=tuple(_notes(text)),
+        notes=tuple(note for note in (_check_vae_family(sources, vae), *_doubts(text)) if note),
     )
 
 
@@ -113,7 +118,17 @@ def _features(sources: Sources, options: Options) -> FeatureSettings:
     return features
 
 
-def _notes(text: TextTokens | None) -> Iterator[str]:
+def _check_vae_family(sources: Sources, vae: Config) -> str:
+    """Return what one should know of the autoencoder, or ""; the UNet's own, if it lies beside it, tells what fits."""
+    place, own = sources.own_vae(), None
+    if place is not None:
+        with suppress(ExportError):  # then the family tells
+            own = read_model_config(place, "vae")
+            check_vae(own, place)
+    return check_latents(vae, sources.vae, own, place)
+
+
+def _doubts(text: TextTokens | None) -> Iterator[str]:
     if text is not None and text.doubt:
         yield f"text encoder: {text.doubt}"
 
@@ -122,7 +137,7 @@ def _read_text(sources: Sources, width: int, count: int) -> TextTokens | None:
     """Return the text encoder's tokens, if there is one; where words can be typed, it must take `count` of them."""
     if sources.text_encoder is None:
         return None
-    config = read_config(sources.text_encoder, "text encoder")
+    config = read_model_config(sources.text_encoder, "text encoder")
     check_text_encoder(config, sources.text_encoder, width)
     tokenizer = _read_tokenizer(sources)
     tokens = text_tokens(config, tokenizer)
@@ -144,19 +159,19 @@ def _read_tokenizer(sources: Sources) -> PreparedTokenizer | None:
         return None
 
 
-def _latents(options: Options, channels: int, factor: int) -> LatentSpec:
-    height, width = options.picture
+def _latents(picture: tuple[int, int], channels: int, factor: int) -> LatentSpec:
+    height, width = picture
     if min(height, width) < factor or height % factor or width % factor:
         raise ExportError(f"the picture is {height}x{width}; expected multiples of {factor}, the vae's, and no less")
     return LatentSpec(channels, height // factor, width // factor)
 
 
-def _sizes(options: Options, multiple: int) -> SizeSpec | None:
+def _sizes(sizes: tuple[int, int] | None, picture: tuple[int, int], multiple: int) -> SizeSpec | None:
     """Return what sizes the graphs will take, every side a multiple of what the UNet and the VAE halve."""
-    if options.sizes is None:
+    if sizes is None:
         return None
-    smallest, largest = options.sizes
-    for side in (smallest, largest, *options.picture):
+    smallest, largest = sizes
+    for side in (smallest, largest, *picture):
         if side % multiple or not smallest <= side <= largest:
             raise ExportError(
                 f"the size {side} does not fit sizes from {smallest} to {largest}; expected multiples of {multiple} "

@@ -81,8 +81,8 @@ def _facts(options: Options) -> list[object]:
 
 
 def _name(options: Options) -> str:
-    height, width = options.picture
-    size = f"{options.sizes[0]}-{options.sizes[1]}" if options.sizes else f"{width}x{height}"
+    usual = f"{options.picture[1]}x{options.picture[0]}" if options.picture else "as-trained"
+    size = f"{options.sizes[0]}-{options.sizes[1]}" if options.sizes else usual
     return f"{size}{f'-batch{options.batch}' if options.batch > 1 else ''}{'-layout' if options.layout else ''}"
 
 

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, CLIPTextModel, Wav2Vec2BertModel
 
 from clavilux.export.checkpoints.locate import (
+    HUB_NAME_PARTS,
     Config,
     Where,
     converting,
@@ -112,6 +113,15 @@ class Sources:
             text_encoder=None if wordless else part("text_encoder"),
             tokenizer=None if wordless else part("tokenizer"),
             conditioning=conditioning,
+        )
+
+    def own_vae(self) -> Where | None:
+        """Return where the autoencoder would lie that the UNet was trained with: beside it in a pipeline."""
+        unet = Path(self.unet)
+        if unet.name != "unet" or not (unet.is_absolute() or unet.exists() or len(unet.parts) > HUB_NAME_PARTS):
+            return None
+        return (
+            unet.parent / "vae" if isinstance(self.unet, Path) else f"{self.unet.rstrip('/').removesuffix('unet')}vae"
         )
 
     def checkpoints(self) -> dict[str, Where]:

@@ -21,6 +21,7 @@ from huggingface_hub.errors import (
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
+    StrictDataclassError,
 )
 from safetensors import SafetensorError
 
@@ -36,7 +37,16 @@ HUB_NAME_PARTS = 2  # owner/repository
 PATIENCE_S = 10  # with a hub that is slow to answer
 FILE_SUFFIXES = (".safetensors", ".ckpt", ".bin", ".pt", ".pth")
 LOG_IN = "run `hf auth login` with an account that may read it"
-_FOREIGN = (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError, HFValidationError)
+_FOREIGN = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    SafetensorError,
+    HFValidationError,
+    StrictDataclassError,
+)
 
 
 class UnreachableError(ExportError):
@@ -205,7 +215,8 @@ def _first_line(error: Exception) -> str:
     """Return what an error says first, without the advice that follows; a heading takes its first entry along."""
     if str(error).startswith("You set `ignore_mismatched_sizes`"):  # and see a report, which is a log we silence
         return "its weights do not have the shapes that its config.json tells"
-    told = [line for line in str(error).splitlines() if line.strip() and not line.startswith(" ")]  # code is indented
-    lines = [line.strip() for line in told] or [type(error).__name__]
-    line = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return line.partition(" If you want to instead ")[0]
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(" ")] or [type(error).__name__]  # code is indented
+    if told[0].endswith(":"):
+        told = [" ".join([told[0], *(told[1:] or [line.strip() for line in lines[1:]])[:1]])]
+    return told[0].strip().partition(" If you want to instead ")[0]

@@ -92,13 +92,16 @@ def unpack_single_files(sources: Sources, scratch: Path, report: Progress = sile
     configuration cannot be found. `report` is told each step in words.
     """
     folders: dict[str, Where] = {}
+    places = list(dict.fromkeys(sources.checkpoints().values()))  # so that parts of one file lie beside each other
     for role in (*CLASSES, *UNWEIGHED):
         where = getattr(sources, role)
         if where is not None and names_file(where):
             file = open_single_file(where, role, allow_pickle=sources.allow_pickle)
             if role in CLASSES:
                 report(f"{role}: unpacking {file.path.name}")
-                folders[role] = unpack_single_file(file, scratch / role, role, sources.single_file_config)
+                folders[role] = unpack_single_file(
+                    file, scratch / str(places.index(where)) / role, role, sources.single_file_config
+                )
             else:
                 guessed = role == "tokenizer" and not sources.words  # BOS, where no tokenizer is to be had
                 with suppress(ExportError) if guessed else nullcontext():

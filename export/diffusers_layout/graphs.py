@@ -146,7 +146,7 @@ def encoder_part(parts: Parts) -> PlainGraph:
         (Port(output, (BATCH, "parameters", *(f"{side} / {factor}" for side in sides))),),
         _sides(sides, MAX_SIDE, factor),
     )
-    shapes = ((2, COLOURS, 4 * factor, 6 * factor), (1, COLOURS, *plan.options.picture))
+    shapes = ((2, COLOURS, 4 * factor, 6 * factor), (1, COLOURS, *plan.picture))
     inputs = [{"sample": noise(shape, 3).clamp(-1, 1).numpy()} for shape in shapes]
     return PlainGraph(component, VaeEncoderGraph(vae), inputs, vae.to_json_string())
 

@@ -1,6 +1,8 @@
 """The autoencoder's decoder as one graph: latents in the UNet's scale in, uint8 pictures out."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,6 +49,62 @@ def check_vae(config: Mapping[str, Any], where: object) -> None:
     if config.get("_class_name") not in AUTOENCODERS:
         expected = " or ".join(AUTOENCODERS)
         raise ExportError(f"vae {where} is a {config.get('_class_name', 'nameless')!r}; expected {expected}")
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """Scale of an AutoencoderKL's latents, by which families are told from each other."""
+
+    scaling: float
+    shift: float = 0.0
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    def family(self) -> str:
+        """Name for people."""
+        known = {SD: "SD 1.x and 2.x", SDXL: "SDXL"}.get(self)
+        how = f"scaling_factor {self.scaling:g}{', with latents_mean' if self.mean else ''}"
+        return f"{known} ({how})" if known else f"a kind of its own ({how})"
+
+
+SD, SDXL = LatentSpace(0.18215), LatentSpace(0.13025)
+TINY = {"taesdxl": SDXL, "taesd": SD}
+"""Tiny autoencoders by a part of their name: nothing else tells them apart, both have the same configuration."""
+
+
+def latent_space(config: Mapping[str, Any], where: object) -> LatentSpace | None:
+    """Return whose latents an autoencoder takes; None for a tiny one that is not known by its name."""
+    scaling, shift = float(config["scaling_factor"]), float(config["shift_factor"] or 0.0)
+    if config["_class_name"] == "AutoencoderTiny":
+        names = [Path(str(name)).name.lower() for name in (where, config.get("_name_or_path", ""))]
+        known = (space for part, space in TINY.items() if any(part in name for name in names))
+        return next(known, None) if (scaling, shift) == (1.0, 0.0) else None
+    mean, std = (config.get(key) for key in ("latents_mean", "latents_std"))
+    return LatentSpace(scaling, shift, mean and tuple(mean), std and tuple(std))
+
+
+def check_latents(config: Mapping[str, Any], where: object, own: Mapping[str, Any] | None, own_place: object) -> str:
+    """Raise ExportError when an autoencoder's latents are known to be others than the UNet's.
+
+    `own` is the configuration of the autoencoder at `own_place` that the UNet was trained with, where that is known.
+    Returns what one should know besides, or "".
+    """
+    found = latent_space(config, where)
+    if config == own:
+        unused = found is not None and found.mean
+        return f"vae {where} has latents_mean, which StableDiffusionPipeline leaves out, and so do we" if unused else ""
+    expected = None if own is None else latent_space(own, own_place)
+    if found is None:
+        return f"vae {where} does not tell whose latents it takes; expected those of {(expected or SD).family}"
+    if found == (expected or SD):
+        return ""
+    if expected is None and found != SDXL and not found.mean:
+        return f"vae {where} takes latents of {found.family}; expected the one that the unet was trained with"
+    raise ExportError(
+        f"vae {where} takes latents of {found.family}, the unet makes those of {(expected or SD).family}; "
+        "expected the same, as pictures come out as noise else"
+    )
 
 
 def upscaling(config: Mapping[str, Any]) -> int:

@@ -10,6 +10,7 @@ from clavilux.runtime.errors import ExportError
 
 MODEL_CLASS = "UNet2DConditionModel"
 FROM_TOKENS = {"addition_embed_type": ("text",)}  # settings that want nothing but the tokens themselves
+USUAL_SIZE = 512  # pixels
 UNSUPPORTED = {
     "addition_embed_type": "a pooled text embedding (SDXL)",
     "class_embed_type": "class labels",
@@ -85,6 +86,16 @@ def check_unet(config: Mapping[str, Any], where: object, *, width: int, latent_c
 def downscaling(config: Mapping[str, Any]) -> int:
     """Return by how much a UNet of this configuration shrinks the latents on each side, at its narrowest."""
     return int(2 ** (len(config["block_out_channels"]) - 1))
+
+
+def trained_size(config: Mapping[str, Any], factor: int) -> tuple[int, int]:
+    """Return height and width of the pictures, in pixels, that a UNet was trained for; a latent spans `factor` pixels.
+
+    That of SD 1.x where the configuration does not tell.
+    """
+    sides = config["sample_size"] or USUAL_SIZE // factor
+    height, width = sides if isinstance(sides, (list, tuple)) else (sides, sides)
+    return height * factor, width * factor
 
 
 def noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:

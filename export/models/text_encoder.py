@@ -46,12 +46,11 @@ def text_tokens(config: Mapping[str, Any], tokenizer: PreparedTokenizer | None =
 
     Tokens that were added, by textual inversion, lie behind EOS, and many published configurations name a wrong BOS.
     """
-    settings = _settings(config)
-    vocabulary: int = settings.get("vocab_size", CLIP_VOCABULARY)
+    vocabulary: int = config["vocab_size"]
     named = tokenizer.bos if tokenizer else None
     if tokenizer is not None and named is not None:
         return TextTokens(named, named if tokenizer.eos is None else tokenizer.eos, vocabulary)
-    told = settings.get("bos_token_id") or 0  # 0 is CLIP's "!": older libraries wrote it into every configuration
+    told = config.get("bos_token_id") or 0  # 0 is CLIP's "!": older libraries wrote it into every configuration
     if vocabulary >= CLIP_VOCABULARY:
         bos, whose = CLIP_BOS, "CLIP's own"
     elif 0 < told < vocabulary:
@@ -78,7 +77,7 @@ def check_text_encoder(config: Mapping[str, Any], where: object, width: int) -> 
     if config.get("model_type") not in MODEL_TYPES:
         found, expected = config.get("model_type"), " or ".join(MODEL_TYPES)
         raise ExportError(f"text encoder {where} is a {found!r} model; expected {expected}")
-    found_width = _settings(config).get("hidden_size")
+    found_width = config["hidden_size"]
     if found_width != width:
         raise ExportError(
             f"text encoder {where} gives tokens {found_width} wide, the encoder {width}; expected equal widths"
@@ -87,7 +86,7 @@ def check_text_encoder(config: Mapping[str, Any], where: object, width: int) -> 
 
 def check_length(config: Mapping[str, Any], count: int) -> None:
     """Raise ExportError when the text encoder cannot take a prompt of `count` tokens."""
-    most = _settings(config).get("max_position_embeddings", CLIP_POSITIONS)
+    most = config["max_position_embeddings"]
     if count > most:
         raise ExportError(
             f"the prompt has {count} tokens, the text encoder takes {most}; leave the words out with --no-text"
@@ -102,11 +101,6 @@ def check_vocabulary(tokenizer: PreparedTokenizer, tokens: TextTokens, where: ob
             f"tokenizer {where} has {most} tokens, the text encoder takes {tokens.vocabulary}; expected the text "
             "encoder that they were added to, or no words: --no-text"
         )
-
-
-def _settings(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    settings: Mapping[str, Any] = config.get("text_config", config)
-    return settings
 
 
 def write_tokenizer(prepared: PreparedTokenizer, count: int, path: Path) -> None:

@@ -33,7 +33,7 @@ def parse(*words: str) -> argparse.Namespace:
 def test_the_defaults_are_those_of_the_reference():
     options = command.options_from(parse(*PIPELINE))
     assert options == Options(name="out", licence="unspecified")
-    assert (options.window_samples, options.hop_samples, options.picture) == (None, 3200, (512, 512))
+    assert (options.window_samples, options.hop_samples, options.picture) == (None, 3200, None)
 
 
 def test_every_choice_arrives():

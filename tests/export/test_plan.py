@@ -290,3 +290,64 @@ def test_a_tokenizer_that_only_told_bos_is_no_source_of_the_bundle(checkpoints: 
     roles = [source.component for source in sources_for_manifest(replace(tiny_sources(checkpoints), words=False))]
     assert "tokenizer" not in roles
     assert "text_encoder" in roles
+
+
+def test_what_configurations_leave_out_is_what_their_classes_take(checkpoints: Path):
+    """Libraries save without what is usual: of the encoder in full size, its width."""
+    config = checkpoints / "encoder" / "config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps({key: told[key] for key in told if not key.endswith("hidden_size")}))
+    assert "takes tokens 32 wide, the encoder gives 1024" in refusal(tiny_sources(checkpoints), tiny_options())
+
+
+def test_an_autoencoder_may_leave_out_its_blocks(checkpoints: Path):
+    """AutoencoderKL's default is one block, which enlarges nothing."""
+    (checkpoints / "pipeline" / "vae" / "config.json").write_text(json.dumps({"_class_name": "AutoencoderKL"}))
+    plan = make_plan(tiny_sources(checkpoints), tiny_options())
+    assert (plan.latents, plan.vae_factor) == (LatentSpec(4, 64, 64), 1)
+
+
+def test_a_unet_that_leaves_out_the_width_of_its_tokens_takes_diffusers(checkpoints: Path):
+    config = checkpoints / "pipeline" / "unet" / "config.json"
+    told = json.loads(config.read_text())
+    del told["cross_attention_dim"]
+    config.write_text(json.dumps(told))
+    assert "takes tokens 1280 wide" in refusal(tiny_sources(checkpoints), tiny_options())
+
+
+@pytest.mark.parametrize(
+    ("sample_size", "picture"), [(8, (64, 64)), (12, (96, 96)), ([8, 12], (64, 96)), (None, (512, 512))]
+)
+def test_pictures_are_as_large_as_the_unet_was_trained_for(
+    checkpoints: Path, sample_size: object, picture: tuple[int, int]
+):
+    change(checkpoints / "pipeline" / "unet", sample_size=sample_size)
+    plan = make_plan(tiny_sources(checkpoints), replace(tiny_options(), picture=None))
+    assert plan.picture == picture
+    assert (plan.latents.height, plan.latents.width) == (picture[0] // 8, picture[1] // 8)
+
+
+def test_a_size_that_is_chosen_stands(checkpoints: Path):
+    change(checkpoints / "pipeline" / "unet", sample_size=96)
+    assert make_plan(tiny_sources(checkpoints), tiny_options()).picture == (64, 64)
+
+
+def test_an_autoencoder_of_another_family_is_refused_before_any_weight_is_read(checkpoints: Path, tmp_path: Path):
+    full = {"_class_name": "AutoencoderKL", "block_out_channels": [8, 8]}
+    change(checkpoints / "pipeline" / "vae", **full)
+    shutil.copytree(checkpoints / "pipeline" / "vae", tmp_path / "xl")
+    change(checkpoints / "pipeline" / "vae", scaling_factor=0.18215)
+    change(tmp_path / "xl", scaling_factor=0.13025)
+    sources = tiny_sources(checkpoints)
+    message = refusal(replace(sources, vae=tmp_path / "xl"), tiny_options())
+    assert "xl takes latents of SDXL (scaling_factor 0.13025), the unet makes those of SD 1.x and 2.x" in message
+    change(checkpoints / "pipeline" / "vae", scaling_factor=0.13025)  # then the pipeline is of that kind
+    assert make_plan(replace(sources, vae=tmp_path / "xl"), tiny_options()).notes == ()
+    assert make_plan(sources, tiny_options()).notes == ()
+
+
+def test_a_doubt_about_the_autoencoder_is_noted(checkpoints: Path, tmp_path: Path):
+    shutil.copytree(checkpoints / "pipeline" / "vae", tmp_path / "mine")
+    change(tmp_path / "mine", in_channels=3, _name_or_path="nameless")
+    (note,) = make_plan(replace(tiny_sources(checkpoints), vae=tmp_path / "mine"), tiny_options()).notes
+    assert "mine does not tell whose latents it takes; expected those of SD 1.x and 2.x" in note

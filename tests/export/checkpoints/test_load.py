@@ -68,6 +68,21 @@ def test_a_hub_name_may_have_a_deep_subfolder():
     assert place("me/models/fast/unet", "unet") == ("me/models", "fast/unet")
 
 
+@pytest.mark.parametrize(
+    ("unet", "vae"),
+    [
+        ("stabilityai/sd-turbo/unet", "stabilityai/sd-turbo/vae"),
+        ("me/unet", None),
+        ("/models/sd/unet/", "/models/sd/vae"),
+        (Path("/models/sd/unet"), Path("/models/sd/vae")),
+        ("me/fast-unet", None),
+        ("model.safetensors", None),
+    ],
+)
+def test_a_unets_own_autoencoder_lies_beside_it(unet: Path | str, vae: Path | str | None):
+    assert Sources("me/encoder", unet, "me/scheduler", "me/any").own_vae() == vae
+
+
 def test_a_file_is_no_checkpoint(tmp_path: Path):
     (tmp_path / "model.ckpt").write_bytes(b"")
     assert "unet" in refusal(place, tmp_path / "model.ckpt", "unet")

@@ -93,6 +93,18 @@ def test_a_whole_pipeline_becomes_folders_with_the_same_weights(pipeline: Path, 
     assert_same(load_text_encoder(sources.text_encoder), weights(pipeline, "text_encoder"))
 
 
+def test_parts_of_one_file_lie_beside_each_other_and_those_of_another_do_not(
+    pipeline: Path, file: Path, tmp_path: Path
+):
+    """So that only an autoencoder of the UNet's own file counts as the one that it was trained with."""
+    given = replace(Sources.from_pipeline("me/encoder", file), single_file_config=pipeline)
+    sources = unpack_single_files(given, tmp_path / "one")
+    assert sources.own_vae() == sources.vae
+    copy = shutil.copy(file, tmp_path / "other.safetensors")
+    sources = unpack_single_files(replace(given, vae=copy), tmp_path / "two")
+    assert sources.own_vae() != sources.vae
+
+
 def test_scheduler_and_tokenizer_are_those_of_the_configuration(pipeline: Path, file: Path, tmp_path: Path):
     given = replace(Sources.from_pipeline("me/encoder", file), single_file_config=pipeline)
     sources = unpack_single_files(given, tmp_path)

@@ -9,7 +9,14 @@ from diffusers import AutoencoderKL
 from diffusers.image_processor import VaeImageProcessor
 
 from clavilux.export.checkpoints.load import load_vae
-from clavilux.export.models.decoder import DecoderGraph, check_vae, reference_pictures, scale_and_shift, upscaling
+from clavilux.export.models.decoder import (
+    DecoderGraph,
+    check_latents,
+    check_vae,
+    reference_pictures,
+    scale_and_shift,
+    upscaling,
+)
 from clavilux.runtime.errors import ExportError
 
 
@@ -76,3 +83,72 @@ def test_the_full_autoencoder_is_scaled_and_shifted(full: AutoencoderKL):
 def test_another_class_is_refused():
     with pytest.raises(ExportError, match="vae here is a 'VQModel'; expected AutoencoderKL or AutoencoderTiny"):
         check_vae({"_class_name": "VQModel"}, "here")
+
+
+FULL = {"_class_name": "AutoencoderKL", "scaling_factor": 0.18215, "shift_factor": None}
+SDXL = FULL | {"scaling_factor": 0.13025}
+TINY = {"_class_name": "AutoencoderTiny", "scaling_factor": 1.0, "shift_factor": 0.0}
+ODD = FULL | {"scaling_factor": 0.2}
+PLAYGROUND = FULL | {"scaling_factor": 0.5, "latents_mean": [0.1] * 4, "latents_std": [1.0] * 4}
+
+
+@pytest.mark.parametrize(
+    ("config", "where", "own", "place"),
+    [
+        (FULL, "me/vae", None, None),
+        (FULL, "me/vae", FULL | {"sample_size": 512}, "me/model/vae"),
+        (TINY, "madebyollin/taesd", FULL, "me/model/vae"),
+        (TINY, "/home/me/taesdxl-project/taesd", FULL, "me/model/vae"),
+        (TINY | {"_name_or_path": "madebyollin/taesd"}, "here", FULL, "me/model/vae"),
+        (FULL, "me/vae", TINY, "me/turbo/vae"),
+        (SDXL, "me/model/vae", SDXL, "me/model/vae"),
+        (ODD, "me/model/vae", ODD, "me/model/vae"),
+        (ODD, "me/vae", ODD | {"sample_size": 64}, "me/model/vae"),
+        (TINY, "madebyollin/taesdxl", SDXL, "me/model/vae"),
+        (TINY, "me/model/vae", TINY, "me/model/vae"),
+    ],
+)
+def test_latents_that_the_unet_makes_are_taken_without_a_word(config: dict, where: str, own: dict | None, place: str):
+    assert check_latents(config, where, own, place) == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "where", "own", "message"),
+    [
+        (SDXL, "me/vae", FULL, "the unet makes those of SD 1.x and 2.x (scaling_factor 0.18215)"),
+        (SDXL, "me/vae", None, "takes latents of SDXL (scaling_factor 0.13025)"),
+        (TINY, "madebyollin/taesdxl", FULL, "takes latents of SDXL"),
+        (TINY, "madebyollin/taesdxl", None, "takes latents of SDXL"),
+        (TINY | {"_name_or_path": "madebyollin/taesdxl"}, "here", FULL, "takes latents of SDXL"),
+        (PLAYGROUND, "me/vae", None, "takes latents of a kind of its own (scaling_factor 0.5, with latents_mean)"),
+        (ODD, "me/vae", FULL, "takes latents of a kind of its own (scaling_factor 0.2)"),
+        (FULL, "me/vae", ODD, "the unet makes those of a kind of its own (scaling_factor 0.2)"),
+    ],
+)
+def test_latents_of_another_family_are_refused(config: dict, where: str, own: dict | None, message: str):
+    with pytest.raises(ExportError) as caught:
+        check_latents(config, where, own, "me/model/vae")
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("; expected the same, as pictures come out as noise else")
+
+
+@pytest.mark.parametrize(
+    ("config", "where"), [(TINY, "me/tiny"), (TINY | {"scaling_factor": 0.18215}, "madebyollin/taesd")]
+)
+def test_a_tiny_autoencoder_without_the_name_and_scale_that_are_known_may_be_of_any_family(config: dict, where: str):
+    assert check_latents(config, where, FULL, "me/model/vae") == (
+        f"vae {where} does not tell whose latents it takes; expected those of SD 1.x and 2.x (scaling_factor 0.18215)"
+    )
+
+
+def test_a_scale_of_its_own_without_a_pipeline_beside_it_is_said():
+    assert check_latents(ODD, "me/vae", None, None) == (
+        "vae me/vae takes latents of a kind of its own (scaling_factor 0.2); "
+        "expected the one that the unet was trained with"
+    )
+
+
+def test_what_diffusers_leaves_out_of_a_pipelines_own_autoencoder_is_said():
+    assert check_latents(PLAYGROUND, "me/model/vae", PLAYGROUND, "me/model/vae") == (
+        "vae me/model/vae has latents_mean, which StableDiffusionPipeline leaves out, and so do we"
+    )

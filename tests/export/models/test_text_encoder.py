@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from clavilux.export.checkpoints.configuration import read_model_config
 from clavilux.export.checkpoints.load import load_text_encoder, load_tokenizer
-from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.models.text_encoder import (
     TextEncoderGraph,
     TextTokens,
@@ -43,7 +43,7 @@ def encoder(folder: Path):
 
 @pytest.fixture(scope="module")
 def config(folder: Path) -> dict:
-    return read_config(folder / "text_encoder", "text encoder")
+    return read_model_config(folder / "text_encoder", "text encoder")
 
 
 @pytest.fixture
@@ -81,10 +81,6 @@ def test_a_tokenizer_knows_better_than_any_configuration(folder: Path):
     assert tokens == TextTokens(words["<|startoftext|>"], words["<|endoftext|>"], 49410)
 
 
-def test_a_whole_clip_configuration_holds_the_text_encoders(config: dict):
-    assert text_tokens({"model_type": "clip", "text_config": config}) == text_tokens(config)
-
-
 def test_bos_is_position_0_of_the_empty_prompt(encoder, config: dict, tokenizer: Tokenizer):
     ids = torch.tensor([tokenizer.encode("").ids])
     found = bos_embedding(encoder, text_tokens(config).bos)
@@ -109,7 +105,9 @@ def test_with_added_tokens_bos_is_what_transformers_makes_of_the_empty_prompt(ta
     ids = CLIPTokenizer.from_pretrained(taught / "tokenizer")("", return_tensors="pt").input_ids
     with torch.inference_mode():
         expected = model(input_ids=ids).last_hidden_state[0, 0].numpy()
-    tokens = text_tokens(read_config(taught / "text_encoder", "text encoder"), load_tokenizer(taught / "tokenizer"))
+    tokens = text_tokens(
+        read_model_config(taught / "text_encoder", "text encoder"), load_tokenizer(taught / "tokenizer")
+    )
     assert tokens.vocabulary == len(vocabulary()) + 2
     found = bos_embedding(load_text_encoder(taught / "text_encoder"), tokens.bos)
     np.testing.assert_allclose(found, expected, atol=1e-5)
