@@ -52,7 +52,7 @@ EXACT_DB = 65.0
 
 
 CLIPS_DB = 60.0
-"""PSNR that clips of every length and format must reach with weights in float32; an unrelated clip's picture has 26 dB."""
+"""PSNR that clips of every length and format must reach with weights in float32; an unrelated clip has 26 dB."""
 
 
 @pytest.fixture(scope="module")
