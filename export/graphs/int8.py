@@ -1,26 +1,28 @@
 """8-bit matrix products for CPUs: weights per channel, activations measured as they come (dynamic quantisation).
 
-ONNX Runtime's own quantiser does it (`onnxruntime.quantization`). Convolutions stay in float32: its 8-bit ones are
+The graph becomes what ONNX Runtime's own quantiser makes of it (`onnxruntime.quantization.quantize_dynamic`), which
+holds all weights several times: too much for a UNet of the usual size. Convolutions stay in float32: 8-bit ones are
 slower on CPUs. Whether it helps depends on the processor and the model, so that it is measured, and taken only if it is
 faster.
 """
 
-import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
-from clavilux.export.graphs.convert import Traced, free_memory
+from clavilux.export.graphs.convert import Traced, free_memory, release, save
 from clavilux.export.spec import Component
 from clavilux.runtime.providers.session import Session
 
 OPERATORS = ("MatMul", "Gemm")
+MATRIX = 2  # axes
+MOST = 127  # of a weight in int8, either way
 MIN_RUNS = 3  # of each graph, in turn; a large one takes seconds
 MIN_SECONDS = 3.0  # spent on measuring one pair
 WORTH = 1.1  # times as fast, at least: what is less is noise, and 8 bits cost a little of the picture
@@ -47,29 +49,110 @@ def discard(path: Path) -> None:
 
 
 def quantise(exact: Path, out: Path) -> None:
-    """Write the float32 graph at `exact` to `out` with 8-bit matrix products."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    """Write the float32 graph at `exact` to `out` with 8-bit matrix products.
 
-    with _quiet():
-        quantize_dynamic(
-            exact,
-            out,
-            op_types_to_quantize=list(OPERATORS),
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            use_external_data_format=exact.with_name(f"{exact.name}.data").exists(),
-        )
+    One weight is in memory at a time, and the smaller ones until they are written.
+    """
+    model = ir.load(exact)
+    _Quantising(model.graph).run()
+    save(model, out)
+    release(model)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+class _Quantising:
+    """The state of one quantisation: weights and activations that have become 8 bits by now, each once."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self.weights: dict[tuple[ir.Value, bool], tuple[ir.Value, ir.Value]] = {}
+        self.activations: dict[ir.Value, Sequence[ir.Value]] = {}
+
+    def run(self) -> None:
+        """Turn every product of an activation and a weight to 8 bits, in place."""
+        for node in list(self.graph):
+            if (product := _product(node)) is not None:
+                self._replace(node, product)
+        for name, value in list(self.graph.initializers.items()):
+            if not value.uses() and not value.is_graph_output():
+                self.graph.initializers.pop(name)
+
+    def _replace(self, node: ir.Node, product: "_Product") -> None:
+        """Put in place of a node: y = (A_8 x W_8) scale_A scale_W + bias, the pattern that ONNX Runtime fuses."""
+        weight, scale = self._weight(product)
+        activation, activation_scale, activation_zero = self._activation(product.activation, node)
+        new = [
+            ir.node("MatMulInteger", [activation, weight, activation_zero]),
+            ir.node("Mul", [activation_scale, scale]),
+        ]
+        new.append(ir.node("Cast", [new[0].outputs[0]], attributes={"to": ir.DataType.FLOAT.value}))
+        new.append(ir.node("Mul", [new[2].outputs[0], new[1].outputs[0]]))
+        if product.bias is not None:
+            new.append(ir.node("Add", [new[3].outputs[0], product.bias]))
+        old, result = node.outputs[0], new[-1].outputs[0]
+        result.type, result.shape, result.name = old.type, old.shape, old.name
+        old.name = None
+        ir.convenience.replace_nodes_and_values(self.graph, node, [node], new, [old], [result])
+
+    def _weight(self, product: "_Product") -> tuple[ir.Value, ir.Value]:
+        """Return a weight as int8 [K, N] and its scales float32 [N]; symmetric, so that no zero point is needed."""
+        key = (product.weight, product.transposed)
+        if key not in self.weights:
+            tensor = product.weight.const_value
+            assert tensor is not None  # noqa: S101 - `_product` has looked
+            array = tensor.numpy().T if product.transposed else tensor.numpy()
+            scale = np.maximum(np.abs(array).max(axis=0), np.finfo(np.float32).tiny * MOST) / np.float32(MOST)
+            small = np.ascontiguousarray(np.rint(array / scale).astype(np.int8))
+            del array
+            if isinstance(tensor, ir.ExternalTensor):
+                tensor.release()
+            name = f"{product.weight.name}{'_transposed' if product.transposed else ''}"
+            self.weights[key] = self._stored(f"{name}_quantized", small), self._stored(f"{name}_scale", scale)
+        return self.weights[key]
+
+    def _activation(self, value: ir.Value, before: ir.Node) -> Sequence[ir.Value]:
+        """Return an activation as uint8, its scale and its zero point, measured once however many products take it."""
+        if value not in self.activations:
+            node = ir.node("DynamicQuantizeLinear", [value], num_outputs=3)
+            self.graph.insert_before(before, node)
+            self.activations[value] = node.outputs
+        return self.activations[value]
+
+    def _stored(self, name: str, array: NDArray[np.generic]) -> ir.Value:
+        tensor = ir.tensor(array, name=name)
+        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+        self.graph.register_initializer(value)
+        return value
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A matrix product of an activation [..., K] and a weight [K, N], or its transpose [N, K]."""
+
+    activation: ir.Value
+    weight: ir.Value
+    transposed: bool = False
+    bias: ir.Value | None = None
+
+
+def _product(node: ir.Node) -> _Product | None:
+    """Return what `node` multiplies, or None when it is no product of an activation and a weight."""
+    if node.op_type not in OPERATORS or node.domain or node.inputs[0] is None or not _is_matrix(node.inputs[1]):
+        return None
+    activation, weight = node.inputs[0], node.inputs[1]
+    assert weight is not None  # noqa: S101 - it is a matrix
+    if activation.is_initializer():
+        return None
+    if node.op_type == "MatMul":
+        return _Product(activation, weight)
+    told = {name: attribute.value for name, attribute in node.attributes.items()}
+    if told.get("transA", 0) or told.get("alpha", 1.0) != 1.0 or told.get("beta", 1.0) != 1.0:
+        return None
+    return _Product(activation, weight, bool(told.get("transB", 0)), node.inputs[2] if len(node.inputs) > 2 else None)
+
+
+def _is_matrix(value: ir.Value | None) -> bool:
+    tensor = value.const_value if value is not None and value.is_initializer() else None
+    return tensor is not None and tensor.dtype == ir.DataType.FLOAT and len(tensor.shape) == MATRIX
 
 
 def compare_with(

@@ -8,11 +8,12 @@ import onnx
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from clavilux.export.graphs import convert, int8
 from clavilux.export.spec import Component, Gate, Port
 from clavilux.runtime.placement.devices import open_session
-from tests.export.graphs.onnx_graphs import WIDTH, numbers, write_product
+from tests.export.graphs.onnx_graphs import WIDTH, node, numbers, write_graph, write_product
 
 ROWS = Component(
     name="rows",
@@ -95,6 +96,72 @@ def test_the_weights_have_a_scale_per_channel(exact: Path, tmp_path: Path):
     int8.quantise(exact, tmp_path / "small.onnx")
     weights = {one.name: list(one.dims) for one in onnx.load(tmp_path / "small.onnx").graph.initializer}
     assert weights["w_scale"] == [WIDTH]
+
+
+def weight(seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((WIDTH, WIDTH)).astype(np.float32)
+
+
+WEIGHTS = {"w": weight(1), "v": weight(2) * np.geomspace(1e-6, 1e3, WIDTH, dtype=np.float32), "b": weight(3)[0]}
+PRODUCTS = {
+    "one": [node("MatMul", ["x", "w"], "y")],
+    "channels of all sizes": [node("MatMul", ["x", "v"], "y")],
+    "one activation, two weights": [
+        node("MatMul", ["x", "w"], "a"),
+        node("MatMul", ["x", "v"], "c"),
+        node("Add", ["a", "c"], "y"),
+    ],
+    "one weight twice": [node("MatMul", ["x", "w"], "a"), node("MatMul", ["a", "w"], "y")],
+    "Gemm": [node("Gemm", ["x", "w", "b"], "y")],
+    "Gemm, transposed": [node("Gemm", ["x", "w", "b"], "y", transB=1)],
+    "Gemm without a bias": [node("Gemm", ["x", "w"], "y", transB=1)],
+    "a weight both ways": [node("Gemm", ["x", "w"], "a", transB=1), node("MatMul", ["a", "w"], "y")],
+}
+
+
+@pytest.mark.parametrize("nodes", PRODUCTS.values(), ids=PRODUCTS)
+def test_products_are_those_of_onnx_runtimes_own_quantiser(nodes: list[onnx.NodeProto], tmp_path: Path):
+    used = {name for one in nodes for name in one.input}
+    exact = write_graph(tmp_path / "exact.onnx", nodes, {name: WEIGHTS[name] for name in used & set(WEIGHTS)})
+    int8.quantise(exact, tmp_path / "ours.onnx")
+    how = {"op_types_to_quantize": ["MatMul", "Gemm"], "per_channel": True, "weight_type": QuantType.QInt8}
+    quantize_dynamic(exact, tmp_path / "theirs.onnx", **how)
+    ours, theirs = (open_session(tmp_path / f"{which}.onnx").run({"x": numbers()})[0] for which in ("ours", "theirs"))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        node("Gemm", ["x", "w", "b"], "y", alpha=0.5),
+        node("Gemm", ["x", "w", "b"], "y", beta=2.0),
+        node("MatMul", ["w", "v"], "y"),
+        node("MatMul", ["x", "r"], "y"),
+    ],
+    ids=["alpha", "beta", "two weights", "an activation"],
+)
+def test_another_product_stays_as_it_is(left: onnx.NodeProto, tmp_path: Path):
+    nodes = [node("Reshape", ["x", "shape"], "r"), left]
+    exact = write_graph(tmp_path / "exact.onnx", nodes, WEIGHTS | {"shape": np.array([WIDTH, 2])})
+    int8.quantise(exact, tmp_path / "small.onnx")
+    (expected,), (found,) = (open_session(path).run({"x": numbers()}) for path in (exact, tmp_path / "small.onnx"))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_an_activation_is_measured_once_for_all_its_products(tmp_path: Path):
+    exact = write_graph(tmp_path / "exact.onnx", PRODUCTS["one activation, two weights"], WEIGHTS)
+    int8.quantise(exact, tmp_path / "small.onnx")
+    found = [one.op_type for one in onnx.load(tmp_path / "small.onnx").graph.node]
+    assert (found.count("DynamicQuantizeLinear"), found.count("MatMulInteger")) == (1, 2)
+
+
+def test_a_channel_of_zeros_stays_zero(tmp_path: Path):
+    zeros = weight(1) * (np.arange(WIDTH) > 0).astype(np.float32)
+    exact = write_graph(tmp_path / "exact.onnx", [node("MatMul", ["x", "w"], "y")], {"w": zeros})
+    int8.quantise(exact, tmp_path / "small.onnx")
+    found = open_session(tmp_path / "small.onnx").run({"x": numbers()})[0]
+    np.testing.assert_array_equal(found[:, 0], 0)
+    assert np.isfinite(found).all()
 
 
 def test_weights_beside_the_graph_go_beside_the_smaller_one(
