@@ -147,14 +147,12 @@ def unpacked(sources: Sources, work: WorkFolder, report: Progress) -> Sources:
     key = fingerprint({role: (str(where), state_of(where) if where else []) for role, where in places.items()})
     found = _read_record(record)
     if found.get("key") == key:
-        return replace(sources, **found["folders"])
+        return replace(sources, **found["unpacked"])
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     result = unpack_single_files(sources, folder, report)
-    changed = {
-        role: str(where) for role, where in result.checkpoints().items() if getattr(sources, role, where) != where
-    }
-    record.write_text(json.dumps({"key": key, "folders": changed}))
+    unpacked = {name: value for name, value in vars(result).items() if value != getattr(sources, name)}
+    record.write_text(json.dumps({"key": key, "unpacked": unpacked}, default=str))
     return result
 
 

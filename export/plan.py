@@ -7,7 +7,8 @@ from typing import Any
 
 from clavilux.export.checkpoints.configuration import read_model_config
 from clavilux.export.checkpoints.load import PreparedTokenizer, Sources, load_tokenizer
-from clavilux.export.checkpoints.locate import Config, Where, origin, read_config, revision
+from clavilux.export.checkpoints.locate import Config, Where, join, origin, read_config, revision
+from clavilux.export.checkpoints.pipeline import SCHEDULER_CONFIG, averaged_notes, check_pipeline, scheduler_notes
 from clavilux.export.models.audio_encoder import check_encoder, max_frames, token_count, token_width
 from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
 from clavilux.export.models.decoder import check_latents, check_vae, upscaling
@@ -25,8 +26,6 @@ from clavilux.export.options import Options, check_options, check_window
 from clavilux.export.spec import Axis, Component
 from clavilux.runtime.bundle.manifest import LatentSpec, ScheduleSpec, SizeSpec, Source
 from clavilux.runtime.errors import ExportError
-
-SCHEDULER_CONFIG = "scheduler_config.json"
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     Raises ExportError, naming what was found and what was expected.
     """
     check_options(options)
+    check_pipeline(sources)
     encoder = read_model_config(sources.encoder, "encoder")
     check_encoder(encoder, sources.encoder)
     features = _features(sources, options)
@@ -75,11 +75,8 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     width, channels = token_width(encoder), vae["latent_channels"]
     unet = read_model_config(sources.unet, "unet")
     check_unet(unet, sources.unet, width=width, latent_channels=channels)
-    found = read_schedule(
-        read_config(sources.scheduler, "scheduler", SCHEDULER_CONFIG),
-        sources.scheduler,
-        ScheduleChoice(options.schedule, options.spacing, options.steps),
-    )
+    trained = read_config(sources.scheduler, "scheduler", SCHEDULER_CONFIG)
+    found = read_schedule(trained, sources.scheduler, ScheduleChoice(options.schedule, options.spacing, options.steps))
     picture = options.picture or trained_size(unet, upscaling(vae))
     frames = max_frames(features.window_samples)
     count = token_count(encoder, frames) + 1
@@ -105,7 +102,13 @@ def make_plan(sources: Sources, options: Options) -> Plan:
         sizes=_sizes(options.sizes, picture, upscaling(vae) * downscaling(unet)),
         text=text,
         given=given,
-        notes=tuple(note for note in (_check_vae_family(sources, vae), *_doubts(text)) if note),
+        notes=(
+            *sources.notes,
+            *averaged_notes(sources),
+            *scheduler_notes(sources, trained),
+            *_check_vae_family(sources, vae),
+            *([f"text encoder: {text.doubt}"] if text is not None and text.doubt else []),
+        ),
     )
 
 
@@ -118,19 +121,16 @@ def _features(sources: Sources, options: Options) -> FeatureSettings:
     return features
 
 
-def _check_vae_family(sources: Sources, vae: Config) -> str:
-    """Return what one should know of the autoencoder, or ""; the UNet's own, if it lies beside it, tells what fits."""
-    place, own = sources.own_vae(), None
-    if place is not None:
+def _check_vae_family(sources: Sources, vae: Config) -> Iterator[str]:
+    """Yield what one should know of the autoencoder; the pipeline's own, if there is one, tells what fits."""
+    pipeline, own, place = sources.pipeline(), None, None
+    if pipeline is not None:
         with suppress(ExportError):  # then the family tells
+            place = join(pipeline, "vae")
             own = read_model_config(place, "vae")
             check_vae(own, place)
-    return check_latents(vae, sources.vae, own, place)
-
-
-def _doubts(text: TextTokens | None) -> Iterator[str]:
-    if text is not None and text.doubt:
-        yield f"text encoder: {text.doubt}"
+    if note := check_latents(vae, sources.vae, own, place):
+        yield note
 
 
 def _read_text(sources: Sources, width: int, count: int) -> TextTokens | None:

@@ -5,7 +5,8 @@ alone: that is what both libraries use when `use_safetensors` is False. (Left at
 being asked, so it is always given.)
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,8 @@ class Sources:
     lora: tuple[Lora, ...] = ()  # fused into the UNet, one after another
     single_file_config: Where | None = None  # configurations for single files: a pipeline, or the part itself
     allow_pickle: bool = False
+    told: Mapping[str, Any] = field(default_factory=dict)  # by a single file, of the scheduler it was trained with
+    notes: tuple[str, ...] = ()  # about single files, for people
 
     @classmethod
     def from_pipeline(cls, encoder: Where, pipeline: Where, *, conditioning: Where | None = None) -> "Sources":
@@ -115,14 +118,12 @@ class Sources:
             conditioning=conditioning,
         )
 
-    def own_vae(self) -> Where | None:
-        """Return where the autoencoder would lie that the UNet was trained with: beside it in a pipeline."""
+    def pipeline(self) -> Where | None:
+        """Return where the pipeline lies that the UNet is a part of; None for a UNet that stands alone."""
         unet = Path(self.unet)
         if unet.name != "unet" or not (unet.is_absolute() or unet.exists() or len(unet.parts) > HUB_NAME_PARTS):
             return None
-        return (
-            unet.parent / "vae" if isinstance(self.unet, Path) else f"{self.unet.rstrip('/').removesuffix('unet')}vae"
-        )
+        return unet.parent if isinstance(self.unet, Path) else str(self.unet).rstrip("/").removesuffix("/unet") or "."
 
     def checkpoints(self) -> dict[str, Where]:
         """Return the places that are given, by role; LoRAs are `lora`, `lora 2`, ..."""

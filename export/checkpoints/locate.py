@@ -38,14 +38,8 @@ PATIENCE_S = 10  # with a hub that is slow to answer
 FILE_SUFFIXES = (".safetensors", ".ckpt", ".bin", ".pt", ".pth")
 LOG_IN = "run `hf auth login` with an account that may read it"
 _FOREIGN = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    TypeError,
-    SafetensorError,
-    HFValidationError,
-    StrictDataclassError,
+    *(OSError, ValueError, RuntimeError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError),
+    *(SafetensorError, HFValidationError, StrictDataclassError),
 )
 
 
@@ -206,12 +200,12 @@ def converting(role: str, where: Where = "") -> Iterator[None]:
     except UnpicklingError as error:
         raise ExportError(f"{what} holds more than tensors, which is not unpickled; expected weights") from error
     except _FOREIGN as error:
-        raise ExportError(f"{what} cannot be loaded: {_first_line(error)}") from error
+        raise ExportError(f"{what} cannot be loaded: {first_line(error)}") from error
     finally:
         hub.setLevel(level)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """Return what an error says first, without the advice that follows; a heading takes its first entry along."""
     if str(error).startswith("You set `ignore_mismatched_sizes`"):  # and see a report, which is a log we silence
         return "its weights do not have the shapes that its config.json tells"

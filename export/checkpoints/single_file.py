@@ -8,6 +8,7 @@ time, and keep the type they are stored in. Configurations, scheduler and tokeni
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
@@ -49,12 +50,17 @@ CLASSES = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": C
 UNWEIGHED = {"scheduler": "scheduler_config.json", "tokenizer": "tokenizer_config.json"}
 """Parts without weights, by the file that shows where they are."""
 
+CLIP = "cond_stage_model.transformer.text_model."
+OLD_CLIP = re.compile(r"^cond_stage_model\.transformer\.(?!text_model\.)")  # as merges of the first year have it
+
 TYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 FAMILIES = ("v1", "v2")  # diffusers' words for SD 1.x and 2.x
 V2_WIDTH = 1024  # of a token
 LORA_MARKS = ("lora_", ".lora", "hada_", "lokr_")
 SDXL_MARK = "conditioner.embedders."
 TAESD_MARK = "decoder.layers."
+V_MARK, ZERO_SNR_MARK = "v_pred", "ztsnr"  # empty tensors, by which ComfyUI and others know
+PREDICTION = "modelspec.prediction_type"  # in the metadata that kohya's trainers write
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class SingleFile:
     path: Path
     called: str  # in messages
     outline: Mapping[str, Tensor]  # the weights without their values
+    metadata: Mapping[str, str]
     pickled: bool
 
     def tensors(self, prefixes: tuple[str, ...] = ("",)) -> dict[str, Tensor]:
@@ -75,6 +82,13 @@ class SingleFile:
     def holds(self, *prefixes: str) -> bool:
         """Return whether a name begins with one of `prefixes`."""
         return any(name.startswith(prefixes) for name in self.outline)
+
+    def told(self) -> dict[str, Any]:
+        """Return what the file says of the scheduler that it was trained with, in the words of a configuration."""
+        words = {"v": "v_prediction", "epsilon": "epsilon"}
+        prediction = "v" if V_MARK in self.outline else self.metadata.get(PREDICTION, "")
+        found: dict[str, Any] = {"prediction_type": words[prediction]} if prediction in words else {}
+        return found | ({"rescale_betas_zero_snr": True} if ZERO_SNR_MARK in self.outline else {})
 
     @property
     def family(self) -> str:
@@ -92,11 +106,17 @@ def unpack_single_files(sources: Sources, scratch: Path, report: Progress = sile
     configuration cannot be found. `report` is told each step in words.
     """
     folders: dict[str, Where] = {}
+    told: dict[str, Any] = {}
+    notes: list[str] = []
     places = list(dict.fromkeys(sources.checkpoints().values()))  # so that parts of one file lie beside each other
     for role in (*CLASSES, *UNWEIGHED):
         where = getattr(sources, role)
         if where is not None and names_file(where):
             file = open_single_file(where, role, allow_pickle=sources.allow_pickle)
+            if role == "unet":
+                told = file.told()
+                if file.holds("model_ema.diffusion"):
+                    notes.append(f"{file.called} holds averaged weights (EMA) beside the plain ones, which are taken")
             if role in CLASSES:
                 report(f"{role}: unpacking {file.path.name}")
                 folders[role] = unpack_single_file(
@@ -107,8 +127,8 @@ def unpack_single_files(sources: Sources, scratch: Path, report: Progress = sile
                 with suppress(ExportError) if guessed else nullcontext():
                     folders[role] = _config_place(file, role, UNWEIGHED[role], sources.single_file_config)
             if role == "scheduler" and sources.single_file_config is None and file.family == "v2":
-                report(f"scheduler: {folders[role]}, which predicts v; for sd-turbo or 2-1-base name theirs")
-    return replace(sources, **folders) if folders else sources  # type: ignore[arg-type]
+                notes.append(f"scheduler: {folders[role]}, which predicts v; for sd-turbo or 2-1-base name theirs")
+    return replace(sources, **folders, told=told, notes=tuple(notes)) if folders else sources  # type: ignore[arg-type]
 
 
 def open_single_file(where: Where, role: str, *, allow_pickle: bool = False) -> SingleFile:
@@ -118,8 +138,9 @@ def open_single_file(where: Where, role: str, *, allow_pickle: bool = False) -> 
     """
     path, called = fetch_file(where, role), f"{role.replace('_', ' ')} {where}"
     pickled = allow_pickle and is_pickle(path)
-    outline = read_pickle(path, called) if pickled else _outline(read_header(path, called))
-    file = SingleFile(path, called, {name: one.to("meta") for name, one in outline.items()}, pickled)
+    header = Header({}, {}, {}) if pickled else read_header(path, called)
+    outline = read_pickle(path, called) if pickled else _outline(header)
+    file = SingleFile(path, called, {name: one.to("meta") for name, one in outline.items()}, header.metadata, pickled)
     if any(mark in name for name in outline for mark in LORA_MARKS):
         raise ExportError(f"{called} is a LoRA; expected a checkpoint: give it with --lora")
     found = "SDXL" if file.holds(SDXL_MARK) else file.family
@@ -174,7 +195,8 @@ def _build(kind: Any, weights: dict[str, Tensor], folder: Path, called: str) -> 
 
 def _weights(file: SingleFile, role: str) -> dict[str, Tensor]:
     if file.holds(*PREFIXES[role]):
-        return file.tensors(PREFIXES[role])
+        found = file.tensors(PREFIXES[role])
+        return {OLD_CLIP.sub(CLIP, name): one for name, one in found.items()} if role == "text_encoder" else found
     if role == "vae" and file.holds(TAESD_MARK):
         raise ExportError(f"{file.called} is a TAESD; expected its folder, or a hub name such as madebyollin/taesd")
     if not file.holds(*BARE.get(role, (PREFIXES[role]))):

@@ -72,6 +72,11 @@ def check_unet(config: Mapping[str, Any], where: object, *, width: int, latent_c
     for key, meaning in UNSUPPORTED.items():
         if config.get(key) and config[key] not in FROM_TOKENS.get(key, ()):
             raise ExportError(f"unet {where} wants {meaning} ({key}); expected a UNet of the SD 1.x or 2.x family")
+    if config["num_attention_heads"] is not None:
+        raise ExportError(
+            f"unet {where} has num_attention_heads, which diffusers does not take: the number of heads is called "
+            "attention_head_dim there; give it in config.json under that name"
+        )
     widths = config.get("cross_attention_dim")
     if any(found != width for found in (widths if isinstance(widths, list) else [widths])):
         raise ExportError(f"unet {where} takes tokens {widths} wide, the encoder gives {width}; expected equal widths")

@@ -18,6 +18,9 @@ MIN_STEP_COUNTS = 4
 PIPELINE_RULES = {"steps_offset": 1, "clip_sample": False}
 """Settings that StableDiffusionPipeline writes into every scheduler that has them, whatever its configuration says."""
 
+PURE_NOISE = 2.0**-24
+"""Share of the picture in a sample, alpha_cumprod, that diffusers writes for none at all where 0 would not do."""
+
 SPACED = ("euler", "ddim")  # kinds that obey timestep_spacing
 
 _PLAIN = {
@@ -64,6 +67,7 @@ def read_schedule(config: Mapping[str, Any], where: object, choice: ScheduleChoi
         raise ExportError(f"scheduler {where} predicts {prediction!r}; expected one of {', '.join(PREDICTIONS)}")
     most = max(MIN_STEP_COUNTS, choice.steps)
     timesteps = {count: _timesteps(scheduler, count, where) for count in range(1, most + 1)}
+    _check_noise(scheduler, timesteps[1], where)
     spec = ScheduleSpec(
         kind=kind,
         prediction=prediction,
@@ -94,6 +98,16 @@ def _check_settings(scheduler: Any, kind: str, where: object) -> None:
         expected = " or ".join(SPACINGS)
         raise ExportError(
             f"scheduler {where} has timestep_spacing {found!r}; expected {expected}: choose one with --spacing"
+        )
+
+
+def _check_noise(scheduler: Any, timesteps: tuple[float, ...], where: object) -> None:
+    """Raise ExportError when the first step would divide by the picture's share of its sample, which is nothing."""
+    begun_at = float(scheduler.alphas_cumprod[int(timesteps[0])])
+    if scheduler.config.prediction_type == "epsilon" and begun_at <= PURE_NOISE:
+        raise ExportError(
+            f"scheduler {where} begins at pure noise (rescale_betas_zero_snr) and predicts epsilon, from which no "
+            "picture follows; expected prediction_type v_prediction, or rescale_betas_zero_snr false"
         )
 
 

@@ -181,6 +181,7 @@ def second(tiny_checkpoints: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     told: list[str] = []
     options = replace(tiny_options("second"), storage="float32", concepts=("bell",), picture=(16, 24))
     bundle = export_bundle(sources, folder / "bundle", options, told.append)
+    assert told[0].startswith("text encoder: no tokenizer tells which token is BOS")
     assert [line for line in told if line.endswith(": loading")] == [
         *("text_encoder: loading", "audio_encoder: loading", "denoiser: loading", "decoder: loading")
     ]

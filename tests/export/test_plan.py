@@ -351,3 +351,17 @@ def test_a_doubt_about_the_autoencoder_is_noted(checkpoints: Path, tmp_path: Pat
     change(tmp_path / "mine", in_channels=3, _name_or_path="nameless")
     (note,) = make_plan(replace(tiny_sources(checkpoints), vae=tmp_path / "mine"), tiny_options()).notes
     assert "mine does not tell whose latents it takes; expected those of SD 1.x and 2.x" in note
+
+
+def test_a_pipeline_of_another_family_is_named_before_anything_is_read(tmp_path: Path):
+    """Expected: of a Flux folder its name, though neither encoder nor UNet are there."""
+    index = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    assert "is a FluxPipeline" in refusal(Sources.from_pipeline(tmp_path / "encoder", str(tmp_path)), tiny_options())
+
+
+def test_a_plan_notes_what_a_file_and_a_scheduler_tell(checkpoints: Path):
+    sources = replace(tiny_sources(checkpoints), told={"prediction_type": "epsilon"}, notes=("of the file",))
+    first, second = make_plan(sources, tiny_options()).notes
+    assert first == "of the file"
+    assert "has prediction_type v_prediction, its own file's marks say epsilon" in second

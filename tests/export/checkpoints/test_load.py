@@ -69,18 +69,19 @@ def test_a_hub_name_may_have_a_deep_subfolder():
 
 
 @pytest.mark.parametrize(
-    ("unet", "vae"),
+    ("unet", "pipeline"),
     [
-        ("stabilityai/sd-turbo/unet", "stabilityai/sd-turbo/vae"),
+        ("stabilityai/sd-turbo/unet", "stabilityai/sd-turbo"),
+        ("me/models/fast/unet", "me/models/fast"),
+        ("/models/sd/unet/", "/models/sd"),
+        (Path("/models/sd/unet"), Path("/models/sd")),
         ("me/unet", None),
-        ("/models/sd/unet/", "/models/sd/vae"),
-        (Path("/models/sd/unet"), Path("/models/sd/vae")),
-        ("me/fast-unet", None),
+        ("me/sd/fast-unet", None),
         ("model.safetensors", None),
     ],
 )
-def test_a_unets_own_autoencoder_lies_beside_it(unet: Path | str, vae: Path | str | None):
-    assert Sources("me/encoder", unet, "me/scheduler", "me/any").own_vae() == vae
+def test_a_unet_is_part_of_the_pipeline_that_it_lies_in(unet: Path | str, pipeline: Path | str | None):
+    assert Sources("me/encoder", unet, "me/scheduler", "me/any").pipeline() == pipeline
 
 
 def test_a_file_is_no_checkpoint(tmp_path: Path):

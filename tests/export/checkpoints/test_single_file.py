@@ -18,7 +18,7 @@ from clavilux.export.checkpoints.single_file import open_single_file, unpack_sin
 from clavilux.runtime.errors import ExportError
 from tests.export.checkpoints.hub import use_cache, write_cache
 from tests.export.checkpoints.originals import original_clip, original_open_clip, original_unet, original_vae, prefixed
-from tests.tiny import write_unet
+from tests.tiny import WIDTH, write_unet
 
 LEVELS = 2  # of the autoencoder
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
@@ -99,10 +99,10 @@ def test_parts_of_one_file_lie_beside_each_other_and_those_of_another_do_not(
     """So that only an autoencoder of the UNet's own file counts as the one that it was trained with."""
     given = replace(Sources.from_pipeline("me/encoder", file), single_file_config=pipeline)
     sources = unpack_single_files(given, tmp_path / "one")
-    assert sources.own_vae() == sources.vae
+    assert (sources.pipeline(), sources.vae.name) == (sources.vae.parent, "vae")
     copy = shutil.copy(file, tmp_path / "other.safetensors")
     sources = unpack_single_files(replace(given, vae=copy), tmp_path / "two")
-    assert sources.own_vae() != sources.vae
+    assert sources.pipeline() != sources.vae.parent
 
 
 def test_scheduler_and_tokenizer_are_those_of_the_configuration(pipeline: Path, file: Path, tmp_path: Path):
@@ -185,7 +185,10 @@ def test_without_configuration_it_is_that_of_the_pipeline_that_diffusers_takes_i
     unpacked = unpack_single_files(sources, tmp_path / "out", said.append)
     assert_same(load_unet(unpacked.unet), weights(tmp_path / "wide", "unet"))
     assert unpacked.scheduler == "stabilityai/stable-diffusion-2-1/scheduler"
-    assert "which predicts v; for sd-turbo or 2-1-base name theirs" in said[-1]
+    assert said == ["unet: unpacking wide.safetensors"]
+    assert unpacked.notes == (
+        "scheduler: stabilityai/stable-diffusion-2-1/scheduler, which predicts v; for sd-turbo or 2-1-base name theirs",
+    )
 
 
 def test_a_unet_in_diffusers_names_is_known_by_its_width(wide: Path, tmp_path: Path):
@@ -324,3 +327,64 @@ def test_without_accelerate_one_line_says_how_to_get_it(
 ):
     monkeypatch.setattr("clavilux.export.checkpoints.single_file.find_spec", lambda _: None)
     assert "pip install 'clavilux[export]'" in refusal(unpack, file, tmp_path / "out", pipeline)
+
+
+def told_by(file: Path, pipeline: Path, out: Path) -> Sources:
+    given = replace(Sources.from_pipeline("me/encoder", pipeline), unet=file, single_file_config=pipeline)
+    return unpack_single_files(given, out)
+
+
+def test_a_file_without_marks_tells_nothing_of_its_scheduler(pipeline: Path, file: Path, tmp_path: Path):
+    assert told_by(file, pipeline, tmp_path).told == {}
+
+
+@pytest.mark.parametrize(
+    ("marks", "metadata", "told"),
+    [
+        (["v_pred"], {}, {"prediction_type": "v_prediction"}),
+        (["v_pred", "ztsnr"], {}, {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}),
+        ([], {"modelspec.prediction_type": "v"}, {"prediction_type": "v_prediction"}),
+        ([], {"modelspec.prediction_type": "epsilon"}, {"prediction_type": "epsilon"}),
+    ],
+)
+def test_the_marks_of_a_file_tell_which_scheduler_it_was_trained_with(
+    pipeline: Path, tmp_path: Path, marks: list[str], metadata: dict[str, str], told: dict[str, object]
+):
+    save_file(whole(pipeline) | dict.fromkeys(marks, torch.zeros(0)), tmp_path / "v.safetensors", metadata)
+    assert told_by(tmp_path / "v.safetensors", pipeline, tmp_path / "out").told == told
+
+
+def test_of_plain_and_averaged_weights_the_plain_ones_are_taken_and_that_is_said(pipeline: Path, tmp_path: Path):
+    state = whole(pipeline)
+    averaged = {
+        f"model_ema.diffusion_model{name.removeprefix(UNET).replace('.', '')}": torch.zeros_like(one)
+        for name, one in state.items()
+        if name.startswith(UNET)
+    }
+    file = write(tmp_path / "ema.safetensors", state | averaged)
+    sources = told_by(file, pipeline, tmp_path / "out")
+    assert_same(load_unet(sources.unet), weights(pipeline, "unet"))
+    assert sources.notes == (f"unet {file} holds averaged weights (EMA) beside the plain ones, which are taken",)
+
+
+def test_the_text_encoder_of_an_old_merge_is_taken(pipeline: Path, tmp_path: Path):
+    """Those of the first year lack `text_model` in their names, and number positions with halves."""
+    state = {
+        name.replace("text_model.", ""): one
+        for name, one in prefixed(TEXT, original_clip(weights(pipeline, "text_encoder"))).items()
+    }
+    state[f"{TEXT}transformer.embeddings.position_ids"] = torch.arange(77, dtype=torch.float16)[None] - 0.5
+    file = write(tmp_path / "merge.safetensors", prefixed(UNET, original_unet(weights(pipeline, "unet"))) | state)
+    unpacked = unpack(file, tmp_path / "out", pipeline, "text_encoder")
+    assert_same(load_text_encoder(unpacked), weights(pipeline, "text_encoder"))
+
+
+@pytest.mark.parametrize("projected", [False, True])
+def test_an_open_clip_with_or_without_its_projection_is_taken(pipeline: Path, tmp_path: Path, projected: bool):
+    """Merges lose `text_projection`, which pictures do not need."""
+    state = prefixed(TEXT, original_open_clip(weights(pipeline, "text_encoder")))
+    if projected:
+        state[f"{TEXT}model.text_projection"] = torch.eye(WIDTH)
+    file = write(tmp_path / "words.safetensors", prefixed(UNET, original_unet(weights(pipeline, "unet"))) | state)
+    unpacked = unpack(file, tmp_path / "out", pipeline, "text_encoder")
+    assert_same(load_text_encoder(unpacked), weights(pipeline, "text_encoder"))

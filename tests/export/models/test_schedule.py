@@ -153,3 +153,24 @@ def test_more_steps_than_the_schedule_has_timesteps_are_one_line_of_error():
 
 def test_a_scheduler_made_of_another_kind_does_not_begin_to_clip():
     assert read_schedule(TURBO, "here", ScheduleChoice("ddim"))[0].config.clip_sample is False
+
+
+ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+
+
+@pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "DDIMScheduler", "LCMScheduler"])
+def test_pure_noise_tells_nothing_of_a_picture_to_what_predicts_epsilon(kind: str):
+    """A row of numbers would divide by the picture's share, which is 0, or 2**-24 where diffusers rounds it up."""
+    found = {"_class_name": kind, "clip_sample": False, **ZERO_SNR}
+    assert refusal(**found, prediction_type="epsilon") == (
+        "scheduler here begins at pure noise (rescale_betas_zero_snr) and predicts epsilon, from which no picture "
+        "follows; expected prediction_type v_prediction, or rescale_betas_zero_snr false"
+    )
+    assert spec(**found, prediction_type="v_prediction").prediction == "v_prediction"
+
+
+def test_leading_timesteps_do_not_begin_at_pure_noise():
+    found = spec(
+        _class_name="DDIMScheduler", clip_sample=False, rescale_betas_zero_snr=True, timestep_spacing="leading"
+    )
+    assert found.prediction == "epsilon"
