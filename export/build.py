@@ -13,17 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from clavilux.export.checkpoints.load import Sources, empty_unet
 from clavilux.export.checkpoints.locate import revision
 from clavilux.export.checkpoints.lora import check_loras
 from clavilux.export.checkpoints.single_file import unpack_single_files
-from clavilux.export.checkpoints.weights import find_weights, weights_bytes
+from clavilux.export.checkpoints.weights import Loading, find_weights, silent, weights_bytes
 from clavilux.export.diffusers_layout.write import FOLDER
 from clavilux.export.given_unet import check_onnx_unet, find_onnx_unet
 from clavilux.export.graphs.convert import free_memory
 from clavilux.export.options import Options, Progress
+from clavilux.export.outline import outline
 from clavilux.export.parts import Parts
 from clavilux.export.phases import Phases
 from clavilux.export.plan import Plan, make_plan, sources_for_manifest
@@ -36,7 +38,7 @@ from clavilux.export.spec import (
     TEXT_ENCODER_GRAPH,
 )
 from clavilux.export.work.resume import Arrays, FinishedPhases, Made, fingerprint, state_of
-from clavilux.export.work.staging import WorkFolder, check_room, staged
+from clavilux.export.work.staging import WorkFolder, check_place, check_room, staged
 from clavilux.runtime.bundle.bundle import CONDITIONING, Bundle, write_manifest
 from clavilux.runtime.bundle.graphs import TOKENIZER
 from clavilux.runtime.bundle.manifest import (
@@ -48,6 +50,7 @@ from clavilux.runtime.bundle.manifest import (
     PrecisionSpec,
     TokenSpec,
 )
+from clavilux.runtime.errors import ExportError
 from clavilux.runtime.sound.format import MEL_BINS, SAMPLE_RATE
 
 __all__ = ["Options", "Report", "Sources", "export_bundle"]
@@ -74,18 +77,28 @@ def export_bundle(sources: Sources, out: Path | str, options: Options, progress:
     return run_export(sources, out, options, progress).bundle
 
 
-def run_export(sources: Sources, out: Path | str, options: Options, progress: Progress | None = None) -> Report:
-    """Do what `export_bundle` does, and also return what each phase took."""
+def run_export(
+    sources: Sources,
+    out: Path | str,
+    options: Options,
+    progress: Progress | None = None,
+    *,
+    announce: Progress = silent,
+) -> Report:
+    """Do what `export_bundle` does, and also return what each phase took.
+
+    `announce` hears the outline of the whole before the long work begins.
+    """
     out = Path(out)
-    report = progress or _silent
+    report = progress or silent
     check_room(out, room_needed(sources, options))
-    options = replace(options, sources=options.sources or sources_for_manifest(sources))
     with staged(out, overwrite=options.overwrite) as work:
-        plan = make_plan(unpacked(sources, work, report), options)
-        for note in plan.notes:
-            report(note)
-        check_onnx_unet(plan)
+        plan = settle(sources, work, options, report)
+        announce(outline(plan, room_needed(sources, options)))
         check_weights(plan.sources, report)
+        check_room(out, room_needed(sources, options))  # now that all of it is here
+        told = options.sources or sources_for_manifest(sources)
+        plan = replace(plan, options=replace(plan.options, sources=told))
         finished = FinishedPhases(work.finished, work.bundle, fingerprint(_facts(sources, plan)), report)
         export = _Export(plan, work, finished, report)
         export.run()
@@ -94,17 +107,36 @@ def run_export(sources: Sources, out: Path | str, options: Options, progress: Pr
     return Report(Bundle.open(out), finished.phases)
 
 
+def dry_run(sources: Sources, out: Path | str, options: Options, progress: Progress | None = None) -> str:
+    """Return the outline of an export, and make nothing of it. Raises ExportError where the export would at first."""
+    check_place(Path(out), overwrite=options.overwrite)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        return outline(
+            settle(sources, WorkFolder(Path(folder)), options, progress or silent), room_needed(sources, options)
+        )
+
+
+def settle(sources: Sources, work: WorkFolder, options: Options, report: Progress) -> Plan:
+    """Return the plan of an export, which works in `work`; `report` hears what one should know before hours of work."""
+    plan = make_plan(unpacked(sources, work, report), options)
+    for note in plan.notes:
+        report(note)
+    check_onnx_unet(plan)
+    return plan
+
+
 def check_weights(sources: Sources, report: Progress) -> None:
     """Fetch what is not here yet; raise ExportError when weights are missing, before an hour is spent on others."""
-    for role, where in sources.checkpoints().items():
-        if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where)):
-            find_weights(where, role.replace("_", " "), allow_pickle=sources.allow_pickle, report=report)
+    loading: Loading = {"allow_pickle": sources.allow_pickle, "variant": sources.variant, "report": report}
+    found = [
+        find_weights(where, role.replace("_", " "), **loading)
+        for role, where in sources.checkpoints().items()
+        if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where))
+    ]
+    if sources.variant and all(weights.variant != sources.variant for weights in found):
+        raise ExportError(f"no checkpoint has weights of the variant {sources.variant!r}; leave --variant out")
     if sources.lora:
         check_loras(sources.lora, empty_unet(sources.unet), allow_pickle=sources.allow_pickle, report=report)
-
-
-def _silent(_: str) -> None:
-    return
 
 
 def _facts(sources: Sources, plan: Plan) -> dict[str, object]:
@@ -120,14 +152,14 @@ def room_needed(sources: Sources, options: Options) -> int:
 
     That is the bundle, the largest part in float32 twice, and a layout in float32.
     """
-    sizes = {role: _stored_bytes(role, where) for role, where in sources.checkpoints().items()}
+    sizes = {role: _stored_bytes(role, where, sources.variant) for role, where in sources.checkpoints().items()}
     again = sum(size for role, size in sizes.items() if options.layout and role in LAYOUT_ROLES)
     return sum(sizes.values()) + 2 * max(sizes.values()) + again
 
 
-def _stored_bytes(role: str, where: Path | str) -> int:
+def _stored_bytes(role: str, where: Path | str, variant: str) -> int:
     graph = find_onnx_unet(where) if role == "unet" else None
-    return graph.bytes if graph else weights_bytes(where, role)
+    return graph.bytes if graph else weights_bytes(where, role, variant)
 
 
 def _read_record(path: Path) -> dict[str, Any]:

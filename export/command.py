@@ -3,10 +3,12 @@
 import argparse
 import re
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from clavilux.export.options import LAYOUTS, SPACINGS, Options, Progress
 from clavilux.runtime.bundle.manifest import (
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 PARTS = ("unet", "scheduler", "vae")
 NOTHING_TO_COMPILE = "cpu"
+PRECISIONS = {"fp16": "float16", "fp32": "float32"}
+"""Other spellings of arithmetics."""
+
 CLASSIC_SCALE = 7.5  # what diffusers' pipelines guide by, and so the reference
 
 EXAMPLES = """\
@@ -50,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="what the bundle is called (default: the folder's name)")
     parser.add_argument("--licence", default="unspecified", help="under which others may use it (unspecified)")
     parser.add_argument("--overwrite", action="store_true", help="replace a bundle that is there")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, and what it takes; make nothing")
     _add_checkpoints(parser.add_argument_group("checkpoints, each a folder or a hub name (owner/repository/subfolder)"))
     _add_shape(parser.add_argument_group("sound and picture"))
     _add_sampling(parser.add_argument_group("sampling"))
@@ -79,6 +85,10 @@ def _add_checkpoints(group: argparse._ArgumentGroup) -> None:
         help="fused into the UNet; again for more",
     )
     group.add_argument("--allow-pickle", action="store_true", help="read weights that are not safetensors")
+    group.add_argument(
+        "--revision", metavar="NAME", help="branch, tag or commit of --diffusion; for other hub names owner/name@NAME"
+    )
+    group.add_argument("--variant", default="", metavar="NAME", help="of weights, such as fp16, where there are such")
 
 
 def _add_shape(group: argparse._ArgumentGroup) -> None:
@@ -118,9 +128,10 @@ def _add_sampling(group: argparse._ArgumentGroup) -> None:
 def _add_arithmetic(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--precision",
+        type=lambda text: PRECISIONS.get(text, text),
         choices=ARITHMETICS,
         default=ARITHMETICS[0],
-        help="float16 for GPUs; int8 is taken where it is faster on this CPU and as good (float32)",
+        help="float16 (fp16) for GPUs; int8 is taken where it is faster on this CPU and as good (float32)",
     )
     group.add_argument("--storage", choices=STORAGES, default="float16", help="of float32's weights (float16)")
     group.add_argument("--proof-steps", type=_count, default=4, metavar="N", help="longest run that is compared (4)")
@@ -135,30 +146,65 @@ def _add_arithmetic(group: argparse._ArgumentGroup) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export, print the proof and say where the bundle lies."""
+    """Print the plan, export, print the proof, and say where the bundle lies and what plays it."""
     try:
-        from clavilux.export.build import run_export
-        from clavilux.export.summary import summary
+        from clavilux.export.build import dry_run, run_export
+        from clavilux.export.summary import how_to_play, summary
     except ModuleNotFoundError as error:
         raise ExportError(f"{error.name} is not installed; run: pip install 'clavilux[export]'") from error
     from clavilux.export.work.staging import work_folder
 
     check_device(arguments.device)
-    began = time.monotonic()
-
-    def progress(line: str) -> None:
-        print(f"{time.monotonic() - began:6.0f} s  {line}", file=sys.stderr)
-
+    sources, options = sources_from(arguments), options_from(arguments)
+    if arguments.dry_run:
+        print(dry_run(sources, arguments.out, options, lambda line: print(line, file=sys.stderr)))
+        return 0
     try:
-        report = run_export(sources_from(arguments), arguments.out, options_from(arguments), progress)
+        with Narration() as narrate:
+            report = run_export(sources, arguments.out, options, narrate, announce=lambda text: print(text, flush=True))
+            print(summary(report))
+            _compile(report.bundle.folder, arguments.device, narrate)
     except (KeyboardInterrupt, SystemExit):
         kept = work_folder(arguments.out)
         print(f"stopped; {kept} keeps what is finished, and the same command goes on from there", file=sys.stderr)
         raise
-    print(summary(report))
     print(report.bundle.folder)
-    _compile(report.bundle.folder, arguments.device, progress)
+    print(how_to_play(report.bundle, arguments.device))
     return 0
+
+
+class Narration:
+    """Lines about a long work, each with the seconds since it began; while none comes, the last one is told again."""
+
+    SILENCE = 30.0  # s
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = self._told = clock()
+        self._line = ""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=lambda: self.repeat(self._over.wait), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def __call__(self, line: str) -> None:
+        """Tell a line."""
+        self._line, self._told = line, self._clock()
+        print(f"{self._told - self._began:6.0f} s  {line}", file=sys.stderr, flush=True)
+
+    def repeat(self, wait: Callable[[float], bool]) -> None:
+        """Tell after each silence what is still being done, until `wait`, for so many seconds, says that it is over."""
+        while not wait(self.SILENCE):
+            now = self._clock()
+            if self._line and now - self._told >= self.SILENCE:
+                told = f"{self._line}, for {now - self._told:.0f} s now"
+                print(f"{now - self._began:6.0f} s  {told}", file=sys.stderr, flush=True)
 
 
 def _compile(bundle: Path, device: str, progress: Progress) -> None:
@@ -179,11 +225,17 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
     Raises ExportError when a part is named by neither.
     """
     from clavilux.export.checkpoints.load import Sources
+    from clavilux.export.checkpoints.locate import at_revision
 
     named = {key: getattr(arguments, key) for key in (*PARTS, "text_encoder", "tokenizer")}
     named = {key: where for key, where in named.items() if where is not None}
+    if arguments.revision is not None and arguments.diffusion is None:
+        raise ExportError(f"--revision {arguments.revision} is of --diffusion; for others write owner/name@revision")
     if arguments.diffusion is not None:
-        sources = Sources.from_pipeline(arguments.encoder, arguments.diffusion)
+        diffusion = arguments.diffusion
+        if arguments.revision is not None:
+            diffusion = at_revision(diffusion, arguments.revision)
+        sources = Sources.from_pipeline(arguments.encoder, diffusion)
         sources = replace(sources, **named)
     elif missing := [part for part in PARTS if part not in named]:
         raise ExportError(f"no --{missing[0]}; give --diffusion, or all of --{', --'.join(PARTS)}")
@@ -196,6 +248,7 @@ def sources_from(arguments: argparse.Namespace) -> "Sources":
         lora=tuple(arguments.lora),
         single_file_config=arguments.config,
         allow_pickle=arguments.allow_pickle,
+        variant=arguments.variant,
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypedDict
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
@@ -12,18 +11,12 @@ from transformers import CLIPTextModel, Wav2Vec2BertModel
 from clavilux.export.checkpoints.load import load_encoder, load_text_encoder, load_unet, load_vae
 from clavilux.export.checkpoints.locate import Where, first_line
 from clavilux.export.checkpoints.lora import fuse_loras
+from clavilux.export.checkpoints.weights import Loading
 from clavilux.export.models.denoiser import downscaling
 from clavilux.export.options import Progress
 from clavilux.export.plan import Plan
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.sound.format import MEL_BINS
-
-
-class Loading(TypedDict):
-    """Arguments that every loader of weights takes."""
-
-    allow_pickle: bool
-    report: Progress
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,8 @@ class Parts:
     @property
     def loading(self) -> Loading:
         """Arguments that every loader of weights takes."""
-        return {"allow_pickle": self.plan.sources.allow_pickle, "report": self.report}
+        sources = self.plan.sources
+        return {"allow_pickle": sources.allow_pickle, "variant": sources.variant, "report": self.report}
 
     def audio_encoder(self) -> Wav2Vec2BertModel:
         """Return the audio encoder."""

@@ -1,11 +1,13 @@
 """The tables that an export prints at its end: the proof, what stays in float32, what each part took."""
 
+import shlex
 from collections.abc import Sequence
 
 from clavilux.export.build import Report
 from clavilux.export.parity.figures import columns, table
 from clavilux.runtime.bundle.bundle import Bundle
 
+CPU, CARD, RTX = "cpu", "cuda", "tensorrt-rtx"  # devices
 MEGABYTE = 1e6
 GIGABYTE = 1e9
 
@@ -14,6 +16,15 @@ def summary(report: Report) -> str:
     """Return the tables of one export."""
     parts = [table(report.bundle.parity), _precision(report.bundle), _phases(report)]
     return "\n\n".join(part for part in parts if part)
+
+
+def how_to_play(bundle: Bundle, device: str) -> str:
+    """Return the command that plays a bundle, made for `device`; and for a card, how it should have been made."""
+    words = ["clavilux", "live", "--bundle", str(bundle.folder)]
+    if bundle.precision.arithmetic == "float16":
+        words += ["--device", CARD if device == CPU else device]
+        return f"now: {shlex.join(words)}"
+    return f"now: {shlex.join(words)}\nfor a card, export with --precision float16 (--device {RTX} on an RTX 30 to 50)"
 
 
 def _precision(bundle: Bundle) -> str:

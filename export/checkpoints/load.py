@@ -8,7 +8,7 @@ being asked, so it is always given.)
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
@@ -29,9 +29,8 @@ from clavilux.export.checkpoints.locate import (
     revision,
     search,
 )
-from clavilux.export.checkpoints.weights import find_weights, silent, weights_bytes
+from clavilux.export.checkpoints.weights import Loading, find_weights, weights_bytes
 from clavilux.export.library_logs import quietly
-from clavilux.export.options import Progress
 from clavilux.runtime.errors import ExportError
 
 __all__ = [
@@ -95,6 +94,7 @@ class Sources:
     lora: tuple[Lora, ...] = ()  # fused into the UNet, one after another
     single_file_config: Where | None = None  # configurations for single files: a pipeline, or the part itself
     allow_pickle: bool = False
+    variant: str = ""  # of weights, taken where a checkpoint has it; "": full precision
     told: Mapping[str, Any] = field(default_factory=dict)  # by a single file, of the scheduler it was trained with
     notes: tuple[str, ...] = ()  # about single files, for people
 
@@ -133,14 +133,14 @@ class Sources:
         return named | loras
 
 
-def load_encoder(where: Where, *, allow_pickle: bool = False, report: Progress = silent) -> Wav2Vec2BertModel:
+def load_encoder(where: Where, **loading: Unpack[Loading]) -> Wav2Vec2BertModel:
     """Return the audio encoder at `where`, float32, with eager attention: the only one that torch.export takes."""
-    return _load_transformers(Wav2Vec2BertModel, where, "encoder", allow_pickle, report)
+    return _load_transformers(Wav2Vec2BertModel, where, "encoder", loading)
 
 
-def load_text_encoder(where: Where, *, allow_pickle: bool = False, report: Progress = silent) -> CLIPTextModel:
+def load_text_encoder(where: Where, **loading: Unpack[Loading]) -> CLIPTextModel:
     """Return the text encoder at `where`, float32."""
-    return _load_transformers(CLIPTextModel, where, "text encoder", allow_pickle, report)
+    return _load_transformers(CLIPTextModel, where, "text encoder", loading)
 
 
 def load_tokenizer(where: Where) -> PreparedTokenizer:
@@ -163,9 +163,9 @@ def load_tokenizer(where: Where) -> PreparedTokenizer:
         return PreparedTokenizer(plain, padding, loaded.bos_token_id, loaded.eos_token_id)
 
 
-def load_unet(where: Where, *, allow_pickle: bool = False, report: Progress = silent) -> UNet2DConditionModel:
+def load_unet(where: Where, **loading: Unpack[Loading]) -> UNet2DConditionModel:
     """Return the UNet at `where`, float32."""
-    return _load_diffusers(UNet2DConditionModel, where, "unet", allow_pickle, report)
+    return _load_diffusers(UNet2DConditionModel, where, "unet", loading)
 
 
 def empty_unet(where: Where) -> UNet2DConditionModel:
@@ -175,33 +175,31 @@ def empty_unet(where: Where) -> UNet2DConditionModel:
         return UNet2DConditionModel.from_config(config)
 
 
-def load_vae(
-    where: Where, class_name: str, *, allow_pickle: bool = False, report: Progress = silent
-) -> AutoencoderKL | AutoencoderTiny:
+def load_vae(where: Where, class_name: str, **loading: Unpack[Loading]) -> AutoencoderKL | AutoencoderTiny:
     """Return the autoencoder at `where`, float32; `class_name` is one of AUTOENCODERS."""
-    return _load_diffusers(AUTOENCODERS[class_name], where, "vae", allow_pickle, report)
+    return _load_diffusers(AUTOENCODERS[class_name], where, "vae", loading)
 
 
-def _load_transformers(kind: Any, where: Where, role: str, allow_pickle: bool, report: Progress) -> torch.nn.Module:
-    files = _files(where, role, allow_pickle, report)
+def _load_transformers(kind: Any, where: Where, role: str, loading: Loading) -> torch.nn.Module:
+    files = _files(where, role, loading)
     with converting(role, where), quietly():
         model, found = kind.from_pretrained(**files, dtype=torch.float32, attn_implementation="eager")
     return _whole(model, found, where, role)
 
 
-def _load_diffusers(kind: Any, where: Where, role: str, allow_pickle: bool, report: Progress) -> torch.nn.Module:
-    files = _files(where, role, allow_pickle, report)
+def _load_diffusers(kind: Any, where: Where, role: str, loading: Loading) -> torch.nn.Module:
+    files = _files(where, role, loading)
     with converting(role, where), quietly():
         model, found = kind.from_pretrained(**files, torch_dtype=torch.float32, low_cpu_mem_usage=False)
     return _whole(model, found, where, role)
 
 
-def _files(where: Where, role: str, allow_pickle: bool, report: Progress) -> dict[str, Any]:
+def _files(where: Where, role: str, loading: Loading) -> dict[str, Any]:
     """Return what both libraries' `from_pretrained` take to read a folder, and nothing but that folder."""
     config = find(where, role, "config.json")
     if config is None:
         raise ExportError(f"{role} {where} has no config.json; expected a folder in Hugging Face format")
-    weights = find_weights(where, role, allow_pickle=allow_pickle, report=report)
+    weights = find_weights(where, role, **loading)
     if weights.paths[0].parent != config.parent:
         raise ExportError(f"{role} {where} changed on the hub while it was read; run the export again")
     return {

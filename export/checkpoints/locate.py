@@ -1,11 +1,13 @@
 """Where checkpoints lie: a folder, a file, or a name on the hub whose files are fetched into its cache.
 
-A hub name is `owner/repository`, or `owner/repository/subfolder`. Files are fetched here, one by one: the libraries
+A hub name is `owner/repository`, or `owner/repository/subfolder`; `owner/repository@revision` names a branch, a tag or
+a commit of it. Files are fetched here, one by one: the libraries
 then see folders only, ask no network, and do not make the hub convert pickles behind one's back. Foreign errors become
 ExportError here, so that the rest of the export sees one kind.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -14,13 +16,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from huggingface_hub import _CACHED_NO_EXIST, constants, get_session, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import _CACHED_NO_EXIST, HfApi, constants, get_session, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
     StrictDataclassError,
 )
 from safetensors import SafetensorError
@@ -34,6 +37,8 @@ MARKS = ("config.json", "model_index.json", "unet", "vae", "scheduler")
 """Marks of a folder that is a checkpoint or a pipeline: a part that is missing there is no name on the hub."""
 
 HUB_NAME_PARTS = 2  # owner/repository
+REVISION = "@"  # in front of a branch, tag or commit, behind the repository
+COMMIT = re.compile(r"[0-9a-f]{40}")
 PATIENCE_S = 10  # with a hub that is slow to answer
 FILE_SUFFIXES = (".safetensors", ".ckpt", ".bin", ".pt", ".pth")
 LOG_IN = "run `hf auth login` with an account that may read it"
@@ -53,8 +58,20 @@ def join(where: Where, part: str) -> Where:
 
 
 def origin(where: Where) -> str:
-    """Return a name for the manifest: the hub name, or the last part of a folder's path."""
-    return Path(where).resolve().name if isinstance(where, Path) or Path(where).exists() else where
+    """Return a name for the manifest: the hub name without its revision, or the last part of a folder's path."""
+    if isinstance(where, Path) or Path(where).exists():
+        return Path(where).resolve().name
+    return re.sub(r"@[^/]*", "", where, count=1)
+
+
+def at_revision(where: str, revision: str) -> str:
+    """Return the hub name `where` at a branch, tag or commit. Raises ExportError for what is no hub name."""
+    parts = where.split("/")
+    if Path(where).exists() or len(parts) < HUB_NAME_PARTS:
+        raise ExportError(f"--revision {revision} is of a repository on the hub; {where} is none")
+    if REVISION in where:
+        raise ExportError(f"{where} names a revision, and --revision {revision} another; give one of them")
+    return "/".join((parts[0], f"{parts[1]}{REVISION}{revision}", *parts[HUB_NAME_PARTS:]))
 
 
 def place(where: Where, role: str) -> tuple[str, str]:
@@ -91,21 +108,48 @@ def find(where: Where, role: str, file: str, *, cached_only: bool = False) -> Pa
     if Path(name).is_dir():
         path = Path(name) / file
         return path if path.is_file() else None
+    repository, _, branch = name.partition(REVISION)
+    inside, at = f"{subfolder}/{file}" if subfolder else file, branch or None
     with converting(role, where):
         try:
             cached_only = cached_only or constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT)
-            return Path(hf_hub_download(name, file, subfolder=subfolder or None, local_files_only=cached_only))
+            return Path(hf_hub_download(repository, inside, revision=at, local_files_only=cached_only))
         except LocalEntryNotFoundError:
-            if _is_known_missing(name, f"{subfolder}/{file}" if subfolder else file):
-                return None
+            if try_to_load_from_cache(repository, inside, revision=at) is _CACHED_NO_EXIST:
+                return None  # the hub was asked before, and had none
             raise
         except EntryNotFoundError:
             return None
 
 
-def _is_known_missing(repository: str, file: str) -> bool:
-    """Return whether the cache remembers that the hub was asked for a file, and had none."""
-    return try_to_load_from_cache(repository, file) is _CACHED_NO_EXIST
+def list_files(where: Where, role: str) -> dict[str, int]:
+    """Return the files of a checkpoint, and how many bytes they have, without fetching one.
+
+    Of a hub name that cannot be asked for, those in the cache. Raises ExportError when the hub refuses.
+    """
+    name, subfolder = place(where, role)
+    if Path(name).is_dir():
+        return _sizes(Path(name))
+    repository, _, branch = name.partition(REVISION)
+    if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
+        commit = revision(where)
+        folder = f"models--{repository.replace('/', '--')}"
+        return _sizes(Path(constants.HF_HUB_CACHE, folder, "snapshots", commit, subfolder)) if commit else {}
+    with converting(role, where):
+        siblings = (
+            HfApi(endpoint=constants.ENDPOINT)
+            .model_info(repository, revision=branch or None, files_metadata=True)
+            .siblings
+        )
+    inside = f"{subfolder}/" if subfolder else ""
+    found = {
+        one.rfilename.removeprefix(inside): one.size or 0 for one in siblings or () if one.rfilename.startswith(inside)
+    }
+    return {file: size for file, size in found.items() if "/" not in file}
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()} if folder.is_dir() else {}
 
 
 @cache
@@ -174,8 +218,11 @@ def revision(where: Where) -> str:
     parts = str(where).split("/")
     if Path(where).exists() or isinstance(where, Path) or len(parts) < HUB_NAME_PARTS:
         return ""
-    main = Path(constants.HF_HUB_CACHE, "--".join(("models", *parts[:HUB_NAME_PARTS])), "refs", "main")
-    return main.read_text(encoding="utf-8").strip() if main.is_file() else ""
+    repository, _, branch = parts[1].partition(REVISION)
+    if COMMIT.fullmatch(branch):
+        return branch
+    ref = Path(constants.HF_HUB_CACHE, "--".join(("models", parts[0], repository)), "refs", branch or "main")
+    return ref.read_text(encoding="utf-8").strip() if ref.is_file() else ""
 
 
 @contextmanager
@@ -189,6 +236,8 @@ def converting(role: str, where: Where = "") -> Iterator[None]:
         yield
     except GatedRepoError as error:
         raise ExportError(f"{what} is gated on the hub; accept its terms on its page there, and {LOG_IN}") from error
+    except RevisionNotFoundError as error:
+        raise ExportError(f"{what} has no such revision on the hub; expected a branch, a tag or a commit") from error
     except RepositoryNotFoundError as error:
         raise ExportError(
             f"{what} is no folder here, and no public repository on the hub; if it is private, {LOG_IN}"

@@ -6,15 +6,17 @@ where they are allowed, pickles. One file or shards with an index: both are foun
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from clavilux.export.checkpoints.locate import UnreachableError, Where, converting, find, names_file, search
+from clavilux.export.checkpoints.locate import UnreachableError, Where, converting, find, list_files, names_file, search
 from clavilux.export.options import Progress
 from clavilux.runtime.errors import ExportError
 
@@ -28,7 +30,9 @@ FILES = {
 }
 """Names of the safe and of the pickled weights, by the role of the checkpoint."""
 
-VARIANTS = ("", "fp16", "bf16")
+VARIANTS = ("", "fp16", "bf16")  # taken in this order, after one that was asked for
+HALF_PRECISION = ("fp16", "bf16")
+WIDTHS = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8}  # bytes of a weight, by the type that a header tells
 LENGTH_BYTES = 8  # of the number in front of a safetensors header
 MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
 PICKLES = (b"PK\x03\x04", b"\x80")  # what torch.save writes now, and wrote before
@@ -38,6 +42,14 @@ PICKLED = "expected safetensors; with --allow-pickle pickles are read too"
 
 def silent(_: str) -> None:
     """Report to nobody."""
+
+
+class Loading(TypedDict, total=False):
+    """How weights are read; what is left out is not asked for."""
+
+    allow_pickle: bool
+    variant: str  # taken where a checkpoint has it, before full precision
+    report: Progress  # hears which weights are taken where that is not plain
 
 
 @dataclass(frozen=True)
@@ -58,15 +70,16 @@ class Header:
     metadata: Mapping[str, str]
 
 
-def find_weights(where: Where, role: str, *, allow_pickle: bool = False, report: Progress = silent) -> Weights:
+def find_weights(where: Where, role: str, **loading: Unpack[Loading]) -> Weights:
     """Return the weights of the checkpoint at `where`, whose `role` is one of FILES, fetched if need be, and whole.
 
     Raises ExportError when there are none, or only pickles that are not allowed, and when a file is cut off or is
-    something else. `report` hears of a variant.
+    something else. `report` hears of a variant that nobody asked for.
     """
     safe, pickled = FILES[role]
+    allow_pickle, variant = loading.get("allow_pickle", False), loading.get("variant", "")
     try:
-        weights = _first_weights(where, role, (safe, pickled) if allow_pickle else (safe,))
+        weights = _first_weights(where, role, (safe, pickled) if allow_pickle else (safe,), variant)
     except UnreachableError:
         if allow_pickle or not _holds(where, role, pickled):
             raise
@@ -76,13 +89,14 @@ def find_weights(where: Where, role: str, *, allow_pickle: bool = False, report:
         raise ExportError(f"{role} {where} {found}; {'expected weights' if allow_pickle else PICKLED}")
     for path in () if weights.pickled else weights.paths:
         read_header(path, f"{role} {where}")
-    if weights.variant:
-        report(f"{role} {where} has no weights in full precision; {weights.paths[0].name} is taken")
+    if weights.variant != variant:
+        missing = f"variant {variant}" if variant else "weights in full precision"
+        loading.get("report", silent)(f"{role} {where} has no {missing}; {weights.paths[0].name} is taken")
     return weights
 
 
-def _first_weights(where: Where, role: str, names: tuple[str, ...]) -> Weights | None:
-    candidates = {file: (name, variant) for name, variant, file in _candidates(names)}
+def _first_weights(where: Where, role: str, names: tuple[str, ...], first: str) -> Weights | None:
+    candidates = {file: (name, variant) for name, variant, file in _candidates(names, first)}
     path = next(search(where, role, candidates), None)
     if path is None:
         return None
@@ -90,10 +104,10 @@ def _first_weights(where: Where, role: str, names: tuple[str, ...]) -> Weights |
     return Weights(_shards(path, where, role), variant, pickled=not name.endswith(".safetensors"))
 
 
-def _candidates(names: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
-    """Yield name, variant, and the file that holds it or the index of its shards."""
+def _candidates(names: tuple[str, ...], first: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield name, variant, and the file that holds it or the index of its shards; the variant `first` comes first."""
     for name in names:
-        for variant in VARIANTS:
+        for variant in dict.fromkeys((first, *VARIANTS)):
             for file in (name, f"{name}.index.json"):
                 stem, _, suffix = file.rpartition(".")
                 yield name, variant, f"{stem}.{variant}.{suffix}" if variant else file
@@ -119,14 +133,57 @@ def _holds(where: Where, role: str, name: str) -> bool:
         return False
 
 
-def weights_bytes(where: Where, role: str) -> int:
+@dataclass(frozen=True)
+class StoredWeights:
+    """The weights that would be taken of a checkpoint, without fetching or reading them."""
+
+    file: str  # their name, or that of their index
+    bytes: int  # of all shards
+    of: int  # how many there are that would do
+    parameters: int  # by the type that their name or their header tells
+
+
+def stored_weights(where: Where, role: str, **loading: Unpack[Loading]) -> StoredWeights | None:
+    """Return which weights `find_weights` would take of the checkpoint at `where`; None where there are none.
+
+    Raises ExportError when what is there cannot be seen.
+    """
+    if names_file(where):
+        path = Path(where)
+        return (
+            StoredWeights(path.name, size := path.stat().st_size, 1, size // WIDTHS["F32"]) if path.is_file() else None
+        )
+    safe, pickled = FILES[role]
+    names = (safe, pickled) if loading.get("allow_pickle") else (safe,)
+    there = list_files(where, role)
+    found = [one for one in _candidates(names, loading.get("variant", "")) if one[2] in there]
+    if not found:
+        return None
+    name, variant, file = found[0]
+    shards = f"{name.rpartition('.')[0]}{variant and f'.{variant}'}-"
+    whole = [one for one in there if one.startswith(shards)] if file.endswith(".json") else [file]
+    size = sum(there[one] for one in whole)
+    width = WIDTHS["F16"] if variant in HALF_PRECISION else _width(where, file)
+    return StoredWeights(file, size, len(found), size // width)
+
+
+def _width(where: Where, file: str) -> int:
+    """Return how many bytes a weight has in a file that is here; 4 in another."""
+    path = Path(where, file)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return WIDTHS["F32"]
+    kinds = Counter(read_header(path, str(where)).types.values())
+    return WIDTHS.get(kinds.most_common(1)[0][0] if kinds else "F32", WIDTHS["F32"])
+
+
+def weights_bytes(where: Where, role: str, variant: str = "") -> int:
     """Return how many bytes the weights take as they are stored; 0 when they are not on this machine yet."""
     if Path(where).is_file():
         return Path(where).stat().st_size
     names = FILES.get(role.replace("_", " "))
     if names is None or names_file(where):
         return 0
-    for _, _, file in _candidates(names):
+    for _, _, file in _candidates(names, variant):
         try:
             path = find(where, role, file, cached_only=True)
             if path is not None:

@@ -4,6 +4,7 @@ The client itself is real: it reads this cache, and downloads from this server.
 """
 
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
 from huggingface_hub import constants, file_download, utils
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+BRANCH, OTHER_COMMIT = "fp16-fixed", "89abcdef0123456789abcdef0123456789abcdef"  # a second revision of each repository
+REVISIONS = {"main": COMMIT, COMMIT: COMMIT, BRANCH: OTHER_COMMIT, OTHER_COMMIT: OTHER_COMMIT}
 ADDRESS = "http://127.0.0.1:{port}"
 
 
@@ -84,18 +88,35 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self.send_response(200)
                 self.end_headers()
                 return b""
-            owner, name, _, _, *file = self.path.strip("/").split("/")
+            if self.path.startswith("/api/models/"):
+                return self.list_files(*urlsplit(self.path).path.split("/")[3:])
+            owner, name, _, revision, *file = self.path.strip("/").split("/")
             path = hub.folder / owner / name / "/".join(file)
             missing = (404, "EntryNotFound") if (hub.folder / owner / name).is_dir() else (401, "RepoNotFound")
-            status, code = hub.refusals.get(f"{owner}/{name}", (200, "") if path.is_file() else missing)
+            if revision not in REVISIONS:
+                missing = (404, "RevisionNotFound")
+            there = path.is_file() and revision in REVISIONS
+            status, code = hub.refusals.get(f"{owner}/{name}", (200, "") if there else missing)
             data = path.read_bytes() if status == 200 else b""
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
-            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("X-Repo-Commit", REVISIONS.get(revision, ""))
             self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
             if code:
                 self.send_header("X-Error-Code", code)
                 self.send_header("X-Error-Message", "a message of the hub")
+            self.end_headers()
+            return data
+
+        def list_files(self, owner: str, name: str, *_: str) -> bytes:
+            """Answer what the client asks for as `model_info`."""
+            root = hub.folder / owner / name
+            files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+            told = [{"rfilename": str(path.relative_to(root)), "size": path.stat().st_size} for path in files]
+            data = json.dumps({"id": f"{owner}/{name}", "siblings": told}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Type", "application/json")
             self.end_headers()
             return data
 

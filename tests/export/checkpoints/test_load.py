@@ -21,7 +21,7 @@ from clavilux.export.checkpoints.load import (
     load_vae,
 )
 from clavilux.export.checkpoints.locate import origin, place, read_config
-from clavilux.export.checkpoints.weights import weights_bytes
+from clavilux.export.checkpoints.weights import stored_weights, weights_bytes
 from clavilux.runtime.errors import ExportError
 from tests.export.checkpoints.hub import use_cache
 from tests.tiny import WIDTH, write_encoder
@@ -245,6 +245,66 @@ def test_full_precision_is_preferred_to_a_variant(copied: Callable):
     said: list[str] = []
     load_encoder(folder, report=said.append)
     assert said == []
+
+
+def with_variant(folder: Path, variant: str) -> torch.nn.Module:
+    """Put weights of other values, called `variant`, beside a UNet's plain ones; return the UNet that has them."""
+    unet = load_unet(folder)
+    with torch.no_grad():
+        unet.conv_in.bias.add_(1.0)
+    unet.save_pretrained(folder, variant=variant)
+    return unet
+
+
+@pytest.mark.parametrize("variant", ["fp16", "ema"])
+def test_a_variant_that_is_asked_for_is_taken_before_full_precision(copied: Callable, variant: str):
+    folder = copied("pipeline/unet")
+    expected = with_variant(folder, variant)
+    said: list[str] = []
+    assert_same(load_unet(folder, variant=variant, report=said.append), expected)
+    assert said == []
+    assert not torch.equal(load_unet(folder).conv_in.bias, expected.conv_in.bias)
+
+
+def test_where_there_is_no_such_variant_it_is_said_what_is_taken(copied: Callable):
+    folder, said = copied("pipeline/unet"), []
+    load_unet(folder, variant="fp16", report=said.append)
+    assert said == [f"unet {folder} has no variant fp16; diffusion_pytorch_model.safetensors is taken"]
+
+
+def test_weights_are_told_without_reading_them(copied: Callable):
+    folder = copied("pipeline/unet")
+    plain = stored_weights(folder, "unet")
+    with_variant(folder, "fp16")
+    (folder / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
+    file = "diffusion_pytorch_model.{}safetensors"
+    found = [stored_weights(folder, "unet", variant=variant) for variant in ("", "fp16")]
+    assert [(one.file, one.of) for one in found] == [(file.format(""), 2), (file.format("fp16."), 2)]
+    assert stored_weights(folder, "unet", allow_pickle=True).of == 3
+    assert plain.parameters == pytest.approx(sum(one.numel() for one in load_unet(folder).parameters()), rel=0.1)
+
+
+@pytest.mark.parametrize(("variant", "index"), [(None, ""), ("fp16", "fp16.")])
+def test_shards_are_told_as_one(tiny_checkpoints: Path, tmp_path: Path, variant: str | None, index: str):
+    whole = load_unet(tiny_checkpoints / "pipeline" / "unet")
+    whole.save_pretrained(tmp_path, max_shard_size="50KB", variant=variant)
+    found = stored_weights(tmp_path, "unet")
+    assert found.file == f"diffusion_pytorch_model.safetensors.index.{index}json"
+    assert found.bytes == sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32"])
+def test_a_header_tells_how_many_weights_there_are(copied: Callable, kind: str):
+    folder = copied("encoder")
+    file = folder / "model.safetensors"
+    weights = {name: value.to(getattr(torch, kind)) for name, value in load_file(file).items()}
+    save_file(weights, file, {"format": "pt"})
+    count = sum(value.numel() for value in weights.values())
+    assert stored_weights(folder, "encoder").parameters == pytest.approx(count, rel=0.1)
+
+
+def test_no_weights_are_none(tmp_path: Path):
+    assert stored_weights(tmp_path, "unet") is None
 
 
 @pytest.mark.parametrize(("load", "part", "file"), PARTS)

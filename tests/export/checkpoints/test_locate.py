@@ -16,12 +16,27 @@ from clavilux.export.checkpoints.load import (
     load_unet,
     load_vae,
 )
-from clavilux.export.checkpoints.locate import UnreachableError, read_config, revision
-from clavilux.export.checkpoints.weights import weights_bytes
+from clavilux.export.checkpoints.locate import (
+    UnreachableError,
+    at_revision,
+    list_files,
+    origin,
+    read_config,
+    revision,
+)
+from clavilux.export.checkpoints.weights import stored_weights, weights_bytes
 from clavilux.export.models.schedule import read_schedule
 from clavilux.export.plan import SCHEDULER_CONFIG
 from clavilux.runtime.errors import ExportError
-from tests.export.checkpoints.hub import COMMIT, FakeHub, serving, use_cache, write_cache
+from tests.export.checkpoints.hub import (
+    BRANCH,
+    COMMIT,
+    OTHER_COMMIT,
+    FakeHub,
+    serving,
+    use_cache,
+    write_cache,
+)
 
 ENCODER, PIPELINE = "youzarsif/wav2vec2bert_2_diffusion", "stabilityai/sd-turbo"
 
@@ -202,3 +217,64 @@ def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr("clavilux.export.checkpoints.locate.hf_hub_download", download)
     assert "No space left on device" in refusal(load_encoder, "me/encoder")
+
+
+@pytest.mark.parametrize("at", [BRANCH, OTHER_COMMIT])
+def test_a_branch_or_a_commit_of_a_repository_can_be_named(
+    hub: FakeHub, tiny_checkpoints: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: str
+):
+    pinned = Sources.from_pipeline(f"{ENCODER}@{at}", f"{PIPELINE}@{at}")
+    assert_all_loads(pinned, tiny_checkpoints)
+    assert {path.split("/")[4] for path in hub.asked} <= {at, OTHER_COMMIT}
+    assert (revision(pinned.encoder), revision(pinned.unet)) == (OTHER_COMMIT, OTHER_COMMIT)
+    assert (origin(pinned.encoder), origin(pinned.unet)) == (ENCODER, f"{PIPELINE}/unet")
+    use_cache(tmp_path / "hub", monkeypatch)
+    assert_all_loads(pinned, tiny_checkpoints)
+
+
+def test_a_revision_that_is_not_there_is_one_line(hub: FakeHub):
+    message = refusal(read_config, f"{ENCODER}@v9", "encoder")
+    assert message == (f"encoder {ENCODER}@v9 has no such revision on the hub; expected a branch, a tag or a commit")
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [
+        ("a/b", "a/b@v1"),
+        ("a/b/unet", "a/b@v1/unet"),
+        ("a/b/sd15.safetensors", "a/b@v1/sd15.safetensors"),
+    ],
+)
+def test_a_revision_stands_behind_the_repository(where: str, named: str):
+    assert at_revision(where, "v1") == named
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("alone", "--revision v1 is of a repository on the hub; alone is none"),
+        ("a/b@v2", "a/b@v2 names a revision, and --revision v1 another; give one of them"),
+    ],
+)
+def test_a_revision_of_anything_else_is_refused(where: str, message: str):
+    assert refusal(at_revision, where, "v1") == message
+
+
+def test_a_folder_has_no_revision_to_choose(tmp_path: Path):
+    assert refusal(at_revision, str(tmp_path), "v1").endswith(f"{tmp_path} is none")
+
+
+def test_files_on_the_hub_are_listed_without_fetching_one(hub: FakeHub, tiny_checkpoints: Path):
+    expected = {path.name: path.stat().st_size for path in (tiny_checkpoints / "pipeline" / "unet").iterdir()}
+    assert list_files(f"{PIPELINE}/unet", "unet") == expected
+    found = stored_weights(f"{PIPELINE}/unet", "unet")
+    file = "diffusion_pytorch_model.safetensors"
+    assert found is not None
+    assert (found.file, found.bytes, found.of, found.parameters) == (file, expected[file], 1, expected[file] // 4)
+    assert not any("resolve" in path for path in hub.asked)
+
+
+def test_files_in_the_cache_are_listed_without_a_network(cached: Sources, tiny_checkpoints: Path):
+    expected = {path.name: path.stat().st_size for path in (tiny_checkpoints / "encoder").iterdir()}
+    assert list_files(cached.encoder, "encoder") == expected
+    assert list_files("never/fetched", "encoder") == {}
