@@ -239,6 +239,20 @@ def test_a_half_precision_variant_is_taken_when_there_is_nothing_else(
     assert said == [f"{part.split('/')[-1]} {folder} has no weights in full precision; {variant} is taken"]
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float8_e4m3fn], ids=str)
+@pytest.mark.parametrize(("load", "part", "file"), PARTS)
+def test_weights_of_fewer_bits_are_widened_as_they_are(
+    copied: Callable, load: Callable, part: str, file: str, kind: torch.dtype
+):
+    folder = copied(part)
+    narrow = {name: weight.to(kind) for name, weight in load_file(folder / file).items()}
+    save_file(narrow, folder / file, {"format": "pt"})
+    model = load(folder)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    for name, weight in narrow.items():
+        assert torch.equal(model.state_dict()[name], weight.float()), name
+
+
 def test_full_precision_is_preferred_to_a_variant(copied: Callable):
     folder = copied("encoder")
     (folder / "model.fp16.safetensors").write_bytes(b"never looked at")

@@ -24,9 +24,9 @@ from clavilux.export.checkpoints.locate import (
     read_config,
     revision,
 )
-from clavilux.export.checkpoints.weights import stored_weights, weights_bytes
+from clavilux.export.checkpoints.pipeline import SCHEDULER_CONFIG
+from clavilux.export.checkpoints.weights import find_weights, stored_weights, weights_bytes
 from clavilux.export.models.schedule import read_schedule
-from clavilux.export.plan import SCHEDULER_CONFIG
 from clavilux.runtime.errors import ExportError
 from tests.export.checkpoints.hub import (
     BRANCH,
@@ -108,6 +108,18 @@ def test_a_half_precision_variant_is_found_on_the_hub(hub: FakeHub):
     said: list[str] = []
     load_unet(f"{PIPELINE}/unet", report=said.append)
     assert "diffusion_pytorch_model.fp16.safetensors is taken" in said[0]
+
+
+def test_a_cache_of_links_is_read_and_weighed_as_files_are(hub: FakeHub, tiny_checkpoints: Path):
+    """The hub's client keeps files by their hashes, and links to them; shared caches are links to links."""
+    (file,) = find_weights(f"{PIPELINE}/unet", "unet").paths
+    assert file.is_symlink()
+    theirs = tiny_checkpoints / "pipeline" / "unet" / "diffusion_pytorch_model.safetensors"
+    assert weights_bytes(f"{PIPELINE}/unet", "unet") == theirs.stat().st_size
+    cache = Path(constants.HF_HUB_CACHE)
+    cache.rename(cache.with_name("shared"))
+    cache.symlink_to(cache.with_name("shared"), target_is_directory=True)
+    assert_same(load_unet(f"{PIPELINE}/unet"), load_unet(theirs.parent))
 
 
 def test_shards_are_found_in_the_cache(tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -159,7 +159,10 @@ def test_the_configuration_may_be_the_parts_own_folder(pipeline: Path, file: Pat
     assert_same(load_unet(unpack(file, tmp_path / "out", pipeline / "unet")), weights(pipeline, "unet"))
 
 
-@pytest.mark.parametrize(("role", "kind"), [("unet", torch.float16), ("text_encoder", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("role", "kind"),
+    [("unet", torch.float16), ("text_encoder", torch.bfloat16), ("unet", torch.float8_e4m3fn)],
+)
 def test_weights_keep_the_type_they_are_stored_in(pipeline: Path, tmp_path: Path, role: str, kind: torch.dtype):
     half = {name: weight.to(kind) for name, weight in whole(pipeline).items()}
     out = unpack(write(tmp_path / "half.safetensors", half), tmp_path / "out", pipeline, role)
