@@ -8,6 +8,7 @@ from clavilux.export.checkpoints.weights import FILES, StoredWeights, stored_wei
 from clavilux.export.given_unet import find_onnx_unet
 from clavilux.export.parity.figures import columns
 from clavilux.export.plan import Plan
+from clavilux.export.work.staging import size_in_words
 from clavilux.runtime.bundle.manifest import ScheduleSpec
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.sound.format import SAMPLE_RATE
@@ -20,8 +21,8 @@ SECONDS = {"text encoder": 47 / 340e6, "encoder": 141 / 606e6, "unet": 173 / 866
 
 DECODER_SECONDS = 317 / 512**2  # for a pixel, whatever decodes it
 MEMORY = 10.0  # bytes at the peak, for each parameter of the largest part
-GIGABYTE = 1e9
 MINUTE = 60
+MANY = 5  # timesteps that are told one by one
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _origin(plan: Plan, role: str, found: StoredWeights | None) -> str:
     if found is None:
         return name
     among = f" (of {found.of} that are there)" if found.of > 1 else ""
-    return f"{name}: {found.file}{among}, {found.bytes / GIGABYTE:.2f} GB"
+    return f"{name}: {found.file}{among}, {size_in_words(found.bytes)}"
 
 
 def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -82,7 +83,8 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str]]:
     sides = f", sides from {plan.sizes.smallest} to {plan.sizes.largest}" if plan.sizes else ""
     guided = options.guidance.kind
     strength = "" if guided == "none" else f" of {options.guidance.scale:g}"
-    yield "pictures", f"{height}x{width}{sides}, {options.batch} at once; guidance {guided}{strength}"
+    several = f", {options.batch} at once" if options.batch > 1 else ""
+    yield "pictures", f"{height}x{width}{sides}{several}; guidance {guided}{strength}"
     yield (
         "sound",
         f"windows of {features.window_samples / SAMPLE_RATE:g} s, a hop of {options.hop_samples / SAMPLE_RATE:g} s, "
@@ -99,12 +101,7 @@ def _timesteps(schedule: ScheduleSpec, steps: int) -> str:
     return f"{steps} step{'s' if steps > 1 else ''} at {', '.join(found)}"
 
 
-MANY = 5  # timesteps that are told one by one
-
-
 def _told(work: Work) -> str:
-    minutes = max(1, round(work.seconds / MINUTE))
-    return (
-        f"about {minutes} minutes on two cores, {work.memory / GIGABYTE:.1f} GB of memory, "
-        f"{work.disk / GIGABYTE:.1f} GB of disk"
-    )
+    minutes = round(work.seconds / MINUTE)
+    took = f"about {minutes} minutes on two cores" if minutes > 1 else "a minute or two"
+    return f"{took}, {size_in_words(work.memory)} of memory, {size_in_words(work.disk)} of disk"

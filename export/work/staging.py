@@ -110,10 +110,11 @@ def check_room(out: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free + left
     if free < needed:
         raise ExportError(
-            f"{out} needs {_size(needed)} while it is made, {_size(free)} are free; make room, or choose another place"
+            f"{out} needs {size_in_words(needed)} while it is made, {size_in_words(free)} are free; "
+            "make room, or choose another place"
         )
 
 
-def _size(count: int) -> str:
+def size_in_words(count: float) -> str:
     """Return a number of bytes for people."""
     return f"{count / GIGABYTE:.1f} GB" if count >= GIGABYTE else f"{count / MEGABYTE:.1f} MB"

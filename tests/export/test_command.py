@@ -3,6 +3,8 @@
 import argparse
 import re
 import sys
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from clavilux.export.build import Report
 from clavilux.export.checkpoints.load import Lora
 from clavilux.export.options import Options
 from clavilux.export.proof import Proof
+from clavilux.export.summary import how_to_play
 from clavilux.export.work.resume import Made
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import EvidenceSpec, GuidanceSpec, KeptOperators
@@ -107,7 +110,8 @@ def test_a_word_that_is_no_value_is_refused(word: str, value: str, message: str,
 def test_running_prints_the_proof_and_the_place(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    def export(sources, out, options, progress) -> Report:
+    def export(sources, out, options, progress, announce) -> Report:
+        announce("the plan")
         progress("denoiser: tracing")
         entries = {"denoiser.onnx": FileEntry(2_000_000, "")}
         kept = KeptOperators("denoiser", "Sin, Cos", 2, "phases")
@@ -122,11 +126,12 @@ def test_running_prints_the_proof_and_the_place(
     assert "relative_error" in printed.out
     assert re.search(r"denoiser +2 in float32 +phases +Sin, Cos", printed.out)
     assert re.search(r"denoiser +61 +2\.0 +3\.00", printed.out)
-    assert printed.out.endswith(f"{tiny_bundle}\n")
+    assert printed.out.startswith("the plan\n")
+    assert f"\n{tiny_bundle}\nnow: clavilux live --bundle {tiny_bundle}\n" in printed.out
 
 
 def test_a_stopped_export_says_where_it_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def stop(*_: object) -> None:
+    def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("clavilux.export.build.run_export", stop)
@@ -139,7 +144,7 @@ def test_a_device_builds_its_engines_at_once(tiny_bundle: Path, monkeypatch: pyt
     opened: list[tuple[Path, str]] = []
     made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
     monkeypatch.setattr(command, "check_device", lambda _: None)
-    monkeypatch.setattr("clavilux.export.build.run_export", lambda *_: made)
+    monkeypatch.setattr("clavilux.export.build.run_export", lambda *_, **__: made)
     monkeypatch.setattr("clavilux.runtime.loading.open_instrument", lambda path, device: opened.append((path, device)))
     command.run(parse(*PIPELINE))
     command.run(parse(*PIPELINE, "--device", "tensorrt-rtx"))
@@ -207,7 +212,7 @@ def test_a_device_that_fails_at_last_leaves_a_whole_bundle(tiny_bundle: Path, mo
 
     made = Report(Bundle.open(tiny_bundle), {"denoiser": Made({}, {}, Proof(), 1.0, 1)})
     monkeypatch.setattr(command, "check_device", lambda _: None)
-    monkeypatch.setattr("clavilux.export.build.run_export", lambda *_: made)
+    monkeypatch.setattr("clavilux.export.build.run_export", lambda *_, **__: made)
     monkeypatch.setattr("clavilux.runtime.loading.open_instrument", fail)
     with pytest.raises(ProviderError, match=r"does not take the graph; the bundle .* is whole, without engines"):
         command.run(parse(*PIPELINE, "--device", "tensorrt"))
@@ -228,3 +233,85 @@ def test_classic_guidance_begins_with_the_references_strength():
 def test_evidence_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(ExportError, match="expected two rising similarities from 0 to 1"):
         parse(*PIPELINE, "--evidence", text)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def waits(self, *seconds: float) -> Callable[[float], bool]:
+        """Return a wait that takes so long, time after time, and then is over."""
+        left = list(seconds)
+
+        def wait(_: float) -> bool:
+            self.now += left[0] if left else 0.0
+            return not left or not left.pop(0)
+
+        return wait
+
+
+def test_a_long_silence_is_broken_by_the_last_line(capsys: pytest.CaptureFixture[str]):
+    clock = FakeClock()
+    narrate = command.Narration(clock)
+    clock.now = 5.0
+    narrate("denoiser: tracing")
+    narrate.repeat(clock.waits(20.0, 30.0, 30.0))
+    assert capsys.readouterr().err.splitlines() == [
+        "     5 s  denoiser: tracing",
+        "    55 s  denoiser: tracing, for 50 s now",
+        "    85 s  denoiser: tracing, for 80 s now",
+    ]
+
+
+def test_nothing_is_repeated_before_there_was_a_line(capsys: pytest.CaptureFixture[str]):
+    clock = FakeClock()
+    command.Narration(clock).repeat(clock.waits(100.0))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_narration_ends_with_its_work(capsys: pytest.CaptureFixture[str]):
+    before = threading.active_count()
+    with command.Narration() as narrate:
+        narrate("loading")
+    assert threading.active_count() == before
+    assert capsys.readouterr().err == "     0 s  loading\n"
+
+
+def test_a_dry_run_prints_the_plan_alone(tiny_checkpoints: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    where = ["--encoder", str(tiny_checkpoints / "encoder"), "--diffusion", str(tiny_checkpoints / "pipeline")]
+    assert command.run(parse(str(tmp_path / "out"), *where, "--window", "2", "--dry-run")) == 0
+    assert capsys.readouterr().out.startswith("encoder       encoder: model.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("word", "arithmetic"), [("fp16", "float16"), ("fp32", "float32"), ("int8", "int8")])
+def test_a_precision_may_be_spelled_as_elsewhere(word: str, arithmetic: str):
+    assert command.options_from(parse(*PIPELINE, "--precision", word)).arithmetic == arithmetic
+
+
+def test_a_revision_is_the_pipelines_and_a_variant_everyones():
+    sources = command.sources_from(parse(*PIPELINE, "--revision", "v2", "--variant", "fp16"))
+    assert (sources.unet, sources.vae) == ("stabilityai/sd-turbo@v2/unet", "stabilityai/sd-turbo@v2/vae")
+    assert (sources.encoder, sources.variant) == (PIPELINE[2], "fp16")
+
+
+def test_a_revision_without_a_pipeline_is_refused():
+    with pytest.raises(ExportError, match="--revision v2 is of --diffusion; for others write owner/name@revision"):
+        command.sources_from(parse(*ALONE, "--revision", "v2"))
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "device", "last"),
+    [
+        ("float32", "cpu", "for a card, export with --precision float16 (--device tensorrt-rtx on an RTX 30 to 50)"),
+        ("float16", "cpu", "now: clavilux live --bundle {} --device cuda"),
+        ("float16", "tensorrt-rtx", "now: clavilux live --bundle {} --device tensorrt-rtx"),
+    ],
+)
+def test_the_line_that_plays_it_comes_last(tiny_bundle: Path, arithmetic: str, device: str, last: str):
+    bundle = Bundle.open(tiny_bundle)
+    made = replace(bundle, precision=replace(bundle.precision, arithmetic=arithmetic))
+    assert how_to_play(made, device).splitlines()[-1] == last.format(tiny_bundle)
