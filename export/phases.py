@@ -55,7 +55,7 @@ from clavilux.export.spec import (
 from clavilux.export.work.resume import Arrays
 from clavilux.export.work.staging import WorkFolder
 from clavilux.runtime.bundle.bundle import write_conditioning
-from clavilux.runtime.bundle.graphs import GUIDANCE_X0, MIN_FRAMES, TOKENIZER
+from clavilux.runtime.bundle.graphs import FRAMES, GUIDANCE_X0, MIN_FRAMES, TOKENIZER
 from clavilux.runtime.diffusion.denoiser import Latents
 from clavilux.runtime.diffusion.schedule import Guidance, Schedule
 from clavilux.runtime.providers.session import Session
@@ -141,7 +141,7 @@ class Phases:
         expected = reference_tokens(encoder, [features.prepared(one) for one in sounds])
         raw = [features.raw(sound) for sound in sounds]
         cases = [Case({"features": one}, [tokens]) for one, tokens in zip(raw, expected, strict=True)]
-        component = replace(AUDIO_ENCODER_GRAPH, open_axes=(Axis("frames", MIN_FRAMES, MAX_FRAMES),))
+        component = replace(AUDIO_ENCODER_GRAPH, open_axes=(Axis(FRAMES, MIN_FRAMES, MAX_FRAMES),))
         graph = AudioEncoderGraph(encoder, plan.frames, plan.features.padding_value)
         return self._trace(component, graph, cases), expected[-1][0]
 

@@ -14,6 +14,7 @@ from clavilux.runtime.bundle.graphs import (
     COEFFICIENTS,
     DECODER,
     DENOISER,
+    FRAMES,
     GUIDANCE_X0,
     GUIDED_COEFFICIENTS,
     IMAGE_ENCODER,
@@ -100,7 +101,7 @@ def _latents(name: str) -> Port:
 AUDIO_ENCODER_GRAPH = Component(
     name="audio_encoder",
     file=AUDIO_ENCODER,
-    inputs=(Port("features", ("batch", "frames", MEL_BINS)),),
+    inputs=(Port("features", ("batch", FRAMES, MEL_BINS)),),
     outputs=(Port("tokens", ("batch", "audio_tokens", "token_width")),),
     exact=_EXACT,
     stored=_STORED,

@@ -10,6 +10,7 @@ TOKENIZER = "tokenizer.json"
 PARTS = {"encoder": AUDIO_ENCODER, "denoiser": DENOISER, "decoder": DECODER}
 """The parts of a bundle that are played, and their graphs."""
 
+FRAMES = "frames"  # open axis of the encoder's graph: log-mel frames
 MIN_FRAMES = 2  # log-mel frames that the encoder can normalise over: 35 ms of sound
 
 COEFFICIENTS = 6

@@ -13,6 +13,7 @@ from clavilux.runtime.bundle.graphs import (
     COEFFICIENTS,
     DECODER,
     DENOISER,
+    FRAMES,
     GUIDANCE_X0,
     GUIDED_COEFFICIENTS,
     MIN_FRAMES,
@@ -31,7 +32,8 @@ def graph_file(bundle: Bundle, name: str) -> GraphFile:
     path = bundle.path(name)
     hashes = [bundle.files[file].sha256 for file in (name, f"{name}{WEIGHTS}") if file in bundle.files]
     sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return GraphFile(path, sha256, bundle.precision.arithmetic, _shapes(bundle, name))
+    axes = {FRAMES: frame_count(bundle.audio.window_samples)} if name == AUDIO_ENCODER else {}
+    return GraphFile(path, sha256, bundle.precision.arithmetic, _shapes(bundle, name), axes)
 
 
 def _shapes(bundle: Bundle, name: str) -> Mapping[str, ShapeRange]:

@@ -1,8 +1,10 @@
 """ONNX Runtime: its sessions, its options and its errors, for all devices that are providers of it."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from clavilux.runtime.errors import ProviderError
@@ -10,6 +12,7 @@ from clavilux.runtime.providers.session import Array, Session, first_line
 
 CPU = "CPUExecutionProvider"
 RECORD_NODES = "session.record_ep_graph_assignment_info"
+CUDA_FAILURE = re.compile(r"(CU\w+ failure \d+: .*?) ; GPU=")
 FATAL = 4  # log level: failures become errors of ours, not lines on the terminal
 
 
@@ -30,7 +33,7 @@ class OnnxRuntimeSession:
         try:
             outputs: list[Array] = self._session.run(None, dict(inputs))
         except self._errors as error:
-            raise ProviderError(f"{self._name} does not run: {first_line(error)}; export the bundle again") from error
+            raise ProviderError(f"{self._name} does not run: {reason(error)}; export the bundle again") from error
         return outputs
 
 
@@ -54,22 +57,25 @@ def load_onnxruntime(graph: Path, provider: str, options: Any, settings: Mapping
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=providers, enable_fallback=0)
     except runtime_errors(onnxruntime) as error:
-        raise ProviderError(f"{graph.name} does not load on {provider}: {first_line(error)}") from error
+        raise ProviderError(f"{graph.name} does not load on {provider}: {reason(error)}") from error
     used = session.get_providers()[0]
     if used != provider:
-        raise ProviderError(f"{provider} does not run here, {used} would take over; run: clavilux doctor")
+        raise ProviderError(f"{provider} does not run here, {used} would take over; look for its driver and libraries")
     return session
 
 
-def session_options(onnxruntime: Any, threads: int) -> Any:
+def session_options(onnxruntime: Any, threads: int, axes: Mapping[str, int] = MappingProxyType({})) -> Any:
     """Return the options all sessions share; `threads` are the CPU's, 0: one per core.
 
+    Open axes that are named in `axes` are closed to these lengths, and what is computed from them when the graph loads.
     Threads do not spin between calls: the server, the picture coder and the browser want the same cores.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = FATAL
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for name, length in axes.items():
+        options.add_free_dimension_override_by_name(name, length)
     return options
 
 
@@ -88,6 +94,12 @@ def import_onnxruntime(extra: str = "cpu") -> Any:
     except ImportError as error:
         raise ProviderError(f"ONNX Runtime is not installed; run: pip install 'clavilux[{extra}]'") from error
     return onnxruntime
+
+
+def reason(error: Exception) -> str:
+    """Return what ONNX Runtime says went wrong, on a card without the half page of C++ round what CUDA said."""
+    failure = CUDA_FAILURE.search(str(error))
+    return failure[1] if failure else first_line(error)
 
 
 def runtime_errors(onnxruntime: Any) -> tuple[type[Exception], ...]:

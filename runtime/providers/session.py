@@ -5,7 +5,7 @@ the device's name. This file knows no provider.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +41,12 @@ class GraphFile:
     sha256: str = ""  # of the graph with its weights; "": unknown, then no engine of it is kept
     precision: str = "float32"  # of the graph's own arithmetic
     shapes: Mapping[str, ShapeRange] = field(default_factory=dict)  # of every input with open axes, by its name
+    axes: Mapping[str, int] = field(default_factory=dict)  # usual lengths of axes that may be closed, by their names
+
+    @property
+    def closed_axes(self) -> Mapping[str, int]:
+        """The axes that no other length than the usual one ever comes for; {} when it does for one of them."""
+        return self.axes if all(span.smallest == span.largest for span in self.shapes.values()) else {}
 
 
 class Session(Protocol):
@@ -67,7 +73,18 @@ class Device:
     open: Callable[[GraphFile, int], Session]  # on so many threads, 0: one per core; raises ProviderError
     ready: Callable[[GraphFile], bool] | None = None  # whether its engine is built, where that takes minutes
     part: "Callable[[str], Device] | None" = None  # the device that `name:part` means; None: it has no parts
-    parts: Callable[[], tuple[str, ...]] = tuple  # what may stand behind the colon here; raises ProviderError
+    parts: Callable[[], tuple[str, ...]] | None = None  # parts here that are devices of their own; raises ProviderError
+
+
+def with_part(device: Device, name: str, opener: Callable[[GraphFile, int], Session]) -> Device:
+    """Return `device` with a part `name` that differs in how it loads a graph; `auto` does not try it."""
+
+    def part(asked: str) -> Device:
+        if asked.lower() != name:
+            raise ProviderError(f"no device '{device.name}:{asked}'; expected --device {device.name}:{name}")
+        return replace(device, name=f"{device.name}:{name}", open=opener)
+
+    return replace(device, part=part)
 
 
 def check_inputs(

@@ -41,13 +41,23 @@ def test_every_input_with_open_axes_has_its_range(which: str, name: str, request
 
 
 def test_the_encoder_takes_two_frames_to_a_minute_of_a_clip(plain: Bundle) -> None:
-    assert graph_file(plain, PARTS[0]).shapes == {"features": ShapeRange((1, 2, 80), (1, 198, 80), (1, 5998, 80))}
+    graph = graph_file(replace(plain, audio=replace(plain.audio, lead_in="nothing")), PARTS[0])
+    assert graph.shapes == {"features": ShapeRange((1, 2, 80), (1, 198, 80), (1, 5998, 80))}
+    assert (graph.axes, graph.closed_axes) == ({"frames": 198}, {})
 
 
-def test_an_encoder_that_hears_windows_after_silence_takes_whole_windows_alone(plain: Bundle) -> None:
-    after_silence = replace(plain, audio=replace(plain.audio, lead_in="silence"))
+def test_the_encoder_takes_nothing_but_whole_windows_where_silence_fills_them(plain: Bundle) -> None:
     whole = (1, 198, 80)
-    assert graph_file(after_silence, PARTS[0]).shapes == {"features": ShapeRange(whole, whole, whole)}
+    graph = graph_file(replace(plain, audio=replace(plain.audio, lead_in="silence")), PARTS[0])
+    assert graph.shapes == {"features": ShapeRange(whole, whole, whole)}
+    assert graph.closed_axes == {"frames": 198}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_axes_are_called_what_the_graph_calls_them(plain: Bundle, name: str) -> None:
+    inputs = onnx.load(plain.path(name), load_external_data=False).graph.input
+    named = {axis.dim_param for value in inputs for axis in value.type.tensor_type.shape.dim}
+    assert set(graph_file(plain, name).axes) <= named
 
 
 def test_latents_range_over_sizes_and_batches(flexible: Bundle) -> None:

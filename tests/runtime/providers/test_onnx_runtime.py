@@ -8,7 +8,7 @@ import pytest
 
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.placement.devices import DEVICES, open_session
-from clavilux.runtime.providers.onnx_runtime import open_onnxruntime
+from clavilux.runtime.providers.onnx_runtime import open_onnxruntime, reason
 from clavilux.runtime.providers.session import GraphFile
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install, write_graph
 
@@ -86,3 +86,13 @@ def test_a_provider_is_opened_by_its_own_name_with_the_caller_s_options(tmp_path
 
     session = open_onnxruntime(write_graph(tmp_path), "CPUExecutionProvider", onnxruntime.SessionOptions())
     assert session.provider == "CPUExecutionProvider"
+
+
+def test_a_failure_of_cuda_is_told_without_the_c_plus_plus_round_it() -> None:
+    said = (
+        "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:154 std::conditional_t<THRW, void, onnxruntime::"
+        "common::Status> onnxruntime::CudaCall(ERRTYPE, const char*) [with ERRTYPE = cudaError; bool THRW = true] CUDA "
+        "failure 2: out of memory ; GPU=0 ; hostname=stage ; file=cuda_allocator.cc ; line=83 ; expr=cudaMalloc(&p, n);"
+    )
+    assert reason(RuntimeError(said)) == "CUDA failure 2: out of memory"
+    assert reason(RuntimeError("CUDA failure\nsomewhere")) == "CUDA failure"
