@@ -228,7 +228,7 @@ def test_doctor_reports_as_a_table(tiny_bundle: Path) -> None:
 
 def test_doctor_reports_as_json(tiny_bundle: Path) -> None:
     report = json.loads(run("doctor", "--json", "--bundle", tiny_bundle).out)
-    assert report["providers"]["CPUExecutionProvider"] == "loads"
+    assert report["providers"]["cpu"] == "loads"
     assert report["plays"]["picture"] == "64x64"
     assert report["plays"]["frames_per_second"] > 0
 
@@ -353,16 +353,25 @@ def test_another_missing_module_is_a_fault_and_not_hidden(monkeypatch: pytest.Mo
 def test_doctor_without_onnx_runtime_says_how_to_get_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     report = json.loads(run("doctor", "--json", "--bundle", tiny_bundle).out)
-    assert "pip install 'clavilux[cpu]'" in report["providers"]["onnxruntime"]
+    assert "pip install 'clavilux[cpu]'" in report["providers"]["cpu"]
     assert "pip install 'clavilux[cpu]'" in report["plays"]
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_doctor_tells_a_provider_that_does_not_load(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CoreMLExecutionProvider"])
     report = json.loads(run("doctor", "--json", "--bundle", tiny_bundle).out)
-    line = "CUDAExecutionProvider does not run here, CPUExecutionProvider would take over; run: clavilux doctor"
-    assert report["providers"]["CUDAExecutionProvider"] == line
+    words = "CoreMLExecutionProvider does not run here, CPUExecutionProvider would take over; look for its driver and"
+    assert report["providers"]["coreml"].startswith(words)
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto", "cuda", "abacus"])
+def test_doctor_never_sends_anyone_to_doctor(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    done = run("doctor", "--bundle", tiny_bundle, "--device", device)
+    assert done.code != 0
+    assert "clavilux doctor" not in done.out + done.err.removeprefix("clavilux doctor: ")
 
 
 LIGHT = ("server.commands.live", "server.commands.serve", "runtime.commands.render", "runtime.commands.doctor")

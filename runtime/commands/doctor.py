@@ -1,4 +1,4 @@
-"""`clavilux doctor`: what is installed, which execution providers really load, and how fast the bundle plays here."""
+"""`clavilux doctor`: what is installed, which devices really load the bundle, and how fast the bundle plays here."""
 
 import argparse
 import json
@@ -6,9 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,10 +19,9 @@ from clavilux.runtime.commands.printable import printable
 from clavilux.runtime.errors import BundleError, ClaviluxError, DeviceError, ProviderError
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
 from clavilux.runtime.placement.autotune import remembered
-from clavilux.runtime.placement.devices import AUTO, open_session
-from clavilux.runtime.providers import openvino
-from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, open_onnxruntime
-from clavilux.runtime.providers.other import REMOTE
+from clavilux.runtime.placement.devices import AUTO, all_devices, usable
+from clavilux.runtime.providers.nvidia.driver import find_card
+from clavilux.runtime.providers.session import Device, GraphFile
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.inputs import listed
 from clavilux.runtime.sound.system import SoundSystem
@@ -97,17 +94,19 @@ def machine() -> dict[str, str]:
         "system": platform.platform(terse=True),
         "processor": f"{platform.machine()}, {os.cpu_count()} cores",
         "python": sys.version.split()[0],
+        "NVIDIA card": _card(),
     }
 
 
 def providers(bundle: Path) -> dict[str, str]:
-    """Return whether ONNX Runtime's providers and OpenVINO's devices really load the bundle's decoder, by name."""
-    graph = bundle / DECODER
-    tries = _onnxruntime_tries(graph) | _openvino_tries(graph)
-    missing = f"not tried: {graph} is missing"
-    return {
-        name: how if isinstance(how, str) else _try(how) if graph.is_file() else missing for name, how in tries.items()
-    }
+    """Return whether each device really loads the bundle's decoder, by its name, or what is missing for it."""
+    found: dict[str, str] = {}
+    for device in all_devices():
+        try:
+            found |= {one.name: _try(one, bundle / DECODER) for one in usable(device)}
+        except ProviderError as error:
+            found[device.name] = str(error)
+    return found
 
 
 def inputs() -> list[str] | str:
@@ -149,30 +148,27 @@ def measure(arguments: argparse.Namespace) -> Speed:
     )
 
 
-def _onnxruntime_tries(graph: Path) -> dict[str, str | Callable[[], object]]:
-    """Return how to try each provider of ONNX Runtime; or, in words, why there is none."""
+def _try(device: Device, graph: Path) -> str:
+    """Return whether `device` loads `graph`, which is spared where an engine would be built first, for minutes."""
+    if device.ready:
+        return "can run; engines are built when it first plays"
+    if not graph.is_file():
+        return f"not tried: {graph} is missing"
     try:
-        onnxruntime = import_onnxruntime()
-    except ProviderError as error:
-        return {"onnxruntime": str(error)}
-    names = [name for name in onnxruntime.get_available_providers() if name != REMOTE]
-    return {name: partial(open_onnxruntime, graph, name, onnxruntime.SessionOptions()) for name in names}
-
-
-def _openvino_tries(graph: Path) -> dict[str, str | Callable[[], object]]:
-    """Return how to try each device of OpenVINO; or, in words, why there is none."""
-    try:
-        return {f"OpenVINO {part}": partial(open_session, graph, f"openvino:{part}") for part in openvino.parts()}
-    except ProviderError as error:
-        return {"OpenVINO": str(error)}
-
-
-def _try(load: Callable[[], object]) -> str:
-    try:
-        load()
+        device.open(GraphFile(graph), 0)
     except ProviderError as error:
         return str(error)
     return "loads"
+
+
+def _card() -> str:
+    """Return the NVIDIA card, and which devices are for it, the best first; or why there is none."""
+    try:
+        card = find_card()
+    except ProviderError as error:
+        return str(error)
+    devices = ", then ".join(f"--device {name}" for name in card.devices)
+    return f"{card.name}, {card.architecture}, driver for CUDA {card.cuda}: {devices}"
 
 
 def _auto(bundle: Path, threads: int) -> str:
@@ -180,7 +176,7 @@ def _auto(bundle: Path, threads: int) -> str:
     try:
         return remembered(Bundle.open(bundle), threads)
     except BundleError:
-        return f"not measured yet; run: clavilux doctor --device {AUTO}"
+        return f"not measured; --device {AUTO} measures"
 
 
 def _version(name: str) -> str:

@@ -54,7 +54,8 @@ def open_beginning(denoiser: BoundSession) -> tuple[BoundSession, BoundSession]:
     if denoiser.stream is None:
         raise ProviderError(f"{denoiser.name} has no stream of its own that {START.path.name} could run on")
     opener = tensorrt_rtx.open_on if denoiser.provider == tensorrt_rtx.RTX else cuda.open_on
-    return opener(START, 1, denoiser.stream), opener(WARP, 1, denoiser.stream)
+    start, warp = (opener(graph, 1, denoiser.stream, captures=denoiser.captures) for graph in (START, WARP))
+    return start, warp
 
 
 def _obstacle(denoiser: BoundSession, decoder: BoundSession) -> str:

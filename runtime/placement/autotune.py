@@ -9,7 +9,7 @@ taken, since a second runtime costs memory and start-up.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from statistics import median
 
@@ -20,8 +20,10 @@ from clavilux.runtime.bundle.graphs import PARTS
 from clavilux.runtime.clock import Timer
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.placement.choice_cache import DeviceChoice, choice_file, circumstances, recall, remember
-from clavilux.runtime.placement.devices import AUTO, open_session, runnable
+from clavilux.runtime.placement.devices import AUTO, check_device, open_session, runnable
 from clavilux.runtime.placement.graph_shapes import graph_file
+from clavilux.runtime.providers.nvidia.driver import find_card
+from clavilux.runtime.providers.nvidia.stream import engine_stream
 from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, Workload
 
 log = logging.getLogger("clavilux.auto")
@@ -42,9 +44,10 @@ def open_graphs(bundle: Bundle, device: str, threads: int, works: Callable[[Bund
     `works` gives what "auto" measures the devices by. Raises ProviderError: the device cannot run here, or none that
     can runs a part.
     """
-    if device.lower() in (AUTO, AGAIN):
-        return _open_auto(bundle, threads, works, again=device.lower() == AGAIN)
-    return {name: open_session(graph_file(bundle, name), device, threads) for name in PARTS.values()}
+    with engine_stream():
+        if device.lower() in (AUTO, AGAIN):
+            return _open_auto(bundle, threads, works, again=device.lower() == AGAIN)
+        return {name: open_session(graph_file(bundle, name), device, threads) for name in PARTS.values()}
 
 
 def remembered(bundle: Bundle, threads: int) -> str:
@@ -52,7 +55,7 @@ def remembered(bundle: Bundle, threads: int) -> str:
     found = recall(choice_file(bundle, threads), circumstances(bundle, threads))
     if isinstance(found, DeviceChoice):
         return describe(found.devices)
-    return f"not measured{found and ', as '}{found}; run: clavilux doctor --device {AUTO}"
+    return f"not measured{found and ', as '}{found}; --device {AUTO} measures"
 
 
 def describe(devices: Mapping[str, str]) -> str:
@@ -119,18 +122,33 @@ def measure(
     What fails is named and left out of that part. Raises ProviderError when no device runs a part.
     """
     log.warning("auto: measuring %s on %s, once", ", ".join(devices), bundle.name)
+    tell_better_device(devices)
     milliseconds: dict[str, dict[str, float]] = {}
     winners: dict[str, Session] = {}
     chosen: dict[str, str] = {}
     for part, name in PARTS.items():
         sessions = _open_all(graph_file(bundle, name), threads, devices, works[name])
         if not sessions:
-            raise ProviderError(f"{AUTO}: no device runs {name} here; run: clavilux doctor")
+            raise ProviderError(f"{AUTO}: no device runs {name} here; --device cpu says what is missing")
         runs = {device: _bind(works[name], session) for device, session in sessions.items()}
         milliseconds[part] = race(runs, clock)
         chosen[part] = choose(milliseconds[part])
         winners[name] = sessions[chosen[part]]
     return DeviceChoice(chosen, milliseconds), winners
+
+
+def tell_better_device(devices: Collection[str]) -> None:
+    """Say what is missing for the device that the machine's card is best played by, unless that is among `devices`."""
+    try:
+        card = find_card()
+    except ProviderError:
+        return
+    best = card.devices[0]
+    if best not in devices:
+        try:
+            check_device(best)
+        except ProviderError as error:
+            log.warning("auto: %s is for --device %s, which does not run here: %s", card.name, best, error)
 
 
 def difference(found: Array, expected: Array) -> float:

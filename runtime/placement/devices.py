@@ -5,6 +5,7 @@
 To add a device, declare it in a file as `clavilux.runtime.providers.cpu` does, and list it in `DECLARED`.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from clavilux.runtime.errors import ProviderError
@@ -39,10 +40,8 @@ def find_device(name: str) -> Device:
     family, colon, part = name.partition(":")
     device = DEVICES.get(short_name(family)) or find_provider(family)
     if device is None:
-        raise ProviderError(
-            f"no device {name!r}; there are {', '.join(DEVICES)}, {AUTO} for a whole bundle, "
-            "and what else ONNX Runtime has: clavilux doctor"
-        )
+        names = ", ".join(one.name for one in all_devices())
+        raise ProviderError(f"no device {name!r}; there are {names}, {AUTO} for a whole bundle")
     if not colon:
         return device
     if device.part is None or not part:
@@ -50,14 +49,24 @@ def find_device(name: str) -> Device:
     return device.part(part)
 
 
+def all_devices() -> tuple[Device, ...]:
+    """Return the declared devices, and the other providers that this ONNX Runtime has; the first ones are the plainest.
+
+    None of them need run here.
+    """
+    return (*DECLARED, *(other for short, other in available().items() if short not in DEVICES))
+
+
+def usable(device: Device) -> tuple[Device, ...]:
+    """Return what of a device can run here: itself, or each of its parts on its own. Raises ProviderError: nothing."""
+    device.check()
+    return tuple(device.part(name) for name in device.parts()) if device.part and device.parts else (device,)
+
+
 def runnable() -> dict[str, Device]:
     """Return what could run here, by its name, each part of a device on its own; the first ones are the plainest."""
     found: dict[str, Device] = {}
-    for device in (*DECLARED, *(other for short, other in available().items() if short not in DEVICES)):
-        try:
-            device.check()
-            several = [device.part(name) for name in device.parts()] if device.part else [device]
-        except ProviderError:
-            continue
-        found |= {one.name: one for one in several}
+    for device in all_devices():
+        with suppress(ProviderError):
+            found |= {one.name: one for one in usable(device)}
     return found

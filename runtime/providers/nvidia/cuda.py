@@ -1,18 +1,23 @@
 """ONNX Runtime's CUDA provider: every NVIDIA card, with nothing to compile first.
 
     clavilux live --device cuda
+    clavilux live --device cuda:no-graph    # without CUDA graphs, to find out whether they are at fault
 
 It may keep the arithmetic on shapes on the CPU, which costs nothing; any other node there is refused.
 """
 
 import contextlib
+import functools
 import io
 import logging
+import re
 from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.providers.nvidia.driver import find_card
+from clavilux.runtime.providers.nvidia.driver import BROUGHT, Card, find_card, load_cudnn, refuse_old_driver
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from clavilux.runtime.providers.nvidia.stream import CudaStream, shared_stream
 from clavilux.runtime.providers.onnx_runtime import (
@@ -23,11 +28,13 @@ from clavilux.runtime.providers.onnx_runtime import (
     placed_nodes,
     session_options,
 )
-from clavilux.runtime.providers.session import Device, GraphFile, Session
+from clavilux.runtime.providers.session import Array, Device, GraphFile, Session, with_part
 
 log = logging.getLogger("clavilux.provider")
 
 CUDA = "CUDAExecutionProvider"
+NOT_LOADED = re.compile(r"^Failed to load ([^/\\]+?): ", re.MULTILINE)  # printed of a library that is nowhere
+NO_GRAPH = "no-graph"  # part of NVIDIA's devices, for support: all runs of it are plain ones
 NO_CAPTURE = "graph capture"  # words that ONNX Runtime's refusal of a CUDA graph has
 _SHAPE_OPERATORS = """
 Add Cast Concat Constant ConstantOfShape Div Equal Expand Gather Identity Max Min Mod Mul Range ReduceProd Reshape Shape
@@ -37,26 +44,64 @@ SHAPE_OPERATORS = frozenset(_SHAPE_OPERATORS.split())
 """Operators of arithmetic on shapes, which ONNX Runtime puts on the CPU because its results are needed there."""
 
 
-def open_cuda(graph: GraphFile, threads: int) -> Session:
-    """Load `graph` on the CUDA provider; runs are replayed as a CUDA graph where the graph allows it.
+class UsualSession:
+    """A graph that is loaded for the usual lengths of its open axes, and once more for others when they come.
+
+    ONNX Runtime captures no graph that computes shapes on the CPU; with closed axes there is nothing to compute.
+    """
+
+    def __init__(self, usual: BoundSession, others: Callable[[], Session]) -> None:
+        self.provider = usual.provider
+        self.stream = usual.stream
+        self._usual = usual
+        self._others = others
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """Run the graph on named host arrays; return its outputs in the graph's order. Raises ProviderError."""
+        return (self._usual if self._usual.fits(inputs) else self._others()).run(inputs)
+
+
+def open_cuda(graph: GraphFile, threads: int, *, captures: bool = True) -> Session:
+    """Load `graph` on the CUDA provider; runs are replayed as a CUDA graph where the graph allows it, and `captures`.
 
     Raises ProviderError: onnxruntime-gpu, a card or CUDA's libraries are missing, or a part would run on the CPU.
     """
     require_cuda()
-    return open_on(graph, threads, shared_stream())
+    stream = shared_stream()
+    if not captures or not graph.axes:
+        return open_on(graph, threads, stream, captures=captures)
+    others = functools.cache(lambda: open_on(replace(graph, axes={}), threads, stream, captures=False))
+    if not graph.closed_axes:
+        others()  # now, and not in the midst of playing
+    return UsualSession(open_on(graph, threads, stream), others)
 
 
-def open_on(graph: GraphFile, threads: int, stream: CudaStream) -> BoundSession:
+def open_on(graph: GraphFile, threads: int, stream: CudaStream, *, captures: bool = True) -> BoundSession:
     """Load `graph` for runs on `stream`, where CUDA is known to be here. Raises ProviderError as `open_cuda` does."""
-    session, captures = load_capturing(graph, threads, stream)
+    stream.enter()
+    if captures:
+        session, captures = load_capturing(graph, threads, stream)
+    else:
+        session = _load(graph, threads, stream_settings(stream))
     return BoundSession(session, graph.path.name, "cuda", captures=captures, stream=stream)
 
 
 def require_cuda() -> None:
     """Raise ProviderError unless onnxruntime-gpu, a card and CUDA's libraries are here."""
     onnxruntime = import_gpu_runtime(CUDA)
-    find_card()
+    prepare_cuda(onnxruntime)
+
+
+def prepare_cuda(onnxruntime: Any) -> Card:
+    """Return the card, with what its providers need loaded: CUDA's libraries and cuDNN.
+
+    Raises ProviderError: no card, a driver that is too old, or libraries that are missing.
+    """
+    card = find_card()
+    refuse_old_driver(card, cuda_major(onnxruntime))
     preload_cuda(onnxruntime)
+    load_cudnn()
+    return card
 
 
 def import_gpu_runtime(provider: str) -> Any:
@@ -71,25 +116,21 @@ def import_gpu_runtime(provider: str) -> Any:
 
 
 def preload_cuda(onnxruntime: Any) -> None:
-    """Load CUDA's and cuDNN's libraries from NVIDIA's Python packages or the system.
+    """Load CUDA's libraries from NVIDIA's Python packages or the system.
 
     Raises ProviderError with the names of those that are missing.
     """
     said = io.StringIO()
     with contextlib.redirect_stdout(said):  # it prints what it does not find, and raises nothing
         onnxruntime.preload_dlls(directory="")
-    missing = [line.split()[3].strip(":") for line in said.getvalue().splitlines() if line.startswith("Failed to load")]
+    missing = NOT_LOADED.findall(said.getvalue())
     if missing:
-        major = cuda_major(onnxruntime)
-        raise ProviderError(
-            f"CUDA {major} is not here ({', '.join(missing)}); run: pip install 'onnxruntime-gpu[cuda,cudnn]' "
-            f"'nvidia-cublas>={major},<{int(major) + 1}'"
-        )
+        raise ProviderError(f"CUDA {cuda_major(onnxruntime)} is not here ({', '.join(missing)}); {BROUGHT}")
 
 
-def cuda_major(onnxruntime: Any) -> str:
-    """Return the major version of the CUDA that this ONNX Runtime was built for, for example "13"."""
-    return str(onnxruntime.cuda_version).partition(".")[0]
+def cuda_major(onnxruntime: Any) -> int:
+    """Return the major version of the CUDA that this ONNX Runtime was built for, for example 13; 0: it does not say."""
+    return int(str(onnxruntime.cuda_version).partition(".")[0] or 0)
 
 
 def load_capturing(graph: GraphFile, threads: int, stream: CudaStream) -> tuple[Any, bool]:
@@ -120,11 +161,15 @@ def refuse_host_nodes(session: Any, name: str, provider: str) -> None:
 
 
 def _load(graph: GraphFile, threads: int, settings: dict[str, str]) -> Any:
-    options = session_options(import_onnxruntime(), threads)
+    options = session_options(import_onnxruntime(), threads, graph.axes)
     options.add_session_config_entry(RECORD_NODES, "1")
     session = load_onnxruntime(graph.path, CUDA, options, settings)
     refuse_host_nodes(session, graph.path.name, CUDA)
     return session
 
 
-DEVICE = Device("cuda", ("onnxruntime-gpu",), require_cuda, open_cuda)
+DEVICE = with_part(
+    Device("cuda", ("onnxruntime-gpu",), require_cuda, open_cuda),
+    NO_GRAPH,
+    functools.partial(open_cuda, captures=False),
+)

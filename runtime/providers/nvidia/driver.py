@@ -17,6 +17,10 @@ from clavilux.runtime.errors import ProviderError
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 MAJOR, MINOR = 75, 76  # CUdevice_attribute: of the compute capability
 MAX_NAME = 256  # bytes
+OLDEST_DRIVERS = {12: 525, 13: 580}  # by CUDA's major version: a driver runs every minor one of it
+SERVED = "sm86 (RTX 30), sm89 (RTX 40) and sm120 (RTX 50) or newer"  # by TensorRT for RTX
+CUDNN = "cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"
+BROUGHT = "run: pip install 'clavilux[gpu]', which brings it (1.6 GB), or install it for the whole system"
 LIBRARY = re.compile(rb"(?:lib(nvinfer|nvonnxparser)\.so\.(\d+)|(nvinfer|nvonnxparser)_(\d+)\.dll)")
 
 Loader = Callable[[str], Any]
@@ -28,6 +32,17 @@ class Card:
 
     name: str
     architecture: str  # for example "sm89": compute capability 8.9
+    cuda: str  # newest version that its driver runs, for example "13.0"
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Devices for it, as `--device` calls them, the best first: TensorRT for RTX where it serves the card.
+
+        It serves cards that have RTX in their name; those of data centres (H100, A100, but L40S and A10, too) have not.
+        """
+        generation = int(self.architecture.removeprefix("sm"))
+        is_served = "RTX" in self.name and (generation in (86, 89) or generation >= 120)
+        return ("tensorrt-rtx", "cuda") if is_served else ("cuda", "tensorrt")
 
 
 def find_card(load: Loader = ctypes.CDLL) -> Card:
@@ -46,7 +61,36 @@ def find_card(load: Loader = ctypes.CDLL) -> Card:
     name = ctypes.create_string_buffer(MAX_NAME)
     driver.cuDeviceGetName(name, MAX_NAME, 0)
     major, minor = (_attribute(driver, attribute) for attribute in (MAJOR, MINOR))
-    return Card(name.value.decode(errors="replace"), f"sm{major}{minor}")
+    version = ctypes.c_int(0)
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"
+    return Card(name.value.decode(errors="replace"), f"sm{major}{minor}", cuda)
+
+
+def refuse_old_driver(card: Card, cuda: int) -> None:
+    """Raise ProviderError when the driver of `card` is too old for CUDA of the major version `cuda`.
+
+    Asked before CUDA's libraries are loaded, which would say so in a page of C++.
+    """
+    if int(card.cuda.partition(".")[0]) < cuda:
+        needed = f"driver {OLDEST_DRIVERS[cuda]} or newer" if cuda in OLDEST_DRIVERS else "a newer driver"
+        raise ProviderError(
+            f"the NVIDIA driver is too old: it runs CUDA up to {card.cuda}, needed is CUDA {cuda}; "
+            f"install {needed} (nvidia-smi shows yours), or use --device cpu"
+        )
+
+
+def load_cudnn(load: Loader = ctypes.CDLL) -> None:
+    """Load cuDNN, from NVIDIA's Python package or the system. Raises ProviderError when it is not here.
+
+    ONNX Runtime takes it for optional, and misses it in the midst of a graph.
+    """
+    folder = _package_folder("nvidia.cudnn")
+    found = sorted(folder.glob(f"*/{CUDNN}")) if folder else []
+    try:
+        load(str(found[0]) if found else CUDNN)
+    except OSError as error:
+        raise ProviderError(f"cuDNN 9 is not here ({CUDNN}); {BROUGHT}") from error
 
 
 def tensorrt_libraries(provider: Path) -> list[str]:
@@ -55,10 +99,10 @@ def tensorrt_libraries(provider: Path) -> list[str]:
     return sorted(names)
 
 
-def load_tensorrt(names: Iterable[str], cuda: str, load: Loader = ctypes.CDLL) -> str:
+def load_tensorrt(names: Iterable[str], cuda: int, load: Loader = ctypes.CDLL) -> str:
     """Load TensorRT's libraries, from NVIDIA's Python package or the system; return TensorRT's version, as "10.13.3".
 
-    `cuda` is the major version of CUDA that they should be made for, for example "13". Raises ProviderError with
+    `cuda` is the major version of CUDA that they should be made for, for example 13. Raises ProviderError with
     what is missing and where it comes from.
     """
     names = list(names)
@@ -87,6 +131,9 @@ def _attribute(driver: Any, attribute: int) -> int:
 
 
 def _package_folder(name: str) -> Path | None:
-    """Return the folder of an installed package, without importing it."""
-    spec = importlib.util.find_spec(name)
-    return Path(spec.origin).parent if spec and spec.origin else None
+    """Return the folder of an installed package, without importing it; it need not be more than a folder."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:  # of the package that it is in
+        return None
+    return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None

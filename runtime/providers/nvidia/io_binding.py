@@ -4,7 +4,8 @@ Persistent addresses are what CUDA graphs need: once the shapes have settled, a 
 The device is no more than its name, so all of this is tested on the CPU provider with real ONNX Runtime values.
 """
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers.nvidia.stream import CudaStream
-from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, runtime_errors
-from clavilux.runtime.providers.session import Array, check_inputs, first_line
+from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, reason, runtime_errors
+from clavilux.runtime.providers.session import Array, check_inputs
+
+log = logging.getLogger("clavilux.provider")
 
 GRAPH_IDS = ("gpu_graph_id", "cuda_graph_annotation_id")  # run option: which CUDA graph; TensorRT for RTX has its own
 NO_WAIT = "disable_synchronize_execution_providers"  # run option
@@ -31,18 +34,30 @@ TYPES: dict[str, type[np.generic]] = {
 }
 
 OrtValue = Any  # an `onnxruntime.OrtValue`
+Reload = Callable[[bool], Any]
+"""Loading of one more `onnxruntime.InferenceSession`, whose runs may be captured as a CUDA graph or not."""
 
 
 class BoundSession:
     """A graph whose inputs and outputs lie on `device`, in ONNX Runtime's words: "cuda", or "cpu" in tests."""
 
     def __init__(
-        self, session: Any, name: str, device: str, *, captures: bool, stream: CudaStream | None = None
+        self,
+        session: Any,
+        name: str,
+        device: str,
+        *,
+        captures: bool,
+        stream: CudaStream | None = None,
+        reload: Reload | None = None,
+        memory: Any = None,
     ) -> None:
         """`session` is an `onnxruntime.InferenceSession`, `name` what errors call the graph.
 
         `captures`: its runs can be recorded as CUDA graphs. `stream` is what it was told to run on, where it was told.
-        Raises ProviderError when the graph takes something that is no array of numbers.
+        `reload` loads it once more, for a provider that has one CUDA graph for all runs of a session: each run is then
+        given a session of its own. `memory` is the `onnxruntime.OrtMemoryInfo` that inputs lie in, where a
+        plugin has it. Raises ProviderError when the graph takes something that is no array of numbers.
         """
         self.session = session
         self.name = name
@@ -50,7 +65,9 @@ class BoundSession:
         self.stream = stream
         self.provider: str = session.get_providers()[0]
         self.results = [str(node.type) for node in session.get_outputs()]  # in ONNX's words, as in TYPES
-        self._captures = captures
+        self.captures = captures
+        self._reload = reload
+        self._memory = memory
         self._expected = {node.name: (self._dtype(node), tuple(node.shape)) for node in session.get_inputs()}
         self._graphs = 0  # CUDA graphs asked for
         self._bound: BoundRun | None = None  # what `run` runs
@@ -59,6 +76,10 @@ class BoundSession:
     def inputs(self) -> Mapping[str, type[np.generic]]:
         """The types of the inputs, by name."""
         return {name: dtype for name, (dtype, _) in self._expected.items()}
+
+    def fits(self, inputs: Mapping[str, Array]) -> bool:
+        """Return whether the graph, which has no open axes, takes arrays of these shapes."""
+        return all(name in inputs and inputs[name].shape == shape for name, (_, shape) in self._expected.items())
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Run the graph on named host arrays; return its outputs in the graph's order, as host arrays of their own.
@@ -81,9 +102,30 @@ class BoundSession:
         check_inputs(self.name, self._expected, {name: self._blank(name, shape) for name, shape in shapes.items()})
         given = shared or {}
         self._graphs += 1  # 0 is ONNX Runtime's own
-        with translated(self.name):
+        with self.on_card():
+            if self._reload is not None and self.captures and self._graphs > 1:
+                self.session = self._reload(True)  # the one before belongs to its run, and goes with that
             values = {name: given[name] if name in given else self._new(name, shape) for name, shape in shapes.items()}
-            return BoundRun(self, values, self._graphs if self._captures else None)
+            return BoundRun(self, values, self._graphs if self.captures else None)
+
+    def give_up_capture(self, error: Exception) -> None:
+        """Record no more runs as CUDA graphs, because one could not be, and say so once."""
+        if self.stream is not None:
+            self.stream.end_capture()
+        if not self.captures:
+            return
+        self.captures = False
+        if self._reload is not None:
+            self.session = self._reload(False)
+        log.warning("%s runs without a CUDA graph from now on: %s", self.name, reason(error))
+
+    @contextmanager
+    def on_card(self) -> Iterator[None]:
+        """Work on the card in this thread; what ONNX Runtime raises becomes a ProviderError of one line."""
+        with translated(self.name):
+            if self.stream is not None:
+                self.stream.enter()
+            yield
 
     def _blank(self, name: str, shape: tuple[int, ...]) -> Array:
         """Return an array of this shape that takes no memory."""
@@ -96,14 +138,15 @@ class BoundSession:
         return TYPES[node.type]
 
     def _new(self, name: str, shape: tuple[int, ...]) -> OrtValue:
-        return import_onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, self._expected[name][0], self.device)
+        place = {"device_type": self.device} if self._memory is None else {"memory_info": self._memory}
+        return import_onnxruntime().OrtValue.ortvalue_from_shape_and_type(shape, self._expected[name][0], **place)
 
 
 class BoundRun:
     """A run of a graph between buffers that stay where they are.
 
     The first run lets ONNX Runtime allocate the results; from the second on all addresses are fixed, and the run is
-    recorded as a CUDA graph where the session can do that, and replayed.
+    recorded as a CUDA graph where the session can do that, and replayed. When that fails, it runs on without one.
     """
 
     def __init__(self, owner: BoundSession, inputs: Mapping[str, OrtValue], graph_id: int | None) -> None:
@@ -114,20 +157,26 @@ class BoundRun:
         self._owner = owner
         self._graph_id = graph_id
         self._runs = 0
+        self._plain = False  # whether it is recorded no more, because that has failed
         self._options: dict[tuple[int | None, bool], Any] = {}
-        self._binding = owner.session.io_binding()
         self._outputs = [node.name for node in owner.session.get_outputs()]
-        for name, value in inputs.items():
+        self._bind()
+
+    def _bind(self) -> None:
+        """Bind the buffers to the owner's present session."""
+        self._session = self._owner.session
+        self._binding = self._session.io_binding()
+        for name, value in self.inputs.items():
             self._binding.bind_ortvalue_input(name, value)
         for name in self._outputs:
-            self._binding.bind_output(name, owner.device)
+            self._binding.bind_output(name, self._owner.device)
 
     def queue(self) -> None:
         """Queue a run on the session's stream. Raises ProviderError when the provider fails.
 
         The host does not wait where the provider honours that: CUDA's does, TensorRT's waits for each replay.
         """
-        with translated(self._owner.name):
+        with self._owner.on_card():
             self._run(waits=False)
 
     def fetch(self, inputs: Mapping[str, Array]) -> list[Array]:
@@ -136,7 +185,7 @@ class BoundRun:
         Raises ProviderError when the provider fails; after that it has no shapes, and is of no more use.
         """
         shapes, self.shapes = self.shapes, {}
-        with translated(self._owner.name):
+        with self._owner.on_card():
             for name, array in inputs.items():
                 self.inputs[name].update_inplace(array)
             self._binding.synchronize_inputs()
@@ -150,20 +199,37 @@ class BoundRun:
     def release(self) -> None:
         """Give up the CUDA graph, which reads these buffers. Raises ProviderError when the provider fails."""
         if self._graph_id is not None and self._runs > 1:
-            with translated(self._owner.name):
-                self._owner.session.release_captured_graph(self._graph_id)
+            with self._owner.on_card():
+                self._session.release_captured_graph(self._graph_id)
 
     def _run(self, *, waits: bool) -> None:
         if self._runs == 1:
-            for name, value in zip(self._outputs, self.results, strict=True):
-                self._binding.bind_ortvalue_output(name, value)
-        self._owner.session.run_with_iobinding(self._binding, self._run_options(waits=waits))
+            self._fix_outputs()
+        try:
+            self._session.run_with_iobinding(self._binding, self._run_options(waits=waits))
+        except runtime_errors(import_onnxruntime()) as error:
+            if self._graph_id is None or not self._runs:
+                raise
+            self._run_plainly(error, waits=waits)
         if not self._runs:
             self.results = self._binding.get_outputs()  # they stay where the first run put them
         self._runs += 1
 
+    def _fix_outputs(self) -> None:
+        for name, value in zip(self._outputs, self.results, strict=True):
+            self._binding.bind_ortvalue_output(name, value)
+
+    def _run_plainly(self, error: Exception, *, waits: bool) -> None:
+        """Run without a CUDA graph, now and from now on, after one has failed with `error`; nothing of it has run."""
+        self._owner.give_up_capture(error)
+        self._plain = True
+        if self._session is not self._owner.session:
+            self._bind()
+            self._fix_outputs()
+        self._session.run_with_iobinding(self._binding, self._run_options(waits=waits))
+
     def _run_options(self, *, waits: bool) -> Any:
-        captured = NO_CAPTURE if self._graph_id is not None and not self._runs else self._graph_id
+        captured = NO_CAPTURE if self._graph_id is not None and (self._plain or not self._runs) else self._graph_id
         if (captured, waits) not in self._options:
             self._options[captured, waits] = _run_options(captured, waits=waits)
         return self._options[captured, waits]
@@ -184,4 +250,4 @@ def translated(name: str) -> Iterator[None]:
     try:
         yield
     except runtime_errors(import_onnxruntime()) as error:
-        raise ProviderError(f"{name} does not run: {first_line(error)}") from error
+        raise ProviderError(f"{name} does not run: {reason(error)}") from error

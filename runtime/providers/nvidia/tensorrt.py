@@ -6,6 +6,8 @@ The provider writes its engine, and its timings of kernels, into a folder; `clav
 keeps the engines, and the timings lie in the user's cache, where they speed up the next build of any bundle.
 """
 
+import functools
+import logging
 import shutil
 import sys
 from collections.abc import Mapping
@@ -24,14 +26,23 @@ from clavilux.runtime.providers.engine_cache import (
     is_kept,
     user_folder,
 )
-from clavilux.runtime.providers.nvidia.cuda import cuda_major, import_gpu_runtime, preload_cuda, stream_settings
-from clavilux.runtime.providers.nvidia.driver import find_card, load_tensorrt, tensorrt_libraries
+from clavilux.runtime.providers.nvidia.cuda import (
+    NO_GRAPH,
+    cuda_major,
+    import_gpu_runtime,
+    prepare_cuda,
+    stream_settings,
+)
+from clavilux.runtime.providers.nvidia.driver import load_tensorrt, tensorrt_libraries
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from clavilux.runtime.providers.nvidia.stream import shared_stream
 from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, load_onnxruntime, session_options
-from clavilux.runtime.providers.session import Device, GraphFile, Session, ShapeRange
+from clavilux.runtime.providers.session import Device, GraphFile, Session, ShapeRange, with_part
+
+log = logging.getLogger("clavilux.provider")
 
 TENSORRT = "TensorrtExecutionProvider"
+CAPTURE = {"trt_cuda_graph_enable": "1"}
 NO_FALLBACK = "session.disable_cpu_ep_fallback"
 PROVIDER_FILE = (
     "onnxruntime_providers_tensorrt.dll" if sys.platform == "win32" else "libonnxruntime_providers_tensorrt.so"
@@ -47,13 +58,15 @@ class Target:
     version: str  # of TensorRT
 
 
-def open_tensorrt(graph: GraphFile, threads: int) -> Session:
+def open_tensorrt(graph: GraphFile, threads: int, *, captures: bool = True) -> Session:
     """Load `graph` as an engine, which is built first where none is kept: minutes for a large one.
+
+    Runs are replayed as a CUDA graph where the graph allows it, and `captures`.
 
     Raises ProviderError: onnxruntime-gpu, a card, CUDA's or TensorRT's libraries are missing, or TensorRT does not
     take the whole graph.
     """
-    return load_engine(graph, threads, find_target())
+    return load_engine(graph, threads, find_target(), captures=captures)
 
 
 def find_target() -> Target:
@@ -62,15 +75,19 @@ def find_target() -> Target:
     Raises ProviderError: onnxruntime-gpu, a card, CUDA's or TensorRT's libraries are missing.
     """
     onnxruntime = import_gpu_runtime(TENSORRT)
-    card = find_card()
-    preload_cuda(onnxruntime)
+    card = prepare_cuda(onnxruntime)
     provider_file = Path(onnxruntime.__file__).parent / "capi" / PROVIDER_FILE
     version = load_tensorrt(tensorrt_libraries(provider_file), cuda_major(onnxruntime))
     return Target("tensorrt", card.architecture, version)
 
 
-def load_engine(graph: GraphFile, threads: int, target: Target) -> Session:
-    """Load the kept engine of `graph` for `target`, or build it. Raises ProviderError when TensorRT cannot."""
+def load_engine(graph: GraphFile, threads: int, target: Target, *, captures: bool = True) -> Session:
+    """Load the kept engine of `graph` for `target`, or build it. Raises ProviderError when TensorRT cannot.
+
+    The provider has one CUDA graph for a session, whatever a run asks for: it captures the second run, and replays that
+    for all that follow, whichever buffers and shapes they have. So nothing is captured that has open axes, and each
+    further run is given a session of its own, for which the engine has to be kept.
+    """
     timings = user_folder() / f"timings-{target.architecture}-{target.version}"
 
     def build(folder: Path) -> None:
@@ -84,9 +101,19 @@ def load_engine(graph: GraphFile, threads: int, target: Target) -> Session:
 
     with engine_folder(engine_key(graph, target), engine_places(graph), build) as engine:
         stream = shared_stream()
-        session = _load(graph, threads, engine_settings(graph, engine.folder) | stream_settings(stream))
+        settings = engine_settings(graph, engine.folder) | stream_settings(stream)
+
+        def load(captured: bool) -> Any:
+            return _load(graph, threads, settings | (CAPTURE if captured else {}))
+
+        obstacle = "its engine is not kept" if not engine.kept else "its sizes are open" if _ranges(graph) else ""
+        if captures and obstacle:
+            log.warning("%s runs on %s without a CUDA graph, because %s", graph.path.name, TENSORRT, obstacle)
+        captures = captures and not obstacle
+        session = load(captures)
     refuse_open_axes(session, graph)
-    return BoundSession(session, graph.path.name, "cuda", captures=True, stream=stream)
+    reload = load if captures else None
+    return BoundSession(session, graph.path.name, "cuda", captures=captures, stream=stream, reload=reload)
 
 
 def engine_key(graph: GraphFile, target: Target) -> EngineKey:
@@ -112,8 +139,7 @@ def engine_settings(graph: GraphFile, folder: Path) -> dict[str, str]:
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": str(folder),
         "trt_engine_cache_prefix": graph.path.stem,
-        "trt_cuda_graph_enable": "1",
-        **profile_settings("trt", graph.shapes),
+        **profile_settings("trt", graph),
     }
 
 
@@ -122,8 +148,9 @@ def timing_settings(folder: Path) -> dict[str, str]:
     return {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(folder)}
 
 
-def profile_settings(prefix: str, shapes: Mapping[str, ShapeRange]) -> dict[str, str]:
+def profile_settings(prefix: str, graph: GraphFile) -> dict[str, str]:
     """Return the options for inputs with open axes, {} when there are none; `prefix` is the provider's: "trt", "nv"."""
+    shapes = _ranges(graph)
     if not shapes:
         return {}
 
@@ -137,7 +164,7 @@ def profile_settings(prefix: str, shapes: Mapping[str, ShapeRange]) -> dict[str,
 def refuse_open_axes(session: Any, graph: GraphFile) -> None:
     """Raise ProviderError when the graph has open axes whose range nobody gave, as the engine is not made for them."""
     free = [node.name for node in session.get_inputs() if any(not isinstance(length, int) for length in node.shape)]
-    missing = sorted(set(free) - set(graph.shapes))
+    missing = sorted(set(free) - set(_ranges(graph)))
     if missing:
         raise ProviderError(
             f"{graph.path.name} has open axes in {', '.join(missing)} without a range of sizes; "
@@ -145,8 +172,13 @@ def refuse_open_axes(session: Any, graph: GraphFile) -> None:
         )
 
 
+def _ranges(graph: GraphFile) -> Mapping[str, ShapeRange]:
+    """Return the shapes of the inputs that still have open axes once those of one length are closed."""
+    return {} if graph.closed_axes else graph.shapes
+
+
 def _load(graph: GraphFile, threads: int, settings: Mapping[str, str]) -> Any:
-    options = session_options(import_onnxruntime(), threads)
+    options = session_options(import_onnxruntime(), threads, graph.closed_axes)
     options.add_session_config_entry(NO_FALLBACK, "1")
     return load_onnxruntime(graph.path, TENSORRT, options, settings)
 
@@ -164,4 +196,8 @@ def _ready(graph: GraphFile) -> bool:
     return is_kept(engine_key(graph, find_target()), engine_places(graph))
 
 
-DEVICE = Device("tensorrt", ("onnxruntime-gpu",), find_target, open_tensorrt, _ready)
+DEVICE = with_part(
+    Device("tensorrt", ("onnxruntime-gpu",), find_target, open_tensorrt, _ready),
+    NO_GRAPH,
+    functools.partial(open_tensorrt, captures=False),
+)

@@ -29,7 +29,7 @@ from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers.nvidia import cuda
 from clavilux.runtime.providers.session import Array, Session
 from tests.runtime.instruments import RATE, Player, instrument
-from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
+from tests.runtime.providers.nvidia.fake_gpu import CARD, FakeRuntime, install
 from tests.runtime.sound.sounds import noise
 
 HOP = 1600  # samples, the bundle's
@@ -317,7 +317,7 @@ def test_on_a_card_latents_go_through_the_host_and_the_log_says_so(
 ) -> None:
     expected = streaming(flexible_bundle, noise="fresh")
     install(monkeypatch, FakeRuntime(("CUDAExecutionProvider", "CPUExecutionProvider")))
-    monkeypatch.setattr(cuda, "find_card", lambda: None)
+    monkeypatch.setattr(cuda, "find_card", lambda: CARD)
     player = Player(open_instrument(flexible_bundle, device="cuda"))
     player.parameters = expected.parameters
     for index in range(5):

@@ -27,9 +27,11 @@ from clavilux.runtime.placement.autotune import (
     open_graphs,
     race,
     remembered,
+    tell_better_device,
 )
 from clavilux.runtime.placement.choice_cache import choice_file
 from clavilux.runtime.providers.cpu import open_cpu
+from clavilux.runtime.providers.nvidia.driver import Card
 from clavilux.runtime.providers.session import Array, Device, GraphFile, Session
 
 
@@ -214,8 +216,38 @@ def test_a_device_whose_engine_takes_minutes_waits_until_it_is_built(
 
 def test_where_nothing_runs_there_is_an_error(bundle: Bundle) -> None:
     card = replace(Machine().device("card", 0.1), open=refuse)
-    with pytest.raises(ProviderError, match=r"auto: no device runs audio_encoder\.onnx here; run: clavilux doctor"):
+    with pytest.raises(ProviderError, match=r"auto: no device runs audio_encoder\.onnx here; --device cpu says what"):
         measure(bundle, 1, devices(card), workloads(bundle))
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "told"),
+    [
+        ("NVIDIA GeForce RTX 4090", "cuda", ["auto: NVIDIA GeForce RTX 4090 is for --device tensorrt-rtx, which does"]),
+        ("NVIDIA L40S", "cpu", ["auto: NVIDIA L40S is for --device cuda, which does not run here: no wheel"]),
+        ("NVIDIA L40S", "cuda", []),
+    ],
+)
+def test_auto_says_what_is_missing_for_the_device_that_the_card_is_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, there: str, told: list[str]
+) -> None:
+    monkeypatch.setattr(auto, "find_card", lambda: Card(name, "sm89", "13.0"))
+    monkeypatch.setattr(auto, "check_device", lambda device: refuse_to_check())
+    tell_better_device({there})
+    assert len(caplog.messages) == len(told)
+    assert all(message.startswith(words) for message, words in zip(caplog.messages, told, strict=True))
+
+
+def refuse_to_check() -> None:
+    raise ProviderError("no wheel")
+
+
+def test_auto_says_nothing_of_cards_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(auto, "find_card", refuse_to_check)
+    tell_better_device({"cpu"})
+    assert caplog.messages == []
 
 
 def test_results_are_compared_by_their_size() -> None:
@@ -260,7 +292,7 @@ def test_auto_measures_once_says_why_and_remembers(
     assert caplog.messages == [f"auto takes {taken}, as measured before (auto:again measures again)"]
     assert {session.provider for session in sessions.values()} == {"OpenVINO CPU"}
     assert remembered(copy, 1) == taken
-    assert remembered(copy, 2) == "not measured; run: clavilux doctor --device auto"
+    assert remembered(copy, 2) == "not measured; --device auto measures"
 
 
 def test_auto_again_measures_again(copy: Bundle, two: Machine) -> None:

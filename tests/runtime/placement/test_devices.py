@@ -1,11 +1,13 @@
 """Names of `--device`, and the devices that they find."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.placement import devices
 from clavilux.runtime.placement.devices import DEVICES, check_device, find_device, open_session, runnable
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 
@@ -21,11 +23,22 @@ def test_a_device_is_found_by_what_onnx_runtime_calls_it() -> None:
 
 def test_a_part_of_a_device_is_a_device() -> None:
     assert find_device("openvino:cpu").name == "openvino:CPU"
+    assert find_device("cuda:No-Graph").name == "cuda:no-graph"
+
+
+def test_a_part_that_is_for_support_alone_is_not_tried_by_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "DECLARED", (replace(DEVICES["cuda"], check=lambda: None),))
+    assert list(runnable()) == ["cuda"]
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("cpu:1", "--device cpu$"), ("openvino:", "--device openvino:PART$"), ("cuda:", "--device cuda$")],
+    [
+        ("cpu:1", "--device cpu$"),
+        ("openvino:", "--device openvino:PART$"),
+        ("cuda:", "--device cuda:PART$"),
+        ("cuda:fast", "--device cuda:no-graph$"),
+    ],
 )
 def test_a_part_that_cannot_be_is_refused(name: str, expected: str) -> None:
     with pytest.raises(ProviderError, match=f"no device '{name}'; expected {expected}"):

@@ -3,7 +3,8 @@
 It is as unforgiving as a real one. Work is done when somebody waits for its stream, and no sooner: what is read before
 that is old, and what is written too early reaches work that was queued before. Memory of the card cannot be read from
 the host; memory of the host that is not pinned cannot be read from the card. A captured graph reads and writes where it
-did when it was captured, and fails when that memory is gone.
+did when it was captured, and fails when that memory is gone. While one is captured, no other thread may allocate or
+free, unless it was put into the mode that is for it; and a capture that nobody ended swallows all that is queued.
 """
 
 import ctypes
@@ -17,7 +18,8 @@ import numpy as np
 
 from tests.runtime.providers.nvidia.fake_driver import Driver
 
-INVALID_VALUE, INVALID_CONTEXT, NOT_READY = 1, 201, 600  # CUDA's error codes
+INVALID_VALUE, INVALID_CONTEXT, NOT_READY, CAPTURING = 1, 201, 600, 900  # CUDA's error codes
+THREAD_LOCAL = 1  # capture mode of a thread
 CONTEXT = 11  # handle
 FIRST_ADDRESS, ALIGNMENT = 1 << 44, 1 << 20
 OPTION_GRAPH, OPTION_NO_WAIT = "gpu_graph_id", "disable_synchronize_execution_providers"
@@ -33,6 +35,8 @@ class Card(Driver):
     memory: dict[int, np.ndarray] = field(default_factory=dict)  # uint8, by address
     pinned: dict[int, Any] = field(default_factory=dict)
     refuses: set[str] = field(default_factory=set)  # functions that fail
+    captures: dict[int, int] = field(default_factory=dict)  # being captured: thread, by stream
+    spoilt: bool = False  # whether a capture met what no other thread may do
     _handles: int = 1000
     _done: int = 0  # pieces of work
     _times: dict[int, int] = field(default_factory=dict)
@@ -54,6 +58,8 @@ class Card(Driver):
         return self.memory[address].view(dtype).reshape(shape)
 
     def queue(self, stream: int, work: Callable[[], None]) -> None:
+        if stream in self.captures:
+            return  # into the graph, of which nothing runs before it is launched
         self.queues.setdefault(stream, []).append(work)
 
     def drain(self, stream: int) -> None:
@@ -73,8 +79,21 @@ class Card(Driver):
         return self._failure("cuDevicePrimaryCtxRetain")
 
     def cuCtxSetCurrent(self, context: Any) -> int:  # noqa: N802
-        self._thread.context = context.value
+        self._thread.contexts = [*getattr(self._thread, "contexts", [])[:-1], context.value]
         return self._failure("cuCtxSetCurrent")
+
+    def cuCtxPushCurrent_v2(self, context: Any) -> int:  # noqa: N802
+        self._thread.contexts = [*getattr(self._thread, "contexts", []), context.value]
+        return self._failure("cuCtxPushCurrent_v2")
+
+    def cuCtxPopCurrent_v2(self, context: Any) -> int:  # noqa: N802
+        context._obj.value = self._thread.contexts.pop()
+        return 0
+
+    def cuThreadExchangeStreamCaptureMode(self, mode: Any) -> int:  # noqa: N802
+        before = getattr(self._thread, "mode", 0)
+        self._thread.mode, mode._obj.value = mode._obj.value, before
+        return 0
 
     def cuStreamCreate(self, stream: Any, flags: int) -> int:  # noqa: N802
         self._handles += 1
@@ -86,11 +105,26 @@ class Card(Driver):
         self.allocations += 1
         self.pinned[ctypes.addressof(memory)] = memory
         pointer._obj.value = ctypes.addressof(memory)
-        return self._failure("cuMemHostAlloc")
+        return self._failure("cuMemHostAlloc") or self._disturbance()
 
     def cuMemFreeHost(self, pointer: Any) -> int:  # noqa: N802
-        del self.pinned[pointer.value]
-        return 0
+        failure = self._failure("cuMemFreeHost") or self._disturbance()
+        if not failure:
+            del self.pinned[pointer.value]
+        return failure
+
+    def cuStreamIsCapturing(self, stream: Any, state: Any) -> int:  # noqa: N802
+        state._obj.value = 2 if stream.value in self.captures else 0
+        return self._failure("cuStreamIsCapturing")
+
+    def cuStreamEndCapture(self, stream: Any, graph: Any) -> int:  # noqa: N802
+        del self.captures[stream.value]
+        self._handles += 1
+        graph._obj.value = self._handles
+        return self._failure("cuStreamEndCapture")
+
+    def cuGraphDestroy(self, graph: Any) -> int:  # noqa: N802
+        return self._failure("cuGraphDestroy")
 
     def cuMemcpyAsync(self, target: Any, source: Any, count: Any, stream: Any) -> int:  # noqa: N802
         into, out_of = (self._bytes(pointer.value, count.value) for pointer in (target, source))
@@ -121,7 +155,7 @@ class Card(Driver):
         return self._failure("cuEventElapsedTime")
 
     def cuStreamSynchronize(self, stream: Any) -> int:  # noqa: N802
-        failure = self._failure("cuStreamSynchronize")
+        failure = self._failure("cuStreamSynchronize") or (CAPTURING if stream.value in self.captures else 0)
         if not failure:
             self.drain(stream.value)
         return failure
@@ -141,8 +175,17 @@ class Card(Driver):
     def _failure(self, name: str) -> int:
         if name in self.refuses:
             return INVALID_VALUE
-        free = {"cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent"}
-        return 0 if name in free or getattr(self._thread, "context", None) == CONTEXT else INVALID_CONTEXT
+        free = {"cuDeviceGet", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuCtxPushCurrent_v2"}
+        contexts = getattr(self._thread, "contexts", [])
+        return 0 if name in free or contexts[-1:] == [CONTEXT] else INVALID_CONTEXT
+
+    def _disturbance(self) -> int:
+        """Return what an allocation meets while another thread captures: an error, which spoils the capture as well."""
+        others = set(self.captures.values()) - {threading.get_ident()}
+        if not others or getattr(self._thread, "mode", 0) == THREAD_LOCAL:
+            return 0
+        self.spoilt = True
+        return CAPTURING
 
 
 class DeviceValue:
@@ -212,6 +255,7 @@ class Runner:
     real: Any  # session on the CPU
     stream: int  # that its runs are queued on
     heedless: bool = False  # whether it never waits for a stream that it was given
+    while_capturing: Callable[[], object] = lambda: None  # done in the midst of each capture
     graphs: dict[int, tuple[dict[str, int], dict[str, int]]] = field(default_factory=dict)  # captured: addresses
 
     def run(self, binding: DeviceBinding, graph: int, *, waits: bool) -> None:
@@ -219,13 +263,21 @@ class Runner:
         kinds = self._allocate(binding)
         places = self._addresses(binding.inputs), self._addresses(binding.outputs)
         if graph > 0:
-            if graph not in self.graphs and binding.fixed != binding.outputs.keys():
-                raise RuntimeError("CUDA error 900: operation not permitted when stream is capturing")
+            if graph not in self.graphs:
+                self._capture(binding)
             places = self.graphs.setdefault(graph, places)
         inputs = {name: (tuple(value.shape()), value.dtype) for name, value in binding.inputs.items()}
         self.card.queue(self.stream, lambda: self._work(*places, inputs, kinds))
         if waits and not self.heedless:
             self.card.drain(self.stream)
+
+    def _capture(self, binding: DeviceBinding) -> None:
+        """Go through a capture; one that fails is left behind on the stream."""
+        self.card.spoilt, self.card.captures[self.stream] = False, threading.get_ident()
+        self.while_capturing()
+        if self.card.spoilt or binding.fixed != binding.outputs.keys():
+            raise RuntimeError("CUDA error 900: operation not permitted when stream is capturing")
+        del self.card.captures[self.stream]
 
     def _allocate(self, binding: DeviceBinding) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Make room for outputs without a place, anew in every run; return the shapes and types of all."""

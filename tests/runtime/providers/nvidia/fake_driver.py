@@ -12,6 +12,7 @@ class Driver:
     capability: tuple[int, int] = (8, 9)
     cards: int = 1
     fails: int = 0  # CUDA error code
+    cuda: int = 13000  # version that it is made for
 
     def cuInit(self, flags: int) -> int:  # noqa: N802
         return self.fails
@@ -26,4 +27,8 @@ class Driver:
 
     def cuDeviceGetAttribute(self, value: Any, attribute: int, device: int) -> int:  # noqa: N802
         value._obj.value = self.capability[attribute - 75]
+        return 0
+
+    def cuDriverGetVersion(self, version: Any) -> int:  # noqa: N802
+        version._obj.value = self.cuda
         return 0

@@ -4,6 +4,7 @@
 """
 
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,16 @@ import pytest
 from onnx import TensorProto, helper
 
 from clavilux.runtime.providers.nvidia import cuda, tensorrt, tensorrt_rtx
+from clavilux.runtime.providers.nvidia.driver import Card
 from clavilux.runtime.providers.nvidia.stream import CudaStream
-from tests.runtime.providers.nvidia.fake_card import OPTION_GRAPH, OPTION_NO_WAIT, Card, DeviceBinding, Runner
+from tests.runtime.providers.nvidia.fake_card import OPTION_GRAPH, OPTION_NO_WAIT, DeviceBinding, Runner
+from tests.runtime.providers.nvidia.fake_card import Card as FakeCard
 from tests.runtime.providers.nvidia.fake_driver import Driver
 
 __all__ = ["Driver"]
+
+CARD = Card("NVIDIA Test", "sm89", "13.0")
+PLUGIN_MEMORY = "the memory of the plugin's card"
 
 
 def write_graph(folder: Path, name: str = "denoiser.onnx", *, batch: int | str = 1) -> Path:
@@ -52,6 +58,10 @@ class Options:
         self.entries: dict[str, str] = {}
         self.devices: list[Any] = []
         self.settings: dict[str, str] = {}
+        self.axes: dict[str, int] = {}
+
+    def add_free_dimension_override_by_name(self, name: str, length: int) -> None:
+        self.axes[name] = length
 
     def add_session_config_entry(self, name: str, value: str) -> None:
         self.entries[name] = value
@@ -64,10 +74,20 @@ class GpuSession:
     """A real session on the CPU that names another provider, and remembers its runs' options.
 
     With a card its values lie there, and its runs are queued on `stream`; without one they are the CPU's.
+
+    With `one_graph` it captures and replays as ONNX Runtime's TensorRT provider does, which has one CUDA graph for all
+    runs: the second run is captured, whatever it asks for, and replayed for every later one.
     """
 
     def __init__(
-        self, real: Any, provider: str, placed: Mapping[str, str], card: Card | None = None, stream: int = 0
+        self,
+        real: Any,
+        provider: str,
+        placed: Mapping[str, str],
+        card: FakeCard | None = None,
+        stream: int = 0,
+        *,
+        one_graph: bool = False,
     ) -> None:
         self.real = real
         self._provider = provider
@@ -77,6 +97,10 @@ class GpuSession:
         self.waited: list[bool] = []  # whether each run was to wait for the card
         self.released: list[int] = []
         self.options: list[Any] = []  # of each run
+        self.one_graph = one_graph
+        self.skips = False  # whether even then runs that ask for no CUDA graph are left alone
+        self.graph: Any = None  # the one, as the binding that was captured
+        self.uncapturable = ""  # words that a capture fails with, if it does
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -97,15 +121,35 @@ class GpuSession:
         self.options.append(options)
         self.runs.append(entry(options, OPTION_GRAPH))
         self.waited.append(entry(options, OPTION_NO_WAIT) != "1")
+        number = int(self.runs[-1] or 0)
+        if self.one_graph:
+            binding, number = self._captured(binding, number), 0
+        elif number > 0:
+            self._begin_capture()
         if self.runner is None:
             self.real.run_with_iobinding(binding, options)
         else:
-            self.runner.run(binding, int(self.runs[-1] or 0), waits=self.waited[-1])
+            self.runner.run(binding, number, waits=self.waited[-1])
 
     def release_captured_graph(self, number: int) -> None:
         self.released.append(number)
-        if self.runner is not None:
-            del self.runner.graphs[number]
+        if self.runner is not None and not self.one_graph:
+            self.runner.graphs.pop(number, None)
+
+    def _captured(self, binding: Any, number: int) -> Any:
+        """Return the binding that really runs where there is one CUDA graph."""
+        if self.graph is not None and (number != -1 or not self.skips):
+            return self.graph
+        if len(self.runs) > 1 and self.graph is None:
+            self._begin_capture()
+            self.graph = binding
+        return binding
+
+    def _begin_capture(self) -> None:
+        if self.uncapturable:
+            if self.runner is not None:
+                self.runner.card.captures[self.runner.stream] = threading.get_ident()
+            raise RuntimeError(self.uncapturable)
 
 
 def entry(options: Any, name: str) -> str | None:
@@ -131,7 +175,7 @@ class FakeRuntime:
     compiled: list[dict[str, str]] = field(default_factory=list)  # settings
     registered: list[str] = field(default_factory=list)
     cuda_version: str = "13.0"
-    card: Card = field(default_factory=Card)
+    card: FakeCard = field(default_factory=FakeCard)
 
     SessionOptions = Options
 
@@ -140,8 +184,8 @@ class FakeRuntime:
 
     @property
     def OrtValue(self) -> Any:  # noqa: N802
-        def allocate(shape: Any, dtype: Any, device: str) -> Any:
-            assert device == "cuda"
+        def allocate(shape: Any, dtype: Any, device_type: str = "cpu", *, memory_info: Any = None) -> Any:
+            assert (device_type, memory_info) == (("cpu", PLUGIN_MEMORY) if self.devices else ("cuda", None))
             return self.card.allocate(shape, dtype)
 
         return SimpleNamespace(ortvalue_from_shape_and_type=allocate)
@@ -175,9 +219,12 @@ class FakeRuntime:
         self.loaded.append((Path(graph), dict(settings), dict(options.entries)))
         alone = onnxruntime.SessionOptions()
         alone.intra_op_num_threads = 1  # other tests use the other cores
+        for axis, length in options.axes.items():
+            alone.add_free_dimension_override_by_name(axis, length)
         real = onnxruntime.InferenceSession(graph, alone, providers=["CPUExecutionProvider"])
         stream = int(settings.get("user_compute_stream", 0))
-        self.sessions.append(GpuSession(real, provider, self.placed, self.card, stream))
+        one_graph = settings.get("trt_cuda_graph_enable") == "1"
+        self.sessions.append(GpuSession(real, provider, self.placed, self.card, stream, one_graph=one_graph))
         return self.sessions[-1]
 
     def ModelCompiler(self, options: Options, graph: Path, embed_compiled_data_into_model: bool) -> Any:  # noqa: N802
@@ -192,7 +239,10 @@ class FakeRuntime:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> FakeRuntime:
-    """Put `runtime` in the place of ONNX Runtime for one test, and its card's stream in the place of the shared one."""
+    """Put `runtime` in the place of ONNX Runtime for one test, and its card's stream in the place of the shared one.
+
+    cuDNN is there; which card there is, is for the test to say.
+    """
     monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
     streams: list[CudaStream] = []
 
@@ -203,6 +253,7 @@ def install(monkeypatch: pytest.MonkeyPatch, runtime: FakeRuntime) -> FakeRuntim
 
     for module in (cuda, tensorrt, tensorrt_rtx):
         monkeypatch.setattr(module, "shared_stream", shared)
+    monkeypatch.setattr(cuda, "load_cudnn", lambda: None)
     return runtime
 
 

@@ -1,5 +1,9 @@
 """Persistent buffers, on the CPU provider with real ONNX Runtime values."""
 
+import gc
+import threading
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +219,130 @@ def test_results_are_those_of_the_run_where_a_provider_does_not_wait_for_its_str
     fake.runner.heedless = True
     for value in (1.0, 2.0, 3.0):
         np.testing.assert_array_equal(session.run(inputs(value=value))[0], expected(1, value))
+
+
+@pytest.mark.parametrize("skips", [True, False])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_where_a_session_has_one_cuda_graph_each_run_has_a_session_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skips: bool, frozen: bool
+) -> None:
+    """However the runs take turns: TensorRT's provider would replay the first one's graph for all of them."""
+    session, loads, _ = with_one_graph(tmp_path, monkeypatch)
+    shapes = {"sample": (1, 4), "bias": (4,)}
+    runs = [session.bind(shapes) for _ in range(3)]
+    for loaded in loads:
+        loaded.skips = skips
+    turns = [0, 0, 0, 1, 1, 1, 2, 2, 2] if frozen else [0, 1, 2, 0, 1, 2, 0, 1, 2]
+    for value, turn in enumerate(turns, start=1):
+        np.testing.assert_array_equal(runs[turn].fetch(inputs(value=value))[0], expected(1, value))
+        np.testing.assert_array_equal(session.run(inputs(value=-value))[0], expected(1, -value))
+    assert len(loads) == 4
+
+
+def test_a_session_of_one_cuda_graph_is_let_go_with_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, loads, _ = with_one_graph(tmp_path, monkeypatch)
+    run = session.bind({"sample": (1, 4), "bias": (4,)})
+    for _ in range(2):
+        run.fetch(inputs())
+    first = weakref.ref(loads.pop())
+    run.release()
+    run = session.bind(run.shapes)
+    gc.collect()
+    assert first() is None
+    np.testing.assert_array_equal(run.fetch(inputs(value=3.0))[0], expected(1, 3.0))
+
+
+def test_a_capture_that_fails_plays_on_without_a_graph_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session, fake, _, _ = on_card(tmp_path, monkeypatch, batch="batch")
+    fake.uncapturable = "CUDA error 901: operation failed due to a previous error during capture\nat some place"
+    for batch, value in ((1, 1.0), (1, 2.0), (1, 3.0), (2, 4.0), (2, 5.0), (2, 6.0)):
+        np.testing.assert_array_equal(session.run(inputs(batch, value))[0], expected(batch, value))
+    assert fake.runs == ["-1", "1", "-1", "-1", None, None, None]
+    words = "CUDA error 901: operation failed due to a previous error during capture"
+    assert caplog.messages == [f"denoiser.onnx runs without a CUDA graph from now on: {words}"]
+
+
+def test_queued_runs_play_on_when_their_capture_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, fake, stream, _ = on_card(tmp_path, monkeypatch)
+    fake.uncapturable = "no"
+    run = session.bind({"sample": (1, 4), "bias": (4,)})
+    staged = [stream.pinned((1, 4), np.float32), stream.pinned((4,), np.float32)]
+    for value in (1.0, 2.0, 3.0):
+        staged[0].array[...], staged[1].array[...] = value, np.arange(4)
+        for pinned, buffer in zip(staged, run.inputs.values(), strict=True):
+            stream.copy(buffer.data_ptr(), pinned.address, pinned.array.nbytes)
+        run.queue()
+        stream.copy(staged[0].address, run.results[0].data_ptr(), staged[0].array.nbytes)
+        stream.wait()
+        np.testing.assert_array_equal(staged[0].array, expected(1, value))
+
+
+def test_a_capture_that_fails_on_a_session_of_one_graph_gives_its_runs_a_plain_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    session, loads, plain = with_one_graph(tmp_path, monkeypatch)
+    loads[0].uncapturable = "no"
+    runs = [session, session.bind({"sample": (1, 4), "bias": (4,)})]
+    for value in range(1, 5):
+        np.testing.assert_array_equal(runs[0].run(inputs(value=value))[0], expected(1, value))
+        np.testing.assert_array_equal(runs[1].fetch(inputs(value=-value))[0], expected(1, -value))
+    assert plain == [False, False, True] or plain == [False, True]
+    assert caplog.messages == ["denoiser.onnx runs without a CUDA graph from now on: no"]
+
+
+def test_a_run_that_fails_without_a_graph_as_well_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, fake, _, _ = on_card(tmp_path, monkeypatch)
+    run = session.bind({"sample": (1, 4), "bias": (4,)})
+    run.queue()
+
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(fake, "run_with_iobinding", fail)
+    with pytest.raises(ProviderError, match=r"^denoiser\.onnx does not run: out of memory$"):
+        run.queue()
+
+
+def test_while_one_thread_captures_another_may_allocate_and_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As another engine of the process does, on a stream of its own."""
+    session, fake, _, card = on_card(tmp_path, monkeypatch)
+    other = CudaStream(lambda name: card)
+
+    def work() -> None:
+        pinned = other.pinned((8,), np.uint8)
+        other.copy(pinned.address, pinned.address, 8)
+        other.wait()
+
+    fake.runner.while_capturing = lambda: in_a_thread(work)
+    for value in (1.0, 2.0, 3.0):
+        np.testing.assert_array_equal(session.run(inputs(value=value))[0], expected(1, value))
+    assert (fake.runs, caplog.messages, card.pinned) == (["-1", "1", "1"], [], {})
+
+
+def in_a_thread(work: Callable[[], object]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def with_one_graph(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[BoundSession, list[GpuSession], list[bool]]:
+    """Return a session as TensorRT's provider makes them, all that were loaded for it, and which of those are plain."""
+    runtime = install(monkeypatch, FakeRuntime())
+    stream = CudaStream(lambda name: runtime.card)
+    path = write_graph(folder)
+    loads: list[GpuSession] = []
+    plain: list[bool] = []
+
+    def load(captured: bool) -> GpuSession:
+        real = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        name = "TensorrtExecutionProvider"
+        loads.append(GpuSession(real, name, {}, runtime.card, stream.handle, one_graph=captured))
+        plain.append(not captured)
+        return loads[-1]
+
+    session = BoundSession(load(True), path.name, "cuda", captures=True, stream=stream, reload=load)
+    return session, loads, plain

@@ -1,12 +1,14 @@
 """The stream that sessions share: what it queues, when it waits, and what pinned memory is, on a fake card."""
 
+import ctypes
 import threading
 
 import numpy as np
 import pytest
 
 from clavilux.runtime.errors import ProviderError
-from clavilux.runtime.providers.nvidia.stream import CudaStream
+from clavilux.runtime.providers.nvidia import stream as streams
+from clavilux.runtime.providers.nvidia.stream import CudaStream, engine_stream, shared_stream
 from tests.runtime.providers.nvidia.fake_card import Card, DeviceValue
 from tests.runtime.providers.nvidia.fake_gpu import load_only
 
@@ -56,6 +58,52 @@ def test_pinned_memory_is_given_back_when_nobody_holds_it(stream: CudaStream, ca
     assert len(card.pinned) == 1
     del view
     assert len(card.pinned) == 0
+
+
+def test_pinned_memory_is_given_back_by_a_thread_that_works_on_no_card(stream: CudaStream, card: Card) -> None:
+    held = [stream.pinned((4,), np.uint8)]
+    thread = threading.Thread(target=held.clear)
+    thread.start()
+    thread.join()
+    assert (len(held), len(card.pinned)) == (0, 0)
+
+
+def test_giving_pinned_memory_back_leaves_the_thread_s_own_card_as_it_was(stream: CudaStream, card: Card) -> None:
+    held = [stream.pinned((4,), np.uint8)]
+    before, after = ctypes.c_void_p(77), ctypes.c_void_p()
+
+    def let_go() -> None:
+        card.cuCtxSetCurrent(before)
+        held.clear()
+        card.cuCtxPopCurrent_v2(ctypes.byref(after))
+
+    thread = threading.Thread(target=let_go)
+    thread.start()
+    thread.join()
+    assert (after.value, len(card.pinned)) == (77, 0)
+
+
+def test_a_capture_that_was_left_behind_is_ended(stream: CudaStream, card: Card) -> None:
+    pinned = stream.pinned((4,), np.uint8)
+    card.captures[stream.handle] = threading.get_ident()
+    with pytest.raises(ProviderError, match=r"refuses cuStreamSynchronize \(CUDA error 900\)"):
+        stream.wait()
+    stream.end_capture()
+    stream.copy(pinned.address, pinned.address, 4)
+    stream.wait()
+    stream.end_capture()
+
+
+def test_each_engine_has_a_stream_of_its_own(monkeypatch: pytest.MonkeyPatch, card: Card) -> None:
+    monkeypatch.setattr(streams, "CudaStream", lambda: CudaStream(lambda name: card))
+    found = []
+    for _ in range(2):
+        with engine_stream():
+            found += [shared_stream(), shared_stream()]
+    assert found[0] is found[1]
+    assert found[2] is found[3]
+    assert found[0].handle != found[2].handle
+    assert shared_stream() not in found
 
 
 def test_marks_tell_how_long_the_card_took_once_it_has_passed_them(stream: CudaStream, card: Card) -> None:

@@ -11,8 +11,8 @@ import pytest
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.placement.devices import open_session
 from clavilux.runtime.providers import engine_cache as engines
+from clavilux.runtime.providers.nvidia import cuda, tensorrt
 from clavilux.runtime.providers.nvidia import driver as nvidia
-from clavilux.runtime.providers.nvidia import tensorrt
 from clavilux.runtime.providers.nvidia.tensorrt import Target, load_engine
 from clavilux.runtime.providers.session import GraphFile, ShapeRange
 from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
@@ -20,6 +20,7 @@ from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, inputs,
 GPU = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
 TARGET = Target("tensorrt", "sm90", "10.13.3")
 HASH = "a" * 64
+RAMP = np.arange(4, dtype=np.float32)
 BATCHES = {"sample": ShapeRange((1, 4), (2, 4), (8, 4))}
 
 
@@ -76,7 +77,70 @@ def test_runs_are_replayed_as_a_cuda_graph(tmp_path: Path, monkeypatch: pytest.M
     for _ in range(2):
         session.run(inputs())
     assert runtime.sessions[-1].runs == ["-1", "1"]
+    assert runtime.sessions[-1].graph is not None
     assert runtime.loaded[-1][1]["trt_cuda_graph_enable"] == "1"
+
+
+def test_a_graph_of_open_axes_is_not_captured_and_every_shape_has_its_own_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime = install(monkeypatch, FakeRuntime(GPU))
+    session = load_engine(graph_file(tmp_path, shapes=BATCHES), 1, TARGET)
+    for value, batch in enumerate((1, 2, 3, 3, 3, 8, 1), start=1):
+        np.testing.assert_array_equal(session.run(inputs(batch, value))[0], np.full((batch, 4), 2.0 * value) + RAMP)
+    assert "trt_cuda_graph_enable" not in runtime.loaded[-1][1]
+    assert "runs on TensorrtExecutionProvider without a CUDA graph, because its sizes are open" in caplog.text
+
+
+def test_a_second_run_is_given_the_engine_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = install(monkeypatch, FakeRuntime(GPU))
+    session = load_engine(graph_file(tmp_path), 1, TARGET)
+    run = session.bind({"sample": (1, 4), "bias": (4,)})
+    for value in (1.0, 2.0, 3.0):
+        np.testing.assert_array_equal(session.run(inputs(value=value))[0], np.full((1, 4), 2 * value) + RAMP)
+        np.testing.assert_array_equal(run.fetch(inputs(value=-value))[0], np.full((1, 4), -2 * value) + RAMP)
+    assert len(runtime.loaded) == 3  # one of them built it
+    assert runtime.loaded[1] == runtime.loaded[2]
+
+
+def test_an_engine_that_is_not_kept_is_not_captured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There would be nothing to load a second run from."""
+    runtime = install(monkeypatch, FakeRuntime(GPU))
+    session = load_engine(GraphFile(write_graph(tmp_path)), 1, TARGET)
+    for _ in range(3):
+        session.run(inputs())
+    assert runtime.sessions[-1].runs == [None, None, None]
+    assert "without a CUDA graph, because its engine is not kept" in caplog.text
+
+
+def test_without_a_graph_nothing_is_captured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = install(monkeypatch, FakeRuntime(GPU))
+    monkeypatch.setattr(tensorrt, "find_target", lambda: TARGET)
+    open_session(graph_file(tmp_path), "tensorrt:no-graph")
+    assert all("trt_cuda_graph_enable" not in settings for _, settings, _ in runtime.loaded)
+
+
+def test_a_capture_that_fails_plays_on_with_the_engine_loaded_plainly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = install(monkeypatch, FakeRuntime(GPU))
+    session = load_engine(graph_file(tmp_path), 1, TARGET)
+    runtime.sessions[-1].uncapturable = "no"
+    for value in (1.0, 2.0, 3.0):
+        np.testing.assert_array_equal(session.run(inputs(value=value))[0], np.full((1, 4), 2 * value) + RAMP)
+    assert [settings.get("trt_cuda_graph_enable") for _, settings, _ in runtime.loaded] == [None, "1", None]
+
+
+def test_an_axis_of_one_length_is_closed_and_needs_no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = install(monkeypatch, FakeRuntime(GPU))
+    one = {"sample": ShapeRange((3, 4), (3, 4), (3, 4))}
+    session = load_engine(graph_file(tmp_path, shapes=one, axes={"batch": 3}), 1, TARGET)
+    for value in (1.0, 2.0, 3.0):
+        np.testing.assert_array_equal(session.run(inputs(3, value))[0], np.full((3, 4), 2 * value) + RAMP)
+    assert not any("profile" in name for name in runtime.loaded[-1][1])
+    assert runtime.sessions[-1].graph is not None
 
 
 def test_it_runs_on_the_stream_that_all_sessions_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +215,7 @@ def test_the_card_and_tensorrt_s_version_come_from_the_machine(tmp_path: Path, m
     library = SimpleNamespace(getInferLibVersion=lambda: 101303)
     load = load_only(libcuda=Driver(b"NVIDIA H100", (9, 0)), libnvinfer=library, libnvonnxparser=library)
     monkeypatch.setattr(nvidia, "DRIVER", "libcuda.so.1")
-    monkeypatch.setattr(tensorrt, "find_card", lambda: nvidia.find_card(load))
+    monkeypatch.setattr(cuda, "find_card", lambda: nvidia.find_card(load))
     monkeypatch.setattr(tensorrt, "load_tensorrt", lambda names, cuda: nvidia.load_tensorrt(names, cuda, load))
     open_session(graph_file(tmp_path / "bundle"), "tensorrt")
     (record,) = (tmp_path / "bundle" / "engines").glob(f"*/{engines.RECORD}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from clavilux.runtime.errors import ProviderError
@@ -16,7 +17,15 @@ from clavilux.runtime.providers import engine_cache as engines
 from clavilux.runtime.providers.nvidia import driver as nvidia
 from clavilux.runtime.providers.nvidia import tensorrt_rtx
 from clavilux.runtime.providers.session import GraphFile, ShapeRange
-from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, inputs, install, load_only, write_graph
+from tests.runtime.providers.nvidia.fake_gpu import (
+    PLUGIN_MEMORY,
+    Driver,
+    FakeRuntime,
+    inputs,
+    install,
+    load_only,
+    write_graph,
+)
 
 HASH = "a" * 64
 ON_STREAM = {"enable_cuda_graph": "1", "has_user_compute_stream": "1", "user_compute_stream": "1001"}
@@ -30,6 +39,10 @@ class Device:
         default_factory=lambda: {"target_architecture": "sm89", "version": "0.5.0", "library_path": "plugin.so"}
     )
     ep_name: str = tensorrt_rtx.RTX
+
+    def memory_info(self, kind: object) -> str:
+        assert kind == onnxruntime.OrtDeviceMemoryType.DEFAULT
+        return PLUGIN_MEMORY
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +180,35 @@ def test_without_a_driver_the_error_says_so(tmp_path: Path, monkeypatch: pytest.
         open_session(write_graph(tmp_path), "tensorrt-rtx")
 
 
+@pytest.mark.parametrize("changes", [{"devices": []}, {"refuses": {"register": "undefined symbol"}}])
+def test_a_driver_that_is_too_old_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    see(monkeypatch, Driver(cuda=12080))
+    with_card(monkeypatch, **changes)
+    with pytest.raises(ProviderError, match=r"driver is too old: it runs CUDA up to 12\.8, needed is CUDA 13"):
+        open_session(write_graph(tmp_path), "tensorrt-rtx")
+
+
+def test_without_a_graph_nothing_is_captured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = with_card(monkeypatch)
+    session = open_session(graph_file(tmp_path), "tensorrt-rtx:no-graph")
+    for _ in range(3):
+        session.run(inputs())
+    assert runtime.sessions[-1].runs == [None, None, None]
+    assert "enable_cuda_graph" not in runtime.loaded[-1][1]
+
+
+def test_an_axis_of_one_length_is_closed_when_the_engine_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = with_card(monkeypatch)
+    one = {"sample": ShapeRange((3, 4), (3, 4), (3, 4))}
+    session = open_session(graph_file(tmp_path, shapes=one, axes={"batch": 3}), "tensorrt-rtx")
+    assert session.run(inputs(3))[0].shape == (3, 4)
+    assert runtime.compiled == [{"nv_target_sm": "sm89"}]
+
+
 def test_a_plugin_that_does_not_load_beside_a_good_card_is_quoted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +220,9 @@ def test_a_plugin_that_does_not_load_beside_a_good_card_is_quoted(
 def test_a_data_centre_card_is_sent_to_the_other_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     see(monkeypatch, Driver(b"NVIDIA H100", (9, 0)))
     with_card(monkeypatch, devices=[])
-    with pytest.raises(ProviderError, match=r"does not serve NVIDIA H100, sm90; it serves .*use --device tensorrt"):
+    with pytest.raises(
+        ProviderError, match=r"not serve NVIDIA H100, sm90; it serves .*use --device cuda or --device te"
+    ):
         open_session(write_graph(tmp_path), "tensorrt-rtx")
 
 
