@@ -39,6 +39,7 @@ def finish(traced: Traced, folder: Path, options: Options, proof: Proof, report:
     elif options.arithmetic == "int8" and (smaller := _in_int8(traced, found, stored, proof, report)):
         return smaller
     else:
+        report(f"{name}: storing its weights in {options.storage}")
         float32.store(traced, stored, options.storage)
         session, figures = prove_stored(traced, found, stored)
     proof.figures += figures
