@@ -108,7 +108,8 @@ def test_the_graphs_that_begin_a_picture_run_on_tensorrt_for_rtx_where_cuda_s_pr
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = install(monkeypatch, FakeRuntime())
-    monkeypatch.setattr(tensorrt_rtx, "find_ep_device", lambda: SimpleNamespace(ep_name=tensorrt_rtx.RTX))
+    plugin_device = SimpleNamespace(ep_name=tensorrt_rtx.RTX, memory_info=lambda _: None)
+    monkeypatch.setattr(tensorrt_rtx, "find_ep_device", lambda: plugin_device)
     denoiser, _ = on_card(tmp_path)
     denoiser.provider = tensorrt_rtx.RTX
     for begun in open_beginning(denoiser):
