@@ -10,45 +10,33 @@ import sys
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny
+from diffusers import AutoencoderTiny
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from clavilux.benchmarks.peers import turbo
 from clavilux.benchmarks.peers.architectures import BUILDERS
 from tests.tiny import write_tokenizer
-
-WIDTH = 1024  # of a token, in SD 2.x
 
 
 def write_full_size(folder: Path, *, seed: int = 0) -> Path:
     """Write the whole set into `folder`, one model in memory at a time, and return it."""
     torch.manual_seed(seed)
     pipeline = folder / "pipeline"
-    turbo = BUILDERS["sd-turbo"]
-    turbo.encoder().save_pretrained(folder / "encoder")
-    turbo.unet().save_pretrained(pipeline / "unet")
-    autoencoder().save_pretrained(pipeline / "vae")
+    built = BUILDERS["sd-turbo"]
+    built.encoder().save_pretrained(folder / "encoder")
+    built.unet().save_pretrained(pipeline / "unet")
+    turbo.autoencoder().save_pretrained(pipeline / "vae")
     AutoencoderTiny().save_pretrained(folder / "taesd")
     text_encoder().save_pretrained(pipeline / "text_encoder")
     write_tokenizer(pipeline / "tokenizer")
-    turbo.scheduler().save_pretrained(pipeline / "scheduler")
+    built.scheduler().save_pretrained(pipeline / "scheduler")
     return folder
-
-
-def autoencoder() -> AutoencoderKL:
-    """Return the 84 million parameters of every Stable Diffusion 1.x and 2.x."""
-    return AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-        sample_size=512,
-    ).eval()
 
 
 def text_encoder() -> CLIPTextModel:
     """Return the 340 million parameters of OpenCLIP's ViT-H text tower, 23 layers as in SD 2.x."""
     config = CLIPTextConfig(
-        hidden_size=WIDTH,
+        hidden_size=turbo.TOKEN_WIDTH,
         intermediate_size=4096,
         num_hidden_layers=23,
         num_attention_heads=16,

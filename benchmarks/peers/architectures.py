@@ -16,6 +16,7 @@ from diffusers import AutoencoderTiny, EulerDiscreteScheduler, UNet2DConditionMo
 from safetensors.numpy import save_file
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
 
+from clavilux.benchmarks.peers import turbo
 from clavilux.benchmarks.peers.wanted import LUMIA, SD_TURBO, TINY
 from clavilux.training.lumia.make import EAR_WIDTH, WIDTH
 from clavilux.training.lumia.models import autoencoder, encoder, unet
@@ -84,17 +85,6 @@ def _encoder_config(**sizes: int) -> Wav2Vec2BertConfig:
     )
 
 
-def _turbo_unet() -> UNet2DConditionModel:
-    channels = (320, 640, 1280, 1280)
-    return UNet2DConditionModel(
-        sample_size=64,
-        block_out_channels=channels,
-        attention_head_dim=tuple(one // 64 for one in channels),
-        cross_attention_dim=1024,
-        use_linear_projection=True,
-    )
-
-
 def _tiny_unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(
         sample_size=8,
@@ -143,10 +133,10 @@ BUILDERS = {
     ),
     SD_TURBO: Architecture(
         encoder=_reference_encoder,
-        unet=_turbo_unet,
+        unet=turbo.unet,
         vae=AutoencoderTiny,
         scheduler=_turbo_scheduler,
-        width=1024,
+        width=turbo.TOKEN_WIDTH,
         window_samples=60_000,
         hop_samples=3200,
         side=512,

@@ -24,6 +24,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from clavilux.benchmarks.measurements.example_inputs import example
 from clavilux.export.graphs import int8
 from clavilux.export.graphs.convert import save
 from clavilux.export.library_logs import quietly
@@ -74,7 +75,7 @@ def _cells(row: Candidate) -> tuple[str, ...]:
 
 def measure(bundle: Bundle, part: str, runs: int) -> list[Candidate]:
     """Return one row per candidate that gives a graph for `part`; one that fails is named, and left out."""
-    inputs = example(bundle, part)
+    inputs = example(bundle, PARTS[part])
     rows = []
     with TemporaryDirectory() as folder:
         graph = Path(folder) / PARTS[part]
@@ -94,21 +95,6 @@ def measure(bundle: Bundle, part: str, runs: int) -> list[Candidate]:
             distance = max(relative_l2(one, other) for one, other in zip(expected, found, strict=True))
             rows.append(Candidate(part, name, _speed(baseline, session, inputs, runs), distance, _nodes(out)))
     return rows
-
-
-def example(bundle: Bundle, part: str) -> dict[str, Array]:
-    """Return seeded inputs of a part's usual shapes."""
-    random = np.random.default_rng(0)
-    latents = (1, bundle.latents.channels, bundle.latents.height, bundle.latents.width)
-    if part == "audio_encoder":
-        frames = graph_file(bundle, AUDIO_ENCODER).shapes["features"].usual
-        return {"features": random.normal(-5, 3, frames).astype(np.float32)}
-    if part == "decoder":
-        return {"latents": random.standard_normal(latents, np.float32)}
-    sample, noise = random.standard_normal((2, *latents), np.float32)
-    prompt = bundle.conditioning.idle[None]
-    coefficients = np.array([[999, 14.6, -14.6, 1, 0, 0]], np.float32)
-    return {"sample": sample, "noise": noise, "tokens": prompt, "coefficients": coefficients}
 
 
 def _speed(baseline: Session, candidate: Session, inputs: Mapping[str, Array], runs: int) -> float:

@@ -10,19 +10,9 @@ from clavilux.benchmarks.studies import gpu_frame_path
 from clavilux.benchmarks.studies.gpu_frame_path import SETTLED, bundles, difference, main, measure, table
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.loading import DEFAULT_BUNDLE, open_instrument
-from clavilux.runtime.providers.nvidia import cuda
-from clavilux.runtime.providers.nvidia import driver as nvidia
-from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, install, load_only
+from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime, install
 
-GPU = ("CUDAExecutionProvider", "CPUExecutionProvider")
 PROMISES = ("one wait per picture", "nothing allocated while it plays", "the host's pictures")
-
-
-@pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> FakeRuntime:
-    found = nvidia.find_card(load_only(libcuda=Driver(), nvcuda=Driver()))
-    monkeypatch.setattr(cuda, "find_card", lambda: found)
-    return install(monkeypatch, FakeRuntime(GPU))
 
 
 class Ticks:
