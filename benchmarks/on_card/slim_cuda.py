@@ -27,9 +27,7 @@ MAGIC = 0xBA55ED50
 ALIGNED = 8  # bytes: where fat binaries begin
 MAX_CODE = 2**28  # bytes of an entry, unpacked
 FAT = struct.Struct("<IHHQ")  # magic, version, bytes of this header, bytes of the entries
-ENTRY = struct.Struct(
-    "<HHIQIQI"
-)  # kind, unknown, bytes of this header, bytes after it, of them code, unknown, architecture
+ENTRY = struct.Struct("<HHIQIQI")  # kind, ?, bytes of this header, bytes after it, of them code, ?, architecture
 ELF_SECTIONS = struct.Struct("<40xQ10xHHH")  # where section headers begin, bytes of one, how many, which has the names
 ELF_SECTION = struct.Struct("<II16xQQ")  # name, type, ..., offset, bytes
 KERNEL = re.compile(rb"\.text\.([A-Za-z_0-9$]+)")  # ELF section of a kernel
