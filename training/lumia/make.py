@@ -1,19 +1,28 @@
 """The default bundle, from nothing: data, ear, picture codec, picture maker, export, measurement, model card.
 
     python -m clavilux.training.lumia.make --work DIR --out runtime/bundles/lumia
+    python -m clavilux.training.lumia.make --work DIR --out PARCEL --set PACKED --device cuda --minutes 8
 
 Restartable: finished phases are kept in DIR, an unfinished one resumes from its last checkpoint; delete DIR to begin
 anew. The log goes to DIR/training.log as well. Ear and pictures do not need each other, so they are made side by side,
 one processor core each.
+
+The second line is for a card that is lent for minutes, on a machine without packages: it trains from a packed set
+(`clavilux.training.lumia.packed_set`), stops at a checkpoint when time is up, and leaves what is finished as a parcel
+(`clavilux.training.lumia.parcel`), which goes on at home. It was tried on a processor; no card has run it yet.
 """
 
 import argparse
+import io
 import json
 import multiprocessing
+import os
+import re
 import sys
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -22,22 +31,25 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Wav2Vec2BertModel
 
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG, command, start_log
 from clavilux.training.features import WINDOW_SAMPLES, windows
-from clavilux.training.lumia.data import assets, build, phonemes
-from clavilux.training.lumia.data.clips import of_engine, read_clips
+from clavilux.training.lumia import packed_set, parcel
+from clavilux.training.lumia.data import build, phonemes
+from clavilux.training.lumia.data.clips import MANIFEST, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.emoji import Emoji, load_emoji
 from clavilux.training.lumia.data.speech import TakeCounts
 from clavilux.training.lumia.models import autoencoder, encoder, judge, unet, words
-from clavilux.training.lumia.models.augmented_windows import Augmentation, Group, Windows
+from clavilux.training.lumia.models.augmented_windows import Augmentation, Windows, frame_set
 from clavilux.training.lumia.models.train_loop import Recipe, trained
-from clavilux.training.lumia.phases import PhaseRunner
+from clavilux.training.lumia.phases import NEVER, PhaseRunner, TimeUpError
 from clavilux.training.lumia.publish import publish
 
 WIDTH = 144  # of the tokens
 EAR_WIDTH = 192  # of the audio encoder
-SEED = 20_261_123
+SEED = packed_set.NOISE_SEED
 NOISE_AMPLITUDE = 0.01  # deviation of the white noise behind the negative prompt, as in the reference
 WORDS = Recipe(steps=4000, rate=2e-3, decay=0.0, average=0.995, seed=SEED)
 EAR = Recipe(steps=7500, rate=1.5e-3, warmup=100, average=0.995, seed=SEED)
@@ -50,7 +62,8 @@ JUDGE = Recipe(steps=1500, rate=2e-3, average=0.99, seed=SEED + 3)
 SHARES = {"espeak": 0.26, "flite": 0.1, "kokoro": 0.42, "sounds": 0.22}  # how often each kind is drawn
 PRACTICE_SHARES = {"espeak": 0.2, "flite": 0.1, "kokoro": 0.4, "sounds": 0.3}
 HARDER = Augmentation(speed=1.25, formants=1.18, wild=2.0, colour=5.0)  # what is practised with
-SOUNDS = ("recording", "sample", "effect", "instrument", "drums")  # kinds of clips that are not speech
+PACKED = "packed.npz"  # in the work folder, where a packed set is trained from
+EXIT_STOPPED = 3  # time was up; the same command goes on
 
 
 @dataclass(frozen=True)
@@ -74,16 +87,53 @@ class LumiaConfig:
     polish: Recipe = POLISH
     sharpen: Recipe = SHARPEN
     judge: Recipe = JUDGE
+    device: str = "cpu"  # in torch's words
+    deadline: float = NEVER  # s since the epoch
+
+    def on(self, device: str, deadline: float = NEVER) -> "LumiaConfig":
+        """Return the same on a device, until a deadline."""
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        recipes = {
+            name: replace(value, device=device, deadline=deadline)
+            for name, value in given.items()
+            if isinstance(value, Recipe)
+        }
+        return LumiaConfig(**{**given, **recipes, "device": device, "deadline": deadline})
 
 
 def make(work: Path, out: Path, config: LumiaConfig) -> None:
-    """Make the bundle `out`, keeping everything in between in `work`."""
-    phases = PhaseRunner(work)
+    """Make the bundle `out`, keeping everything in between in `work`. Raises TimeUpError at the deadline."""
+    train_parts(work, config)
+    publish(work, out, PhaseRunner(work).times())
+
+
+def train_parts(work: Path, config: LumiaConfig) -> None:
+    """Make all that a bundle is exported from. Raises TimeUpError at the deadline."""
+    phases = PhaseRunner(work, config.deadline)
     phases.run("words", lambda: _words(work, config))
     _side_by_side([_ear_line, _picture_line], work, config)
     _side_by_side([_practice_line, _finish_line], work, config)
     phases.run("conditioning", lambda: _conditioning(work, config))
-    publish(work, out, phases.times())
+
+
+def adopt(packed: Path | None, work: Path) -> None:
+    """Take a packed set into the work folder, to be trained from; None: nothing was packed.
+
+    Raises ClaviluxError when it is none, or when the folder was begun with another one, or with the whole data.
+    """
+    there = work / PACKED
+    if packed is None:
+        if there.exists():
+            raise ClaviluxError(f"{work} was begun with a packed set; give it with --set, or another --work")
+        return
+    if (work / MANIFEST).exists():
+        raise ClaviluxError(f"{work} was begun with the whole data; leave --set out, or give another --work")
+    packed_set.read(packed)
+    if there.exists() and there.read_bytes() != packed.read_bytes():
+        raise ClaviluxError(f"{work} was begun with another set than {packed}; give another --work")
+    work.mkdir(parents=True, exist_ok=True)
+    with written_whole(there) as part:
+        part.write_bytes(packed.read_bytes())
 
 
 def _side_by_side(lines: list[Callable[[Path, LumiaConfig], None]], work: Path, config: LumiaConfig) -> None:
@@ -92,33 +142,34 @@ def _side_by_side(lines: list[Callable[[Path, LumiaConfig], None]], work: Path, 
             line.result()
 
 
-def _begin_line(work: Path) -> PhaseRunner:
+def _begin_line(work: Path, config: LumiaConfig) -> PhaseRunner:
     start_log(work)
-    torch.set_num_threads(1)
+    torch.set_num_threads(1 if config.device == "cpu" else max(1, (os.cpu_count() or 2) // 2))
     torch.set_flush_denormal(True)
-    return PhaseRunner(work)
+    return PhaseRunner(work, config.deadline)
 
 
 def _ear_line(work: Path, config: LumiaConfig) -> None:
-    phases = _begin_line(work)
-    phases.run("data", lambda: build.build(work, config.counts))
+    phases = _begin_line(work, config)
+    if not (work / PACKED).exists():
+        phases.run("data", lambda: build.build(work, config.counts))
     phases.run("ear", lambda: _ear(work, config))
     phases.run("heard", lambda: _heard(work, config))
 
 
 def _picture_line(work: Path, config: LumiaConfig) -> None:
-    phases = _begin_line(work)
+    phases = _begin_line(work, config)
     phases.run("codec", lambda: _codec(work, config))
     phases.run("latents", lambda: _latents(work, config))
     phases.run("maker", lambda: _maker(work, config))
 
 
 def _practice_line(work: Path, config: LumiaConfig) -> None:
-    _begin_line(work).run("practice", lambda: _practice(work, config))
+    _begin_line(work, config).run("practice", lambda: _practice(work, config))
 
 
 def _finish_line(work: Path, config: LumiaConfig) -> None:
-    phases = _begin_line(work)
+    phases = _begin_line(work, config)
     phases.run("polish", lambda: _polish(work, config))
     phases.run("sharpen", lambda: _sharpen(work, config))
     phases.run("judge", lambda: _judge(work, config))
@@ -144,12 +195,15 @@ def training_windows(
     work: Path, ramp: int = 1, *, shares: Mapping[str, float] | None = None, options: Augmentation | None = None
 ) -> tuple[Windows, int]:
     """Return the source of training windows from the clips in `work`, and the number of phonemes."""
-    clips, shares = read_clips(work, "train"), shares or SHARES
+    shares = shares or SHARES
+    if (work / PACKED).exists():
+        packed = packed_set.read(work / PACKED)
+        return Windows(packed.drawn(shares), SEED, options=options, ramp=ramp), packed.phoneme_count
+    clips = read_clips(work, "train")
     spoken = phonemes.phonemes_of((clip.text for clip in clips), work)
-    chosen = {kind: of_engine(clips, *(SOUNDS if kind == "sounds" else (kind,))) for kind in shares}
-    rows, count = phonemes.numbered([clip for part in chosen.values() for clip in part], spoken)
-    groups = [Group(part, shares[kind]) for kind, part in chosen.items()]
-    return Windows(groups, NAMES, SEED, phonemes=rows, options=options, ramp=ramp), count
+    groups = packed_set.groups_of(clips, shares)
+    rows, count = phonemes.numbered([clip for group in groups for clip in group.clips], spoken)
+    return Windows(frame_set(groups, NAMES, SEED, rows), SEED, options=options, ramp=ramp), count
 
 
 def _ear(work: Path, config: LumiaConfig) -> None:
@@ -169,8 +223,8 @@ def _practice(work: Path, config: LumiaConfig) -> None:
     pupil.model.save_pretrained(work / "encoder")
 
 
-def _load_ear(folder: Path) -> Wav2Vec2BertModel:
-    return Wav2Vec2BertModel.from_pretrained(folder, attn_implementation="eager").eval()
+def _load_ear(folder: Path, device: str = "cpu") -> Wav2Vec2BertModel:
+    return Wav2Vec2BertModel.from_pretrained(folder, attn_implementation="eager").eval().to(device)
 
 
 def _heard(work: Path, config: LumiaConfig) -> None:
@@ -178,14 +232,14 @@ def _heard(work: Path, config: LumiaConfig) -> None:
 
     Misheard ones would teach the pictures to show what was meant where another thing was heard.
     """
-    heard = encoder.understood(_listen(work, "encoder_first", config.heard), _table(work)[1])
+    heard = encoder.understood(_listen(work, "encoder_first", config.heard, config.device), _table(work)[1])
     save_file({"heard": heard}, work / "heard.safetensors")
 
 
-def _listen(work: Path, ear: str, each: int) -> Tensor:
+def _listen(work: Path, ear: str, each: int, device: str = "cpu") -> Tensor:
     """Return the tokens [K + 1, each, N, D] that an encoder gives for fresh training windows of every concept."""
     data, _ = training_windows(work)
-    return encoder.heard_by_concept(_load_ear(work / ear), data, len(NAMES) + 1, each)
+    return encoder.heard_by_concept(_load_ear(work / ear, device), data, len(NAMES) + 1, each)
 
 
 def _codec(work: Path, config: LumiaConfig) -> None:
@@ -195,7 +249,9 @@ def _codec(work: Path, config: LumiaConfig) -> None:
 
 
 def _emojis(work: Path) -> list[Emoji | None]:
-    folder = assets.npm_package(assets.EMOJI_PACKAGE, work) / "assets"
+    if (work / PACKED).exists():
+        return [*(load_emoji(io.BytesIO(one)) for one in packed_set.read(work / PACKED).pictures), None]
+    folder = packed_set.picture_folder(work)
     return [*(load_emoji(folder / f"{concept.code}.webp") for concept in CONCEPTS), None]
 
 
@@ -205,7 +261,7 @@ def _concept_noise(concept: int, count: int) -> Tensor:
 
 
 def _latents(work: Path, config: LumiaConfig) -> None:
-    model = AutoencoderTiny.from_pretrained(work / "vae_first")
+    model = AutoencoderTiny.from_pretrained(work / "vae_first").to(config.device)
     noise = torch.stack([_concept_noise(i, config.noises) for i in range(len(NAMES) + 1)])
     pairs = zip(_emojis(work), noise, strict=True)
     rows = [autoencoder.encoded(model, autoencoder.painted([one], part)[0]) for one, part in pairs]
@@ -235,7 +291,7 @@ def _polish(work: Path, config: LumiaConfig) -> None:
 
 def _sharpen(work: Path, config: LumiaConfig) -> None:
     """Go on with the codec's decoder on latents that the picture maker really gives, to undo their softness."""
-    model = UNet2DConditionModel.from_pretrained(work / "unet").eval()
+    model = UNet2DConditionModel.from_pretrained(work / "unet").eval().to(config.device)
     material = _material(work, load_file(work / "heard.safetensors")["heard"])
     noise, latents = material.noise[:, : config.codec_noises], unet.imagined_table(model, material, config.codec_noises)
     pairs = zip(_emojis(work), noise, strict=True)
@@ -262,7 +318,7 @@ def _conditioning(work: Path, config: LumiaConfig) -> None:
     dice = torch.Generator().manual_seed(SEED)
     noise = (NOISE_AMPLITUDE * torch.randn(WINDOW_SAMPLES, generator=dice)).numpy()
     negative = encoder.heard(_load_ear(work / "encoder"), windows(noise, [0]))
-    everything = unet.with_begin(_listen(work, "encoder", config.told).flatten(0, 1), begin)
+    everything = unet.with_begin(_listen(work, "encoder", config.told, config.device).flatten(0, 1), begin)
     tensors = {
         "bos": begin,
         "idle": unet.with_begin(table[-1:], begin)[0],
@@ -274,18 +330,63 @@ def _conditioning(work: Path, config: LumiaConfig) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, work / "conditioning.safetensors")
 
 
-def main() -> None:
-    """Read the command line and make the bundle."""
+def check_device(text: str) -> str:
+    """Return the name of a device of torch. Raises ClaviluxError when it is none, or not here."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise ClaviluxError(f"no device {text!r}; expected cpu, cuda or cuda:1")
+    count = torch.cuda.device_count()
+    if text != "cpu" and int(text.partition(":")[2] or 0) >= count:
+        raise ClaviluxError(f"torch {torch.__version__} sees {count or 'no'} cards; expected {text}: use --device cpu")
+    return text
+
+
+def run(options: argparse.Namespace, config: LumiaConfig) -> int:
+    """Train as the command line says, and publish, or wrap a parcel; return the exit code."""
+    device = check_device(options.device)
+    deadline = NEVER if options.minutes is None else time.time() + 60 * options.minutes
+    adopt(options.set, options.work)
+    config, code = config.on(device, deadline), 0
+    try:
+        if options.set:
+            train_parts(options.work, config)
+        else:
+            make(options.work, options.out, config)
+    except TimeUpError as stop:
+        LOG.info("%s; the same command goes on", stop)
+        code = EXIT_STOPPED
+    if options.set:
+        parcel.wrap(options.work, options.out)
+        LOG.info("what is finished is in %s; at home: python -m clavilux.training.lumia.parcel PARCEL DIR", options.out)
+    elif not code:
+        LOG.info("the bundle is in %s", options.out)
+    return code
+
+
+def main() -> int:
+    """Read the command line and make the bundle; return the exit code."""
     parser = argparse.ArgumentParser(
         description="Make the default bundle from open data: some 3 hours of a processor core, 2 GB, no GPU. "
-        "What is finished is kept; the same command goes on."
+        f"What is finished is kept; the same command goes on. Exit code {EXIT_STOPPED}: time was up."
     )
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="for data, checkpoints and the log")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="replaced where it is a bundle")
+    parser.add_argument("--set", type=Path, metavar="PACKED", help="train from a packed set; --out is then a parcel")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:1")
+    parser.add_argument("--minutes", type=_minutes, metavar="N", help="then stop at a checkpoint (never)")
     options = parser.parse_args()
     start_log(options.work)
-    make(options.work, options.out, LumiaConfig())
-    LOG.info("the bundle is in %s", options.out)
+    return run(options, LumiaConfig())
+
+
+def _minutes(text: str) -> float:
+    """Return minutes, 0 or more. Raises ArgumentTypeError."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 <= minutes < NEVER:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected minutes")
+    return minutes
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Phases of a long training: each is done once, and its wall and processor time is recorded.
 
-Assumes one process per folder. Times of earlier, interrupted runs of a phase are added up.
+At a deadline nothing is begun any more. Assumes one process per folder. Times of earlier, interrupted runs of a phase
+are added up.
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +13,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG
+
+NEVER = math.inf  # a deadline that does not come
+
+
+class TimeUpError(ClaviluxError):
+    """The time that was given is over; what is done is kept, and the same command goes on."""
 
 
 @dataclass
@@ -23,22 +32,36 @@ class Duration:
     processor: float = 0.0
 
 
+def done_record(folder: Path, name: str) -> Path:
+    """Return the record of a finished phase: where it exists, the phase is done."""
+    return folder / f"{name}.done.json"
+
+
+def times_record(folder: Path, name: str) -> Path:
+    """Return the record of a phase that was begun and is not finished."""
+    return folder / f"{name}.times.json"
+
+
 class PhaseRunner:
     """Runs the phases of one folder, which keeps a record of each that is finished; `run` skips what is done."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, deadline: float = NEVER) -> None:
+        """`deadline` is in s since the epoch."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._deadline = deadline
 
     def run(self, name: str, work: Callable[[], object]) -> None:
-        """Do `work` unless the phase `name` has been done before."""
-        if self._record(name, "done").exists():
+        """Do `work` unless the phase `name` has been done before. Raises TimeUpError at the deadline."""
+        if done_record(self.folder, name).exists():
             LOG.info("%s: done before", name)
             return
+        if time.time() >= self._deadline:
+            raise TimeUpError(f"{name}: time is up before it begins")
         LOG.info("%s: begins", name)
         with self._timed(name):
             work()
-        self._record(name, "times").rename(self._record(name, "done"))
+        times_record(self.folder, name).rename(done_record(self.folder, name))
         LOG.info("%s: done, %s", name, self.times()[name])
 
     def times(self) -> dict[str, Duration]:
@@ -46,12 +69,9 @@ class PhaseRunner:
         records = sorted(self.folder.glob("*.done.json"), key=lambda path: path.stat().st_mtime_ns)
         return {path.name.removesuffix(".done.json"): Duration(**json.loads(path.read_text())) for path in records}
 
-    def _record(self, name: str, state: str) -> Path:
-        return self.folder / f"{name}.{state}.json"
-
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
-        record = self._record(name, "times")
+        record = times_record(self.folder, name)
         before = Duration(**json.loads(record.read_text())) if record.exists() else Duration()
         wall, processor = time.monotonic(), _processor_seconds()
         try:

@@ -2,21 +2,26 @@
 
 import json
 import logging
+from argparse import Namespace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from transformers import Wav2Vec2BertModel
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.conditioning.concepts import ConceptIndex
+from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip
-from clavilux.training.lumia import make, publish
+from clavilux.training.lumia import make, packed_set, parcel, publish
 from clavilux.training.lumia.data import measuring_sets, phonemes, sounds, speech
 from clavilux.training.lumia.data.clips import LabelledClip, Origin, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
@@ -24,7 +29,7 @@ from clavilux.training.lumia.data.speech import Take, TakeCounts
 from clavilux.training.lumia.measure import evaluate
 from clavilux.training.lumia.models import encoder
 from clavilux.training.lumia.models.train_loop import Recipe
-from clavilux.training.lumia.phases import Duration
+from clavilux.training.lumia.phases import Duration, PhaseRunner
 
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = make.LumiaConfig(
@@ -33,6 +38,7 @@ PLAN = make.LumiaConfig(
     told=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, sharpen=SHORT, judge=SHORT,
 )  # fmt: skip
 HEARD = ("dog", "rain", "ice cream")
+EMOJIS = make._emojis
 
 
 class Letters:
@@ -174,3 +180,82 @@ def test_training_hours_are_those_of_all_phases(made):
     findings = publish.measured(*made)
     times = {"ear": Duration(wall=100, processor=3600), "maker": Duration(wall=1, processor=1800)}
     assert "1.5 processor hours" in publish.card(findings, times, [])
+
+
+def asked(work: Path, out: Path, packed: Path | None = None, **more: Any) -> Namespace:
+    return Namespace(**{"work": work, "out": out, "set": packed, "device": "cpu", "minutes": None, **more})
+
+
+@pytest.fixture
+def packed(made, tmp_path, monkeypatch):
+    """A packed set of the miniature's data, with pictures of one colour."""
+    for concept in CONCEPTS:
+        Image.new("RGBA", (8, 8)).save(tmp_path / f"{concept.code}.webp")
+    monkeypatch.setattr(packed_set, "picture_folder", lambda work: tmp_path)
+    packed_set.pack(made[0], tmp_path / "packed.npz")
+    return tmp_path / "packed.npz"
+
+
+def test_all_is_trained_from_a_packed_set_and_comes_home_in_a_parcel(made, packed, tmp_path):
+    work, home = tmp_path / "work", tmp_path / "home"
+    assert make.run(asked(work, tmp_path / "parcel", packed), PLAN) == 0
+    parcel.unwrap(tmp_path / "parcel", home)
+    assert PhaseRunner(home).times().keys() == PhaseRunner(made[0]).times().keys() - {"data"}
+    there, here = (Wav2Vec2BertModel.from_pretrained(one / "encoder").state_dict() for one in (work, home))
+    assert all(torch.equal(value.half().float(), here[name]) for name, value in there.items() if value.dim())
+    for name in ("data.done.json", "manifest.jsonl", "audio", "recipe.json"):
+        (home / name).symlink_to(made[0] / name)
+    make.train_parts(home, PLAN)  # nothing is left to do
+
+
+def test_when_time_is_up_the_exit_code_says_so_and_the_same_command_goes_on(packed, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    work, out = tmp_path / "work", tmp_path / "parcel"
+    assert make.run(asked(work, out, packed, minutes=1e-9), PLAN) == make.EXIT_STOPPED
+    assert "words: time is up before it begins; the same command goes on" in caplog.text
+    PhaseRunner(work).run("words", lambda: make._words(work, PLAN))
+    assert make.run(asked(work, out, packed, minutes=1e-9), PLAN) == make.EXIT_STOPPED
+    parcel.unwrap(out, tmp_path / "home")
+    assert list(PhaseRunner(tmp_path / "home").times()) == ["words"]
+
+
+def test_a_work_folder_is_trained_from_what_it_was_begun_with(made, packed, tmp_path):
+    work = tmp_path / "work"
+    make.adopt(packed, work)
+    make.adopt(packed, work)
+    with pytest.raises(ClaviluxError, match="work was begun with a packed set; give it with --set, or another --work"):
+        make.adopt(None, work)
+    with pytest.raises(ClaviluxError, match="was begun with the whole data; leave --set out, or give another --work"):
+        make.adopt(packed, made[0])
+    packed_set.pack(made[0], tmp_path / "other.npz", packed.stat().st_size - 1)
+    with pytest.raises(ClaviluxError, match=r"was begun with another set than .*other\.npz; give another --work"):
+        make.adopt(tmp_path / "other.npz", work)
+    make.adopt(None, made[0])
+
+
+def test_pictures_of_a_packed_set_are_painted(packed, tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    make.adopt(packed, work)
+    found = EMOJIS(work)
+    assert (len(found), found[-1]) == (len(CONCEPTS) + 1, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("gpu", "no device 'gpu'; expected cpu, cuda or cuda:1"),
+        ("cuda:9", r"torch .* sees (no|\d) cards; expected cuda:9: use --device cpu"),
+    ],
+)
+def test_a_device_that_is_not_here_is_refused_in_a_line(text, line):
+    with pytest.raises(ClaviluxError, match=line):
+        make.check_device(text)
+    assert make.check_device("cpu") == "cpu"
+
+
+def test_a_device_and_a_deadline_reach_every_recipe():
+    config = make.LumiaConfig().on("cuda", 12.0)
+    recipes = [value for value in vars(config).values() if isinstance(value, Recipe)]
+    assert {(one.device, one.deadline) for one in recipes} == {(config.device, config.deadline)} == {("cuda", 12.0)}
+    assert len(recipes) == 8
+    assert config.on("cpu") == make.LumiaConfig()

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from clavilux.training.lumia.phases import Duration, PhaseRunner
+from clavilux.training.lumia.phases import Duration, PhaseRunner, TimeUpError
 
 
 def test_a_step_is_done_once(tmp_path):
@@ -43,6 +43,14 @@ def test_a_failed_step_has_no_times(tmp_path):
     with pytest.raises(ZeroDivisionError):
         phases.run("data", lambda: 1 // 0)
     assert phases.times() == {}
+
+
+def test_at_the_deadline_no_phase_begins_and_what_is_done_is_no_error(tmp_path):
+    PhaseRunner(tmp_path).run("data", lambda: None)
+    late = PhaseRunner(tmp_path, deadline=0.0)
+    late.run("data", lambda: None)
+    with pytest.raises(TimeUpError, match="ear: time is up before it begins"):
+        late.run("ear", lambda: None)
 
 
 def test_times_are_listed_in_the_order_of_finishing(tmp_path):

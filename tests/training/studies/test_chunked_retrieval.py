@@ -144,9 +144,9 @@ def test_a_streaming_pupil_is_given_a_whole_window_that_knows_nothing_of_the_fut
 
 def test_fine_tuning_goes_on_from_the_checkpoint_and_is_kept(work, monkeypatch, capsys) -> None:
     def few(folder, ramp=1):
-        from clavilux.training.lumia.models.augmented_windows import Group, Windows
+        from clavilux.training.lumia.models.augmented_windows import Group, Windows, frame_set
 
-        return Windows([Group(clips(3), 1.0)], NAMES, 0, phonemes=[[1]] * 3), 2
+        return Windows(frame_set([Group(clips(3), 1.0)], NAMES, 0, [[1]] * 3), 0), 2
 
     monkeypatch.setattr(make, "training_windows", few)
     chunked_retrieval.main([str(work), "--chunks", "50x1", "--fine-tune", "1", "--out", str(work / "tuned")])

@@ -7,6 +7,7 @@ glow. The mapping is learnable, one step stays sharp, and a slow walk through no
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -32,10 +33,10 @@ class Emoji:
     alpha: Tensor  # [1, SIZE, SIZE] float32 in 0..1
 
 
-def load_emoji(path: Path) -> Emoji:
+def load_emoji(file: Path | IO[bytes]) -> Emoji:
     """Read one RGBA picture of any size, scaled to COVER of a square of SIZE."""
     inner = round(SIZE * COVER)
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         small = image.convert("RGBA").resize((inner, inner), Image.Resampling.LANCZOS)
     whole = np.zeros((SIZE, SIZE, 4), np.float32)
     edge = (SIZE - inner) // 2
@@ -85,4 +86,4 @@ def gradients(pictures: Tensor) -> Tensor:
     """Return horizontal and vertical differences of pictures [B, C, H, W], stacked along the channels."""
     channels = pictures.shape[1]
     kernel = torch.tensor([[[[0.0, 0.0], [-1.0, 1.0]]], [[[0.0, -1.0], [0.0, 1.0]]]]).repeat(channels, 1, 1, 1)
-    return conv2d(pictures, kernel, groups=channels)
+    return conv2d(pictures, kernel.to(pictures.device), groups=channels)

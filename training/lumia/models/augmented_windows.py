@@ -6,7 +6,7 @@ a minute. Every batch is a function of (seed, step) alone, so a resumed training
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -81,37 +81,60 @@ class Batch:
     lengths: Tensor  # [B] int64, how many phonemes
     whole: Tensor  # [B] bool: all that is said in the window is among the phonemes
 
+    def on(self, device: torch.device) -> "Batch":
+        """Return the same on a device."""
+        return Batch(*(getattr(self, one.name).to(device) for one in fields(self)))
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """Clips as log-mel frames with what they mean: all that windows are drawn from."""
+
+    frames: Tensor  # [sum of lengths, 80] float32, one clip behind the other
+    lengths: Tensor  # [clips] int64, frames
+    labels: Tensor  # [clips] int64
+    idle: int  # label of clips that mean no concept
+    groups: Tensor  # [clips] int64: which group a clip is of
+    weights: tuple[float, ...]  # how often each group is drawn, relative to the others
+    phonemes: Tensor  # [clips, P] int64, zeros behind the last
+    spoken: Tensor  # [clips] int64: how many phonemes
+    noises: Tensor  # [kinds, frames, 80] float32
+
+
+def frame_set(
+    groups: Sequence[Group], names: Sequence[str], seed: int, phonemes: Sequence[Sequence[int]] = ()
+) -> FrameSet:
+    """Return the frames of clips; `phonemes` has a row for each clip, in the groups' order. `seed` makes the noises."""
+    clips = [clip for group in groups for clip in group.clips]
+    frames = [frames_of(clip.sound) for clip in clips]
+    places = {name: i for i, name in enumerate(names)} | {"": len(names)}
+    rows = [torch.tensor(row, dtype=torch.long) for row in phonemes or [[]] * len(clips)]
+    return FrameSet(
+        frames=torch.from_numpy(np.concatenate(frames)),
+        lengths=torch.tensor([len(one) for one in frames]),
+        labels=torch.tensor([places[clip.label] for clip in clips]),
+        idle=len(names),
+        groups=torch.tensor([i for i, group in enumerate(groups) for _ in group.clips]),
+        weights=tuple(group.weight for group in groups),
+        phonemes=torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
+        spoken=torch.tensor([len(row) for row in rows]),
+        noises=torch.from_numpy(np.stack([frames_of(noise) for noise in _noises(clips, seed)])),
+    )
+
 
 class Windows:
     """Draws batches of mel windows."""
 
-    def __init__(
-        self,
-        groups: Sequence[Group],
-        names: Sequence[str],
-        seed: int,
-        *,
-        phonemes: Sequence[Sequence[int]] = (),
-        options: Augmentation | None = None,
-        ramp: int = 1,
-    ) -> None:
-        """Keep the clips' frames; `phonemes` has a row for each clip, in the groups' order."""
+    def __init__(self, source: FrameSet, seed: int, *, options: Augmentation | None = None, ramp: int = 1) -> None:
+        """`ramp` is the number of steps until windows are as hard as `options` say."""
         self._hardest = self.options = options or Augmentation()
         self._ramp = ramp
         self._seed = seed
-        self._idle = len(names)
-        clips = [clip for group in groups for clip in group.clips]
-        frames = [frames_of(clip.sound) for clip in clips]
-        self._lengths = torch.tensor([len(one) for one in frames])
+        self._idle = source.idle
+        self._frames, self._lengths, self._labels = source.frames, source.lengths, source.labels
         self._starts = torch.cumsum(self._lengths, 0) - self._lengths
-        self._frames = torch.from_numpy(np.concatenate(frames))
-        places = {name: i for i, name in enumerate(names)}
-        self._labels = torch.tensor([places[clip.label] if clip.label else self._idle for clip in clips])
-        self._weights = self._clip_weights(groups)
-        self._noises = torch.from_numpy(np.stack([frames_of(noise) for noise in _noises(clips, seed)]))
-        rows = [torch.tensor(row, dtype=torch.long) for row in phonemes or [[]] * len(clips)]
-        self._phonemes = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        self._spoken = torch.tensor([len(row) for row in rows])
+        self._weights = self._clip_weights(source.groups, source.weights)
+        self._noises, self._phonemes, self._spoken = source.noises, source.phonemes, source.spoken
 
     def batch(self, step: int, size: int) -> Batch:
         """Return the windows of training step `step`."""
@@ -132,16 +155,15 @@ class Windows:
         frames = _masked(torch.clamp(mixed, min=SILENCE), dice, self.options.mask)
         return Batch(frames, labels, self._phonemes[clips], lengths, whole)
 
-    def _clip_weights(self, groups: Sequence[Group]) -> Tensor:
+    def _clip_weights(self, groups: Tensor, weights: Sequence[float]) -> Tensor:
         """Return each clip's weight: even over a group's labels, with the groups in their proportion."""
-        weights = torch.zeros(len(self._labels))
-        start = 0
-        for group in groups:
-            part = slice(start, start := start + len(group.clips))
+        found = torch.zeros(len(self._labels))
+        for group, weight in enumerate(weights):
+            part = groups == group
             counts = torch.bincount(self._labels[part], minlength=self._idle + 1).clamp(min=1)
             shares = 1.0 / counts[self._labels[part]]
-            weights[part] = group.weight * shares / shares.sum()
-        return weights
+            found[part] = weight * shares / shares.sum()
+        return found
 
     def _placed(self, clips: Tensor, dice: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return the clips' frames at random speeds, formants and places, silence elsewhere; where they start, and

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import l1_loss
 
 from clavilux.training.lumia.data.emoji import LATENT_SIZE, SIZE, Emoji, gradients, paint
-from clavilux.training.lumia.models.train_loop import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 
 LATENT_CHANNELS = 12
 CROP = 128  # pixels
@@ -68,10 +68,11 @@ def sharpen(
 
 def _sharpening_loss(model: AutoencoderTiny, latents: Tensor, pictures: Tensor, batch: int) -> Tensor:
     chosen = torch.randint(len(latents), (batch,))
-    seen = (latents[chosen] / model.config.scaling_factor).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    device = device_of(model.decoder)
+    seen = (latents[chosen] / model.config.scaling_factor).contiguous(memory_format=torch.channels_last).to(device)
+    with torch.autocast(device.type, torch.bfloat16):
         shown = model.decoder(seen).float()
-    return _difference(shown, _signed(pictures[chosen]))
+    return _difference(shown, _signed(pictures[chosen]).to(device))
 
 
 @torch.no_grad()
@@ -91,7 +92,9 @@ def decoded(model: AutoencoderTiny, latents: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _latents(model: AutoencoderTiny, pictures: Tensor) -> Tensor:
-    return torch.cat([model.encode(_signed(part)).latents.float() for part in torch.split(pictures, ROUND)])
+    """Return unscaled latents on the processor."""
+    rounds = (_signed(part).to(device_of(model)) for part in torch.split(pictures, ROUND))
+    return torch.cat([model.encode(part).latents.float().cpu() for part in rounds])
 
 
 def _signed(pictures: Tensor) -> Tensor:
@@ -108,7 +111,8 @@ def _crops(pictures: Tensor, batch: int) -> Tensor:
 
 
 def _loss(model: AutoencoderTiny, pictures: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+    pictures = pictures.to(device_of(model))
+    with torch.autocast(pictures.device.type, torch.bfloat16):
         latents = model.encoder(pictures.contiguous(memory_format=torch.channels_last))
         noisy = latents + LATENT_NOISE * latents.detach().std() * torch.randn_like(latents)
         seen = model.decoder(noisy).float()

@@ -21,7 +21,7 @@ from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, stacked
 from clavilux.training.lumia.data.phonemes import BLANK
 from clavilux.training.lumia.models.augmented_windows import Batch, Windows
 from clavilux.training.lumia.models.targets import alignment_loss, similarities
-from clavilux.training.lumia.models.train_loop import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 
 ADAPTER_LAYERS, ADAPTER_STRIDE = 2, 2  # as the reference
 ROUND = 64  # windows encoded at once
@@ -76,11 +76,12 @@ class Pupil(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(width, len(table)) for _ in self.layers)
         self.spelling = nn.Linear(width, phonemes)
         self._spelled_at = min(SPELLING_LAYER, model.config.num_hidden_layers)
-        self._table = table
+        self._table: Tensor
+        self.register_buffer("_table", table, persistent=False)
 
     def loss(self, batch: Batch) -> Tensor:
         """Return alignment of the tokens plus mean cross-entropy of the heads plus what the phonemes cost."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(batch.frames.device.type, torch.bfloat16):
             seen = self.model(self.inputs(batch.frames), output_hidden_states=True)
         tokens = seen.last_hidden_state.float()
         found = [self._found(head, seen.hidden_states[i]) for head, i in zip(self.heads, self.layers, strict=True)]
@@ -100,7 +101,7 @@ class Pupil(nn.Module):
     def _spelt(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Return the phonemes' mean cost over the windows that hold all that their phonemes say."""
         scores = log_softmax(self.spelling(layer_norm(hidden.float(), hidden.shape[-1:])), dim=-1)
-        frames = torch.full((len(scores),), scores.shape[1])
+        frames = torch.full((len(scores),), scores.shape[1], device=scores.device)
         costs = ctc_loss(
             scores.transpose(0, 1), batch.phonemes, frames, batch.lengths, BLANK, reduction="none", zero_infinity=True
         )
@@ -115,15 +116,16 @@ def fit(pupil: Pupil, data: Windows, recipe: Recipe, checkpoint: Path, *, batch:
         def loss(step: int) -> Tensor:
             ready = waiting.pop(step, None) or pool.submit(data.batch, step, batch)
             waiting[step + 1] = pool.submit(data.batch, step + 1, batch)
-            return pupil.loss(ready.result())
+            return pupil.loss(ready.result().on(device_of(pupil)))
 
         train(pupil, loss, recipe, checkpoint)
 
 
 @torch.no_grad()
 def heard(model: Wav2Vec2BertModel, windows: Tensor) -> Tensor:
-    """Return tokens [n, N, D] float32 for mel windows [n, frames, 80]."""
-    return torch.cat([model(stacked(part)).last_hidden_state for part in torch.split(windows, ROUND)])
+    """Return tokens [n, N, D] float32 for mel windows [n, frames, 80], on the processor like these."""
+    device = device_of(model)
+    return torch.cat([model(stacked(part).to(device)).last_hidden_state.cpu() for part in torch.split(windows, ROUND)])
 
 
 def heard_by_concept(model: Wav2Vec2BertModel, data: Windows, concepts: int, each: int) -> Tensor:

@@ -19,7 +19,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from clavilux.training.lumia.data.emoji import Emoji
 from clavilux.training.lumia.models import autoencoder
-from clavilux.training.lumia.models.train_loop import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 
 SIDE = 64  # pixels of what the judge sees
 TURN, MOVE, ZOOM = 0.2, 0.12, 1.25  # radians, half picture heights, factor
@@ -84,7 +84,9 @@ def fit(model: nn.Module, pictures: Tensor, recipe: Recipe, checkpoint: Path, ba
 
     def loss(_step: int) -> Tensor:
         concepts, takes = (torch.randint(size, (batch,)) for size in pictures.shape[:2])
-        return cross_entropy(model(changed(pictures[concepts, takes])).logits, concepts, label_smoothing=0.05)
+        device = device_of(model)
+        found = model(changed(pictures[concepts, takes]).to(device)).logits
+        return cross_entropy(found, concepts.to(device), label_smoothing=0.05)
 
     return train(model, loss, recipe, checkpoint)
 

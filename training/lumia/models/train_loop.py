@@ -1,6 +1,12 @@
-"""The training loop of the bundle's networks: AdamW, resumed from its last checkpoint, with averaged weights."""
+"""The training loop of the bundle's networks: AdamW, resumed from its last checkpoint, with averaged weights.
+
+Every batch is drawn on the processor, so that it is the same on every device, and only then moved to where the model
+is. What is computed in bfloat16 is so everywhere; weights, averages and AdamW's moments are float32. On a processor the
+same seed gives the same weights to the bit; on a card that is not promised, and none has run it yet.
+"""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +16,7 @@ from torch import Tensor, nn
 
 from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG
+from clavilux.training.lumia.phases import NEVER, TimeUpError
 
 CLIP_NORM = 1.0  # largest norm of all gradients together
 REPORT_STEPS = 50
@@ -26,13 +33,18 @@ class Recipe:
     checkpoint: int = 200  # steps between checkpoints
     average: float = 0.0  # decay of the averaged weights, 0 = none
     seed: int = 0
+    device: str = "cpu"  # in torch's words, for example "cuda"
+    deadline: float = NEVER  # s since the epoch: then it stops, with a checkpoint
 
 
 def train(model: nn.Module, loss: Callable[[int], Tensor], recipe: Recipe, checkpoint: Path) -> nn.Module:
     """Train `model` on loss(step) and return it, with averaged weights where the recipe asks for them.
 
-    Each step is seeded by its number, so a run that resumes from `checkpoint` ends as an uninterrupted one does.
+    Each step is seeded by its number, so a run that resumes from `checkpoint` ends as an uninterrupted one does. While
+    it trains the model is on the recipe's device, before and after on the processor. Raises TimeUpError at the
+    deadline, after a step at least.
     """
+    model.to(recipe.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.98))
     average = {name: value.detach().clone() for name, value in model.state_dict().items()}
     begin, shown = _resume(checkpoint, model, optimizer, average), math.nan
@@ -44,16 +56,24 @@ def train(model: nn.Module, loss: Callable[[int], Tensor], recipe: Recipe, check
         shown = value if math.isnan(shown) else 0.95 * shown + 0.05 * value
         if (step + 1) % REPORT_STEPS == 0:
             LOG.info("%s: step %d of %d, loss %.4f", checkpoint.stem, step + 1, recipe.steps, shown)
-        if (step + 1) % recipe.checkpoint == 0 or step + 1 == recipe.steps:
+        ended, late = step + 1 == recipe.steps, time.time() >= recipe.deadline
+        if (step + 1) % recipe.checkpoint == 0 or ended or late:
             _save(checkpoint, step + 1, model, optimizer, average)
+        if late and not ended:
+            raise TimeUpError(f"{checkpoint.stem}: time is up at step {step + 1} of {recipe.steps}")
     if recipe.average:
         model.load_state_dict(average)
-    return model.eval()
+    return model.to("cpu").eval()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return where a model is: its inputs have to go there."""
+    return next(model.parameters()).device
 
 
 def trained(checkpoint: Path) -> dict[str, Tensor]:
     """Return the averaged weights of a training that has written `checkpoint`."""
-    average: dict[str, Tensor] = torch.load(checkpoint, weights_only=True)["average"]
+    average: dict[str, Tensor] = torch.load(checkpoint, "cpu", weights_only=True)["average"]
     return average
 
 
@@ -92,7 +112,7 @@ def _save(
 def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, device_of(model), weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     average.update(state["average"])

@@ -17,7 +17,7 @@ from torch.nn.functional import mse_loss, normalize
 
 from clavilux.training.lumia.data.emoji import LATENT_SIZE
 from clavilux.training.lumia.models.autoencoder import LATENT_CHANNELS
-from clavilux.training.lumia.models.train_loop import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 
 TRAIN_STEPS = 1000
 CHANNELS = (64, 128, 256)  # at 16, 8 and 4 cells
@@ -82,7 +82,8 @@ def fit(model: UNet2DConditionModel, material: Material, recipe: Recipe, checkpo
 @torch.no_grad()
 def imagined(model: UNet2DConditionModel, noise: Tensor, tokens: Tensor, begin: Tensor) -> Tensor:
     """Return latents [B, C, h, w] made in one step from noise [B, C, h, w] and tokens [B, N, D]."""
-    prediction: Tensor = model(noise, TRAIN_STEPS - 1, encoder_hidden_states=with_begin(tokens, begin)).sample
+    noise, prompt = (one.to(device_of(model)) for one in (noise, with_begin(tokens, begin)))
+    prediction: Tensor = model(noise, TRAIN_STEPS - 1, encoder_hidden_states=prompt).sample.cpu()
     return prediction
 
 
@@ -105,8 +106,10 @@ def _loss(model: UNet2DConditionModel, material: Material, alphas: Tensor, batch
     first, second = (material.latents[concepts[i], noises[i]] for i in range(2))
     target = _blend(first, second, _eased(share))
     sample, times = _noised(target, second, material.noise[concepts[0], noises[0]], alphas)
-    with torch.autocast("cpu", torch.bfloat16):
-        seen = model(sample, times, encoder_hidden_states=with_begin(tokens, material.begin)).sample
+    given = (one.to(device_of(model)) for one in (sample, times, with_begin(tokens, material.begin), target))
+    sample, times, prompt, target = given
+    with torch.autocast(sample.device.type, torch.bfloat16):
+        seen = model(sample, times, encoder_hidden_states=prompt).sample
     return mse_loss(seen.float(), target)
 
 

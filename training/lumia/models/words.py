@@ -20,7 +20,7 @@ from torch.nn.functional import mse_loss, normalize
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, OTHER_PHRASES, with_article
-from clavilux.training.lumia.models.train_loop import Recipe, train
+from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 2000  # entries at most, BOS and EOS included
@@ -149,8 +149,9 @@ def fit(
     def loss(step: int) -> Tensor:
         captions, weights = drawn(random.Random(f"captions {recipe.seed} {step}"), batch)
         target = normalize(weights @ vectors, dim=1) * vectors.shape[1] ** 0.5
-        tokens = model(input_ids=ids_of(tokenizer, captions, length)).last_hidden_state[:, 1:]
-        return mse_loss(tokens, target[:, None].expand_as(tokens))
+        device = device_of(model)
+        tokens = model(input_ids=ids_of(tokenizer, captions, length).to(device)).last_hidden_state[:, 1:]
+        return mse_loss(tokens, target.to(device)[:, None].expand_as(tokens))
 
     train(model, loss, recipe, checkpoint)
 

@@ -17,6 +17,7 @@ from clavilux.training.lumia.models.augmented_windows import (
     Windows,
     _formants,
     _masked,
+    frame_set,
     frames_of,
 )
 
@@ -59,7 +60,8 @@ def windows(
     **settings: int,
 ) -> Windows:
     group = Group(clips(labels, seconds), 1.0)
-    return Windows([group], NAMES, settings.pop("seed", 0), phonemes=phonemes, options=options, **settings)
+    seed = settings.pop("seed", 0)
+    return Windows(frame_set([group], NAMES, seed, phonemes), seed, options=options, **settings)
 
 
 def is_high(frames: torch.Tensor) -> torch.Tensor:
@@ -119,7 +121,7 @@ def test_labels_are_drawn_evenly_whatever_the_number_of_their_clips():
 
 def test_groups_are_drawn_in_their_proportion_whatever_their_sizes():
     groups = [Group(clips(("",)), 3.0), Group(clips(("low", *["high"] * 5)), 1.0)]
-    labels = Windows(groups, NAMES, 0, options=STILL).batch(1, 400).labels
+    labels = Windows(frame_set(groups, NAMES, 0), 0, options=STILL).batch(1, 400).labels
     shares = torch.bincount(labels, minlength=3) / 400
     assert shares.tolist() == pytest.approx([0.125, 0.125, 0.75], abs=0.06)
 
@@ -151,7 +153,7 @@ def test_phonemes_are_those_of_the_clip_that_counts():
 
 def test_phonemes_follow_the_clips_through_all_groups():
     groups = [Group(clips(("low",)), 1.0), Group(clips(("high",)), 1.0)]
-    batch = Windows(groups, NAMES, 0, phonemes=[[7], [8]], options=STILL).batch(1, 16)
+    batch = Windows(frame_set(groups, NAMES, 0, [[7], [8]]), 0, options=STILL).batch(1, 16)
     assert torch.equal(batch.phonemes[:, 0], batch.labels + 7)
     assert set(batch.labels.tolist()) == {0, 1}
 

@@ -12,7 +12,7 @@ from clavilux.training.features import MEL_BINS, WINDOW_FRAMES
 from clavilux.training.lumia.data.clips import LabelledClip, Origin
 from clavilux.training.lumia.data.emoji import LATENT_SIZE, SIZE
 from clavilux.training.lumia.models import autoencoder, encoder, targets, unet
-from clavilux.training.lumia.models.augmented_windows import Augmentation, Batch, Group, Windows
+from clavilux.training.lumia.models.augmented_windows import Augmentation, Batch, Group, Windows, frame_set
 from clavilux.training.lumia.models.train_loop import Recipe
 
 WIDTH = 16
@@ -131,13 +131,24 @@ def test_sharpening_lowers_its_loss(tmp_path):
     assert loss() < 0.9 * before
 
 
+class Mosaic(nn.Module):
+    """Decodes each cell to a square of its own colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(()))  # says where the model is, as a weight does
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        return interpolate(seen[:, :3], scale_factor=SIZE // LATENT_SIZE)
+
+
 def mosaic(scale: float) -> tuple[SimpleNamespace, torch.Tensor, torch.Tensor]:
     """Two mosaics: a codec whose decoder is exact, latents that are the colours of the cells, and the pictures."""
     cells = torch.randint(256, (2, 3, LATENT_SIZE, LATENT_SIZE), generator=torch.Generator().manual_seed(0))
     pictures = interpolate(cells.float(), scale_factor=SIZE // LATENT_SIZE).byte()
     latents = scale * torch.cat([cells / 127.5 - 1, torch.zeros(2, 9, LATENT_SIZE, LATENT_SIZE)], dim=1)
     codec = SimpleNamespace(
-        decoder=lambda seen: interpolate(seen[:, :3], scale_factor=SIZE // LATENT_SIZE),
+        decoder=Mosaic(),
         config=SimpleNamespace(scaling_factor=scale),
     )
     return codec, latents, pictures
@@ -192,7 +203,7 @@ def test_windows_are_encoded_independently_of_their_company(ear):
 def labelled_noise(options: Augmentation | None = None) -> Windows:
     sounds = [0.3 * torch.randn(4000, generator=torch.Generator().manual_seed(i)).numpy() for i in range(2)]
     clips = [LabelledClip(sound, name, Origin("test/x", "", "")) for sound, name in zip(sounds, "ab", strict=True)]
-    return Windows([Group(clips, 1.0)], ("a", "b"), seed=0, phonemes=[[1, 2], [3]], options=options)
+    return Windows(frame_set([Group(clips, 1.0)], ("a", "b"), 0, [[1, 2], [3]]), seed=0, options=options)
 
 
 def test_the_encoder_and_its_tokens_have_widths_of_their_own():

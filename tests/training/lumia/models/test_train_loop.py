@@ -1,10 +1,13 @@
 """An interrupted training ends as an uninterrupted one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from clavilux.training.lumia.models.train_loop import Recipe, train, trained
+from clavilux.training.lumia.phases import TimeUpError
 
 
 class Line(nn.Module):
@@ -82,6 +85,20 @@ def test_a_later_training_may_begin_with_the_averaged_weights(tmp_path):
     again = Line()
     again.load_state_dict(trained(tmp_path / "line.pt"))
     assert torch.equal(again.linear.weight, model.linear.weight)
+
+
+def test_at_the_deadline_it_stops_after_a_step_and_the_same_call_goes_on(tmp_path):
+    whole, parts = Line(), Line()
+    train(whole, whole.loss, recipe(average=0.9), tmp_path / "whole.pt")
+    late = replace(recipe(average=0.9), deadline=0.0)
+    for step in range(1, late.steps):
+        parts = Line()
+        with pytest.raises(TimeUpError, match=f"parts: time is up at step {step} of 12"):
+            train(parts, parts.loss, late, tmp_path / "parts.pt")
+    parts = Line()
+    train(parts, parts.loss, late, tmp_path / "parts.pt")  # the last step needs no more time than it takes
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value, rtol=0, atol=0)
 
 
 def test_no_partial_checkpoint_stays(tmp_path):
