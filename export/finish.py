@@ -47,8 +47,17 @@ def finish(traced: Traced, folder: Path, options: Options, proof: Proof, report:
 
 
 def _in_int8(traced: Traced, found: Sequence[Array], stored: Path, proof: Proof, report: Progress) -> Session | None:
-    """Write the graph with 8-bit matrix products if that is faster and passes the same gates; else say why not."""
+    """Write the graph with 8-bit matrix products if that is faster and passes the same gates; else say why not.
+
+    It is not tried where most of the work is another: in a decoder all weights but a few are convolutions'.
+    """
     name = traced.component.name
+    share = int8.share_of_products(traced.exact)
+    if share < int8.MIN_SHARE:
+        why = f"only {share:.0%} of its weights are in matrix products"
+        proof.choices.append(ArithmeticChoice(name, "float32", why))
+        report(f"{name}: float32, for {why}")
+        return None
     report(f"{name}: trying int8")
     int8.store(traced, stored)
     verdict = int8.compare_with(

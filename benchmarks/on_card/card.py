@@ -3,7 +3,6 @@
 Results are yielded as they grow, so that what is known stays known where the process ends early.
 """
 
-import ctypes
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -12,9 +11,8 @@ import numpy as np
 
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.percentiles import MS
-from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers.nvidia.cuda import require_cuda
-from clavilux.runtime.providers.nvidia.driver import DRIVER, find_card
+from clavilux.runtime.providers.nvidia.driver import find_card
 from clavilux.runtime.providers.nvidia.stream import CudaStream, shared_stream
 from clavilux.runtime.providers.onnx_runtime import import_onnxruntime
 
@@ -37,18 +35,7 @@ def describe() -> Iterator[dict[str, Any]]:
         "providers": onnxruntime.get_available_providers(),
     }
     yield found
-    card = find_card()
-    yield found | {"card": asdict(card), "driver_cuda": cuda_of_driver()}
-
-
-def cuda_of_driver(load: Callable[[str], Any] = ctypes.CDLL) -> str:
-    """Return the newest CUDA that the driver serves, for example "13.0". Raises ProviderError without a driver."""
-    version = ctypes.c_int()
-    try:
-        load(DRIVER).cuDriverGetVersion(ctypes.byref(version))
-    except OSError as error:
-        raise ProviderError(f"no NVIDIA driver here ({DRIVER} is missing)") from error
-    return f"{version.value // 1000}.{version.value % 1000 // 10}"
+    yield found | {"card": asdict(find_card())}
 
 
 def copies() -> Iterator[dict[str, Any]]:

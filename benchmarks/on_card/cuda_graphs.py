@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from clavilux.benchmarks.measurements.example_inputs import example
@@ -19,8 +18,8 @@ from clavilux.runtime.placement.graph_shapes import graph_file
 from clavilux.runtime.providers.nvidia.cuda import CUDA, require_cuda, stream_settings
 from clavilux.runtime.providers.nvidia.io_binding import BoundSession
 from clavilux.runtime.providers.nvidia.stream import shared_stream
-from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, runtime_errors, session_options
-from clavilux.runtime.providers.session import first_line
+from clavilux.runtime.providers.onnx_runtime import import_onnxruntime, reason, runtime_errors, session_options
+from clavilux.runtime.providers.session import GraphFile
 
 INFO = 1  # ONNX Runtime's log level
 CAPTURED, REPLAYED = "Capturing the cuda graph", "Replaying the captured"  # what its CUDA provider says there, in part
@@ -39,7 +38,7 @@ def captures(bundle: Bundle) -> Iterator[dict[str, Any]]:
         said: list[str] = []
         try:
             with stderr_kept(said):
-                session = open_talking(graph_file(bundle, name).path, CUDA, settings)
+                session = open_talking(graph_file(bundle, name), CUDA, settings)
                 bound = BoundSession(session, name, "cuda", captures=True, stream=stream)
                 for seed in range(RUNS):
                     bound.run(example(bundle, name, seed))
@@ -49,15 +48,15 @@ def captures(bundle: Bundle) -> Iterator[dict[str, Any]]:
         yield found
 
 
-def open_talking(graph: Path, provider: str, settings: Mapping[str, str]) -> Any:
+def open_talking(graph: GraphFile, provider: str, settings: Mapping[str, str]) -> Any:
     """Return an `onnxruntime.InferenceSession` that writes all it does to standard error. Raises ProviderError."""
-    onnxruntime = import_onnxruntime("gpu")
-    options = session_options(onnxruntime, threads=0)
+    onnxruntime, path = import_onnxruntime("gpu"), graph.path
+    options = session_options(onnxruntime, 0, graph.axes)
     options.log_severity_level = INFO
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=[(provider, dict(settings))], enable_fallback=0)
+        return onnxruntime.InferenceSession(path, options, providers=[(provider, dict(settings))], enable_fallback=0)
     except runtime_errors(onnxruntime) as error:
-        raise ProviderError(f"{graph.name} does not load on {provider}: {first_line(error)}") from error
+        raise ProviderError(f"{path.name} does not load on {provider}: {reason(error)}") from error
 
 
 def counted(log: str) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def _frames_of(bundle: Path) -> tuple[str, ...]:
 def _machine(found: Result) -> str:
     card, runtime = found["card"], found["onnxruntime"]
     return (
-        f"{card['name']}, {card['architecture']}; driver for CUDA {found['driver_cuda']}; "
+        f"{card['name']}, {card['architecture']}; driver for CUDA {card['cuda']}; "
         f"ONNX Runtime {runtime['version']} for CUDA {runtime['cuda']}"
     )
 

@@ -25,6 +25,7 @@ MATRIX = 2  # axes
 MOST = 127  # of a weight in int8, either way
 MIN_RUNS = 3  # of each graph, in turn; a large one takes seconds
 MIN_SECONDS = 3.0  # spent on measuring one pair
+MIN_SHARE = 0.1  # of a graph's weights: where fewer are in matrix products, the others take the time
 WORTH = 1.1  # times as fast, at least: what is less is noise, and 8 bits cost a little of the picture
 
 
@@ -34,6 +35,14 @@ class Verdict:
 
     faster: bool
     why: str
+
+
+def share_of_products(graph: Path) -> float:
+    """Return which share of the weights of the float32 graph at `graph` is in matrix products, 0 to 1."""
+    model = ir.load(graph)
+    sizes = {value: value.const_value.size for value in model.graph.initializers.values() if value.const_value}
+    products = {product.weight for node in model.graph if (product := _product(node)) is not None}
+    return sum(sizes[weight] for weight in products) / max(1, sum(sizes.values()))
 
 
 def store(traced: Traced, path: Path) -> None:

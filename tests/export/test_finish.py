@@ -22,7 +22,7 @@ from clavilux.export.spec import Component, Gate, Port
 from clavilux.runtime.bundle.manifest import ArithmeticChoice
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.placement.devices import open_session
-from tests.export.graphs.onnx_graphs import WIDTH, numbers, write_product
+from tests.export.graphs.onnx_graphs import WIDTH, node, numbers, write_graph, write_product
 from tests.export.graphs.rows import ROWS, Rows, case, rows
 
 PRODUCT = Component(
@@ -67,6 +67,20 @@ def test_a_graph_that_differs_from_its_original_is_refused(module: Rows, tmp_pat
     wrong = Case({"rows": rows()}, [case(module).expected[0] + 1])
     with pytest.raises(ExportError, match=r"rows: max_abs_error is 1; expected at most 0.001"):
         made_of(module, [wrong], tmp_path)
+
+
+def test_8_bits_are_not_tried_where_most_weights_are_in_no_product(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    weights = {"w": np.ones((WIDTH, WIDTH), np.float32), "kernel": np.ones((80, 1, 3, 3), np.float32)}
+    nodes = [node("MatMul", ["x", "w"], "y"), node("Identity", ["kernel"], "k")]
+    (tmp_path / "scratch").mkdir()
+    exact = write_graph(tmp_path / "scratch" / "rows.onnx", nodes, weights)
+    (expected,) = open_session(exact).run({"x": numbers()})
+    monkeypatch.setattr(int8, "store", None)
+    proof, said = Proof(), []
+    traced = Traced(PRODUCT, exact, [Case({"x": numbers()}, [expected])])
+    finish(traced, tmp_path, options(arithmetic="int8"), proof, said.append)
+    assert proof.choices == [ArithmeticChoice("rows", "float32", "only 8% of its weights are in matrix products")]
+    assert "rows: float32, for only 8% of its weights are in matrix products" in said
 
 
 class FakeSession:

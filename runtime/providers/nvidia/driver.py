@@ -18,6 +18,10 @@ DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 MAJOR, MINOR = 75, 76  # CUdevice_attribute: of the compute capability
 MAX_NAME = 256  # bytes
 OLDEST_DRIVERS = {12: 525, 13: 580}  # by CUDA's major version: a driver runs every minor one of it
+WITHOUT_CODE = (
+    10,
+    11,
+)  # generations (B200, B300) that onnxruntime-gpu 1.31 has no kernels for, nor code to make them of
 SERVED = "sm86 (RTX 30), sm89 (RTX 40) and sm120 (RTX 50) or newer"  # by TensorRT for RTX
 CUDNN = "cudnn64_9.dll" if sys.platform == "win32" else "libcudnn.so.9"
 BROUGHT = "run: pip install 'clavilux[gpu]', which brings it (1.6 GB), or install it for the whole system"
@@ -41,6 +45,8 @@ class Card:
         It serves cards that have RTX in their name; those of data centres (H100, A100, but L40S and A10, too) have not.
         """
         generation = int(self.architecture.removeprefix("sm"))
+        if generation // 10 in WITHOUT_CODE:
+            return ("tensorrt",)
         is_served = "RTX" in self.name and (generation in (86, 89) or generation >= 120)
         return ("tensorrt-rtx", "cuda") if is_served else ("cuda", "tensorrt")
 

@@ -7,4 +7,5 @@ int cuDeviceGetName(char *name, int length, int device) { name[0] = 'X'; name[1]
 int cuDeviceGetAttribute(int *value, int attribute, int device) { *value = attribute == 75 ? 9 : 0; return 0; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { *context = (void *)1; return 0; }
 int cuCtxSetCurrent(void *context) { return 0; }
+int cuThreadExchangeStreamCaptureMode(int *mode) { return 0; }
 int cuStreamCreate(void **stream, unsigned flags) { *stream = (void *)8; return 0; }

@@ -2,13 +2,12 @@
 
 from itertools import cycle
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from clavilux.benchmarks.on_card import card as card_itself
-from clavilux.benchmarks.on_card.card import copied, copies, cuda_of_driver, describe
+from clavilux.benchmarks.on_card.card import copied, copies, describe
 from clavilux.runtime.errors import ProviderError
 from clavilux.runtime.providers.nvidia.driver import find_card
 from clavilux.runtime.providers.nvidia.stream import CudaStream
@@ -18,26 +17,6 @@ from tests.runtime.providers.nvidia.fake_gpu import Driver, FakeRuntime, load_on
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(card_itself, "COPIED", 4096)
-
-
-def versioned(number: int) -> Any:
-    """Return a driver's library that serves CUDA up to a version, in the driver's own way of writing it."""
-
-    def get(version: Any) -> int:
-        version._obj.value = number
-        return 0
-
-    return SimpleNamespace(cuDriverGetVersion=get)
-
-
-@pytest.mark.parametrize(("number", "version"), [(12080, "12.8"), (13000, "13.0")])
-def test_the_driver_says_which_cuda_it_serves(number: int, version: str) -> None:
-    assert cuda_of_driver(lambda name: versioned(number)) == version
-
-
-def test_without_a_driver_its_library_is_named() -> None:
-    with pytest.raises(ProviderError, match=r"no NVIDIA driver here \((libcuda\.so\.1|nvcuda\.dll) is missing\)"):
-        cuda_of_driver(load_only())
 
 
 @pytest.mark.usefixtures("measured")
@@ -52,9 +31,8 @@ def test_the_machine_is_told_even_where_there_is_no_card(monkeypatch: pytest.Mon
 @pytest.mark.usefixtures("measured")
 def test_the_card_is_told_with_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(card_itself, "find_card", lambda: find_card(load_only(libcuda=Driver(), nvcuda=Driver())))
-    monkeypatch.setattr(card_itself, "cuda_of_driver", lambda: "13.0")
     *_, found = describe()
-    assert (found["card"], found["driver_cuda"]) == ({"name": "NVIDIA Test", "architecture": "sm89"}, "13.0")
+    assert found["card"] == {"name": "NVIDIA Test", "architecture": "sm89", "cuda": "13.0"}
     assert found["machine"]["cores"] >= 1
 
 

@@ -10,13 +10,14 @@ from clavilux.benchmarks.on_card.cuda_graphs import CAPTURED, REPLAYED, captures
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER
 from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.providers.session import GraphFile
 from tests.runtime.providers.nvidia.fake_gpu import FakeRuntime
 
 
 def test_the_library_s_own_log_is_kept(tiny_bundle: Path) -> None:
     said: list[str] = []
     with stderr_kept(said):
-        open_talking(tiny_bundle / DECODER, "CPUExecutionProvider", {})
+        open_talking(GraphFile(tiny_bundle / DECODER), "CPUExecutionProvider", {})
     assert "Session successfully initialized" in said[0]
 
 

@@ -8,8 +8,7 @@ from clavilux.benchmarks.on_card.plan import Step, steps
 
 RESULTS = {
     "machine": {
-        "card": {"name": "NVIDIA Test", "architecture": "sm90"},
-        "driver_cuda": "13.0",
+        "card": {"name": "NVIDIA Test", "architecture": "sm90", "cuda": "13.0"},
         "onnxruntime": {"version": "1.31.1", "cuda": "13.0"},
     },
     "copies": {"equal": False, "up_ms": 0.31, "down_ms": 0.32, "megabytes": 16.777, "free_gib": 70.5},

@@ -55,7 +55,7 @@ def test_a_driver_that_fails_is_quoted() -> None:
         ("NVIDIA A100-SXM4-80GB", "sm80", ("cuda", "tensorrt")),
         ("NVIDIA H100 80GB HBM3", "sm90", ("cuda", "tensorrt")),
         ("NVIDIA L40S", "sm89", ("cuda", "tensorrt")),
-        ("NVIDIA B200", "sm100", ("cuda", "tensorrt")),
+        ("NVIDIA B200", "sm100", ("tensorrt",)),
         ("NVIDIA GeForce RTX 2080 Ti", "sm75", ("cuda", "tensorrt")),
     ],
 )
