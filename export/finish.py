@@ -8,6 +8,7 @@ in memory at a time.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from clavilux.export.graphs import float16, float32, int8
@@ -61,7 +62,7 @@ def _in_int8(traced: Traced, found: Sequence[Array], stored: Path, proof: Proof,
     report(f"{name}: trying int8")
     int8.store(traced, stored)
     verdict = int8.compare_with(
-        traced.component, traced.cases[0].inputs, open_session(traced.exact), open_session(stored)
+        traced.component, traced.cases[0].inputs, partial(open_session, traced.exact), partial(open_session, stored)
     )
     proved = None
     try:
