@@ -181,7 +181,7 @@ class Phases:
             for shape, row in product(latent_shapes(plan), (rows[0], rows[-1]))
         ]
         self.parts.report(f"denoiser: whole runs in {'ONNX Runtime' if given else 'torch'}")
-        expected = [diffusers_latents(unet, plan.configured_scheduler, one) for one in runs]
+        expected = [diffusers_latents(unet, plan.schedules.configured, one) for one in runs]
         del unet
         if given is None:
             return self._trace(component, graph, cases), expected

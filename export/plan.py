@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from clavilux.export.checkpoints.configuration import read_model_config
 from clavilux.export.checkpoints.load import PreparedTokenizer, Sources, load_tokenizer
@@ -14,7 +13,7 @@ from clavilux.export.models.conditioning import Embedding, check_concepts, check
 from clavilux.export.models.decoder import check_latents, check_vae, upscaling
 from clavilux.export.models.denoiser import check_unet, downscaling, trained_size
 from clavilux.export.models.feature_extractor import FeatureSettings, read_feature_settings
-from clavilux.export.models.schedule import ScheduleChoice, read_schedule
+from clavilux.export.models.schedule import ReadSchedule, ScheduleChoice, read_schedule
 from clavilux.export.models.text_encoder import (
     TextTokens,
     check_length,
@@ -40,14 +39,17 @@ class Plan:
     count: int  # tokens of a prompt, BOS included
     picture: tuple[int, int]  # height, width in pixels
     latents: LatentSpec
-    schedule: ScheduleSpec
-    scheduler: Any  # diffusers' own, as its pipeline runs it
-    configured_scheduler: Any  # and as an untouched pipeline takes it
+    schedules: ReadSchedule
     vae_class: str
     sizes: SizeSpec | None
     text: TextTokens | None  # of the text encoder, if there is one
     given: Mapping[str, Embedding]
     notes: tuple[str, ...] = ()  # what one should know before hours of work
+
+    @property
+    def schedule(self) -> ScheduleSpec:
+        """The scheduler's numbers."""
+        return self.schedules.spec
 
     @property
     def vae_factor(self) -> int:
@@ -76,16 +78,11 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     unet = read_model_config(sources.unet, "unet")
     check_unet(unet, sources.unet, width=width, latent_channels=channels)
     trained = read_config(sources.scheduler, "scheduler", SCHEDULER_CONFIG)
-    found = read_schedule(trained, sources.scheduler, ScheduleChoice(options.schedule, options.spacing, options.steps))
+    choice = ScheduleChoice(options.schedule, options.spacing, options.steps)
     picture = options.picture or trained_size(unet, upscaling(vae))
     frames = max_frames(features.window_samples)
     count = token_count(encoder, frames) + 1
     text = _read_text(sources, width, count)
-    given = read_given(sources.conditioning)
-    check_concepts(given, options.concepts)
-    check_shapes(given, count, width)
-    if text is None and "bos" not in given:
-        raise ExportError("there is no BOS embedding; give a text encoder, or a conditioning file that holds 'bos'")
     return Plan(
         sources=sources,
         options=options,
@@ -95,21 +92,35 @@ def make_plan(sources: Sources, options: Options) -> Plan:
         count=count,
         picture=picture,
         latents=_latents(picture, channels, upscaling(vae)),
-        schedule=found.spec,
-        scheduler=found.scheduler,
-        configured_scheduler=found.configured,
+        schedules=read_schedule(trained, sources.scheduler, choice),
         vae_class=vae["_class_name"],
         sizes=_sizes(options.sizes, picture, upscaling(vae) * downscaling(unet)),
         text=text,
-        given=given,
-        notes=(
-            *sources.notes,
-            *averaged_notes(sources),
-            *scheduler_notes(sources, trained),
-            *_check_vae_family(sources, vae),
-            *([f"text encoder: {text.doubt}"] if text is not None and text.doubt else []),
-        ),
+        given=_given(sources.conditioning, options, (count, width), has_text=text is not None),
+        notes=tuple(_notes(sources, trained, vae, text)),
     )
+
+
+def _given(
+    where: Where | None, options: Options, prompt: tuple[int, int], *, has_text: bool
+) -> Mapping[str, Embedding]:
+    """Return the embeddings that are given, which fit a prompt [tokens, width]."""
+    given = read_given(where)
+    check_concepts(given, options.concepts)
+    check_shapes(given, *prompt)
+    if not has_text and "bos" not in given:
+        raise ExportError("there is no BOS embedding; give a text encoder, or a conditioning file that holds 'bos'")
+    return given
+
+
+def _notes(sources: Sources, scheduler: Config, vae: Config, text: TextTokens | None) -> Iterator[str]:
+    """Yield what one should know of the checkpoints before hours of work."""
+    yield from sources.notes
+    yield from averaged_notes(sources)
+    yield from scheduler_notes(sources, scheduler)
+    yield from _check_vae_family(sources, vae)
+    if text is not None and text.doubt:
+        yield f"text encoder: {text.doubt}"
 
 
 def _features(sources: Sources, options: Options) -> FeatureSettings:

@@ -49,7 +49,7 @@ def write_settings(plan: Plan, folder: Path) -> None:
     """Write what a pipeline is besides its graphs: tokenizer, scheduler, and the index that names them all."""
     if plan.words is not None:
         copy_tokenizer(plan.words, folder / "tokenizer")
-    plan.scheduler.save_pretrained(folder / "scheduler")
+    plan.schedules.scheduler.save_pretrained(folder / "scheduler")
     _write_index(plan, folder / "model_index.json")
 
 
@@ -114,7 +114,7 @@ def _write_index(plan: Plan, path: Path) -> None:
         "_diffusers_version": diffusers.__version__,
         "requires_safety_checker": False,
         **dict.fromkeys(ABSENT, (None, None)),
-        "scheduler": ("diffusers", type(plan.scheduler).__name__),
+        "scheduler": ("diffusers", type(plan.schedules.scheduler).__name__),
         "unet": ("diffusers", "UNet2DConditionModel"),
         "vae": ("diffusers", plan.vae_class),
         **(text if plan.words else {}),
