@@ -1,18 +1,20 @@
 """A pipeline's own account of itself: of which family it is, and which scheduler its UNet was trained with."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from clavilux.export.checkpoints.load import Sources
-from clavilux.export.checkpoints.locate import Config, find, join, origin, read_config
+from clavilux.export.checkpoints.locate import Config, Where, find, join, list_files, origin, read_config
 from clavilux.runtime.errors import ExportError
 
 MODEL_INDEX = "model_index.json"
 SCHEDULER_CONFIG = "scheduler_config.json"
 EXPECTED = "expected one of SD 1.x or 2.x, with a UNet2DConditionModel"
+
+NOT_AVERAGED = "non_ema"  # variant of weights that stand beside averaged ones
 
 TRAINED_WITH: Mapping[str, Any] = {
     "prediction_type": "epsilon",
@@ -65,7 +67,18 @@ def scheduler_notes(sources: Sources, config: Config) -> Iterator[str]:
 def averaged_notes(sources: Sources) -> Iterator[str]:
     """Yield which weights are taken of a UNet that has averaged ones (EMA) beside plain ones."""
     unet = Path(sources.unet)
-    if unet.is_dir() and any(unet.glob("*.non_ema.*")):
-        yield f"unet {unet} has weights called non_ema too; those without that word, the averaged ones, are taken"
+    if sources.variant != NOT_AVERAGED and any(f".{NOT_AVERAGED}." in file for file in _files(sources.unet)):
+        yield (
+            f"unet {unet} has weights called {NOT_AVERAGED} too; those without that word, the averaged ones, are "
+            f"taken: --variant {NOT_AVERAGED} takes the others"
+        )
     if unet.name == "unet" and (averaged := unet.with_name("unet_ema")).is_dir():
         yield f"unet {unet} has averaged weights beside it, which are not taken; --unet {averaged} takes them"
+
+
+def _files(where: Where) -> Iterable[str]:
+    """Return the names of a checkpoint's files; none where they cannot be seen, which is told when they are read."""
+    try:
+        return list_files(where, "unet")
+    except ExportError:
+        return ()

@@ -11,7 +11,7 @@ import pytest
 from clavilux.export.checkpoints.load import Sources
 from clavilux.export.checkpoints.pipeline import averaged_notes, check_pipeline, scheduler_notes
 from clavilux.runtime.errors import ExportError
-from tests.export.checkpoints.hub import use_cache, write_cache
+from tests.export.checkpoints.hub import FakeHub, serving, use_cache, write_cache
 
 SD = {"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}
 
@@ -112,6 +112,20 @@ def test_a_file_that_is_marked_v_pred_beside_a_scheduler_that_predicts_epsilon_i
     assert "has rescale_betas_zero_snr False, its own file's marks say True" in second
 
 
+def test_averaged_weights_on_the_hub_are_said_before_they_are_fetched(
+    tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    unet = shutil.copytree(tiny_checkpoints / "pipeline" / "unet", tmp_path / "served" / "me" / "sd" / "unet")
+    (unet / "diffusion_pytorch_model.non_ema.safetensors").touch()
+    use_cache(tmp_path / "cache", monkeypatch, offline=False)
+    sources = Sources.from_pipeline("me/encoder", "me/sd")
+    with serving(FakeHub(tmp_path / "served"), monkeypatch) as hub:
+        (note,) = averaged_notes(sources)
+        assert list(averaged_notes(replace(sources, variant="non_ema"))) == []
+    assert note.startswith("unet me/sd/unet has weights called non_ema too")
+    assert not any("resolve" in path for path in hub.asked)
+
+
 def test_averaged_weights_beside_a_unet_are_said(tiny_checkpoints: Path, tmp_path: Path):
     shutil.copytree(tiny_checkpoints / "pipeline" / "unet", tmp_path / "unet")
     sources = Sources.from_pipeline("me/encoder", tmp_path)
@@ -120,6 +134,7 @@ def test_averaged_weights_beside_a_unet_are_said(tiny_checkpoints: Path, tmp_pat
     (tmp_path / "unet_ema").mkdir()
     unet = tmp_path / "unet"
     assert list(averaged_notes(sources)) == [
-        f"unet {unet} has weights called non_ema too; those without that word, the averaged ones, are taken",
+        f"unet {unet} has weights called non_ema too; those without that word, the averaged ones, are taken: "
+        "--variant non_ema takes the others",
         f"unet {unet} has averaged weights beside it, which are not taken; --unet {unet}_ema takes them",
     ]
