@@ -26,7 +26,7 @@ class ImageEncoderGraph(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Bring to -1..1 and encode, as diffusers' image-to-image pipeline does, but for its random draw."""
-        planes = pictures.permute(0, 3, 1, 2).to(torch.float32) / LEVELS * 2 - 1
+        planes = pictures.to(torch.float32).permute(0, 3, 1, 2) / LEVELS * 2 - 1  # TensorRT transposes no bytes
         return (_encode(self.vae, planes) - self.shift) * self.scale
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from diffusers import AutoencoderKL
@@ -136,6 +137,11 @@ def test_black_and_white_lie_at_the_ends_of_the_range():
     planes = ImageEncoderGraph(Bare())(torch.from_numpy(pictures))
     assert planes.shape == (1, 3, 2, 3)
     torch.testing.assert_close(planes[0, :, 0, 0], torch.tensor([1.0, -1.0, -0.6]))
+
+
+def test_bytes_become_numbers_before_anything_else_since_tensorrt_computes_with_none(bundle: Bundle):
+    graph = onnx.load(bundle.path("encoder_image.onnx")).graph
+    assert {node.op_type for node in graph.node if "pictures" in node.input} == {"Cast"}
 
 
 def test_usual_pictures_are_seeded_and_not_flat():
