@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from clavilux.export.checkpoints.load import Sources, empty_unet
-from clavilux.export.checkpoints.locate import revision
+from clavilux.export.checkpoints.locate import Where, names_file, revision
 from clavilux.export.checkpoints.lora import check_loras
 from clavilux.export.checkpoints.single_file import unpack_single_files
-from clavilux.export.checkpoints.weights import Loading, find_weights, silent, weights_bytes
+from clavilux.export.checkpoints.weights import Loading, find_weights, seen_weights, silent, weights_bytes
 from clavilux.export.diffusers_layout.write import FOLDER
 from clavilux.export.given_unet import check_onnx_unet, find_onnx_unet
 from clavilux.export.graphs.convert import free_memory
@@ -93,7 +93,7 @@ def run_export(
     report = progress or silent
     check_room(out, room_needed(sources, options))
     with staged(out, overwrite=options.overwrite) as work:
-        plan = settle(sources, work, options, report)
+        plan = settle(unpacked(sources, work, report), options, report)
         announce(outline(plan, room_needed(sources, options)))
         check_weights(plan.sources, report)
         check_room(out, room_needed(sources, options))  # now that all of it is here
@@ -108,35 +108,55 @@ def run_export(
 
 
 def dry_run(sources: Sources, out: Path | str, options: Options, progress: Progress | None = None) -> str:
-    """Return the outline of an export, and make nothing of it. Raises ExportError where the export would at first."""
-    check_place(Path(out), overwrite=options.overwrite)
+    """Return the outline of an export, and make nothing of it; weights are looked for, and not fetched.
+
+    Raises ExportError where the export would before its long work.
+    """
+    out, report, needed = Path(out), progress or silent, room_needed(sources, options)
+    check_place(out, overwrite=options.overwrite)
+    check_room(out, needed)
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        return outline(
-            settle(sources, WorkFolder(Path(folder)), options, progress or silent), room_needed(sources, options)
-        )
+        plan = settle(unpack_single_files(sources, Path(folder), weights=False), options, report)
+        check_weights(sources, report, unet=plan.sources.unet, fetches=False)
+        return outline(plan, needed)
 
 
-def settle(sources: Sources, work: WorkFolder, options: Options, report: Progress) -> Plan:
-    """Return the plan of an export, which works in `work`; `report` hears what one should know before hours of work."""
-    plan = make_plan(unpacked(sources, work, report), options)
+def settle(sources: Sources, options: Options, report: Progress) -> Plan:
+    """Return the plan of an export; `report` hears what one should know before hours of work."""
+    plan = make_plan(sources, options)
     for note in plan.notes:
         report(note)
     check_onnx_unet(plan)
     return plan
 
 
-def check_weights(sources: Sources, report: Progress) -> None:
-    """Fetch what is not here yet; raise ExportError when weights are missing, before an hour is spent on others."""
+def check_weights(sources: Sources, report: Progress, *, unet: Where | None = None, fetches: bool = True) -> None:
+    """Fetch what is not here yet; raise ExportError when weights are missing, before an hour is spent on others.
+
+    Without `fetches` they are only looked for, and single files are left alone; `unet` is where its configuration is.
+    """
     loading: Loading = {"allow_pickle": sources.allow_pickle, "variant": sources.variant, "report": report}
     found = [
-        find_weights(where, role.replace("_", " "), **loading)
-        for role, where in sources.checkpoints().items()
-        if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where))
+        find_weights(where, name, **loading).variant
+        if fetches or Path(where).exists()
+        else seen_weights(where, name, **loading).variant
+        for name, where in _weighty(sources).items()
+        if fetches or not names_file(where)
     ]
-    if sources.variant and all(weights.variant != sources.variant for weights in found):
+    if sources.variant and sources.variant not in found:
         raise ExportError(f"no checkpoint has weights of the variant {sources.variant!r}; leave --variant out")
     if sources.lora:
-        check_loras(sources.lora, empty_unet(sources.unet), allow_pickle=sources.allow_pickle, report=report)
+        empty = empty_unet(unet or sources.unet)
+        check_loras(sources.lora, empty, allow_pickle=sources.allow_pickle, report=report)
+
+
+def _weighty(sources: Sources) -> dict[str, Where]:
+    """Return the checkpoints that have weights, by what their role is called."""
+    return {
+        role.replace("_", " "): where
+        for role, where in sources.checkpoints().items()
+        if role in WEIGHTY and not (role == "unet" and find_onnx_unet(where))
+    }
 
 
 def _facts(sources: Sources, plan: Plan) -> dict[str, object]:

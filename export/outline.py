@@ -20,7 +20,8 @@ SECONDS = {"text encoder": 47 / 340e6, "encoder": 141 / 606e6, "unet": 173 / 866
 """Seconds that a parameter takes, on two cores of a server: the export of the real size in docs/export.md."""
 
 DECODER_SECONDS = 317 / 512**2  # for a pixel, whatever decodes it
-MEMORY = 10.0  # bytes at the peak, for each parameter of the largest part
+MEMORY = 9.3  # bytes at the peak, for each parameter of the largest part,
+LIBRARIES = 0.6e9  # beside those of Python, torch and ONNX Runtime
 MINUTE = 60
 MANY = 5  # timesteps that are told one by one
 
@@ -38,6 +39,7 @@ def outline(plan: Plan, disk: int) -> str:
     """Return a plan as lines for people; `disk` is how many bytes it needs while it works."""
     weights = {role: _weights(plan, role) for role in _roles(plan)}
     rows = [(role, _origin(plan, role, found)) for role, found in weights.items()]
+    rows += [("lora", f"{origin(lora.where)}, {lora.scale:g} times") for lora in plan.sources.lora]
     rows += [(name, text) for name, text in _settings(plan)]
     return columns([*rows, ("work", _told(estimate(plan, weights, disk)))])
 
@@ -47,7 +49,9 @@ def estimate(plan: Plan, weights: dict[str, StoredWeights | None], disk: int) ->
     parameters = {role: found.parameters if found else 0 for role, found in weights.items()}
     height, width = plan.picture
     seconds = sum(SECONDS.get(role, 0.0) * count for role, count in parameters.items())
-    return Work(seconds + DECODER_SECONDS * height * width, MEMORY * max(parameters.values(), default=0), disk)
+    return Work(
+        seconds + DECODER_SECONDS * height * width, LIBRARIES + MEMORY * max(parameters.values(), default=0), disk
+    )
 
 
 def _roles(plan: Plan) -> list[str]:

@@ -28,9 +28,9 @@ class Parts:
 
     @property
     def loading(self) -> Loading:
-        """Arguments that every loader of weights takes."""
+        """Arguments that every loader of weights takes; which weights are taken has been told before."""
         sources = self.plan.sources
-        return {"allow_pickle": sources.allow_pickle, "variant": sources.variant, "report": self.report}
+        return {"allow_pickle": sources.allow_pickle, "variant": sources.variant}
 
     def audio_encoder(self) -> Wav2Vec2BertModel:
         """Return the audio encoder."""

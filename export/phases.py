@@ -62,7 +62,7 @@ from clavilux.runtime.providers.session import Session
 from clavilux.runtime.sound.samples import Samples
 
 SOUNDS_COMPARED = 3
-MAX_FRAMES = 2**20  # log-mel frames of a clip: almost three hours
+MAX_FRAMES = 2**20  # log-mel frames of a clip, for torch, which wants a bound; the graph has none
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ __all__ = [
     "weights_bytes",
 ]
 
+UNETS = ("unet", "unet_ema")  # folders of a pipeline's UNet; the second one has averaged weights
 UNUSED_WEIGHTS = frozenset({"masked_spec_embed"})  # training's mask; absent from some checkpoints, never used here
 AUTOENCODERS = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
 WHOLE_TOKENIZER = ("tokenizer.json",)
@@ -121,9 +122,13 @@ class Sources:
     def pipeline(self) -> Where | None:
         """Return where the pipeline lies that the UNet is a part of; None for a UNet that stands alone."""
         unet = Path(self.unet)
-        if unet.name != "unet" or not (unet.is_absolute() or unet.exists() or len(unet.parts) > HUB_NAME_PARTS):
+        if unet.name not in UNETS or not (unet.is_absolute() or unet.exists() or len(unet.parts) > HUB_NAME_PARTS):
             return None
-        return unet.parent if isinstance(self.unet, Path) else str(self.unet).rstrip("/").removesuffix("/unet") or "."
+        return (
+            unet.parent
+            if isinstance(self.unet, Path)
+            else str(self.unet).rstrip("/").removesuffix(f"/{unet.name}") or "."
+        )
 
     def checkpoints(self) -> dict[str, Where]:
         """Return the places that are given, by role; LoRAs are `lora`, `lora 2`, ..."""

@@ -15,6 +15,7 @@ from logging import CRITICAL, getLogger
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from urllib.parse import quote, unquote
 
 from huggingface_hub import _CACHED_NO_EXIST, HfApi, constants, get_session, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -65,13 +66,18 @@ def origin(where: Where) -> str:
 
 
 def at_revision(where: str, revision: str) -> str:
-    """Return the hub name `where` at a branch, tag or commit. Raises ExportError for what is no hub name."""
+    """Return the hub name `where` at a branch, tag or commit, whose slashes are quoted (`refs%2Fpr%2F3`).
+
+    Raises ExportError for what is no hub name.
+    """
     parts = where.split("/")
     if Path(where).exists() or len(parts) < HUB_NAME_PARTS:
         raise ExportError(f"--revision {revision} is of a repository on the hub; {where} is none")
+    if not revision.strip():
+        raise ExportError(f"the revision of {where} is empty; expected a branch, a tag or a commit")
     if REVISION in where:
         raise ExportError(f"{where} names a revision, and --revision {revision} another; give one of them")
-    return "/".join((parts[0], f"{parts[1]}{REVISION}{revision}", *parts[HUB_NAME_PARTS:]))
+    return "/".join((parts[0], f"{parts[1]}{REVISION}{quote(revision, safe='')}", *parts[HUB_NAME_PARTS:]))
 
 
 def place(where: Where, role: str) -> tuple[str, str]:
@@ -87,8 +93,13 @@ def place(where: Where, role: str) -> tuple[str, str]:
     parts = str(where).split("/")
     if path.parent != Path() and any((path.parent / mark).exists() for mark in MARKS):
         raise ExportError(f"{role} {where} does not exist; {path.parent} has no folder {path.name}")
-    if isinstance(where, Path) or path.is_absolute() or len(parts) < HUB_NAME_PARTS or parts[0] in ("", ".", ".."):
+    is_path = parts[0] in ("", ".", "..") or parts[0].startswith("~") or parts[0].endswith(":")
+    if isinstance(where, Path) or path.is_absolute() or len(parts) < HUB_NAME_PARTS or is_path:
         raise ExportError(f"{role} {where} does not exist; expected a folder in Hugging Face format, or a hub name")
+    if parts[1].endswith(REVISION):
+        raise ExportError(
+            f"the revision of {role} {where} is empty; expected a branch, a tag or a commit behind {REVISION}"
+        )
     return "/".join(parts[:HUB_NAME_PARTS]), "/".join(parts[HUB_NAME_PARTS:])
 
 
@@ -109,7 +120,7 @@ def find(where: Where, role: str, file: str, *, cached_only: bool = False) -> Pa
         path = Path(name) / file
         return path if path.is_file() else None
     repository, _, branch = name.partition(REVISION)
-    inside, at = f"{subfolder}/{file}" if subfolder else file, branch or None
+    inside, at = f"{subfolder}/{file}" if subfolder else file, unquote(branch) or None
     with converting(role, where):
         try:
             cached_only = cached_only or constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT)
@@ -136,16 +147,17 @@ def list_files(where: Where, role: str) -> dict[str, int]:
         folder = f"models--{repository.replace('/', '--')}"
         return _sizes(Path(constants.HF_HUB_CACHE, folder, "snapshots", commit, subfolder)) if commit else {}
     with converting(role, where):
-        siblings = (
-            HfApi(endpoint=constants.ENDPOINT)
-            .model_info(repository, revision=branch or None, files_metadata=True)
-            .siblings
-        )
+        sizes = _on_hub(constants.ENDPOINT, repository, unquote(branch))
     inside = f"{subfolder}/" if subfolder else ""
-    found = {
-        one.rfilename.removeprefix(inside): one.size or 0 for one in siblings or () if one.rfilename.startswith(inside)
-    }
+    found = {file.removeprefix(inside): size for file, size in sizes.items() if file.startswith(inside)}
     return {file: size for file, size in found.items() if "/" not in file}
+
+
+@cache
+def _on_hub(endpoint: str, repository: str, branch: str) -> dict[str, int]:
+    """Return all files of a repository, and their bytes; one question, though every part of a pipeline asks it."""
+    info = HfApi(endpoint=endpoint).model_info(repository, revision=branch or None, files_metadata=True)
+    return {one.rfilename: one.size or 0 for one in info.siblings or ()}
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -218,7 +230,8 @@ def revision(where: Where) -> str:
     parts = str(where).split("/")
     if Path(where).exists() or isinstance(where, Path) or len(parts) < HUB_NAME_PARTS:
         return ""
-    repository, _, branch = parts[1].partition(REVISION)
+    repository, _, quoted = parts[1].partition(REVISION)
+    branch = unquote(quoted)
     if COMMIT.fullmatch(branch):
         return branch
     ref = Path(constants.HF_HUB_CACHE, "--".join(("models", parts[0], repository)), "refs", branch or "main")

@@ -1,6 +1,7 @@
 """Low-rank changes (LoRA) are fused into a UNet: what is exported is a plain UNet with other weights."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ def check_loras(
     `report` hears of all that is left out.
     """
     for lora in loras:
+        if not math.isfinite(lora.scale):
+            raise ExportError(f"lora {lora.where} has the scale {lora.scale}; expected a finite number, such as 0.8")
         file = _read(lora.where, allow_pickle)
         _fitting(file, unet, report)
         if PEFT_PREFIX in next(iter(file.tensors)) and not file.settings:
@@ -62,6 +65,8 @@ def fuse_loras(
                 for name, delta in change.deltas().items():
                     weight = getattr(module, name)
                     weight.add_(lora.scale * delta.reshape(weight.shape))
+                    if not weight.isfinite().all():
+                        raise ExportError(f"lora {lora.where} makes weights of {change.layer} infinite; is it whole?")
     return unet.eval().requires_grad_(False)
 
 
@@ -77,7 +82,7 @@ def _read(where: Where, allow_pickle: bool) -> _File:
     beside = read_config(path.parent, "lora", PEFT_FILE) if (path.parent / PEFT_FILE).is_file() else {}
     with converting("lora", where):
         settings = json.loads(metadata[METADATA]) if METADATA in metadata else beside
-    settings = {key.removeprefix(UNET): value for key, value in settings.items()}
+        settings = {key.removeprefix(UNET): value for key, value in settings.items()}
     return _File(called, tensors, {key: settings[key] for key in SETTINGS if key in settings})
 
 
@@ -100,7 +105,8 @@ def _locate(where: Where) -> Path:
 def _fitting(file: _File, unet: UNet2DConditionModel, report: Progress) -> list[LayerChange]:
     """Return the changes that are for `unet`; what is left out is reported, and refused when it is all."""
     called = file.called
-    contents = read_contents(called, file.tensors, file.settings, unet)
+    with converting(called):  # settings and alphas that are no numbers
+        contents = read_contents(called, file.tensors, file.settings, unet)
     if not contents.changes:
         raise ExportError(f"{called} {_why_nothing(contents)}")
     for change in sorted(contents.changes, key=lambda one: ("attn2" not in one.layer, one.layer)):

@@ -158,6 +158,8 @@ def _change(called: str, layer: str, parts: dict[str, Tensor], settings: Mapping
         found = f"{list(parts['down'].shape)} and {list(parts['up'].shape)}"
         raise ExportError(f"{called} changes {layer} by matrices of {found}; expected two of one rank")
     rank = len(parts["down"]) if "down" in parts else 1
+    if not rank:
+        raise ExportError(f"{called} changes {layer} by matrices of rank 0; expected 1 or more")
     alpha = parts.pop("alpha", None)
     return LayerChange(layer, parts, _settled(layer, rank, settings) if alpha is None else float(alpha) / rank)
 

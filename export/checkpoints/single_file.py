@@ -72,9 +72,12 @@ class SingleFile:
     outline: Mapping[str, Tensor]  # the weights without their values
     metadata: Mapping[str, str]
     pickled: bool
+    empty: bool = False  # its weights are not to be read: they have no values
 
     def tensors(self, prefixes: tuple[str, ...] = ("",)) -> dict[str, Tensor]:
         """Read the weights whose names begin with one of `prefixes`."""
+        if self.empty:
+            return {name: one for name, one in self.outline.items() if name.startswith(prefixes)}
         if not self.pickled:
             return read_tensors(self.path, self.called, prefixes)
         return {name: one for name, one in read_pickle(self.path, self.called).items() if name.startswith(prefixes)}
@@ -99,11 +102,11 @@ class SingleFile:
         return "v2" if found == "v1" and widths == {V2_WIDTH} else found
 
 
-def unpack_single_files(sources: Sources, scratch: Path, report: Progress = silent) -> Sources:
+def unpack_single_files(sources: Sources, scratch: Path, report: Progress = silent, *, weights: bool = True) -> Sources:
     """Return `sources` with every single file among the diffusion parts replaced by a folder, written into `scratch`.
 
-    Raises ExportError for a file that is no checkpoint of the SD 1.x or 2.x family, that lacks a part, or whose
-    configuration cannot be found. `report` is told each step in words.
+    Without `weights` the folders hold configurations alone. Raises ExportError for a file that is no checkpoint of the
+    SD 1.x or 2.x family, that lacks a part, or whose configuration cannot be found. `report` is told each step.
     """
     folders: dict[str, Where] = {}
     told: dict[str, Any] = {}
@@ -112,13 +115,14 @@ def unpack_single_files(sources: Sources, scratch: Path, report: Progress = sile
     for role in (*CLASSES, *UNWEIGHED):
         where = getattr(sources, role)
         if where is not None and names_file(where):
-            file = open_single_file(where, role, allow_pickle=sources.allow_pickle)
+            file = replace(open_single_file(where, role, allow_pickle=sources.allow_pickle), empty=not weights)
             if role == "unet":
                 told = file.told()
                 if file.holds("model_ema.diffusion"):
                     notes.append(f"{file.called} holds averaged weights (EMA) beside the plain ones, which are taken")
             if role in CLASSES:
-                report(f"{role}: unpacking {file.path.name}")
+                if weights:
+                    report(f"{role}: unpacking {file.path.name}")
                 folders[role] = unpack_single_file(
                     file, scratch / str(places.index(where)) / role, role, sources.single_file_config
                 )
@@ -170,8 +174,9 @@ def unpack_single_file(file: SingleFile, folder: Path, role: str, config: Where 
         raise ExportError(f"{file.called}: its configuration is of a {settings['_class_name']}; expected {expected}")
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
-    with converting(file.called), quietly():
-        _build(CLASSES[role], weights, folder, file.called).save_pretrained(folder)
+    if not file.empty:
+        with converting(file.called), quietly():
+            _build(CLASSES[role], weights, folder, file.called).save_pretrained(folder)
     return folder
 
 

@@ -141,6 +141,7 @@ class StoredWeights:
     bytes: int  # of all shards
     of: int  # how many there are that would do
     parameters: int  # by the type that their name or their header tells
+    variant: str  # "" for full precision
 
 
 def stored_weights(where: Where, role: str, **loading: Unpack[Loading]) -> StoredWeights | None:
@@ -148,11 +149,10 @@ def stored_weights(where: Where, role: str, **loading: Unpack[Loading]) -> Store
 
     Raises ExportError when what is there cannot be seen.
     """
+    path = Path(where)
     if names_file(where):
-        path = Path(where)
-        return (
-            StoredWeights(path.name, size := path.stat().st_size, 1, size // WIDTHS["F32"]) if path.is_file() else None
-        )
+        size = path.stat().st_size if path.is_file() else 0
+        return StoredWeights(path.name, size, 1, size // WIDTHS["F32"], "")
     safe, pickled = FILES[role]
     names = (safe, pickled) if loading.get("allow_pickle") else (safe,)
     there = list_files(where, role)
@@ -164,7 +164,15 @@ def stored_weights(where: Where, role: str, **loading: Unpack[Loading]) -> Store
     whole = [one for one in there if one.startswith(shards)] if file.endswith(".json") else [file]
     size = sum(there[one] for one in whole)
     width = WIDTHS["F16"] if variant in HALF_PRECISION else _width(where, file)
-    return StoredWeights(file, size, len(found), size // width)
+    return StoredWeights(file, size, len(found), size // width, variant)
+
+
+def seen_weights(where: Where, role: str, **loading: Unpack[Loading]) -> StoredWeights:
+    """Return what `stored_weights` does; raise ExportError where there are none."""
+    found = stored_weights(where, role, **loading)
+    if found is None:
+        raise ExportError(f"{role} {where} has no {FILES[role][0]}; {PICKLED}")
+    return found
 
 
 def _width(where: Where, file: str) -> int:
@@ -177,20 +185,14 @@ def _width(where: Where, file: str) -> int:
 
 
 def weights_bytes(where: Where, role: str, variant: str = "") -> int:
-    """Return how many bytes the weights take as they are stored; 0 when they are not on this machine yet."""
-    if Path(where).is_file():
-        return Path(where).stat().st_size
-    names = FILES.get(role.replace("_", " "))
-    if names is None or names_file(where):
+    """Return how many bytes the weights take as they are stored; 0 where nobody knows, and of what has none."""
+    if role.replace("_", " ") not in FILES and not Path(where).is_file():
         return 0
-    for _, _, file in _candidates(names, variant):
-        try:
-            path = find(where, role, file, cached_only=True)
-            if path is not None:
-                return sum(one.stat().st_size for one in _shards(path, where, role))
-        except ExportError:
-            continue
-    return 0
+    try:
+        found = stored_weights(where, role.replace("_", " "), allow_pickle=True, variant=variant)
+    except ExportError:
+        return 0
+    return found.bytes if found else 0
 
 
 def is_pickle(path: Path) -> bool:

@@ -131,6 +131,8 @@ class _Quantising:
         return self.activations[value]
 
     def _stored(self, name: str, array: NDArray[np.generic]) -> ir.Value:
+        while name in self.graph.initializers:
+            name += "_"
         tensor = ir.tensor(array, name=name)
         value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self.graph.register_initializer(value)
@@ -164,7 +166,8 @@ def _product(node: ir.Node) -> _Product | None:
 
 
 def _is_matrix(value: ir.Value | None) -> bool:
-    tensor = value.const_value if value is not None and value.is_initializer() else None
+    constant = value is not None and value.is_initializer() and not value.is_graph_input()
+    tensor = value.const_value if value is not None and constant else None
     return tensor is not None and tensor.dtype == ir.DataType.FLOAT and len(tensor.shape) == MATRIX
 
 

@@ -63,6 +63,8 @@ def read_feature_settings(where: Where) -> FeatureSettings:
         if config.get(key, fixed) != fixed:
             raise ExportError(f"encoder {where}: {FILE} has {key} {config[key]!r}; expected {fixed!r}")
     window = _number(config, where, "window_seconds", FRAME_LENGTH / SAMPLE_RATE, MAX_WINDOW)
+    if window is not None and round(window * SAMPLE_RATE) % FRAME_STEP:
+        raise ExportError(f"encoder {where}: {FILE} has window_seconds {window}; expected whole hundredths of a second")
     padding = _number(config, where, "padding_value", -MAX_PADDING, MAX_PADDING)
     lead_in = config.get("lead_in", LEAD_INS[0])
     if lead_in not in LEAD_INS:

@@ -106,9 +106,14 @@ def _check_noise(scheduler: Any, timesteps: tuple[float, ...], where: object) ->
     begun_at = float(scheduler.alphas_cumprod[int(timesteps[0])])
     if scheduler.config.prediction_type == "epsilon" and begun_at <= PURE_NOISE:
         raise ExportError(
-            f"scheduler {where} begins at pure noise (rescale_betas_zero_snr) and predicts epsilon, from which no "
-            "picture follows; expected prediction_type v_prediction, or rescale_betas_zero_snr false"
+            f"scheduler {where} begins at pure noise ({_why_pure(scheduler)}) and predicts epsilon, from which no "
+            "picture follows; expected prediction_type v_prediction, or a schedule that keeps some of the picture"
         )
+
+
+def _why_pure(scheduler: Any) -> str:
+    rescaled = scheduler.config.get("rescale_betas_zero_snr")
+    return "rescale_betas_zero_snr" if rescaled else f"beta_schedule {scheduler.config.beta_schedule}"
 
 
 def _timesteps(scheduler: Any, count: int, where: object) -> tuple[float, ...]:

@@ -92,6 +92,9 @@ def _drop(root: Path) -> None:
 def check_place(out: Path, *, overwrite: bool) -> None:
     """Raise ExportError unless a bundle may be written to `out`."""
     if not out.exists():
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise ExportError(f"{out} cannot be written: {above} is a file; choose another place")
         return
     if not (out / MANIFEST).is_file():
         found = "a folder that is no bundle" if out.is_dir() else "a file"

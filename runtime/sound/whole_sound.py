@@ -11,13 +11,15 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from clavilux.runtime.sound.channels import AUDIBLE, FAR
+from clavilux.runtime.sound.channels import AUDIBLE
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.sound_file import Sound
 from clavilux.runtime.sound.tape import Tape
 
 log = logging.getLogger("clavilux.sound")
+
+LOST = 10**-2.0  # of power, 20 dB: so far below unrelated channels' mean that one is taken for lost
 
 QUALITY = "HQ"
 """Quality of soxr: librosa's default, with which the reference loads a file, and soxr's own, with which
@@ -27,8 +29,8 @@ QUALITY = "HQ"
 def read_whole(sound: Sound) -> Iterator[Samples]:
     """Yield all of a sound at 16 kHz, float32 [n], about a second at a time; what it yields is the same however read.
 
-    The mean of the channels is taken. Where that would lose the sound, as of phase-inverted stereo, the loudest channel
-    is taken alone, which is logged. Raises SoundError.
+    The mean of the channels is taken. Where they cancel each other, as in phase-inverted stereo, the loudest one is
+    taken alone, which is logged. Raises SoundError.
     """
     taken = None if sound.channels == 1 else channel_alone(_powers(sound))
     if taken is not None:
@@ -42,12 +44,16 @@ def read_whole(sound: Sound) -> Iterator[Samples]:
 
 
 def channel_alone(powers: NDArray[np.float64]) -> int | None:
-    """Return the channel to take alone, counted from 0, where the mean of all lies far below the loudest; else None.
+    """Return the channel to take alone, counted from 0, where the channels cancel each other in their mean; else None.
 
-    `powers` are the mean squares [channels + 1] of each channel, and last of the mean.
+    `powers` are the mean squares [channels + 1] of each channel, and last of the mean. That of unrelated channels, or
+    of one that is live among silent ones, is their sum over the squared count, which is no loss: the picture does not
+    depend on loudness.
     """
-    loudest = int(powers[:-1].argmax())
-    return loudest if powers[loudest] >= AUDIBLE and powers[-1] < FAR * powers[loudest] else None
+    each, mean = powers[:-1], powers[-1]
+    loudest = int(each.argmax())
+    unrelated = each.sum() / len(each) ** 2
+    return loudest if each[loudest] >= AUDIBLE and mean < LOST * unrelated else None
 
 
 def _powers(sound: Sound) -> NDArray[np.float64]:

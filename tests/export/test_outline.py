@@ -1,13 +1,14 @@
 """The outline of an export: what is told before the long work, and that a dry run makes nothing."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from clavilux.export.build import dry_run, export_bundle
-from clavilux.export.checkpoints.load import Sources
+from clavilux.export.build import dry_run, export_bundle, room_needed
+from clavilux.export.checkpoints.load import Lora, Sources
 from clavilux.export.checkpoints.weights import StoredWeights
 from clavilux.export.outline import estimate, outline
 from clavilux.export.plan import make_plan
@@ -63,7 +64,7 @@ def test_an_export_of_the_usual_size_is_told_as_it_was_measured(tiny_checkpoints
     """The export of docs/export.md took 683 s and 8.7 GB."""
     plan = make_plan(tiny_sources(tiny_checkpoints), replace(tiny_options(), picture=(512, 512)))
     sizes = {"encoder": 606e6, "text encoder": 340e6, "unet": 866e6, "vae": 84e6}
-    weights = {role: StoredWeights("", 0, 1, int(count)) for role, count in sizes.items()}
+    weights = {role: StoredWeights("", 0, 1, int(count), "") for role, count in sizes.items()}
     found = estimate(plan, weights, 0)
     assert found.seconds == pytest.approx(683, rel=0.02)
     assert found.memory == pytest.approx(8.7e9, rel=0.02)
@@ -87,6 +88,49 @@ def test_a_dry_run_of_names_on_the_hub_fetches_no_weights(
         found = rows(dry_run(sources, tmp_path / "bundle", tiny_options()))
     assert found["unet"].startswith("me/pipeline/unet: diffusion_pytorch_model.safetensors, 0.")
     assert not any(path.endswith(".safetensors") for path in hub.asked)
+
+
+def test_the_disk_is_told_of_what_is_not_fetched_yet(
+    tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "served" / "me").mkdir(parents=True)
+    for name in ("encoder", "pipeline"):
+        (tmp_path / "served" / "me" / name).symlink_to(tiny_checkpoints / name)
+    use_cache(tmp_path / "cache", monkeypatch, offline=False)
+    with serving(FakeHub(tmp_path / "served"), monkeypatch):
+        asked = room_needed(Sources.from_pipeline("me/encoder", "me/pipeline"), tiny_options())
+    assert asked == room_needed(tiny_sources(tiny_checkpoints), tiny_options())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lora": (Lora("nowhere/lora.safetensors"),)}, "lora nowhere/lora.safetensors"),
+        ({"lora": (Lora("nowhere/lora.safetensors", float("nan")),)}, "has the scale nan; expected a finite number"),
+        ({"variant": "fp15"}, "no checkpoint has weights of the variant 'fp15'"),
+    ],
+)
+def test_a_dry_run_looks_for_everything(tiny_checkpoints: Path, tmp_path: Path, change: dict, message: str):
+    with pytest.raises(ExportError, match=re.escape(message)):
+        dry_run(replace(tiny_sources(tiny_checkpoints), **change), tmp_path / "bundle", tiny_options())
+
+
+def test_a_dry_run_misses_weights_on_the_hub(tiny_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    served = shutil.copytree(tiny_checkpoints / "pipeline", tmp_path / "served" / "me" / "pipeline")
+    (served / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    use_cache(tmp_path / "cache", monkeypatch, offline=False)
+    sources = Sources.from_pipeline(tiny_checkpoints / "encoder", "me/pipeline")
+    with (
+        serving(FakeHub(tmp_path / "served"), monkeypatch),
+        pytest.raises(ExportError, match=r"vae me/pipeline/vae has no diffusion_pytorch_model\.safetensors"),
+    ):
+        dry_run(sources, tmp_path / "bundle", tiny_options())
+
+
+def test_a_place_below_a_file_is_refused(tiny_checkpoints: Path, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ExportError, match="file is a file; choose another place"):
+        dry_run(tiny_sources(tiny_checkpoints), tmp_path / "file" / "bundle", tiny_options())
 
 
 def test_a_dry_run_is_refused_as_the_export_would_be(tiny_checkpoints: Path, tiny_bundle: Path):

@@ -185,10 +185,17 @@ def test_a_clips_picture_is_the_references(
     assert similarity(checkpoints, bundle, write_clip(tmp_path / "clip.wav", seconds)) >= wanted
 
 
-FORMATS = [("wav", 16_000, 1), ("wav", 44_100, 1), ("wav", 44_100, 2), ("wav", 48_000, 2), ("mp3", 44_100, 2)]
+FORMATS = [
+    ("wav", 16_000, 1),
+    ("wav", 48_000, 6),
+    ("wav", 44_100, 1),
+    ("wav", 44_100, 2),
+    ("wav", 48_000, 2),
+    ("mp3", 44_100, 2),
+]
 
 
-@pytest.mark.parametrize("seconds", [0.5, 2, 3.75, 5, 10, 30])
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 2, 3.75, 5, 10, 30])
 @pytest.mark.parametrize(("kind", "rate", "channels"), FORMATS)
 def test_a_clip_of_any_length_and_format_has_the_references_picture(
     checkpoints: Path, exact_bundle: Path, tmp_path: Path, seconds: float, kind: str, rate: int, channels: int

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from huggingface_hub import constants, file_download, utils
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 BRANCH, OTHER_COMMIT = "fp16-fixed", "89abcdef0123456789abcdef0123456789abcdef"  # a second revision of each repository
-REVISIONS = {"main": COMMIT, COMMIT: COMMIT, BRANCH: OTHER_COMMIT, OTHER_COMMIT: OTHER_COMMIT}
+PULL_REQUEST = "refs/pr/3"  # the same
+REVISIONS = {
+    **dict.fromkeys(("main", COMMIT), COMMIT),
+    **dict.fromkeys((BRANCH, PULL_REQUEST, OTHER_COMMIT), OTHER_COMMIT),
+}
 ADDRESS = "http://127.0.0.1:{port}"
 
 
@@ -90,7 +94,8 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 return b""
             if self.path.startswith("/api/models/"):
                 return self.list_files(*urlsplit(self.path).path.split("/")[3:])
-            owner, name, _, revision, *file = self.path.strip("/").split("/")
+            owner, name, _, quoted, *file = self.path.strip("/").split("/")
+            revision = unquote(quoted)
             path = hub.folder / owner / name / "/".join(file)
             missing = (404, "EntryNotFound") if (hub.folder / owner / name).is_dir() else (401, "RepoNotFound")
             if revision not in REVISIONS:

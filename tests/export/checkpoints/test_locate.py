@@ -32,6 +32,7 @@ from tests.export.checkpoints.hub import (
     BRANCH,
     COMMIT,
     OTHER_COMMIT,
+    PULL_REQUEST,
     FakeHub,
     serving,
     use_cache,
@@ -261,6 +262,22 @@ def test_a_revision_stands_behind_the_repository(where: str, named: str):
     assert at_revision(where, "v1") == named
 
 
+def test_a_revision_may_have_slashes(hub: FakeHub, tiny_checkpoints: Path):
+    where = at_revision(f"{PIPELINE}/unet", PULL_REQUEST)
+    assert_same(load_unet(where), load_unet(tiny_checkpoints / "pipeline" / "unet"))
+    assert (revision(where), origin(where)) == (OTHER_COMMIT, f"{PIPELINE}/unet")
+
+
+@pytest.mark.parametrize("where", ["a/b@", "a/b@/unet"])
+def test_an_empty_revision_is_refused(where: str):
+    assert "is empty; expected a branch, a tag or a commit" in refusal(read_config, where, "unet")
+
+
+@pytest.mark.parametrize("where", ["~/models/sd", "C:/models/sd"])
+def test_a_path_that_is_not_here_is_no_name_on_the_hub(where: str):
+    assert f"unet {where} does not exist" in refusal(read_config, where, "unet")
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [
@@ -270,6 +287,7 @@ def test_a_revision_stands_behind_the_repository(where: str, named: str):
 )
 def test_a_revision_of_anything_else_is_refused(where: str, message: str):
     assert refusal(at_revision, where, "v1") == message
+    assert "is empty; expected" in refusal(at_revision, "a/b", " ")
 
 
 def test_a_folder_has_no_revision_to_choose(tmp_path: Path):

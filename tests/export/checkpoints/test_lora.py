@@ -563,3 +563,42 @@ def test_a_lora_is_checked_against_a_unet_without_weights(
     file = write(tmp_path / "wide.safetensors", kohya(wide))
     with pytest.raises(ExportError, match="expected a LoRA for the same family"):
         check_loras((Lora(file),), skeleton)
+
+
+LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
+
+
+def pair(rank: int = 2, size: float = 1.0) -> dict[str, Tensor]:
+    """Return a change of one layer, whose weight is [16, 32]."""
+    shapes = {"lora_A": (rank, WIDTH), "lora_B": (16, rank)}
+    return {f"unet.{LAYER}.{end}.weight": size * torch.ones(shape) for end, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("state", "metadata", "message"),
+    [
+        (pair(0) | {f"unet.{LAYER}.alpha": torch.tensor(1.0)}, {}, "by matrices of rank 0; expected 1 or more"),
+        (pair() | {f"unet.{LAYER}.alpha": torch.ones(2)}, {}, "cannot be loaded: "),
+        (pair(), {"lora_adapter_metadata": '{"unet.lora_alpha": "eight"}'}, "cannot be loaded: could not convert"),
+        (pair(), {"lora_adapter_metadata": "[1]"}, "cannot be loaded: "),
+    ],
+    ids=["rank 0", "two alphas", "a word for alpha", "no settings"],
+)
+def test_numbers_that_cannot_be_are_one_line(
+    unet: UNet2DConditionModel, tmp_path: Path, state: dict[str, Tensor], metadata: dict[str, str], message: str
+):
+    save_file(state, tmp_path / "lora.safetensors", metadata)
+    assert message in refusal(unet, tmp_path / "lora.safetensors")
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf")])
+def test_a_scale_that_is_no_number_is_refused(unet: UNet2DConditionModel, tmp_path: Path, scale: float):
+    save_file(pair(), tmp_path / "lora.safetensors")
+    with pytest.raises(ExportError, match=f"has the scale {scale}; expected a finite number"):
+        check_loras((Lora(tmp_path / "lora.safetensors", scale),), unet)
+
+
+def test_a_change_that_grows_beyond_numbers_is_told_as_the_loras(unet: UNet2DConditionModel, tmp_path: Path):
+    save_file(pair(size=1e30), tmp_path / "lora.safetensors")
+    with pytest.raises(ExportError, match=rf"lora .* makes weights of {re.escape(LAYER)} infinite; is it whole\?"):
+        fuse_loras(unet, (Lora(tmp_path / "lora.safetensors"),))

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import CLIPTextModel
 
 from clavilux.export.checkpoints.load import Sources, load_text_encoder, load_unet, load_vae
+from clavilux.export.checkpoints.locate import read_config
 from clavilux.export.checkpoints.single_file import open_single_file, unpack_single_file, unpack_single_files
 from clavilux.runtime.errors import ExportError
 from tests.export.checkpoints.hub import use_cache, write_cache
@@ -122,6 +123,15 @@ def test_each_step_is_reported(pipeline: Path, file: Path, tmp_path: Path):
     given = replace(Sources.from_pipeline("me/encoder", pipeline), unet=file, single_file_config=pipeline)
     unpack_single_files(given, tmp_path, said.append)
     assert said == ["unet: unpacking model.safetensors"]
+
+
+def test_without_weights_the_folders_hold_configurations_alone(pipeline: Path, file: Path, tmp_path: Path):
+    said: list[str] = []
+    given = replace(Sources.from_pipeline("me/encoder", file), single_file_config=pipeline)
+    sources = unpack_single_files(given, tmp_path, said.append, weights=False)
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {"config.json"}
+    assert read_config(sources.unet, "unet") == read_config(pipeline / "unet", "unet")
+    assert said == []
 
 
 def test_the_unpacked_unet_paints_the_same(pipeline: Path, file: Path, tmp_path: Path):

@@ -182,6 +182,33 @@ def test_an_activation_is_measured_once_for_all_its_products(tmp_path: Path):
     assert (found.count("DynamicQuantizeLinear"), found.count("MatMulInteger")) == (1, 2)
 
 
+def test_a_weight_that_is_also_a_result_stays(tmp_path: Path):
+    nodes = [node("MatMul", ["x", "w"], "y")]
+    exact = write_graph(tmp_path / "exact.onnx", nodes, {"w": WEIGHTS["w"]})
+    model = onnx.load(exact)
+    model.graph.output.append(onnx.helper.make_tensor_value_info("w", onnx.TensorProto.FLOAT, [WIDTH, WIDTH]))
+    onnx.save(model, exact)
+    int8.quantise(exact, tmp_path / "small.onnx")
+    np.testing.assert_array_equal(open_session(tmp_path / "small.onnx").run({"x": numbers()})[1], WEIGHTS["w"])
+
+
+def test_a_weight_that_may_be_given_is_not_quantised(tmp_path: Path):
+    exact = write_graph(tmp_path / "exact.onnx", [node("MatMul", ["x", "w"], "y")], {"w": WEIGHTS["w"]})
+    model = onnx.load(exact)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("w", onnx.TensorProto.FLOAT, [WIDTH, WIDTH]))
+    onnx.save(model, exact)
+    int8.quantise(exact, tmp_path / "small.onnx")
+    assert [one.op_type for one in onnx.load(tmp_path / "small.onnx").graph.node] == ["MatMul"]
+
+
+def test_names_that_are_taken_are_not_taken_again(tmp_path: Path):
+    nodes = [node("MatMul", ["x", "w"], "a"), node("Add", ["a", "w_scale"], "y")]
+    exact = write_graph(tmp_path / "exact.onnx", nodes, {"w": WEIGHTS["w"], "w_scale": WEIGHTS["b"]})
+    int8.quantise(exact, tmp_path / "small.onnx")
+    (expected,), (found,) = (open_session(path).run({"x": numbers()}) for path in (exact, tmp_path / "small.onnx"))
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
 def test_a_channel_of_zeros_stays_zero(tmp_path: Path):
     zeros = weight(1) * (np.arange(WIDTH) > 0).astype(np.float32)
     exact = write_graph(tmp_path / "exact.onnx", [node("MatMul", ["x", "w"], "y")], {"w": zeros})

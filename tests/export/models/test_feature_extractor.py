@@ -94,6 +94,7 @@ def test_the_stride_is_the_encoders_to_tell(tmp_path: Path):
         ({"padding_value": float("nan")}, "padding_value nan; expected a number, -1000 to 1000"),
         ({"window_seconds": 0}, "window_seconds 0; expected a number, 0.025 to 60"),
         ({"window_seconds": float("inf")}, "window_seconds inf; expected a number, 0.025 to 60"),
+        ({"window_seconds": 1.5001}, "window_seconds 1.5001; expected whole hundredths of a second"),
         ({"lead_in": "noise"}, "lead_in 'noise'; expected nothing or silence"),
         ({"lead_in": []}, "lead_in []; expected nothing or silence"),
     ],

@@ -164,7 +164,7 @@ def test_pure_noise_tells_nothing_of_a_picture_to_what_predicts_epsilon(kind: st
     found = {"_class_name": kind, "clip_sample": False, **ZERO_SNR}
     assert refusal(**found, prediction_type="epsilon") == (
         "scheduler here begins at pure noise (rescale_betas_zero_snr) and predicts epsilon, from which no picture "
-        "follows; expected prediction_type v_prediction, or rescale_betas_zero_snr false"
+        "follows; expected prediction_type v_prediction, or a schedule that keeps some of the picture"
     )
     assert spec(**found, prediction_type="v_prediction").prediction == "v_prediction"
 

@@ -108,7 +108,7 @@ def test_a_file_is_never_replaced(tmp_path: Path):
 
 def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
-    assert "cannot be written: Not a directory" in refusal(tmp_path / "file" / "bundle", overwrite=False)
+    assert "file is a file; choose another place" in refusal(tmp_path / "file" / "bundle", overwrite=False)
 
 
 def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path):

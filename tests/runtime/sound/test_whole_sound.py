@@ -50,25 +50,28 @@ def test_a_sound_and_its_inverse_are_not_lost(caplog: pytest.LogCaptureFixture) 
     assert caplog.messages == ["channel 1 of 2 is heard alone, for the mean would lose it"]
 
 
-def test_one_live_channel_of_many_is_heard_alone() -> None:
-    samples = np.zeros((16_000, 8), np.float32)
-    samples[:, 5] = noise(16_000, channels=1, seed=4)[:, 0]
-    np.testing.assert_array_equal(whole(Clip(samples, 16_000)), samples[:, 5])
+@pytest.mark.parametrize("channels", [3, 8, 18])
+def test_unrelated_channels_and_one_live_one_of_many_are_their_mean(channels: int) -> None:
+    samples = noise(16_000, channels=channels, seed=4)
+    for sound in (samples, samples * (np.arange(channels) == 1).astype(np.float32)):
+        np.testing.assert_array_equal(whole(Clip(sound, 16_000)), sound.mean(axis=1, dtype=np.float32))
 
 
 @pytest.mark.parametrize(
     ("powers", "alone"),
     [
         ([0.1, 0.1, 0.05], None),
-        ([0.1, 0.001, 0.026], None),
-        ([0.1, 0.001, 0.024], 0),
-        ([1e-6, 0.1, 0.0], 1),
-        ([1e-10, 1e-12, 0.0], None),
+        ([0.1, 0.0, 0.025], None),
+        ([0.1, 0.1, 0.1, 0.1, 0.025], None),
+        ([0.1, 0.1, 0.0006], None),
+        ([0.1, 0.1, 0.0004], 0),
+        ([0.09, 0.1, 0.0], 1),
+        ([1e-10, 1e-10, 0.0], None),
         ([0.0, 0.0, 0.0], None),
     ],
-    ids=["unlike", "panned", "hard", "inverse", "inaudible", "silent"],
+    ids=["unlike", "panned", "four", "almost", "cancelled", "inverse", "inaudible", "silent"],
 )
-def test_a_channel_is_taken_alone_where_the_mean_lies_6_db_below(powers: list[float], alone: int | None) -> None:
+def test_a_channel_is_taken_alone_where_channels_cancel_by_20_db(powers: list[float], alone: int | None) -> None:
     assert channel_alone(np.array(powers)) == alone
 
 
