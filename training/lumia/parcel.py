@@ -11,7 +11,8 @@ import argparse
 import io
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import safetensors.torch
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import Record, describe_files, written_whole
+from clavilux.runtime.providers.session import first_line
 from clavilux.training.command_line import LOG, command
 from clavilux.training.lumia.models.train_loop import trained
 from clavilux.training.lumia.phases import done_record, times_record
@@ -70,21 +72,65 @@ def wrap(work: Path, out: Path) -> list[Path]:
 
 
 def unwrap(parcel: Path, work: Path) -> None:
-    """Put what a parcel holds into `work`. Raises ClaviluxError when a part is missing or damaged."""
+    """Put what a parcel holds into `work`: all of it or, where something is wrong, nothing.
+
+    Raises ClaviluxError when a part is missing or damaged, or `work` has finished a phase that the parcel brings.
+    """
+    content = io.BytesIO(_content(parcel))
+    work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".parcel-", dir=work) as name:
+        folder = Path(name)
+        try:
+            names = _unpack(content, folder)
+        except (tarfile.TarError, OverflowError, ValueError) as error:
+            raise _damaged(parcel, first_line(error)) from error
+        _refuse_finished(parcel, names, work)
+        for one in sorted(names, key=lambda one: one.match("*.done.json")):  # records last: they vouch for the others
+            (work / one).parent.mkdir(parents=True, exist_ok=True)
+            (folder / one).replace(work / one)
+
+
+def _unpack(content: io.BytesIO, folder: Path) -> list[Path]:
+    """Unpack a parcel's tar file, and return the names of its files. Raises TarError, OverflowError or ValueError."""
+    with tarfile.open(fileobj=content, mode="r:") as archive:
+        archive.extractall(folder, filter="data")
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    for path in paths:
+        _widen(path)
+    return [path.relative_to(folder) for path in paths]
+
+
+def _refuse_finished(parcel: Path, names: Iterable[Path], work: Path) -> None:
+    """Raise ClaviluxError when the parcel would overwrite what a phase that is finished in `work` has left."""
+    brought = {work / name for name in names}
+    records = {name: done_record(work, name) for name in PRODUCTS}
+    finished = [
+        record
+        for name, record in records.items()
+        if record.exists() and brought & {record, times_record(work, name), work / f"{name}.pt"}
+    ]
+    if finished:
+        there = ", ".join(record.name for record in finished)
+        raise ClaviluxError(
+            f"{work} has finished what {parcel} brings too ({there}); "
+            "unwrap it into another folder, or delete these records first, to have it overwritten"
+        )
+
+
+def _content(parcel: Path) -> bytes:
+    """Return the tar file that a parcel is. Raises ClaviluxError when a part is missing or damaged."""
     try:
         record = Record.read(parcel / INDEX)
     except (OSError, ValueError) as error:
         raise ClaviluxError(f"{parcel} is no parcel ({error}); expected the folder that `make --set` wrote") from error
     damage = record.damage(parcel) if record.is_for(KEY) else "it is of another version"
     if damage:
-        raise ClaviluxError(f"{parcel} is damaged: {damage}; fetch it again")
-    content = io.BytesIO(b"".join((parcel / name).read_bytes() for name in sorted(record.files)))
-    work.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(fileobj=content) as archive:
-        names = [member.name for member in archive if member.isfile()]
-        archive.extractall(work, filter="data")
-    for name in names:
-        _widen(work / name)
+        raise _damaged(parcel, damage)
+    return b"".join((parcel / name).read_bytes() for name in sorted(record.files))
+
+
+def _damaged(parcel: Path, damage: str) -> ClaviluxError:
+    return ClaviluxError(f"{parcel} is damaged: {damage}; fetch it again")
 
 
 def _parcels(work: Path) -> Iterator[tuple[str, Files]]:
@@ -106,10 +152,16 @@ def _halved(work: Path, places: list[Path]) -> Files:
 
 
 def _widen(path: Path) -> None:
-    """Bring a file's weights back to float32; checkpoints that can be gone on from are whole, and stay."""
-    if path.suffix not in HALVED or (path.suffix == ".pt" and "optimizer" in torch.load(path, weights_only=True)):
-        return
-    content = _recast(path, torch.float16, torch.float32)
+    """Bring a file's weights back to float32; checkpoints that can be gone on from are whole, and stay.
+
+    Raises ValueError when they are no weights.
+    """
+    try:
+        if path.suffix not in HALVED or (path.suffix == ".pt" and "optimizer" in torch.load(path, weights_only=True)):
+            return
+        content = _recast(path, torch.float16, torch.float32)
+    except Exception as error:  # of any kind: torch unpickles; its words are advice to load what may do anything
+        raise ValueError(f"{path.name} holds no weights") from error
     with written_whole(path) as part:
         part.write_bytes(content)
 

@@ -1,7 +1,12 @@
 """A parcel brings home what is finished, in few small files, rounded to float16 once and otherwise as it was."""
 
+import io
 import json
 import logging
+import os
+import pickle
+import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -12,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import Record, describe_files
 from clavilux.training.lumia import parcel
 from clavilux.training.lumia.models.train_loop import Recipe, train, trained
 from clavilux.training.lumia.parcel import MAX_FILES, unwrap, wrap
-from clavilux.training.lumia.phases import PhaseRunner, TimeUpError
+from clavilux.training.lumia.phases import PhaseRunner, TimeUpError, done_record
 
 RECIPE = Recipe(steps=4, rate=1e-2, average=0.5, checkpoint=2)
 
@@ -43,6 +49,12 @@ def weights(count: int = 300) -> dict[str, torch.Tensor]:
     return {"weight": torch.randn(count, generator=dice), "steps": torch.tensor([7])}
 
 
+def saved(found: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(found, file)
+    return file.getvalue()
+
+
 def line(checkpoint: Path, recipe: Recipe = RECIPE) -> nn.Module:
     model = nn.Linear(3, 1)
     return train(model, lambda step: model(torch.ones(1, 3)).sum().pow(2), recipe, checkpoint)
@@ -61,13 +73,17 @@ def test_what_is_finished_comes_home_rounded_once(tmp_path: Path) -> None:
 
 
 def test_at_home_what_was_finished_is_done_and_in_the_same_order(tmp_path: Path) -> None:
-    work = finished(tmp_path / "work", "practice", "words")
+    order = ["practice", "conditioning", "words", "judge"]  # neither the alphabet's nor the parcel's own, nor backwards
+    work = finished(tmp_path / "work", *order)
+    for i, name in enumerate(order):
+        os.utime(done_record(work, name), (1_700_000_000 + i, 1_700_000_000 + i))
     wrap(work, tmp_path / "parcel")
     unwrap(tmp_path / "parcel", tmp_path / "home")
     home = PhaseRunner(tmp_path / "home")
     home.run("words", pytest.fail)
     assert home.times() == PhaseRunner(work).times()
-    assert list(home.times()) == ["practice", "words"]
+    assert list(home.times()) == order
+    assert [done_record(home.folder, name).stat().st_mtime for name in order] == [1_700_000_000 + i for i in range(4)]
 
 
 def test_data_stay_where_they_are(tmp_path: Path) -> None:
@@ -129,6 +145,7 @@ def test_files_are_few_and_small_whatever_there_is(
     files = wrap(work, tmp_path / "parcel")
     assert len(files) <= MAX_FILES
     assert all(one.stat().st_size <= 20_000 for one in files)
+    shutil.rmtree(tmp_path / "home", ignore_errors=True)
     unwrap(tmp_path / "parcel", tmp_path / "home")
 
 
@@ -142,6 +159,107 @@ def test_a_damaged_part_is_named_and_nothing_is_unwrapped(tmp_path: Path) -> Non
     with pytest.raises(ClaviluxError, match=r"parcel\.000 is missing"):
         unwrap(tmp_path / "parcel", tmp_path / "home")
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "damage"),
+    [
+        ("../words.done.json", b"{}", "'../words.done.json' would be extracted to "),
+        ("encoder/model.safetensors", b"no weights at all", "model.safetensors holds no weights"),
+        ("ear.pt", b"", "ear.pt holds no weights"),
+        ("ear.pt", b"no checkpoint", "ear.pt holds no weights"),
+        ("ear.pt", b"PK\x03\x04", "ear.pt holds no weights"),
+        ("ear.pt", pickle.dumps({"average": Path()}), "ear.pt holds no weights"),
+        ("ear.pt", saved({"average": {"weight": 1}}), "ear.pt holds no weights"),
+        ("ear.pt", saved({"model": {}}), "ear.pt holds no weights"),
+        ("ear.pt", saved(7), "ear.pt holds no weights"),
+    ],
+)
+def test_a_forged_parcel_is_refused_in_a_line_and_nothing_is_unwrapped(
+    tmp_path: Path, name: str, content: bytes, damage: str
+) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    assert refusal(forged(tmp_path / "parcel", entry, content)).startswith(damage)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "home", tmp_path / "parcel"]
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "damage"),
+    [("/etc", "'words' is a link to an absolute path"), ("../../elsewhere", "'words' would link to ")],
+)
+def test_a_forged_link_is_refused(tmp_path: Path, target: str, damage: str) -> None:
+    entry = tarfile.TarInfo("words")
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    assert refusal(forged(tmp_path / "parcel", entry)).startswith(damage)
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "parcel").mkdir()
+    (tmp_path / "parcel" / "parcel.000").write_bytes(b"no archive" * 100)
+    signed(tmp_path / "parcel")
+    assert refusal(tmp_path / "parcel") == "invalid header"
+
+
+def test_a_file_from_the_root_lands_in_the_work_folder(tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("/judge.json")
+    unwrap(forged(tmp_path / "parcel", entry), tmp_path / "home")
+    assert (tmp_path / "home" / "judge.json").is_file()
+
+
+def forged(folder: Path, entry: tarfile.TarInfo, content: bytes = b"") -> Path:
+    """Make a parcel of one entry, whose hashes are right."""
+    folder.mkdir()
+    with tarfile.open(folder / "parcel.000", "w") as archive:
+        archive.addfile(entry, io.BytesIO(content))
+    return signed(folder)
+
+
+def signed(folder: Path) -> Path:
+    Record(parcel.KEY, describe_files(folder, [folder / "parcel.000"])).write(folder / parcel.INDEX)
+    return folder
+
+
+def refusal(found: Path) -> str:
+    """Return what is damaged of a parcel, as its one line says."""
+    with pytest.raises(ClaviluxError) as caught:
+        unwrap(found, found.parent / "home")
+    line = str(caught.value)
+    assert len(line.splitlines()) == 1
+    assert line.startswith(f"{found} is damaged: ")
+    assert line.endswith("; fetch it again")
+    return line.removeprefix(f"{found} is damaged: ").removesuffix("; fetch it again")
+
+
+def test_what_is_finished_at_home_is_not_overwritten(tmp_path: Path) -> None:
+    wrap(finished(tmp_path / "work", "words", "practice", "conditioning"), tmp_path / "parcel")
+    home = finished(tmp_path / "home", "words", "practice", "maker")
+    there = {path: path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file()}
+    with pytest.raises(ClaviluxError) as caught:
+        unwrap(tmp_path / "parcel", home)
+    assert str(caught.value) == (
+        f"{home} has finished what {tmp_path / 'parcel'} brings too (words.done.json, practice.done.json); "
+        "unwrap it into another folder, or delete these records first, to have it overwritten"
+    )
+    assert {path: path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file()} == there
+    for name in ("words", "practice"):
+        done_record(home, name).unlink()
+    unwrap(tmp_path / "parcel", home)
+    assert set(PhaseRunner(home).times()) == {"words", "practice", "maker", "conditioning"}
+
+
+def test_a_checkpoint_does_not_overwrite_what_is_finished_at_home(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    with pytest.raises(TimeUpError):
+        line(tmp_path / "work" / "ear.pt", Recipe(**(vars(RECIPE) | {"deadline": 0.0})))
+    wrap(tmp_path / "work", tmp_path / "parcel")
+    home = finished(tmp_path / "home", "ear")
+    line(home / "ear.pt")
+    before = (home / "ear.pt").read_bytes()
+    with pytest.raises(ClaviluxError, match=r"brings too \(ear\.done\.json\)"):
+        unwrap(tmp_path / "parcel", home)
+    assert (home / "ear.pt").read_bytes() == before
 
 
 def test_what_is_no_parcel_is_refused(tmp_path: Path) -> None:
