@@ -11,9 +11,12 @@ much worse what is trained on them hears has not been measured.
 import argparse
 import bisect
 import io
+import lzma
 import random
+import struct
 import sys
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +31,11 @@ from torch import Tensor
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import command
+from clavilux.training.features import MEL_BINS, WINDOW_FRAMES
 from clavilux.training.lumia.data import assets, phonemes
 from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
+from clavilux.training.lumia.data.phonemes import BLANK
 from clavilux.training.lumia.models.augmented_windows import FrameSet, Group, frame_set
 
 FORMAT = 1
@@ -46,6 +51,18 @@ KINDS = {
 COUNTS = ("lengths", "labels", "groups", "spoken")  # of a FrameSet: whole numbers, one for each clip
 
 Arrays = dict[str, NDArray[Any]]
+LAYOUT: dict[str, tuple[type[np.generic], tuple[int | str, ...]]] = {
+    **dict.fromkeys(COUNTS, (np.int32, ("clips",))),
+    "phonemes": (np.uint8, ("clips", "phonemes")),
+    "frames": (np.float16, ("frames", MEL_BINS)),
+    "noises": (np.float16, ("noises", "noise frames", MEL_BINS)),
+    "pictures": (np.uint8, ("bytes",)),
+    "picture_lengths": (np.int32, ("concepts",)),
+    "header": (np.int32, (2,)),  # FORMAT, and how many phonemes there are
+}
+"""Types and shapes of a file's arrays; axes of one name are as long as each other. The concepts' names go with them."""
+UNREADABLE = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+"""Errors of zipfile and numpy about content that is something else, or damaged."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +126,8 @@ def evenly(source: FrameSet, dice: random.Random) -> list[int]:
 def encoded(packed: PackedSet) -> bytes:
     """Return a packed set's file."""
     source = packed.source
-    arrays: Arrays = {name: getattr(source, name).numpy().astype(np.int32) for name in COUNTS}
-    arrays |= {name: getattr(source, name).numpy().astype(np.float16) for name in ("frames", "noises")}
-    arrays["phonemes"] = source.phonemes.numpy().astype(np.uint8)
+    tensors = (*COUNTS, "phonemes", "frames", "noises")
+    arrays: Arrays = {name: getattr(source, name).numpy().astype(LAYOUT[name][0]) for name in tensors}
     arrays["pictures"] = np.frombuffer(b"".join(packed.pictures), np.uint8)
     arrays["picture_lengths"] = np.array([len(one) for one in packed.pictures], np.int32)
     arrays["names"] = np.array(NAMES)
@@ -122,27 +138,85 @@ def encoded(packed: PackedSet) -> bytes:
 
 
 def read(path: Path) -> PackedSet:
-    """Return the set in a file. Raises ClaviluxError when it is none, or one of other concepts."""
+    """Return the set in a file. Raises ClaviluxError when it is none, one of other concepts, or damaged."""
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays: Arrays = {name: file[name] for name in file.files}
-        return _decoded(arrays)
-    except (EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        arrays = _arrays(path.read_bytes())
+        _check_layout(arrays)
+        _check_values(arrays)
+    except (OSError, ValueError) as error:
         made = "expected what clavilux.training.lumia.packed_set writes"
         raise ClaviluxError(f"{path} is no packed set ({error}); {made}") from error
+    return _decoded(arrays)
+
+
+def _arrays(content: bytes) -> Arrays:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            members = {name.removesuffix(".npy"): io.BytesIO(file.read(name)) for name in file.namelist()}
+        return {name: np.lib.format.read_array(member, allow_pickle=False) for name, member in members.items()}
+    except UNREADABLE as error:  # numpy's own words are advice to load what may do anything
+        raise ValueError("it holds something else than arrays of numbers, or is damaged") from error
+
+
+def _check_layout(arrays: Arrays) -> None:
+    """Raise ValueError unless there are arrays as LAYOUT has them, for these concepts."""
+    missing = [name for name in ("names", *LAYOUT) if name not in arrays]
+    if missing:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    if arrays["header"].ravel()[:1].tolist() != [FORMAT] or arrays["names"].tolist() != list(NAMES):
+        raise ValueError("it is of another version, or of other concepts")
+    axes = {"concepts": len(NAMES)}
+    for name, (dtype, shape) in LAYOUT.items():
+        found = arrays[name]
+        for axis, length in zip(shape, found.shape, strict=False):
+            if isinstance(axis, str):
+                axes.setdefault(axis, length)
+        expected = [axes.get(axis, axis) if isinstance(axis, str) else axis for axis in shape]
+        if found.dtype != dtype or list(found.shape) != expected:
+            given = f"{found.dtype} {list(found.shape)}"
+            raise ValueError(f"{name}: {given}, expected {np.dtype(dtype)} {expected}")
+
+
+def _check_values(arrays: Arrays) -> None:
+    """Raise ValueError unless what windows are drawn from lies within its arrays, and is numbers."""
+    lengths, labels, groups, spoken = (arrays[name] for name in COUNTS)
+    frames, noises, phonemes = (arrays[name] for name in ("frames", "noises", "phonemes"))
+    width = phonemes.shape[1]
+    rules = {
+        "it holds no clips": len(lengths) > 0,
+        f"its lengths are not those of {len(frames)} frames": _covers(lengths, frames),
+        f"a label is not within 0 to {len(NAMES)}": _within(labels, 0, len(NAMES)),
+        f"a group is not within 0 to {len(KINDS) - 1}": _within(groups, 0, len(KINDS) - 1),
+        f"a clip speaks other than 0 to {width} phonemes": _within(spoken, 0, width),
+        "phonemes are not as many as are spoken": ((phonemes != BLANK) == (np.arange(width) < spoken[:, None])).all(),
+        f"there are more than {arrays['header'][1]} phonemes": (phonemes < arrays["header"][1]).all(),
+        "frames are not finite": np.isfinite(frames).all(),
+        "noises are not finite": np.isfinite(noises).all(),
+        f"noises are not longer than {WINDOW_FRAMES} frames": len(noises) and noises.shape[1] > WINDOW_FRAMES,
+        "its pictures are not one for each concept": _covers(arrays["picture_lengths"], arrays["pictures"]),
+    }
+    for fault, holds in rules.items():
+        if not holds:
+            raise ValueError(fault)
+
+
+def _covers(lengths: NDArray[Any], whole: NDArray[Any]) -> bool:
+    """Return whether pieces of these lengths, none of them empty, are all of an array."""
+    return bool((lengths > 0).all()) and int(lengths.sum(dtype=np.int64)) == len(whole)
+
+
+def _within(numbers: NDArray[Any], least: int, most: int) -> bool:
+    return bool(((numbers >= least) & (numbers <= most)).all())
 
 
 def _decoded(arrays: Arrays) -> PackedSet:
-    form, phoneme_count = arrays["header"].tolist()
-    if form != FORMAT or arrays["names"].tolist() != list(NAMES):
-        raise ValueError("it is of another version, or of other concepts")
     counts = {name: torch.from_numpy(arrays[name].astype(np.int64)) for name in (*COUNTS, "phonemes")}
     frames, noises = (torch.from_numpy(arrays[name].astype(np.float32)) for name in ("frames", "noises"))
     source = FrameSet(frames=frames, noises=noises, idle=len(NAMES), weights=(1.0,) * len(KINDS), **counts)
     ends = np.cumsum(arrays["picture_lengths"]).tolist()
     content = arrays["pictures"].tobytes()
     pictures = tuple(content[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True))
-    return PackedSet(source, phoneme_count, pictures)
+    return PackedSet(source, int(arrays["header"][1]), pictures)
 
 
 def _clips_of(source: FrameSet, chosen: Tensor) -> FrameSet:

@@ -1,5 +1,7 @@
 """A packed set gives the windows of the clips that it holds, in a file of limited size."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -20,6 +22,8 @@ from clavilux.training.lumia.models.augmented_windows import Windows, frame_set
 from clavilux.training.lumia.packed_set import KINDS, encoded, evenly, groups_of, pack, read
 
 SHARES = {"sounds": 0.3, "espeak": 0.7}
+EXPECTED = "; expected what clavilux.training.lumia.packed_set writes"
+SOMETHING_ELSE = "(it holds something else than arrays of numbers, or is damaged)"
 ROUNDING = 2.0**-6  # of numbers up to 32 in float16
 
 
@@ -120,11 +124,115 @@ def test_a_set_of_other_concepts_is_refused(work: Path, tmp_path: Path, monkeypa
 @pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04" + bytes(30)])
 def test_what_is_no_set_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "packed.npz").write_bytes(content)
-    with pytest.raises(ClaviluxError, match=r"is no packed set .*; expected what clavilux.training.lumia.packed_set"):
-        read(tmp_path / "packed.npz")
+    assert refusal(tmp_path / "packed.npz") == SOMETHING_ELSE
+
+
+def test_what_holds_objects_is_refused_without_advice_to_load_them(work: Path, tmp_path: Path) -> None:
+    pack(work, tmp_path / "packed.npz")
+    rewrite(tmp_path / "packed.npz", lengths=np.array([{}, []], object))
+    assert refusal(tmp_path / "packed.npz") == SOMETHING_ELSE
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    assert refusal(tmp_path / "one.npy") == SOMETHING_ELSE
+
+
+def test_a_set_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    assert "No such file" in refusal(tmp_path / "packed.npz")
+
+
+def test_whatever_bit_is_flipped_it_is_the_same_set_or_refused(work: Path, tmp_path: Path) -> None:
+    pack(work, tmp_path / "packed.npz")
+    whole = (tmp_path / "packed.npz").read_bytes()
+    expected = encoded(read(tmp_path / "packed.npz"))
+    dice, flipped = Random(0), tmp_path / "flipped.npz"
+    refusals: list[str] = []
+    for place in [*range(60), *range(len(whole) - 60, len(whole)), *dice.sample(range(len(whole)), 300)]:
+        content = bytearray(whole)
+        content[place] ^= 1 << dice.randrange(8)
+        flipped.write_bytes(content)
+        try:
+            assert encoded(read(flipped)) == expected
+        except ClaviluxError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 200
+    assert all(len(line.splitlines()) == 1 for line in refusals)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "fault"),
+    [
+        ("frames", lambda found: found[:-1], r"its lengths are not those of \d+ frames"),
+        ("frames", lambda found: found[:, :-1], r"frames: float16 \[\d+, 79\], expected float16 \[\d+, 80\]"),
+        ("frames", lambda found: found.astype(np.float32), "frames: float32 .*, expected float16"),
+        ("frames", lambda found: first(found, np.nan), "frames are not finite"),
+        ("noises", lambda found: first(found, np.inf), "noises are not finite"),
+        ("noises", lambda found: found[:, :50], r"noises are not longer than \d+ frames"),
+        ("noises", lambda found: found[:0], r"noises are not longer than \d+ frames"),
+        ("lengths", lambda found: found * [-1, 3, *[1] * 8], "expected int32"),
+        ("lengths", lambda found: moved(found, int(found[0]) + 1), "its lengths are not those of"),
+        ("lengths", lambda found: found[:-1], r"labels: int32 \[10\], expected int32 \[9\]"),
+        ("labels", lambda found: first(found, len(NAMES) + 1), f"a label is not within 0 to {len(NAMES)}"),
+        ("labels", lambda found: first(found, -1), "a label is not within 0 to"),
+        ("groups", lambda found: first(found, len(KINDS)), "a group is not within 0 to 3"),
+        ("spoken", lambda found: first(found, 99), r"a clip speaks other than 0 to \d+ phonemes"),
+        ("spoken", lambda found: first(found, 0), "phonemes are not as many as are spoken"),
+        ("phonemes", lambda found: found[1:], r"phonemes: uint8 \[9, \d+\], expected uint8 \[10, \d+\]"),
+        ("phonemes", lambda found: first(found, 255), r"there are more than \d+ phonemes"),
+        ("pictures", lambda found: found[:-1], "its pictures are not one for each concept"),
+        ("picture_lengths", lambda found: found[:-1], r"picture_lengths: int32 .*, expected int32"),
+        ("picture_lengths", lambda found: moved(found, int(found[0])), "its pictures are not one for each concept"),
+        ("header", lambda found: found[:1], r"header: int32 \[1\], expected int32 \[2\]"),
+        ("header", lambda found: first(found, 2), "it is of another version, or of other concepts"),
+    ],
+)
+def test_a_set_whose_arrays_do_not_fit_is_refused(
+    work: Path, tmp_path: Path, name: str, change: Callable[[np.ndarray], np.ndarray], fault: str
+) -> None:
+    pack(work, tmp_path / "packed.npz")
+    with np.load(tmp_path / "packed.npz") as file:
+        rewrite(tmp_path / "packed.npz", **{name: change(file[name])})
+    assert re.search(fault, refusal(tmp_path / "packed.npz"))
+
+
+def test_a_set_that_lacks_an_array_or_has_no_clips_is_refused(work: Path, tmp_path: Path) -> None:
+    path = tmp_path / "packed.npz"
+    pack(work, path)
+    with np.load(path) as file:
+        none = {name: file[name][:0] for name in (*packed_set.COUNTS, "phonemes", "frames")}
+    rewrite(path, **none)
+    assert "(it holds no clips)" in refusal(path)
+    np.savez(path, names=np.array(NAMES))
+    assert "(it has no lengths, labels, groups, spoken, phonemes, frames, noises, pictures" in refusal(path)
+
+
+def first(found: np.ndarray, value: float) -> np.ndarray:
+    found.flat[0] = value
+    return found
+
+
+def moved(found: np.ndarray, count: int) -> np.ndarray:
+    found[:2] += np.array([-count, count], found.dtype)
+    return found
+
+
+def rewrite(path: Path, **arrays: np.ndarray) -> None:
+    with np.load(path) as file:
+        kept = {name: file[name] for name in file.files}
+    np.savez(path, **(kept | arrays))
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ClaviluxError) as caught:
+        read(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path} is no packed set (")
+    assert line.endswith(EXPECTED)
+    assert len(line.splitlines()) == 1
+    return line.removeprefix(f"{path} is no packed set ").removesuffix(EXPECTED)
 
 
 def test_the_same_clips_give_the_same_file(work: Path, tmp_path: Path) -> None:
-    pack(work, tmp_path / "packed.npz")
-    packed = read(tmp_path / "packed.npz")
-    assert len(encoded(packed)) == len(encoded(replace(packed)))
+    pack(work, tmp_path / "whole.npz")
+    limit = (tmp_path / "whole.npz").stat().st_size - 1  # so that clips are chosen
+    for name in ("once.npz", "again.npz"):
+        pack(work, tmp_path / name, limit)
+    assert (tmp_path / "once.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
