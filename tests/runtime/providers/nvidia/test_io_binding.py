@@ -292,6 +292,19 @@ def test_a_capture_that_fails_on_a_session_of_one_graph_gives_its_runs_a_plain_o
     assert caplog.messages == ["denoiser.onnx runs without a CUDA graph from now on: no"]
 
 
+def test_once_captures_are_given_up_all_runs_share_the_plain_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, loads, plain = with_one_graph(tmp_path, monkeypatch)
+    session.bind({"sample": (1, 4), "bias": (4,)})
+    session.give_up_capture(RuntimeError("no"))
+    runs = [session.bind({"sample": (1, 4), "bias": (4,)}) for _ in range(3)]
+    for value, run in enumerate(runs, start=1):
+        np.testing.assert_array_equal(run.fetch(inputs(value=value))[0], expected(1, value))
+    assert plain == [False, True]
+    assert loads[1].runs == [None] * 3
+
+
 def test_a_run_that_fails_without_a_graph_as_well_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session, fake, _, _ = on_card(tmp_path, monkeypatch)
     run = session.bind({"sample": (1, 4), "bias": (4,)})
