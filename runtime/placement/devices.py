@@ -44,7 +44,7 @@ def find_device(name: str) -> Device:
         raise ProviderError(f"no device {name!r}; there are {names}, {AUTO} for a whole bundle")
     if not colon:
         return device
-    if device.part is None or not part:
+    if device.part is None or (device.parts and not part):  # without `parts` all of them have names, which it tells
         raise ProviderError(f"no device {name!r}; expected --device {device.name}{':PART' if device.part else ''}")
     return device.part(part)
 

@@ -81,7 +81,8 @@ def with_part(device: Device, name: str, opener: Callable[[GraphFile, int], Sess
 
     def part(asked: str) -> Device:
         if asked.lower() != name:
-            raise ProviderError(f"no device '{device.name}:{asked}'; expected --device {device.name}:{name}")
+            there = f"{device.name}, or {device.name}:{name}"
+            raise ProviderError(f"no device '{device.name}:{asked}'; expected --device {there}")
         return replace(device, name=f"{device.name}:{name}", open=opener)
 
     return replace(device, part=part)

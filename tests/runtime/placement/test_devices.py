@@ -36,8 +36,9 @@ def test_a_part_that_is_for_support_alone_is_not_tried_by_auto(monkeypatch: pyte
     [
         ("cpu:1", "--device cpu$"),
         ("openvino:", "--device openvino:PART$"),
-        ("cuda:", "--device cuda:PART$"),
-        ("cuda:fast", "--device cuda:no-graph$"),
+        ("cuda:", "--device cuda, or cuda:no-graph$"),
+        ("cuda:1", "--device cuda, or cuda:no-graph$"),
+        ("tensorrt:nograph", "--device tensorrt, or tensorrt:no-graph$"),
     ],
 )
 def test_a_part_that_cannot_be_is_refused(name: str, expected: str) -> None:
