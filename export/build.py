@@ -89,12 +89,11 @@ def run_export(
 
     `announce` hears the outline of the whole before the long work begins.
     """
-    out = Path(out)
-    report = progress or silent
-    check_room(out, room_needed(sources, options))
+    out, report, needed = Path(out), progress or silent, room_needed(sources, options)
+    check_room(out, needed)
     with staged(out, overwrite=options.overwrite) as work:
         plan = settle(unpacked(sources, work, report), options, report)
-        announce(outline(plan, room_needed(sources, options)))
+        announce(outline(plan, needed))
         check_weights(plan.sources, report)
         check_room(out, room_needed(sources, options))  # now that all of it is here
         told = options.sources or sources_for_manifest(sources)

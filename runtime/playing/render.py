@@ -1,7 +1,7 @@
 """The instrument without a stage: a sound becomes one picture, or the frames that playing it live would have given."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count
 
 import numpy as np
@@ -15,10 +15,13 @@ from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.log_mel import log_mel_frames
 from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.samples import Samples
-from clavilux.runtime.sound.sound_file import Sound
+from clavilux.runtime.sound.sound_file import Clip, Sound
 from clavilux.runtime.sound.tape import Tape
 from clavilux.runtime.sound.whole_sound import read_whole
+
+MARGIN = 1.0  # s of a clip behind its first window, which the resampler looks into
 
 
 def frames_in(samples: int, rate: int, frame_rate: float) -> int:
@@ -83,15 +86,12 @@ def _features(clip: Sound, audio: AudioSpec) -> NDArray[np.float32]:
         frames = log_mel_frames(read_whole(clip))
         if len(frames) >= MIN_FRAMES:
             return frames
-    samples = _first(read_whole(clip), audio.window_samples)
+    samples = _beginning(clip, audio.window_samples)
     return log_mel_frames([np.pad(samples, (audio.window_samples - len(samples), 0))])
 
 
-def _first(blocks: Iterable[Samples], count: int) -> Samples:
-    """Return the first `count` samples, or all where there are fewer; no more blocks are taken than that needs."""
-    taken = [np.zeros(0, np.float32)]
-    for block in blocks:
-        taken.append(block)
-        if sum(map(len, taken)) >= count:
-            break
-    return np.concatenate(taken)[:count]
+def _beginning(clip: Sound, count: int) -> Samples:
+    """Return the first `count` samples at 16 kHz, or all where there are fewer; little more of the clip is read."""
+    longest = math.ceil((count / SAMPLE_RATE + MARGIN) * clip.rate)
+    begun = Clip(Tape(clip).take(longest), clip.rate)
+    return np.concatenate([np.zeros(0, np.float32), *read_whole(begun)])[:count]

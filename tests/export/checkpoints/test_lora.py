@@ -70,12 +70,12 @@ def expected(adapted: UNet2DConditionModel, scale: float) -> Tensor:
     return paint(adapted)
 
 
-def kohya(changes: dict[str, Tensor], ranks: dict[str, int] = RANKS) -> dict[str, Tensor]:
-    """The same in the names of kohya's trainers, with a scalar alpha for each layer."""
+def kohya(changes: dict[str, Tensor], called: Callable[[str], str] = str) -> dict[str, Tensor]:
+    """The same in the names of kohya's trainers, with a scalar alpha for each layer; `called` is what they call it."""
     renamed = {}
     for name, weight in changes.items():
         layer, _, rest = name.partition(".lora_")
-        key = f"lora_unet_{layer.replace('.', '_')}"
+        key = f"lora_unet_{called(layer).replace('.', '_')}"
         renamed[f"{key}.lora_{'down' if rest.startswith('A') else 'up'}.weight"] = weight.clone()
         renamed[f"{key}.alpha"] = torch.tensor(ALPHA)
     return renamed
@@ -387,12 +387,7 @@ def test_the_originals_numbers_of_blocks_are_understood(
     stems = {name.partition(".lora_")[0]: name for name in changes}
     renamed = original_unet({f"{stem}.weight": torch.empty(0) for stem in stems})
     old = {stem: name.removesuffix(".weight") for stem, name in zip(stems, renamed, strict=True)}
-    state = {}
-    for name, weight in changes.items():
-        stem, _, rest = name.partition(".lora_")
-        key = f"lora_unet_{old[stem].replace('.', '_')}"
-        state[f"{key}.lora_{'down' if rest.startswith('A') else 'up'}.weight"] = weight.clone()
-        state[f"{key}.alpha"] = torch.tensor(ALPHA)
+    state = kohya(changes, old.__getitem__)
     assert any("input_blocks_1_1_transformer" in key for key in state)
     found = paint(fuse_loras(unet, (Lora(write(tmp_path / "lora.safetensors", state)),)))
     torch.testing.assert_close(found, expected(adapted, 1.0), rtol=1e-4, atol=1e-4)

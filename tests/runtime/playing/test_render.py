@@ -1,5 +1,6 @@
 """Rendering without a stage: one picture of a clip, or the frames of playing it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.playing.render import frames_in, render_frames, render_picture
 from clavilux.runtime.sound.format import FRAME_STEP
+from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.sound_file import Clip
 from tests.runtime.instruments import RATE, unplayed
 from tests.runtime.sound.sounds import noise
@@ -62,6 +64,23 @@ def test_only_the_first_window_of_windows_after_silence_shapes_the_picture(tiny_
     player.bundle = replace(player.bundle, audio=replace(player.bundle.audio, lead_in="silence"))
     quiet, loud = (render_picture(player, loud_end(loudness)) for loudness in (0.01, 1.0))
     np.testing.assert_array_equal(quiet, loud)
+
+
+class Endless(Clip):
+    """A sound of which nobody may read more than its beginning."""
+
+    def blocks(self) -> Iterator[Samples]:
+        yield self.samples
+        raise AssertionError("more was read than the first window needs")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_no_more_is_read_than_a_window_after_silence_needs(tiny_bundle: Path, channels: int) -> None:
+    player = unplayed(tiny_bundle)
+    player.bundle = replace(player.bundle, audio=replace(player.bundle.audio, lead_in="silence"))
+    samples = noise(4 * 44_100, channels=channels)
+    expected = render_picture(player, Clip(samples, 44_100))
+    np.testing.assert_array_equal(render_picture(player, Endless(samples, 44_100)), expected)
 
 
 def test_the_picture_depends_on_the_sound(tiny_bundle: Path) -> None:
