@@ -7,6 +7,8 @@
 The same bundle, sound, parameters and times of `step` give bit-identical frames, however the sound was cut.
 """
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ from clavilux.runtime.conditioning.conditioner import Conditioner
 from clavilux.runtime.conditioning.evidence import Evidence, Moment
 from clavilux.runtime.control.modulation import Modulator
 from clavilux.runtime.control.parameters import Parameters, defaults_for, ranges_for
-from clavilux.runtime.diffusion.frame_maker import NOT_PAINTED, FrameMaker
+from clavilux.runtime.diffusion.frame_maker import NOT_PAINTED, FrameMaker, NoisePosition
 from clavilux.runtime.diffusion.pipeline import Pipeline
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import Hop, HopGrid, Listener
@@ -27,6 +29,14 @@ from clavilux.runtime.models import Models
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.samples import Samples, as_sound, checked_time
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where an instrument is on its way, so that another one with the same bundle goes on from there."""
+
+    frames: int = 0  # made so far: the sequence of the next one
+    noise: NoisePosition = field(default_factory=NoisePosition)
 
 
 class Instrument:
@@ -67,6 +77,16 @@ class Instrument:
     def gain(self) -> float:
         """The gain that new sound gets, in dB."""
         return self._listener.gain
+
+    @property
+    def position(self) -> Position:
+        """Where it is after the last frame."""
+        return Position(self._frames, self._maker.position)
+
+    def resume(self, position: Position) -> None:
+        """Go on from where another instrument was; what that one had heard is not known here."""
+        self._frames = position.frames
+        self._maker.resume(position.noise)
 
     @property
     def pipeline(self) -> Pipeline:

@@ -22,17 +22,22 @@ from clavilux.runtime.playing.engine import Engine
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
 
 
-def open_instrument(bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0) -> Instrument:
+def open_models(bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0) -> tuple[Bundle, Models]:
     """Open a bundle (None: the default one) and load its graphs on `device`, "auto" for the fastest ones.
 
-    Raises BundleError or ProviderError.
+    Any number of instruments can share them, one at a time. Raises BundleError or ProviderError.
     """
     opened = Bundle.open(bundle or DEFAULT_BUNDLE)
     sessions = open_graphs(opened, device, threads, workloads)
     encoder, denoiser, decoder = (sessions[name] for name in (AUDIO_ENCODER, DENOISER, DECODER))
     guider = guider_for(opened.guidance, opened.conditioning.negative)
-    models = Models(AudioEncoder(encoder), Denoiser(denoiser, Schedule(opened.schedule), guider), Decoder(decoder))
-    return Instrument(opened, models)
+    schedule = Schedule(opened.schedule)
+    return opened, Models(AudioEncoder(encoder), Denoiser(denoiser, schedule, guider), Decoder(decoder))
+
+
+def open_instrument(bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0) -> Instrument:
+    """Return an instrument for a bundle, as `open_models` opens it. Raises BundleError or ProviderError."""
+    return Instrument(*open_models(bundle, device=device, threads=threads))
 
 
 def open_engine(

@@ -19,10 +19,20 @@ from clavilux.runtime.diffusion.motion import motion_of
 from clavilux.runtime.diffusion.noise import draw, walk
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest, Pipeline
 from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
+from clavilux.runtime.errors import ProviderError
 
 MAKING = ("noise", "walk", "feedback", "seed", "steps", "stream_batch", "guidance", "height", "width")
 """Parameters that change what a picture is made of."""
 NOT_PAINTED = {"denoise": 0.0, "decode": 0.0}
+
+
+@dataclass(frozen=True)
+class NoisePosition:
+    """Where the noise is: all of what lies between pictures that its seed does not tell."""
+
+    walked: float = 0.0  # draws passed on the walk through noise
+    played: float = 0.0  # s of pictures, by which the currents sway
+    journey: Journey = START
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +83,15 @@ class FrameMaker:
         """Whether there is a picture to hold."""
         return bool(self._keys)
 
+    @property
+    def position(self) -> NoisePosition:
+        """Where the noise of the last picture was."""
+        return NoisePosition(self._walked, self._played, self._journey)
+
+    def resume(self, position: NoisePosition) -> None:
+        """Go on from where the noise of another frame maker was."""
+        self._walked, self._played, self._journey = position.walked, position.played, position.journey
+
     def hold(self, heard_until: float | None) -> None:
         """Keep the picture that is shown, as heard until now, and drop those on their way."""
         self._keys = self._up_to_date(self._keys[:1], heard_until)
@@ -110,10 +129,19 @@ class FrameMaker:
         # Latents that another pipeline kept may be minutes old.
         feedback = parameters.feedback if stays and not self._fresh else 0.0
         request = PictureRequest(prompt, noise, shape, parameters.steps, feedback, parameters.guidance, motion)
-        self.picture = self.pipeline.run(request)
+        picture = self.pipeline.run(request)
+        if picture.min() == picture.max():  # what is no number leaves one colour everywhere
+            self._check_latents()
+        self.picture = picture
         self._fresh = False
         self._keys = (*self._keys, key)[-1 - self.pipeline.delay :]
         return self.pipeline.stages
+
+    def _check_latents(self) -> None:
+        """Raise ProviderError where the last latents are not finite."""
+        latents = self.pipeline.latents()
+        if latents is not None and not np.isfinite(latents).all():
+            raise ProviderError("the denoiser gives latents that are not finite (NaN); export the bundle again")
 
     def _up_to_date(self, keys: tuple[PictureKey, ...], heard_until: float | None) -> tuple[PictureKey, ...]:
         """Return these as heard until now: with the newest sound they would be the same."""

@@ -13,7 +13,7 @@ effect at a frame boundary. Listeners are called on the engine's thread and must
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +25,8 @@ from clavilux.runtime.control.parameters import Parameters, Range
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.playing.engine_state import EngineCounters, EngineState
+from clavilux.runtime.playing.listeners import Listeners
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.playing.pulse_feed import MAX_TAPS, PulseFeed, PulseListener
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
@@ -35,20 +37,21 @@ UNWATCHED_RATE = 2.0  # pictures per second when nobody watches
 Subscriber = Callable[[Frame], None]
 
 
-@dataclass(frozen=True)
-class EngineCounters:
-    """Counts since the engine's start."""
-
-    frames: int  # pictures given out
-    hops: int  # windows of sound looked at
-    heard_seconds: float  # sound taken in
-    dropped_seconds: float  # sound lost because the engine was behind
-
-
 class Engine:
     """Runs an Instrument live. `hear`, `set` and `subscribe` may be called from any thread."""
 
-    def __init__(self, instrument: Instrument, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        *,
+        clock: Clock | None = None,
+        turn: AbstractContextManager[object] | None = None,
+        on_failure: Callable[[BaseException], None] = lambda error: None,
+    ) -> None:
+        """`turn` is held while the models are used: engines that share them have the same one.
+
+        `on_failure` is called on the engine's thread with what ends it.
+        """
         self.instrument = instrument
         self.clock: Clock = clock or MonotonicClock()
         self.ready = threading.Event()  # set once a first picture has been made
@@ -58,15 +61,24 @@ class Engine:
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
         self._ahead = 0.0
         self._parameters = instrument.defaults
-        self._listeners: tuple[Subscriber, ...] = ()
+        self._listeners: Listeners[Frame] = Listeners()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._turn = nullcontext() if turn is None else turn
+        self._on_failure = on_failure
         self._frames = 0
         self._hop_pacer = HopPacer(instrument.bundle.audio.hop_samples)
         self._frame_pacer = FramePacer()
         self._paced = clock is None
         self._audience: int | None = None  # how many watch; None: nobody counts them
         self._thread = threading.Thread(target=self._run, name="clavilux-engine", daemon=True)
+
+    @property
+    def state(self) -> EngineState:
+        """How it is doing; one that has failed does not come back."""
+        if self.failure is not None:
+            return EngineState.FAILED
+        return EngineState.PLAYING if self.ready.is_set() else EngineState.STARTING
 
     @property
     def parameters(self) -> Parameters:
@@ -117,7 +129,10 @@ class Engine:
         """
         sound = as_sound(samples, rate)
         when = self.clock.now() - len(sound) / rate if captured_at is None else checked_time(captured_at)
-        chunk = Chunk(sound, rate, when)
+        self.take(Chunk(sound, rate, when))
+
+    def take(self, chunk: Chunk) -> None:
+        """Take sound as `hear` does that has been checked."""
         self._queue.put(chunk)
         self._feed.put(chunk)
 
@@ -130,20 +145,18 @@ class Engine:
             self._parameters = self._parameters.merge(values, self.ranges)
             return self._parameters
 
+    def adopt(self, parameters: Parameters) -> None:
+        """Take a whole set of parameters that has been checked."""
+        with self._lock:
+            self._parameters = parameters
+
     def watch(self, count: int | None) -> None:
         """Say how many watch; None: nobody counts them. Where nobody does, `UNWATCHED_RATE` pictures a second do."""
         self._audience = count
 
     def subscribe(self, listener: Subscriber) -> Callable[[], None]:
         """Call `listener` with every frame, on the engine's thread; return what ends that."""
-        with self._lock:
-            self._listeners = (*self._listeners, listener)
-
-        def unsubscribe() -> None:
-            with self._lock:
-                self._listeners = tuple(other for other in self._listeners if other is not listener)
-
-        return unsubscribe
+        return self._listeners.add(listener)
 
     def feel(self, listener: PulseListener) -> Callable[[], None]:
         """Call `listener` with new readings of the pulse, on a thread of their own that waits for no model.
@@ -172,6 +185,7 @@ class Engine:
             self._play()
         except BaseException as error:
             self.failure = error
+            self._on_failure(error)
             raise
 
     def _play(self) -> None:
@@ -183,11 +197,11 @@ class Engine:
                 self.instrument.tap(self._taps.popleft())
             parameters, hops = self._parameters, self.instrument.hops
             grid = HopGrid(self._hop_pacer.hop_samples, follows=self._paced)
-            frame = self.instrument.step(now, parameters, grid, self._ahead)
+            with self._turn:
+                frame = self.instrument.step(now, parameters, grid, self._ahead)
             self._frames += 1
             self._feed.gain = self.instrument.gain
-            for listener in self._listeners:
-                listener(frame)
+            self._listeners.tell(frame)
             self.ready.set()
             ready = self.clock.now()
             if self._paced:

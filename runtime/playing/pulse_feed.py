@@ -4,15 +4,14 @@ A thread of its own, which sleeps while nobody listens. Its tracker is another o
 where the pictures are, which may be a tenth of a second behind.
 """
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 from clavilux.runtime.hearing.input_gain import Gain
 from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
+from clavilux.runtime.playing.listeners import Listeners
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
 from clavilux.runtime.sound.format import SAMPLE_RATE
@@ -22,8 +21,6 @@ KEPT = 2 * SAMPLE_RATE  # samples in the ring: the longest chunk that is taken a
 WAIT = 0.5  # s between two looks at whether it shall end
 MAX_TAPS = 16  # that may wait for the next sound, or for the next frame,
 MAX_TAP_AGE = 5.0  # s; and as long as this before it
-
-_log = logging.getLogger(__name__)
 
 PulseListener = Callable[[Sequence[Pulse], float], None]
 """Takes successive readings, and the capture time of the end of the first one, in seconds of the engine's clock."""
@@ -36,7 +33,7 @@ class PulseFeed:
         self.gain = 0.0  # dB that sound gets before it is read
         self._ramp = Gain()
         self._queue = OldestDroppedQueue()
-        self._listeners: tuple[PulseListener, ...] = ()
+        self._listeners: Listeners[Sequence[Pulse], float] = Listeners()
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -58,13 +55,13 @@ class PulseFeed:
 
     def subscribe(self, listener: PulseListener) -> Callable[[], None]:
         """Call `listener` with new readings, on the feed's thread; return what ends that."""
+        leave = self._listeners.add(listener)
         with self._lock:
-            self._listeners = (*self._listeners, listener)
             if self._thread is None and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name="clavilux-pulse", daemon=True)
                 self._thread.start()
 
-        return partial(self._drop, listener)
+        return leave
 
     def stop(self) -> None:
         """End the thread, and wait for it."""
@@ -112,13 +109,4 @@ class PulseFeed:
 
     def _tell(self, pulses: Sequence[Pulse]) -> None:
         captured = self._window.captured_at((pulses[0].index + 1) * PULSE_STEP)
-        for listener in self._listeners:
-            try:
-                listener(pulses, captured or 0.0)
-            except Exception:
-                _log.exception("a listener of the pulse failed, and is not called again")
-                self._drop(listener)
-
-    def _drop(self, listener: PulseListener) -> None:
-        with self._lock:
-            self._listeners = tuple(other for other in self._listeners if other is not listener)
+        self._listeners.tell(pulses, captured or 0.0)

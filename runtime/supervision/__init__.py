@@ -1,0 +1,1 @@
+"""Supervision: the models in a worker process, watched, and started again where it ends or hangs."""

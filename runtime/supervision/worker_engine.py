@@ -1,0 +1,248 @@
+"""An engine whose models are in a worker process: what `clavilux.runtime.playing.engine.Engine` does, from outside.
+
+It keeps what must outlive a worker: parameters, listeners, counts, the position in the noise, and sound that waits.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clavilux.runtime.clock import Clock
+from clavilux.runtime.control.parameters import Parameters, Range
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Position
+from clavilux.runtime.playing.engine import UNWATCHED_RATE, Subscriber
+from clavilux.runtime.playing.engine_state import EngineCounters, EngineState
+from clavilux.runtime.playing.listeners import Listeners
+from clavilux.runtime.playing.pulse_feed import MAX_TAPS, PulseListener
+from clavilux.runtime.pulse import Pulse
+from clavilux.runtime.queues import Chunk, OldestDroppedQueue
+from clavilux.runtime.sound.samples import as_sound, checked_time
+from clavilux.runtime.supervision.messages import Control, Controls, Facts, Felt, Hear, Leave, Made, Order, Play
+from clavilux.runtime.supervision.watchdog import Bounds, Watchdog
+
+NOTHING = EngineCounters(0, 0, 0.0, 0.0)
+COSTLY = ("steps", "stream_batch", "height", "width")
+"""Parameters by which a picture may take many times as long as the one before it."""
+
+
+class Supervisor(Protocol):
+    """Whoever starts workers, as their engines see it."""
+
+    @property
+    def restarts(self) -> int:
+        """Workers that took over from another one."""
+
+    def wake(self) -> None:
+        """Send the orders that wait."""
+
+    def leave(self, name: str) -> None:
+        """Play a stage no more."""
+
+
+class WorkerEngine:
+    """An engine in a worker. All methods may be called from any thread; listeners are called on the worker's reader."""
+
+    def __init__(self, supervisor: Supervisor, name: str, facts: Facts, clock: Clock, bounds: Bounds) -> None:
+        self.name = name
+        self.facts = facts
+        self.clock = clock
+        self.ready = threading.Event()  # set once a first picture has come
+        self.failure: BaseException | None = None  # why no pictures will come any more
+        self.watchdog = Watchdog(bounds)
+        self._supervisor = supervisor
+        self._lock = threading.Lock()
+        self._state = EngineState.STARTING
+        self._controls = Controls(facts.defaults)
+        self._position = Position()
+        self._queue = OldestDroppedQueue()
+        self._taps: deque[float] = deque(maxlen=MAX_TAPS)
+        self._frames: Listeners[Frame] = Listeners()
+        self._pulses: Listeners[Sequence[Pulse], float] = Listeners()
+        self._started = False
+        self._told: Controls | None = None  # what the present worker knows; None: it does not play this stage yet
+        self._before = NOTHING  # counts of the workers before
+        self._counted = NOTHING  # of the present one
+
+    @property
+    def state(self) -> EngineState:
+        """How it is doing."""
+        return self._state
+
+    @property
+    def parameters(self) -> Parameters:
+        """The values that hold from the next frame on."""
+        return self._controls.parameters
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """Ranges of the bundle's parameters, by name."""
+        return self.facts.ranges
+
+    @property
+    def defaults(self) -> Parameters:
+        """Parameters that the bundle begins with."""
+        return self.facts.defaults
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Height and width of the frames, in pixels; a bundle of many sizes may change it."""
+        parameters = self.parameters
+        return parameters.height or self.facts.height, parameters.width or self.facts.width
+
+    def start(self) -> None:
+        """Begin to play; the worker has loaded its models already."""
+        self._started = True
+        self._supervisor.wake()
+
+    def stop(self) -> None:
+        """End, and with the last engine of a worker the worker; it is not waited for longer than it is given."""
+        self._started = False
+        self._supervisor.leave(self.name)
+
+    def hear(self, samples: NDArray[np.generic], rate: int, captured_at: float | None = None) -> None:
+        """Take a chunk of sound as `clavilux.runtime.playing.engine.Engine.hear` does; never blocks."""
+        sound = as_sound(samples, rate)
+        when = self.clock.now() - len(sound) / rate if captured_at is None else checked_time(captured_at)
+        self._queue.put(Chunk(sound, rate, when))
+        self._supervisor.wake()
+
+    def set(self, values: Mapping[str, Any]) -> Parameters:
+        """Merge `values` into the parameters; return all that hold from the next frame on.
+
+        Raises ParameterError for the first wrong value; then none is taken.
+        """
+        with self._lock:
+            merged = self._controls.parameters.merge(values, self.ranges)
+            self._order(replace(self._controls, parameters=merged))
+            return merged
+
+    def watch(self, count: int | None) -> None:
+        """Say how many watch; None: nobody counts them."""
+        with self._lock:
+            self._order(replace(self._controls, watched=count))
+
+    def look_ahead(self, seconds: float) -> None:
+        """Say how much later than it is begun a frame is seen; what is tied to the beat is moved for then."""
+        with self._lock:
+            self._order(replace(self._controls, ahead=seconds))
+
+    def subscribe(self, listener: Subscriber) -> Callable[[], None]:
+        """Call `listener` with every frame; return what ends that."""
+        return self._frames.add(listener)
+
+    def feel(self, listener: PulseListener) -> Callable[[], None]:
+        """Call `listener` with new readings of the pulse; return what ends that."""
+        leave = self._pulses.add(listener)
+        self._feel()
+
+        def unsubscribe() -> None:
+            leave()
+            self._feel()
+
+        return unsubscribe
+
+    def tap(self, at: float | None = None) -> None:
+        """Take a beat that somebody taps, at `at` seconds of `clock`; None: now."""
+        self._taps.append(self.clock.now() if at is None else at)
+        self._supervisor.wake()
+
+    def counters(self) -> EngineCounters:
+        """Return what has been done so far, by all workers."""
+        before, now = self._before, self._counted
+        return EngineCounters(
+            before.frames + now.frames,
+            before.hops + now.hops,
+            before.heard_seconds + now.heard_seconds,
+            before.dropped_seconds + now.dropped_seconds + self._queue.dropped,
+            self._supervisor.restarts,
+        )
+
+    def orders(self) -> list[Order]:
+        """Return the orders that wait for the worker, which has loaded its models; called by one thread alone."""
+        if not self._started:
+            return []
+        with self._lock:
+            controls, told = self._controls, self._told
+            self._told = controls
+        if told is None:
+            self.watchdog.change()
+            return [Play(self.name, controls, self._position)]
+        orders: list[Order] = []
+        if controls != told:
+            if _cost(controls) != _cost(told):
+                self.watchdog.change()
+            orders.append(Control(self.name, controls))
+        chunks, taps = tuple(self._queue.take_all()), tuple(self._taken_taps())
+        if chunks or taps:
+            orders.append(Hear(self.name, chunks, taps))
+        return orders
+
+    def farewell(self) -> Order:
+        """Return the order to play this stage no more."""
+        return Leave(self.name)
+
+    def made(self, made: Made, pixels: NDArray[np.uint8]) -> None:
+        """Hand on a frame that the worker has made."""
+        self._position, self._counted = made.position, made.counters
+        self.watchdog.frame(self.clock.now() - made.frame.time)
+        frame = replace(made.frame, pixels=pixels)
+        self._state = EngineState.PLAYING
+        self.ready.set()
+        self._frames.tell(frame)
+
+    def felt(self, felt: Felt) -> None:
+        """Hand on readings of the pulse."""
+        self._pulses.tell(felt.pulses, felt.captured_at)
+
+    def interrupt(self) -> None:
+        """Wait for another worker: the present one has ended."""
+        with self._lock:
+            self._told = None
+        before, now = self._before, self._counted
+        self._counted = NOTHING
+        self._before = EngineCounters(
+            before.frames + now.frames,
+            before.hops + now.hops,
+            before.heard_seconds + now.heard_seconds,
+            before.dropped_seconds + now.dropped_seconds,
+        )
+        if self._state is EngineState.PLAYING:
+            self._state = EngineState.RESTARTING
+
+    def fail(self, failure: BaseException) -> None:
+        """Have no worker any more."""
+        self.failure = failure
+        self._state = EngineState.FAILED
+
+    def is_hung(self, seconds: float) -> bool:
+        """Let `seconds` pass; return whether no frame has come for too long."""
+        if self._told is None:
+            return False
+        rate = self.parameters.frame_rate or UNWATCHED_RATE
+        return self.watchdog.tick(seconds, max(1 / UNWATCHED_RATE, 1 / rate))
+
+    def _feel(self) -> None:
+        with self._lock:
+            self._order(replace(self._controls, feeling=bool(self._pulses)))
+
+    def _order(self, controls: Controls) -> None:
+        self._controls = controls
+        self._supervisor.wake()
+
+    def _taken_taps(self) -> list[float]:
+        taps = []
+        while self._taps:
+            taps.append(self._taps.popleft())
+        return taps
+
+
+def _cost(controls: Controls) -> list[object]:
+    """Return what decides how long a picture takes."""
+    values = controls.parameters.values()
+    return [values[name] for name in COSTLY]
