@@ -56,7 +56,8 @@ def main(orders: Connection, reports: Connection, prefix: str, opener: Opener, p
 
     `prefix` begins the names of the memory that pictures travel through; `prepare` is called first of all.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for whoever has started it
+    for number in (signal.SIGINT, signal.SIGTERM):  # which often go to all processes of a service
+        signal.signal(number, signal.SIG_IGN)  # whoever has started it ends it
     die_with_parent()
     prepare()
     host = Host(reports, prefix, end=os._exit)

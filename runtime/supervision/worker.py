@@ -8,6 +8,7 @@ ends for whatever reason, or makes no frame for too long (`clavilux.runtime.supe
 another one, which goes on with the same parameters and from the same place in the noise.
 """
 
+import atexit
 import logging
 import multiprocessing
 import secrets
@@ -60,6 +61,7 @@ class _Life:
         self._loading = 0.0  # s
         self._bounds = bounds
         self._process.start()
+        self.pid = self._process.pid
         orders.close()
         reports.close()
 
@@ -136,6 +138,7 @@ class EngineWorker:
 
         Raises what `opener` raises of ClaviluxError, or ProviderError when no worker lives long enough.
         """
+        atexit.register(self.close)  # where the last one was interrupted
         for thread in self._threads:
             thread.start()
         try:
@@ -159,6 +162,7 @@ class EngineWorker:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
+        atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
         self.open()
@@ -176,6 +180,12 @@ class EngineWorker:
         engine = WorkerEngine(self, name, self.facts, self.clock, self._bounds)
         self._engines[name] = engine
         return engine
+
+    @property
+    def pid(self) -> int | None:
+        """The present worker's process; None while there is none."""
+        with self._lock:
+            return self._life.pid if self._life is not None else None
 
     def wake(self) -> None:
         """Send the orders that wait."""
@@ -244,6 +254,7 @@ class EngineWorker:
                 self._wake.set()
             case Refused():
                 self._failure = report.error
+                life.dismiss()
             case Fell():
                 life.reason = report.line
 

@@ -59,7 +59,7 @@ class WorkerEngine:
         self._lock = threading.Lock()
         self._state = EngineState.STARTING
         self._controls = Controls(facts.defaults)
-        self._position = Position()
+        self.position = Position()  # after the last frame
         self._queue = OldestDroppedQueue()
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
         self._frames: Listeners[Frame] = Listeners()
@@ -170,11 +170,11 @@ class WorkerEngine:
         with self._lock:
             controls, told = self._controls, self._told
             self._told = controls
+        orders: list[Order] = []
         if told is None:
             self.watchdog.change()
-            return [Play(self.name, controls, self._position)]
-        orders: list[Order] = []
-        if controls != told:
+            orders.append(Play(self.name, controls, self.position))
+        elif controls != told:
             if _cost(controls) != _cost(told):
                 self.watchdog.change()
             orders.append(Control(self.name, controls))
@@ -189,7 +189,7 @@ class WorkerEngine:
 
     def made(self, made: Made, pixels: NDArray[np.uint8]) -> None:
         """Hand on a frame that the worker has made."""
-        self._position, self._counted = made.position, made.counters
+        self.position, self._counted = made.position, made.counters
         self.watchdog.frame(self.clock.now() - made.frame.time)
         frame = replace(made.frame, pixels=pixels)
         self._state = EngineState.PLAYING

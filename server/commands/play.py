@@ -5,15 +5,17 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.commands.printable import printable
 from clavilux.runtime.errors import DeviceError
-from clavilux.runtime.loading import open_engine
-from clavilux.runtime.playing.engine import Engine
+from clavilux.runtime.loading import open_models
 from clavilux.runtime.sound.inputs import Chosen, Input, listed, quoted
 from clavilux.runtime.sound.sound_card import SoundCard
 from clavilux.runtime.sound.system import SoundSystem
+from clavilux.runtime.supervision.worker import EngineWorker
+from clavilux.runtime.supervision.worker_engine import WorkerEngine
 from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings
 from clavilux.server.web.run import Listening, serve
@@ -55,17 +57,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def play(arguments: argparse.Namespace, on_listening: Callable[[Listening], None]) -> int:
     """Play until interrupted. Raises ClaviluxError for whatever cannot be opened."""
-    logging.basicConfig(level=logging.INFO if arguments.verbose else logging.WARNING, format="clavilux: %(message)s")
+    log_to_terminal(verbose=arguments.verbose)
     if arguments.list_inputs:
         return list_inputs()
-    engine = open_engine(arguments.bundle, device=arguments.device, threads=arguments.threads)
-    settings = settings_from(arguments, engine.instrument.bundle.name)
-    engine.set(parameters_from(arguments.set))
-    with _sound_card(engine, arguments.input) as card:
-        serve(engine, settings, source=card, on_listening=lambda here: _announce(engine, here, on_listening))
+    opener = partial(open_models, arguments.bundle, device=arguments.device, threads=arguments.threads)
+    with EngineWorker(opener, prepare=partial(log_to_terminal, verbose=arguments.verbose)) as worker:
+        engine = worker.engine()
+        settings = settings_from(arguments, engine.facts.bundle)
+        engine.set(parameters_from(arguments.set))
+        with _sound_card(engine, arguments.input) as card:
+            serve(engine, settings, source=card, on_listening=lambda here: _announce(engine, here, on_listening))
     if engine.failure is not None:
         raise DeviceError(f"the engine stopped: {engine.failure}")
     return 0
+
+
+def log_to_terminal(*, verbose: bool) -> None:
+    """Let the log go to the terminal: of this process, or of the worker that holds the models."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="clavilux: %(message)s")
 
 
 def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
@@ -115,7 +124,7 @@ def _about(source: Input) -> str:
 
 
 @contextmanager
-def _sound_card(engine: Engine, wanted: str | None) -> Iterator[SoundCard | None]:
+def _sound_card(engine: WorkerEngine, wanted: str | None) -> Iterator[SoundCard | None]:
     """Let a sound card play the engine while the block runs; none if none is wanted."""
     if wanted is None:
         yield None
@@ -138,11 +147,9 @@ def _heard(chosen: Chosen) -> str:
     return f"{source.words}, {source.rate} Hz, {which if use else count}"
 
 
-def _announce(engine: Engine, here: Listening, on_listening: Callable[[Listening], None]) -> None:
-    instrument = engine.instrument
-    height, width = engine.picture
-    provider = instrument.models.provider
-    line = f"Clavilux plays {instrument.bundle.name} at {width}x{height} on {provider}: {here.url}  (Ctrl-C ends)"
+def _announce(engine: WorkerEngine, here: Listening, on_listening: Callable[[Listening], None]) -> None:
+    (height, width), facts = engine.picture, engine.facts
+    line = f"Clavilux plays {facts.bundle} at {width}x{height} on {facts.provider}: {here.url}  (Ctrl-C ends)"
     with suppress(OSError):  # whoever reads along may have gone; the music goes on
         print(printable(line), flush=True)
     on_listening(here)

@@ -68,6 +68,10 @@ let panicking = false;
 let lost = []; // [name, value] of what the last one has set to 0
 let measure = () => {};
 const sourceLine = new SourceLine();
+const ENGINE = {
+  starting: 'The first picture is being made.',
+  restarting: 'The engine has stopped and begins again. The last picture stays meanwhile.',
+};
 let highPass = null; // of the level meter
 
 roles.withoutSound = query.get('sound') === 'off';
@@ -103,6 +107,8 @@ stage.onstatus = (status) => {
   element('source-line').textContent = sourceLine.tell(status, own, performance.now());
   roles.hear(status);
   readouts.connection('live', status.viewers);
+  if (ENGINE[status.engine]) notices.say('engine', ENGINE[status.engine]);
+  else notices.clear('engine');
   readouts.losses(status.dropped_seconds + (stage.dropped * PACKET_MS) / 1000);
   if (sound.active) return;
   meter.note({ rms: status.level, peak: status.level });

@@ -156,6 +156,7 @@ class Status(Struct, frozen=True, kw_only=True, tag="status"):
     warnings: tuple[Text, ...] = ()  # clavilux.runtime.frame.WARNINGS that hold
     channels: tuple[dict[str, Any], ...] = ()  # meters of its channels: {"level", "peak", "clipped"}, dBFS
     taken: Count | None = None  # channel that is heard alone, counted from 1; None: the mean of them
+    engine: Text = "playing"  # a clavilux.runtime.playing.engine_state.EngineState, or one of a version to come
 
 
 class MarkerReached(Struct, frozen=True, tag="marker"):

@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Iterable, Set
 
 from clavilux.runtime.errors import ProtocolError
+from clavilux.runtime.playing.engine_state import EngineState
 from clavilux.server.protocol.messages import ErrorEvent, Start
 from clavilux.server.protocol.text import error_event
 from clavilux.server.protocol.words import CloseCode, ErrorCode, Role
@@ -20,9 +21,9 @@ def count(members: Iterable[Member], role: Role) -> int:
     return sum(member.role == role for member in members)
 
 
-def engine_failed(failure: BaseException) -> Farewell:
-    """Return the farewell of an engine that `failure` has ended."""
-    error = ProtocolError(ErrorCode.ENGINE_FAILED, f"the engine stopped: {type(failure).__name__}: {failure}")
+def engine_failed() -> Farewell:
+    """Return the farewell of an engine that has failed for good; what ended it is for the server's log alone."""
+    error = ProtocolError(ErrorCode.ENGINE_FAILED, "the engine has failed; the server's log says why")
     return Farewell(CloseCode.INTERNAL_ERROR, "engine failed", (error_event(error, fatal=True),))
 
 
@@ -45,8 +46,8 @@ class Admission:
 
     def refusal(self, role: Role) -> Farewell | None:
         """Return why nobody can join as `role` now: the engine has failed, or viewers fill the stage."""
-        if self._engine.failure is not None:
-            return engine_failed(self._engine.failure)
+        if self._engine.state is EngineState.FAILED:
+            return engine_failed()
         limit = self._settings.max_viewers
         # A full house must not keep the performer out.
         if role == Role.VIEWER and count(self._members, role) >= limit:

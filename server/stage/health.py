@@ -122,6 +122,7 @@ class Health:
             warnings=listening.warnings,
             channels=tuple(_meter(channel) for channel in listening.channels),
             taken=listening.taken,
+            engine=self._engine.state,
         )
 
 

@@ -5,7 +5,6 @@ stand in tests/server/fakes.py. Whoever needs one side of the engine asks for th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from clavilux.runtime.clock import Clock
 from clavilux.runtime.control.parameters import Parameters, Range
 from clavilux.runtime.frame import Frame
+from clavilux.runtime.playing.engine_state import EngineState
 from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.words import Role
 from clavilux.server.stage.outbox import Outbox
@@ -22,8 +22,11 @@ from clavilux.server.stage.outbox import Outbox
 class Lifecycle(Protocol):
     """An engine that is started, stopped, and may fail."""
 
-    ready: Event  # set once a first picture has been made
-    failure: BaseException | None  # what ended it, if something did
+    failure: BaseException | None  # what ended it for good, if something did
+
+    @property
+    def state(self) -> EngineState:
+        """How it is doing."""
 
     def start(self) -> None:
         """Begin to play, in a thread of its own."""
@@ -74,6 +77,10 @@ class Counters(Protocol):
     def heard_seconds(self) -> float:
         """Sound taken in."""
 
+    @property
+    def restarts(self) -> int:
+        """Times that it began again after it had ended or hung."""
+
 
 class Counting(Protocol):
     """An engine that counts what it does."""
@@ -83,9 +90,13 @@ class Counting(Protocol):
 
 
 class Timed(Counting, Protocol):
-    """An engine that counts, and tells its time."""
+    """An engine that counts, and tells its time and its state."""
 
     clock: Clock
+
+    @property
+    def state(self) -> EngineState:
+        """How it is doing."""
 
 
 class Hearing(Protocol):

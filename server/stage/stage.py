@@ -5,6 +5,8 @@ between the two through a slot where the newest wins. Who may join is decided in
 """
 
 import asyncio
+import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +16,7 @@ from typing import Any
 from clavilux.runtime.control.parameters import Value
 from clavilux.runtime.errors import ProtocolError, SoundError
 from clavilux.runtime.frame import Frame, SourceState
+from clavilux.runtime.playing.engine_state import EngineState
 from clavilux.runtime.pulse import PULSE_RATE, Pulse
 from clavilux.runtime.queues import NewestSlot
 from clavilux.server.protocol.binary import Sound
@@ -29,7 +32,11 @@ from clavilux.server.stage.outbox import READINGS, Farewell
 from clavilux.server.stage.wire_time import captured
 
 GATHER = 0.02  # s that a reading of the pulse waits for the next one
+STOP_SECONDS = 3.0  # that an engine is given to end
+LAG_SECONDS = 0.25  # between two looks at how late the event loop is
 MAX_TAP_AGE = 5.0  # s; a beat that is said to have been tapped before that was tapped now
+
+log = logging.getLogger("clavilux.stage")
 
 
 class Stage:
@@ -65,16 +72,17 @@ class Stage:
         self._unsubscribe = self.engine.subscribe(arrived)
         self._count_members()  # nobody watches yet
         self.engine.start()
-        self._ticker = asyncio.create_task(self._tick())
+        self._tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._watch_loop())]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ticker.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._ticker
-        await asyncio.to_thread(self.engine.stop)
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self._stop_engine()
         self._unsubscribe()
         if self._unfeel is not None:
             self._unfeel()
@@ -83,7 +91,7 @@ class Stage:
     @property
     def ready(self) -> bool:
         """Whether pictures are being made."""
-        return self.engine.ready.is_set() and self.engine.failure is None
+        return self.engine.state is EngineState.PLAYING
 
     def join(self, member: Member) -> None:
         """Let `member` in; from now on it gets frames, statuses and parameters."""
@@ -195,7 +203,7 @@ class Stage:
             member.outbox.frame(frame)
 
     async def _tick(self) -> None:
-        while (failure := self.engine.failure) is None:
+        while self.engine.state is not EngineState.FAILED:
             await asyncio.sleep(self.settings.status_seconds)
             self._tell()  # what did not come through `set`: commands, scenes, other controllers
             viewers = count(self.members, Role.VIEWER)
@@ -203,7 +211,33 @@ class Stage:
             self.engine.look_ahead(self.health.ahead)
             for member in self.members:
                 member.outbox.status(status)
-        self._dismiss(engine_failed(failure))
+        log.error("the engine has failed for good: %s", self.engine.failure)
+        self._dismiss(engine_failed())
+
+    async def _watch_loop(self) -> None:
+        """Measure how much later than asked for the event loop comes back."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_SECONDS
+            await asyncio.sleep(LAG_SECONDS)
+            self.metrics.loop_lag.observe(max(0.0, loop.time() - due))
+
+    async def _stop_engine(self) -> None:
+        """Stop the engine, in a thread that the process does not wait for where the engine hangs."""
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            self.engine.stop()
+            with suppress(RuntimeError):  # nobody waits any more
+                loop.call_soon_threadsafe(stopped.set)
+
+        threading.Thread(target=stop, name="clavilux-stop", daemon=True).start()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await stopped.wait()
+        except TimeoutError:
+            log.error("the engine does not end within %g s; it is left alone", STOP_SECONDS)
 
     def _state(self) -> SourceState | None:
         """Return how the source is, as far as others know more of it than its samples; None: they do not."""

@@ -45,9 +45,8 @@ class _Site:
         return PlainTextResponse("ok")
 
     async def readyz(self, request: Request) -> Response:
-        if self.stage.ready:
-            return PlainTextResponse("ready")
-        return PlainTextResponse("warming up" if self.stage.engine.failure is None else "engine failed", 503)
+        state = self.stage.engine.state
+        return PlainTextResponse(state, 200 if self.stage.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         return Response(self.stage.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})

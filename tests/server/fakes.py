@@ -15,6 +15,7 @@ from clavilux.runtime.clock import Clock, ManualClock, MonotonicClock
 from clavilux.runtime.control.parameters import RANGES, Parameters, Range
 from clavilux.runtime.errors import SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard
+from clavilux.runtime.playing.engine_state import EngineState
 from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.words import Role
 from clavilux.server.settings import Settings
@@ -39,6 +40,7 @@ class FakeCounters:
     hops: int = 0
     dropped_seconds: float = 0.0
     heard_seconds: float = 0.0
+    restarts: int = 0
 
 
 @dataclass
@@ -56,11 +58,20 @@ class FakeEngine:
     watched: list[int] = field(default_factory=list)  # every count that it was told
     counted: FakeCounters = field(default_factory=FakeCounters)
     running: bool = False
+    restarting: bool = False
     on_hear: Callable[[], None] = lambda: None
     ahead: float = 0.0
     taps: list[float | None] = field(default_factory=list)
     _listeners: list[Callable[[Frame], None]] = field(default_factory=list)
     _feeling: list[Callable[[Sequence[Pulse], float], None]] = field(default_factory=list)
+
+    @property
+    def state(self) -> EngineState:
+        if self.failure is not None:
+            return EngineState.FAILED
+        if self.restarting:
+            return EngineState.RESTARTING
+        return EngineState.PLAYING if self.ready.is_set() else EngineState.STARTING
 
     def start(self) -> None:
         self.running = True

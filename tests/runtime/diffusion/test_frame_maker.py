@@ -7,6 +7,7 @@ import pytest
 
 from clavilux.runtime.diffusion import frame_maker, pipeline
 from clavilux.runtime.diffusion.motion import Motion
+from clavilux.runtime.errors import ProviderError
 from tests.runtime.instruments import Player, instrument
 
 MOTIONS = {"motion_zoom": 0.5, "motion_rotation": 40.0, "motion_x": 0.2, "motion_y": -0.2, "motion_drift": 1.0}
@@ -88,3 +89,35 @@ def test_noise_that_travels_goes_on_wandering(tiny_bundle: Path) -> None:
 def test_currents_sway_with_the_time_that_was_played(tiny_bundle: Path) -> None:
     one, other = (instrument(tiny_bundle, noise="fixed", motion_drift=1.0) for _ in range(2))
     np.testing.assert_array_equal(pictures(one), pictures(other))
+
+
+def test_another_maker_goes_on_from_where_the_noise_was(tiny_bundle: Path) -> None:
+    motions = {"motion_zoom": 0.5, "motion_drift": 1.0}
+    player, other, afresh = (instrument(tiny_bundle, noise="walk", walk=3.0, **motions) for _ in range(3))
+    pictures(player)
+    other.resume(player.position)
+    last, first = player.step(0.3), other.step(0.3)  # no time has passed for either
+    np.testing.assert_array_equal(first.pixels, last.pixels)
+    assert (afresh.step(0.3).pixels != last.pixels).any()
+    assert first.sequence == last.sequence
+
+
+@pytest.mark.parametrize("noise", [np.nan, np.inf])
+def test_latents_that_are_not_finite_are_an_error_and_no_picture(tiny_bundle: Path, noise: float) -> None:
+    player = instrument(tiny_bundle)
+    player.step(0.0)
+    shape = 1, player.bundle.latents.channels, player.bundle.latents.height, player.bundle.latents.width
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame_maker, "_layer", lambda *arguments: np.full(shape, noise, np.float32))
+        with pytest.raises(ProviderError, match="not finite"):
+            player.step(0.1)
+    assert player.step(0.2).pixels.any()
+
+
+def test_a_picture_of_one_colour_is_one_where_its_latents_are_numbers(tiny_bundle: Path) -> None:
+    player = instrument(tiny_bundle)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            player.instrument.models.decoder.session, "run", lambda inputs: [np.zeros((1, 64, 64, 3), np.uint8)]
+        )
+        assert not player.step(0.0).pixels.any()

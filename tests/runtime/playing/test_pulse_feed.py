@@ -139,4 +139,4 @@ def test_a_listener_that_fails_is_told_of_and_the_others_go_on(caplog: pytest.Lo
         feed.put(chunk)
     listener.wait_for(100)
     feed.stop()
-    assert [record.message for record in caplog.records] == ["a listener of the pulse failed, and is not called again"]
+    assert [record.message for record in caplog.records] == ["a listener failed, and is not called again"]

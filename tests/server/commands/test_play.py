@@ -4,6 +4,7 @@ import argparse
 import io
 import shlex
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,12 +14,15 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from clavilux.runtime.errors import ClaviluxError, DeviceError
-from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.errors import DeviceError
+from clavilux.runtime.models import Models
 from clavilux.runtime.sound.inputs import Input
 from clavilux.runtime.sound.sound_card import Hear
 from clavilux.server.commands import live, play, serve
 from clavilux.server.web.run import Listening
+from tests import waiting
+from tests.troubled import cause, open_troubled
 
 DEADLINE = 30.0  # s
 INTERFACE = Input("Scarlett 2i2 USB", channels=2, rate=48_000, is_default=True, api="Core Audio")
@@ -74,6 +78,20 @@ def until(seen: Callable[[Listening], None]) -> Callable[[Listening], None]:
         threading.Thread(target=visit).start()
 
     return look
+
+
+def opened_in_trouble(bundle: Path, *, device: str, threads: int) -> tuple[Bundle, Models]:
+    """Load a bundle on the device that is named by a file of trouble."""
+    return open_troubled(bundle, Path(device))
+
+
+def readiness(here: Listening) -> str:
+    """Return what a server says of its readiness, whatever its status is."""
+    try:
+        return str(urllib.request.urlopen(here.url + "readyz").read(), "ascii")
+    except urllib.error.HTTPError as error:
+        with error:
+            return str(error.read(), "ascii")
 
 
 def test_inputs_are_listed_with_the_default_one_marked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,16 +196,19 @@ def test_a_sound_card_plays_while_the_server_runs(
     assert capsys.readouterr().out.startswith(f"listening to Core Audio/Scarlett 2i2 USB, 48000 Hz, {heard}\n")
 
 
-def test_an_engine_that_fails_ends_the_command_with_its_reason(
-    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_engine_that_fails_for_good_ends_the_command_with_its_reason(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_given: object) -> None:
-        raise ClaviluxError("the graph is broken")
+    trouble = tmp_path / "trouble"
+    cause(trouble, "exit", "exit", "exit")
+    monkeypatch.setattr(play, "open_models", opened_in_trouble)
 
-    monkeypatch.setattr(Instrument, "step", fail)
-    monkeypatch.setattr(threading, "excepthook", lambda _hook: None)
-    with pytest.raises(DeviceError, match="the engine stopped: the graph is broken"):
-        play.play(words(serve, "--port", "0", "--bundle", str(tiny_bundle)), until(lambda _here: None))
+    def failed(here: Listening) -> None:
+        waiting.until(lambda: readiness(here) == "failed", "the engine to fail for good")
+
+    line = words(serve, "--port", "0", "--bundle", str(tiny_bundle), "--device", str(trouble))
+    with pytest.raises(DeviceError, match=r"the engine stopped: .*ended 3 times in 60 s, the last time by exit code 3"):
+        play.play(line, until(failed))
 
 
 @pytest.mark.parametrize(("more", "opened"), [((), 1), (("--no-browser",), 0)])

@@ -195,7 +195,7 @@ def test_a_projectors_window_whose_key_meets_a_failed_engine_comes_back(browser:
         engine.failure = RuntimeError("gone")
         until(lambda: metric(here.url, 'clavilux_viewers{role="viewer"}') == 0, "the window to be sent away")
         window.keyboard.press("b")
-        expect(window.locator("[data-topic=refusal]")).to_contain_text("engine stopped")
+        expect(window.locator("[data-topic=refusal]")).to_contain_text("engine has failed")
         expect(window.locator("#blackout")).to_have_attribute("aria-pressed", "true")
         engine.failure = None
         until(lambda: metric(here.url, 'clavilux_viewers{role="viewer"}') == 1, "the window to watch again")

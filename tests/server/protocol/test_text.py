@@ -277,7 +277,7 @@ def test_compression_is_the_last_stage_on_the_wire() -> None:
             Status(level=-20.0, heard=None, frame_rate=30.0, viewers=1, dropped_seconds=0.0, latency={"p50": 1.5}),
             '{"type":"status","level":-20.0,"heard":null,"frame_rate":30.0,"viewers":1,"dropped_seconds":0.0,'
             '"latency":{"p50":1.5},"known":0.0,"sounding":false,"source":"none","gate":-120.0,"gain":0.0,"warnings":[],'
-            '"channels":[],"taken":null}',
+            '"channels":[],"taken":null,"engine":"playing"}',
         ),
         (
             Start("performer", SoundFormat("pcm16", 8000), token="t"),

@@ -12,7 +12,9 @@ from clavilux.server.stage.metrics import Metrics
 from tests.server.fakes import NOW, FakeEngine, make_frame
 
 US = 1_000_000
-NOTHING_YET = Status(level=-120.0, heard=None, frame_rate=0.0, viewers=0, dropped_seconds=0.0, latency=None)
+NOTHING_YET = Status(
+    level=-120.0, heard=None, frame_rate=0.0, viewers=0, dropped_seconds=0.0, latency=None, engine="starting"
+)
 
 
 @pytest.fixture
@@ -106,6 +108,7 @@ def test_a_status_tells_level_concept_rate_and_viewers(engine: FakeEngine, healt
         viewers=3,
         dropped_seconds=0.25,
         latency=None,
+        engine="starting",
     )
 
 

@@ -26,6 +26,18 @@ def test_the_engines_counters_are_read_at_every_scrape() -> None:
     assert found["clavilux_dropped_seconds_total"] == 0.5
 
 
+def test_the_engines_state_and_restarts_are_read_at_every_scrape() -> None:
+    engine = FakeEngine()
+    metrics = Metrics(engine)
+    assert samples(metrics)["clavilux_engine_up"] == 0
+    engine.ready.set()
+    assert samples(metrics)["clavilux_engine_up"] == 1
+    engine.restarting = True
+    engine.counted.restarts = 2
+    found = samples(metrics)
+    assert (found["clavilux_engine_up"], found["clavilux_engine_restarts_total"]) == (0, 2)
+
+
 def test_stage_times_are_counted_by_name() -> None:
     metrics = Metrics(FakeEngine())
     metrics.observe_stages({"encode": 0.03, "decode": 0.01})

@@ -11,7 +11,7 @@ from clavilux.runtime.errors import ParameterError, ProtocolError
 from clavilux.runtime.frame import Frame, Heard, Listening, SourceState
 from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.binary import Sound
-from clavilux.server.protocol.messages import Bye, ParameterValues, SoundFormat, Start, Status
+from clavilux.server.protocol.messages import Bye, ErrorEvent, ParameterValues, SoundFormat, Start, Status
 from clavilux.server.settings import Settings
 from clavilux.server.stage.outbox import Farewell, Readings
 from clavilux.server.stage.stage import Stage
@@ -173,7 +173,47 @@ async def test_a_dead_engine_is_told_and_ends_every_connection(engine: FakeEngin
             continue
         assert farewell.code == 1011
         event = farewell.messages[0]
-        assert "RuntimeError: no memory left" in str(event)
+        assert isinstance(event, ErrorEvent)
+        assert event.message == "the engine has failed; the server's log says why"  # nothing of the error
+
+
+async def test_an_engine_that_begins_again_is_told_and_nobody_is_sent_away(
+    engine: FakeEngine, settings: Settings
+) -> None:
+    engine.ready.set()
+    async with Stage(engine, replace(settings, status_seconds=0.0)) as stage:
+        guest = Guest()
+        stage.join(guest)
+        told = []
+        for restarting in (False, True, False):
+            engine.restarting = restarting
+            await guest.outbox.next()  # the one that may have waited
+            status = await guest.outbox.next()
+            assert isinstance(status, Status)
+            told.append(status.engine)
+    assert told == ["playing", "restarting", "playing"]
+
+
+async def test_an_engine_that_does_not_end_keeps_nobody_waiting(
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hanging = threading.Event()
+    monkeypatch.setattr(engine, "stop", hanging.wait)
+    monkeypatch.setattr("clavilux.server.stage.stage.STOP_SECONDS", 0.01)
+    async with Stage(engine, settings):
+        pass
+    hanging.set()
+    assert "does not end within 0.01 s; it is left alone" in caplog.text
+
+
+async def test_the_event_loops_lag_is_measured(
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clavilux.server.stage.stage.LAG_SECONDS", 0.001)
+    measured = asyncio.Event()
+    async with Stage(engine, settings) as stage:
+        monkeypatch.setattr(stage.metrics.loop_lag, "observe", lambda lag: measured.set() if lag >= 0 else None)
+        await measured.wait()
 
 
 async def test_the_farewell_waits_until_everyone_is_gone(stage: Stage) -> None:

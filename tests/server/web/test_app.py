@@ -73,14 +73,18 @@ def test_healthz_says_that_the_server_lives(here: Listening) -> None:
     assert (response.status, body) == (200, b"ok")
 
 
-def test_readyz_turns_200_with_the_first_picture_and_503_when_the_engine_dies(
-    engine: FakeEngine, here: Listening
-) -> None:
-    assert (fetch(here, "/readyz")[0].status, fetch(here, "/readyz")[1]) == (503, b"warming up")
+def test_readyz_is_200_only_while_pictures_come(engine: FakeEngine, here: Listening) -> None:
+    def told() -> tuple[int, bytes]:
+        response, body = fetch(here, "/readyz")
+        return response.status, body
+
+    assert told() == (503, b"starting")
     engine.ready.set()
-    assert fetch(here, "/readyz")[0].status == 200
+    assert told() == (200, b"playing")
+    engine.restarting = True
+    assert told() == (503, b"restarting")
     engine.failure = RuntimeError("broken")
-    assert (fetch(here, "/readyz")[0].status, fetch(here, "/readyz")[1]) == (503, b"engine failed")
+    assert told() == (503, b"failed")
 
 
 def test_metrics_are_prometheus_text(here: Listening) -> None:

@@ -1,0 +1,77 @@
+"""Pictures through shared memory: equal on the other side, in places that come back, and gone in the end."""
+
+import secrets
+import shutil
+from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import closing
+from multiprocessing.shared_memory import SharedMemory
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.supervision.shared_pictures import LINUX, PLACES, PictureReader, PictureWriter, block_name
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"clvt{secrets.token_hex(5)}"
+
+
+@pytest.fixture
+def pair(prefix: str) -> Iterator[tuple[PictureWriter, PictureReader]]:
+    writer, reader = PictureWriter(prefix), PictureReader(prefix)
+    with closing(reader), closing(writer):
+        yield writer, reader
+
+
+def picture(seed: int, height: int = 6, width: int = 10) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@given(sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=8))
+def test_every_picture_is_the_same_on_the_other_side_whatever_its_size(sizes: list[tuple[int, int]]) -> None:
+    prefix = f"clvt{secrets.token_hex(5)}"
+    writer = PictureWriter(prefix)
+    with closing(PictureReader(prefix)) as reader, closing(writer):
+        for seed, (height, width) in enumerate(sizes):
+            given = picture(seed, height, width)
+            place = writer.put(given)
+            assert place is not None
+            taken = reader.take(place)
+            np.testing.assert_array_equal(taken, given)
+            assert not taken.flags.writeable
+
+
+def test_where_no_place_is_free_a_picture_is_left_out_and_counted(pair: tuple[PictureWriter, PictureReader]) -> None:
+    writer, reader = pair
+    places = [writer.put(picture(seed)) for seed in range(PLACES + 2)]
+    assert places[PLACES:] == [None, None]
+    assert writer.left_out == 2
+    first = places[0]
+    assert first is not None
+    np.testing.assert_array_equal(reader.take(first), picture(0))  # nothing wrote over it
+    assert writer.put(picture(9)) is not None
+
+
+def test_what_was_never_told_is_taken_away_too(prefix: str) -> None:
+    writer, reader = PictureWriter(prefix), PictureReader(prefix)
+    writer.put(picture(0))
+    writer.close()
+    reader.close()
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(block_name(prefix, 0))
+
+
+@pytest.mark.skipif(not LINUX.is_dir(), reason="only Linux tells how much shared memory is left")
+def test_too_little_shared_memory_is_one_clear_line(
+    pair: tuple[PictureWriter, PictureReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(64, 64, 100))
+    with pytest.raises(ProviderError, match=r"shared memory has 0 MB left, pictures need 1; .*--shm-size"):
+        pair[0].put(picture(0))

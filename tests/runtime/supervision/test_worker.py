@@ -1,0 +1,199 @@
+"""A real worker process: killed, hung and failing ones are followed by others, and none is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clavilux.runtime.errors import BundleError, ParameterError, ProviderError
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.loading import open_models
+from clavilux.runtime.playing.engine_state import EngineState
+from clavilux.runtime.supervision.watchdog import Bounds
+from clavilux.runtime.supervision.worker import EngineWorker
+from clavilux.runtime.supervision.worker_engine import WorkerEngine
+from tests.runtime.instruments import RATE
+from tests.troubled import cause, open_troubled
+from tests.waiting import DEADLINE, until
+
+HASTY = Bounds(patience=20.0, least=0.3, factor=30.0)
+DYING = """
+import sys
+from functools import partial
+from pathlib import Path
+from clavilux.runtime.loading import open_models
+from clavilux.runtime.supervision.worker import EngineWorker
+
+if __name__ == "__main__":
+    worker = EngineWorker(partial(open_models, Path(sys.argv[1]), threads=1))
+    worker.open()
+    print(worker.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+class Show:
+    """A worker on models that get into trouble when asked to, and what came from it."""
+
+    def __init__(self, bundle: Path, trouble: Path) -> None:
+        self.trouble = trouble
+        self.frames: list[Frame] = []
+        self.states: list[EngineState] = []
+        self.worker = EngineWorker(partial(open_troubled, bundle, trouble), bounds=HASTY)
+        self.worker.open()
+        self.engine: WorkerEngine = self.worker.engine()
+        self.engine.subscribe(self.frames.append)
+        self.engine.watch(1)
+        self.engine.start()
+        self.more()
+
+    def more(self) -> Frame:
+        """Wait for frames that come after now, and return the last one."""
+        seen = len(self.frames)
+        until(lambda: len(self.frames) > seen + 4, "more frames")
+        return self.frames[-1]
+
+    def restarted(self, by: Callable[[], object]) -> None:
+        """Do what makes the worker end, and wait until another one plays."""
+        before = self.worker.restarts
+        by()
+        until(lambda: self.engine.state is EngineState.RESTARTING, "the worker to end")
+        until(lambda: self.engine.state is EngineState.PLAYING, "another one to play")
+        assert self.worker.restarts == before + 1
+
+
+@pytest.fixture
+def show(tiny_bundle: Path, tmp_path: Path) -> Iterator[Show]:
+    shown = Show(tiny_bundle, tmp_path / "trouble")
+    yield shown
+    shown.worker.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tiny_bundle: Path) -> Iterator[EngineWorker]:
+    with EngineWorker(partial(open_models, tiny_bundle, threads=1)) as worker:
+        worker.engine("keeps it open")
+        yield worker
+
+
+@pytest.fixture
+def engine(shared: EngineWorker, request: pytest.FixtureRequest) -> Iterator[WorkerEngine]:
+    playing = shared.engine(request.node.name)
+    playing.start()
+    yield playing
+    playing.stop()
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs, which is not the case for one that only waits to be buried."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_it_is_an_engine_like_any_other(engine: WorkerEngine) -> None:
+    taken = threading.Event()
+    felt = threading.Event()
+    leave = engine.subscribe(lambda frame: taken.set() if frame.heard_until is not None else None)
+    unfeel = engine.feel(lambda pulses, captured_at: felt.set())
+    engine.hear(np.random.default_rng(0).normal(0, 0.1, 3 * RATE // 2).astype(np.float32), RATE)
+    engine.tap()
+    assert engine.set({"glide": 2.0}).glide == 2.0
+    assert taken.wait(DEADLINE)
+    assert felt.wait(DEADLINE)
+    leave()
+    unfeel()
+    engine.look_ahead(0.1)
+    assert engine.picture == (64, 64)
+    assert engine.parameters.glide == 2.0
+    assert engine.defaults.glide != 2.0
+    counters = engine.counters()
+    assert (counters.heard_seconds, counters.dropped_seconds, counters.restarts) == (1.5, 0.0, 0)
+    with pytest.raises(ParameterError, match="glide is -1"):
+        engine.set({"glide": -1})
+
+
+def test_engines_of_one_worker_play_side_by_side_and_leave_alone(shared: EngineWorker, engine: WorkerEngine) -> None:
+    other = shared.engine("other")
+    other.start()
+    for one in (engine, other):
+        assert one.ready.wait(DEADLINE)
+    assert engine.clock is other.clock
+    other.stop()
+    before = engine.counters().frames
+    until(lambda: engine.counters().frames > before, "frames after the other one has left")
+    with pytest.raises(ProviderError, match="one of each name"):
+        shared.engine(engine.name)
+
+
+def test_a_worker_that_is_killed_is_followed_by_another_from_where_it_was(show: Show) -> None:
+    show.engine.set({"glide": 1.25, "walk": 2.0})
+    show.more()
+    pid, last = show.worker.pid, show.frames[-1].sequence
+    assert pid is not None
+    walked = show.engine.position.noise.walked
+    show.restarted(lambda: os.kill(pid, signal.SIGKILL))
+    show.more()
+    sequences = [frame.sequence for frame in show.frames]
+    assert sequences == list(range(sequences[0], sequences[0] + len(sequences)))
+    assert sequences[-1] > last
+    assert show.engine.position.noise.walked > walked
+    assert show.frames[-1].values["glide"] == 1.25
+    assert not is_alive(pid)
+    assert show.engine.counters().frames == len(show.frames)
+
+
+@pytest.mark.parametrize("word", ["hang", "fail", "nan", "exit"])
+def test_a_worker_in_trouble_is_followed_by_another(show: Show, word: str) -> None:
+    show.restarted(lambda: cause(show.trouble, word))
+    assert show.engine.failure is None
+    assert show.more().pixels.any()
+
+
+def test_three_failures_in_a_minute_are_final_and_say_why(show: Show) -> None:
+    cause(show.trouble, "fail", "fail", "fail")
+    until(lambda: show.engine.state is EngineState.FAILED, "the engine to fail for good")
+    assert str(show.engine.failure) == (
+        "the engine's worker has ended 3 times in 60 s, the last time by ProviderError: the card has left"
+    )
+    assert show.worker.restarts == 2
+    assert show.worker.pid is None
+
+
+def test_a_worker_that_hangs_ends_with_its_server(show: Show) -> None:
+    pid = show.worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    show.engine.stop()
+    assert not is_alive(pid)
+
+
+def test_what_cannot_be_loaded_is_refused_as_in_process(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        EngineWorker(partial(open_models, tmp_path)).open()
+
+
+def test_a_worker_that_dies_while_it_loads_is_tried_three_times() -> None:
+    with pytest.raises(ProviderError, match="ended 3 times in 60 s, the last time by exit code 5"):
+        EngineWorker(partial(os._exit, 5)).open()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
+def test_a_server_that_is_killed_takes_its_worker_along(tiny_bundle: Path, tmp_path: Path) -> None:
+    script = tmp_path / "dying.py"
+    script.write_text(DYING)
+    line = [sys.executable, str(script), str(tiny_bundle)]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        pid = int(server.stdout.readline())
+        assert is_alive(pid)
+        server.kill()
+    until(lambda: not is_alive(pid), "the worker to end")

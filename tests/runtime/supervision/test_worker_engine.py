@@ -1,0 +1,179 @@
+"""An engine whose models are elsewhere: which orders it gives, and what outlives a worker. No process."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clavilux.runtime.clock import ManualClock
+from clavilux.runtime.control.parameters import defaults_for, ranges_for
+from clavilux.runtime.errors import ProviderError, SoundError
+from clavilux.runtime.frame import Frame
+from clavilux.runtime.instrument import Position
+from clavilux.runtime.playing.engine_state import EngineCounters, EngineState
+from clavilux.runtime.supervision.messages import Control, Facts, Hear, Leave, Made, Play
+from clavilux.runtime.supervision.shared_pictures import Place
+from clavilux.runtime.supervision.watchdog import Bounds
+from clavilux.runtime.supervision.worker_engine import WorkerEngine
+from tests.runtime.instruments import RATE, unplayed
+
+BOUNDS = Bounds()
+PIXELS = np.full((4, 6, 3), 9, np.uint8)
+SOUND = np.zeros((RATE, 1), np.float32)
+
+
+@dataclass
+class Supervisor:
+    """Counts what an engine asks for."""
+
+    restarts: int = 0
+    woken: int = 0
+    left: str = ""
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def leave(self, name: str) -> None:
+        self.left = name
+
+
+@pytest.fixture
+def supervisor() -> Supervisor:
+    return Supervisor()
+
+
+@pytest.fixture
+def engine(supervisor: Supervisor, tiny_bundle: Path) -> WorkerEngine:
+    bundle = unplayed(tiny_bundle).bundle
+    facts = Facts("tiny", "CPU", ranges_for(bundle), defaults_for(bundle), 64, 64)
+    return WorkerEngine(supervisor, "main", facts, ManualClock(100.0), BOUNDS)
+
+
+@pytest.fixture
+def playing(engine: WorkerEngine) -> WorkerEngine:
+    """An engine that the worker plays, and that has given out a frame."""
+    engine.start()
+    engine.orders()
+    engine.made(made(5), PIXELS)
+    return engine
+
+
+def made(sequence: int, frames: int = 6) -> Made:
+    frame = Frame(sequence, np.zeros((0, 0, 3), np.uint8), 99.9, None, -20.0, None)
+    position = replace(Position(frames=sequence + 1))
+    return Made("main", frame, Place(0, 0, 64, 4, 6), position, EngineCounters(frames, 2, 1.0, 0.25))
+
+
+def test_nothing_is_ordered_before_it_is_started(engine: WorkerEngine, supervisor: Supervisor) -> None:
+    engine.set({"glide": 1.0})
+    assert engine.orders() == []
+    assert engine.state is EngineState.STARTING
+    engine.start()
+    assert supervisor.woken == 2
+
+
+def test_sound_and_taps_that_came_with_the_start_go_along_with_it(engine: WorkerEngine) -> None:
+    engine.set({"glide": 1.5})
+    engine.start()
+    engine.hear(SOUND, RATE, 3.0)
+    engine.tap(3.5)
+    engine.tap()
+    play, hear = engine.orders()
+    assert isinstance(play, Play)
+    assert isinstance(hear, Hear)
+    assert (play.controls.parameters.glide, play.position) == (1.5, Position())
+    assert ([chunk.captured_at for chunk in hear.chunks], hear.taps) == ([3.0], (3.5, 100.0))
+
+
+def test_what_is_told_many_times_is_ordered_once_and_the_newest_wins(playing: WorkerEngine) -> None:
+    for glide in (1.0, 2.0, 3.0):
+        playing.set({"glide": glide})
+    playing.watch(4)
+    playing.look_ahead(0.2)
+    leave = playing.feel(lambda pulses, captured_at: None)
+    (order,) = playing.orders()
+    assert isinstance(order, Control)
+    assert order.controls.parameters.glide == 3.0
+    assert (order.controls.watched, order.controls.ahead, order.controls.feeling) == (4, 0.2, True)
+    assert playing.orders() == []
+    leave()
+    (order,) = playing.orders()
+    assert isinstance(order, Control)
+    assert not order.controls.feeling
+
+
+def test_sound_that_waits_too_long_is_dropped_and_counted(playing: WorkerEngine) -> None:
+    for second in range(5):
+        playing.hear(SOUND, RATE, float(second))
+    (order,) = playing.orders()
+    assert isinstance(order, Hear)
+    assert [chunk.captured_at for chunk in order.chunks] == [3.0, 4.0]
+    assert playing.counters().dropped_seconds == 3.25
+    with pytest.raises(SoundError):
+        playing.hear(SOUND, 100)
+
+
+def test_a_frame_is_handed_on_with_its_pixels(engine: WorkerEngine) -> None:
+    frames: list[Frame] = []
+    engine.subscribe(frames.append)
+    engine.made(made(7), PIXELS)
+    assert [(frame.sequence, frame.pixels.sum()) for frame in frames] == [(7, PIXELS.sum())]
+    assert engine.ready.is_set()
+    assert (engine.state, engine.position.frames) == (EngineState.PLAYING, 8)
+
+
+def test_another_worker_goes_on_from_where_the_last_one_was(playing: WorkerEngine, supervisor: Supervisor) -> None:
+    playing.set({"glide": 4.0})
+    playing.orders()
+    playing.interrupt()
+    supervisor.restarts += 1
+    assert playing.state is EngineState.RESTARTING
+    (play,) = playing.orders()
+    assert isinstance(play, Play)
+    assert (play.controls.parameters.glide, play.position.frames) == (4.0, 6)
+    playing.made(made(6, frames=1), PIXELS)
+    assert playing.state is EngineState.PLAYING
+    assert playing.counters() == EngineCounters(7, 4, 2.0, 0.5, restarts=1)
+
+
+def test_one_that_never_played_is_still_starting_when_its_worker_ends(engine: WorkerEngine) -> None:
+    engine.interrupt()
+    assert engine.state is EngineState.STARTING
+    engine.fail(ProviderError("no hope"))
+    assert (engine.state, str(engine.failure)) == (EngineState.FAILED, "no hope")
+
+
+def test_it_hangs_when_frames_stay_away_and_not_while_no_worker_plays_it(playing: WorkerEngine) -> None:
+    for sequence in range(6, 10):
+        playing.made(made(sequence), PIXELS)
+    looks = [playing.is_hung(0.1) for _ in range(60)]
+    assert looks == sorted(looks)
+    assert looks.index(True) == pytest.approx(25, abs=1)  # 2 s and the half second between frames of the unwatched
+    playing.interrupt()
+    assert not playing.is_hung(0.1)
+
+
+@pytest.mark.parametrize(("change", "patient"), [({"steps": 2}, True), ({"walk": 2.0}, False)])
+def test_it_is_patient_where_pictures_become_dearer(
+    playing: WorkerEngine, change: dict[str, float], patient: bool
+) -> None:
+    for sequence in range(6, 10):
+        playing.made(made(sequence), PIXELS)
+    playing.set(change)
+    playing.orders()
+    assert (playing.watchdog.bound(0.0) == BOUNDS.patience) == patient
+
+
+def test_a_slow_rate_that_was_asked_for_is_no_silence(playing: WorkerEngine) -> None:
+    for sequence in range(6, 10):
+        playing.made(made(sequence), PIXELS)
+    playing.set({"frame_rate": 1.0})
+    assert not any(playing.is_hung(0.1) for _ in range(29))
+
+
+def test_it_leaves_its_supervisor(playing: WorkerEngine, supervisor: Supervisor) -> None:
+    playing.stop()
+    assert supervisor.left == "main"
+    assert playing.farewell() == Leave("main")
+    assert playing.orders() == []
