@@ -15,6 +15,7 @@ from clavilux.runtime.commands.printable import complain
 from clavilux.runtime.errors import ClaviluxError
 
 MAX_SECONDS = 600.0  # of measuring one setting
+MAX_ROUNDS = 1000
 
 
 def ended(name: str, run: Callable[[], None]) -> int:
@@ -80,6 +81,13 @@ def parse_seconds(text: str) -> float:
     if not 0 < seconds <= MAX_SECONDS:
         raise argparse.ArgumentTypeError(f"{text!r}; expected seconds, up to {MAX_SECONDS:.0f}")
     return seconds
+
+
+def parse_rounds(text: str) -> int:
+    """Return a number of rounds, 1 to MAX_ROUNDS. Raises ArgumentTypeError."""
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_ROUNDS:
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 1 to {MAX_ROUNDS}")
+    return int(text)
 
 
 def chosen(text: str, known: Collection[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from clavilux.benchmarks.command_line import (
     chosen,
     make_folder,
     parse_counts,
+    parse_rounds,
     parse_seconds,
     parse_sizes,
     require,
@@ -21,7 +22,6 @@ from clavilux.runtime.commands.options import add_model_options
 NEEDED = ("onnx",)  # modules of the extra `bench`
 PLOTTING = "matplotlib"
 REPORT = "report.json"
-MAX_ROUNDS = 1000
 
 EXAMPLES = """\
 examples:
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PEER=PATH",
         help="the interpreter of a peer's own environment; again for more",
     )
-    group.add_argument("--rounds", type=_rounds, default=15, metavar="N", help="turns that each takes (15)")
+    group.add_argument("--rounds", type=parse_rounds, default=15, metavar="N", help="turns that each takes (15)")
     group.add_argument(
         "--checkpoints", type=Path, metavar="FOLDER", help="encoder/, unet/, vae/, scheduler/ that a bundle comes from"
     )
@@ -97,12 +97,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(report.table())
         print(f"\n{arguments.out}: {', '.join((REPORT, *report.files))}")
     return 0
-
-
-def _rounds(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= MAX_ROUNDS:
-        raise argparse.ArgumentTypeError(f"{text!r}; expected a whole number, 1 to {MAX_ROUNDS}")
-    return int(text)
 
 
 def _parts(text: str) -> tuple[str, ...]:

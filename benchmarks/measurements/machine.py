@@ -61,22 +61,49 @@ def warning(machine: Machine) -> str | None:
     )
 
 
+def family(process_id: int, *, root: Path = PROCESSES) -> tuple[int, ...]:
+    """Return a process and all that it has started and that have, such as a worker with the models, as far as told."""
+    children: dict[int, list[int]] = {}
+    for place in root.glob("[0-9]*/stat"):
+        try:
+            parent = int(place.read_text().rpartition(")")[2].split()[1])
+        except (OSError, LookupError, ValueError):  # one that has just ended
+            continue
+        children.setdefault(parent, []).append(int(place.parent.name))
+    found = [process_id]
+    for one in found:
+        found += sorted(children.get(one, []))
+    return tuple(found)
+
+
 def resident_mb(process_id: int, *, peak: bool = False, root: Path = PROCESSES) -> float | None:
-    """Return the memory that a process holds, or held at most, in MB; None where the system does not tell."""
+    """Return the memory that a process and its family hold, or held at most, each, in MB; None where nobody tells."""
+    told = [_resident_mb(one, peak, root) for one in family(process_id, root=root)]
+    return None if told[0] is None else round(sum(filter(None, told)), 1)
+
+
+def _resident_mb(process_id: int, peak: bool, root: Path) -> float | None:
     try:
         text = (root / str(process_id) / "status").read_text()
     except OSError:
         return None
     found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", text)
-    return round(int(found[1]) * 1.024 / KB_PER_MB, 1) if found else None
+    return int(found[1]) * 1.024 / KB_PER_MB if found else None
 
 
 def cpu_seconds(process_id: int, *, main_thread: bool = False, root: Path = PROCESSES) -> float | None:
-    """Return the CPU time that a process, or its main thread alone, has taken so far; None where nobody tells.
+    """Return the CPU time that a process and its family, or its main thread alone, has taken; None where nobody tells.
 
-    Linux counts it in ticks of 10 ms. See proc(5): the name before the numbers may hold anything, even a bracket.
+    Of those that run. Linux counts it in ticks of 10 ms.
     """
-    place = root / str(process_id) / (f"task/{process_id}/stat" if main_thread else "stat")
+    if main_thread:
+        return _cpu_seconds(root / str(process_id) / "task" / str(process_id) / "stat")
+    told = [_cpu_seconds(root / str(one) / "stat") for one in family(process_id, root=root)]
+    return None if told[0] is None else sum(filter(None, told))
+
+
+def _cpu_seconds(place: Path) -> float | None:
+    """Read proc(5)'s stat: the name before the numbers may hold anything, even a bracket."""
     try:
         user, system = place.read_text().rpartition(")")[2].split()[11:13]
     except (OSError, ValueError):
@@ -85,9 +112,11 @@ def cpu_seconds(process_id: int, *, main_thread: bool = False, root: Path = PROC
 
 
 def card_mb(process_id: int) -> float | None:
-    """Return the card's memory that a process holds, in MB; None where there is no card, or it does not tell."""
+    """Return the card's memory that a process and its family hold, in MB; None without a card, or one that tells."""
     pairs = [line.split(", ") for line in _lines(CARD_MEMORY)]
-    return next((float(used) for process, used in pairs if process == str(process_id) and used.isdecimal()), None)
+    ours = {str(one) for one in family(process_id)}
+    held = [float(used) for process, used in pairs if process in ours and used.isdecimal()]
+    return sum(held) if held else None
 
 
 def _processor() -> str:

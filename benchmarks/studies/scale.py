@@ -94,11 +94,12 @@ def watched(
     with serving(words, MAX_START_SECONDS) as server:
         for count in viewers:
             progress(f"viewers: {count}")
-            found.append(_watched(server, count, asked))
+            found.append(watch_once(server, count, asked))
     return tuple(found)
 
 
-def _watched(server: Server, count: int, asked: BenchOptions) -> Watched:
+def watch_once(server: Server, count: int, asked: BenchOptions) -> Watched:
+    """Return what a server did for a performer and so many viewers. Raises BenchError."""
     with ExitStack() as stack:
         asking = [stack.enter_context(taking_part(server.socket, *_performing(asked)))]
         if count:

@@ -26,6 +26,7 @@ from playwright.sync_api import sync_playwright
 from clavilux.benchmarks.command_line import ended
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.browser import FLAGS, HEARS
+from clavilux.benchmarks.measurements.machine import family
 from clavilux.benchmarks.measurements.serving import PATIENCE, POLL, serving
 from clavilux.benchmarks.studies.screen import BY_PROGRAM
 
@@ -137,7 +138,7 @@ def soak(sound: Path, minutes: float, words: Sequence[str]) -> Iterator[Look]:
             time.sleep(min(EVERY, 60 * minutes - passed))
             yield Look(
                 minute=(time.monotonic() - begun) / 60,
-                server=anonymous_mb(PROCESSES / str(server.process_id)),
+                server=sum(anonymous_mb(PROCESSES / str(one)) for one in family(server.process_id)),
                 page=max(anonymous_mb(process) for process in pages_of(browser)),
             )
 

@@ -27,7 +27,6 @@ from clavilux.runtime.pulse import Pulse
 from clavilux.runtime.supervision.messages import (
     Control,
     Controls,
-    Facts,
     Fell,
     Felt,
     Hear,
@@ -38,6 +37,7 @@ from clavilux.runtime.supervision.messages import (
     Play,
     Refused,
     Report,
+    facts_of,
 )
 from clavilux.runtime.supervision.shared_pictures import PictureWriter
 
@@ -89,15 +89,11 @@ class Host:
     def load(self, opener: Opener) -> None:
         """Load the models and say so, or why they cannot be had."""
         try:
-            bundle, models = self._loaded = opener()
+            self._loaded = opener()
         except ClaviluxError as error:
             self._report(Refused(error))
             return
-        instrument = Instrument(bundle, models)
-        size = bundle.picture
-        self._report(
-            Loaded(Facts(bundle.name, models.provider, instrument.ranges, instrument.defaults, size.height, size.width))
-        )
+        self._report(Loaded(facts_of(Instrument(*self._loaded))))
 
     def obey(self, orders: Connection) -> None:
         """Take orders until their pipe ends."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from clavilux.runtime.control.parameters import Parameters, Range
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.frame import Frame
-from clavilux.runtime.instrument import Position
+from clavilux.runtime.instrument import Instrument, Position
 from clavilux.runtime.playing.engine_state import EngineCounters
 from clavilux.runtime.pulse import Pulse
 from clavilux.runtime.queues import Chunk
@@ -72,6 +72,14 @@ class Facts:
     defaults: Parameters
     height: int  # pixels, of a bundle of one size
     width: int
+
+
+def facts_of(instrument: Instrument) -> Facts:
+    """Return the facts about what an instrument plays."""
+    size, models = instrument.bundle.picture, instrument.models
+    return Facts(
+        instrument.bundle.name, models.provider, instrument.ranges, instrument.defaults, size.height, size.width
+    )
 
 
 @dataclass(frozen=True)

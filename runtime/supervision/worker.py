@@ -134,13 +134,14 @@ class EngineWorker:
         ]
 
     def open(self) -> Facts:
-        """Start the worker and wait until its models are loaded; return what they are.
+        """Start the worker, once, and wait until its models are loaded; return what they are.
 
         Raises what `opener` raises of ClaviluxError, or ProviderError when no worker lives long enough.
         """
         atexit.register(self.close)  # where the last one was interrupted
         for thread in self._threads:
-            thread.start()
+            if thread.ident is None:
+                thread.start()
         try:
             self._settled.wait()
         except BaseException:

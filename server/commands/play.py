@@ -10,14 +10,17 @@ from functools import partial
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.commands.printable import printable
 from clavilux.runtime.errors import DeviceError
+from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_models
+from clavilux.runtime.playing.engine import Engine
 from clavilux.runtime.sound.inputs import Chosen, Input, listed, quoted
 from clavilux.runtime.sound.sound_card import SoundCard
 from clavilux.runtime.sound.system import SoundSystem
+from clavilux.runtime.supervision.messages import Facts, facts_of
 from clavilux.runtime.supervision.worker import EngineWorker
-from clavilux.runtime.supervision.worker_engine import WorkerEngine
 from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings
+from clavilux.server.stage.interfaces import EngineLike
 from clavilux.server.web.run import Listening, serve
 
 TOKEN_VARIABLE = "CLAVILUX_TOKEN"  # noqa: S105  (a name, kept off the command line where others could read it)
@@ -47,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="play an input of this machine, not the browser's microphone: its name, a part of it, or its index in the "
         "list; :3 after it takes channel 3 alone, :1+2 two of them",
     )
+    parser.add_argument(
+        "--in-process",
+        action="store_true",
+        help="hold the models in the server's own process: less memory, but nothing starts them again when they fail",
+    )
     parser.add_argument("--list-inputs", action="store_true", help="show this machine's inputs and end")
     parser.add_argument("--verbose", action="store_true", help="say more")
     add_model_options(parser)
@@ -60,16 +68,31 @@ def play(arguments: argparse.Namespace, on_listening: Callable[[Listening], None
     log_to_terminal(verbose=arguments.verbose)
     if arguments.list_inputs:
         return list_inputs()
-    opener = partial(open_models, arguments.bundle, device=arguments.device, threads=arguments.threads)
-    with EngineWorker(opener, prepare=partial(log_to_terminal, verbose=arguments.verbose)) as worker:
-        engine = worker.engine()
-        settings = settings_from(arguments, engine.facts.bundle)
+    with opened(arguments) as (engine, facts):
+        settings = settings_from(arguments, facts.bundle)
         engine.set(parameters_from(arguments.set))
+
+        def announce(here: Listening) -> None:
+            _announce(engine, facts, here)
+            on_listening(here)
+
         with _sound_card(engine, arguments.input) as card:
-            serve(engine, settings, source=card, on_listening=lambda here: _announce(engine, here, on_listening))
+            serve(engine, settings, source=card, on_listening=announce)
     if engine.failure is not None:
         raise DeviceError(f"the engine stopped: {engine.failure}")
     return 0
+
+
+@contextmanager
+def opened(arguments: argparse.Namespace) -> Iterator[tuple[EngineLike, Facts]]:
+    """Yield an engine whose models are in a worker, or in this process where that is asked for, and what it plays."""
+    opener = partial(open_models, arguments.bundle, device=arguments.device, threads=arguments.threads)
+    if arguments.in_process:
+        instrument = Instrument(*opener())
+        yield Engine(instrument), facts_of(instrument)
+        return
+    with EngineWorker(opener, prepare=partial(log_to_terminal, verbose=arguments.verbose)) as worker:
+        yield worker.engine(), worker.open()
 
 
 def log_to_terminal(*, verbose: bool) -> None:
@@ -124,7 +147,7 @@ def _about(source: Input) -> str:
 
 
 @contextmanager
-def _sound_card(engine: WorkerEngine, wanted: str | None) -> Iterator[SoundCard | None]:
+def _sound_card(engine: EngineLike, wanted: str | None) -> Iterator[SoundCard | None]:
     """Let a sound card play the engine while the block runs; none if none is wanted."""
     if wanted is None:
         yield None
@@ -147,9 +170,8 @@ def _heard(chosen: Chosen) -> str:
     return f"{source.words}, {source.rate} Hz, {which if use else count}"
 
 
-def _announce(engine: WorkerEngine, here: Listening, on_listening: Callable[[Listening], None]) -> None:
-    (height, width), facts = engine.picture, engine.facts
+def _announce(engine: EngineLike, facts: Facts, here: Listening) -> None:
+    height, width = engine.picture
     line = f"Clavilux plays {facts.bundle} at {width}x{height} on {facts.provider}: {here.url}  (Ctrl-C ends)"
     with suppress(OSError):  # whoever reads along may have gone; the music goes on
         print(printable(line), flush=True)
-    on_listening(here)

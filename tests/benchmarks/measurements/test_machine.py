@@ -49,6 +49,23 @@ def test_the_cpu_time_of_a_process_and_of_its_main_thread_is_read(tmp_path: Path
     assert machine.cpu_seconds(8, root=tmp_path) is None
 
 
+def written(root: Path, process: int, parent: int, ticks: int, kilobytes: int) -> None:
+    """Write what Linux tells of a process."""
+    (root / str(process)).mkdir()
+    (root / str(process) / "stat").write_text(f"{process} (a) S) S {parent} 0 0 0 0 0 0 0 0 0 {ticks} 0 0 0")
+    (root / str(process) / "status").write_text(f"VmRSS:\t{kilobytes} kB\n")
+
+
+def test_workers_that_a_process_has_started_count_with_it_and_their_neighbours_do_not(tmp_path: Path):
+    for process, parent in ((7, 1), (9, 7), (12, 9), (8, 1), (13, 8)):
+        written(tmp_path, process, parent, ticks=100 * process, kilobytes=1000 * process)
+    (tmp_path / "77").mkdir()  # one that has just ended
+    assert machine.family(7, root=tmp_path) == (7, 9, 12)
+    assert machine.cpu_seconds(7, root=tmp_path) == 28.0
+    assert machine.resident_mb(7, root=tmp_path) == 28.7
+    assert machine.family(5, root=tmp_path) == (5,)
+
+
 def test_the_memory_on_the_card_is_that_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\nprintf '7, 900\\n8, 1200\\n9, [N/A]\\n'\n")
