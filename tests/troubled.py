@@ -1,6 +1,7 @@
 """Models that get into trouble when a file says so, in whatever process they have been loaded."""
 
 import os
+import resource
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,9 +16,11 @@ from clavilux.runtime.loading import open_models
 from clavilux.runtime.models import Models
 from clavilux.runtime.providers.session import Array, Session
 
+MUCH = 2**33  # bytes; more than a worker takes, models and all
+
 
 class TroubledSession:
-    """A session that hangs, fails or gives NaN, once for each word in a file."""
+    """A session that hangs, fails, has no memory left or gives NaN, once for each word in a file."""
 
     def __init__(self, session: Session, trouble: Path) -> None:
         self.provider = session.provider
@@ -30,6 +33,9 @@ class TroubledSession:
                 threading.Event().wait()
             case "fail":
                 raise ProviderError("the card has left")
+            case "memory":
+                resource.setrlimit(resource.RLIMIT_AS, (MUCH, MUCH))
+                np.ones(MUCH, np.uint8)
             case "exit":
                 os._exit(3)
             case "nan":

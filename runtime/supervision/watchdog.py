@@ -19,7 +19,7 @@ class Bounds:
     loading: float = 1800.0  # until the models are loaded: engines of TensorRT are built in minutes
     patience: float = 120.0  # for the first frames, and the first ones of another size or number of steps
     least: float = 2.0  # for all others, or
-    factor: float = 10.0  # so many times the slowest of the last frames, whichever is longer
+    factor: float = 5.0  # so many times the slowest of the last frames, whichever is longer
     failures: int = 3  # of which the last one is final, if they come
     within: float = 60.0  # s
 

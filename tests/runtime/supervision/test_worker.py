@@ -151,7 +151,7 @@ def test_a_worker_that_is_killed_is_followed_by_another_from_where_it_was(show: 
     assert show.engine.counters().frames == len(show.frames)
 
 
-@pytest.mark.parametrize("word", ["hang", "fail", "nan", "exit"])
+@pytest.mark.parametrize("word", ["hang", "fail", "memory", "nan", "exit"])
 def test_a_worker_in_trouble_is_followed_by_another(show: Show, word: str) -> None:
     show.restarted(lambda: cause(show.trouble, word))
     assert show.engine.failure is None
