@@ -111,6 +111,15 @@ def _cpu_seconds(place: Path) -> float | None:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
+def anonymous_mb(process: Path) -> float:
+    """Return what belongs to a process alone, 0 for one that has ended. `process` is its folder in /proc."""
+    try:
+        told = (process / "smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Anonymous:")) / KB_PER_MB
+
+
 def card_mb(process_id: int) -> float | None:
     """Return the card's memory that a process and its family hold, in MB; None without a card, or one that tells."""
     pairs = [line.split(", ") for line in _lines(CARD_MEMORY)]

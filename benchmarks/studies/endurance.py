@@ -24,9 +24,9 @@ import numpy as np
 
 from clavilux.benchmarks.command_line import ended
 from clavilux.benchmarks.errors import BenchError
+from clavilux.benchmarks.measurements.machine import PROCESSES, anonymous_mb
 from clavilux.benchmarks.measurements.serving import PATIENCE
 from clavilux.benchmarks.studies.faults import Venue, perform
-from clavilux.benchmarks.studies.soak import PROCESSES, anonymous_mb
 from clavilux.command import Parser
 from clavilux.runtime.commands.options import add_model_options
 from clavilux.runtime.errors import ClaviluxError

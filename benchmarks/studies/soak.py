@@ -26,12 +26,11 @@ from playwright.sync_api import sync_playwright
 from clavilux.benchmarks.command_line import ended
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.browser import FLAGS, HEARS
-from clavilux.benchmarks.measurements.machine import family
+from clavilux.benchmarks.measurements.machine import PROCESSES, anonymous_mb, family
 from clavilux.benchmarks.measurements.serving import PATIENCE, POLL, serving
 from clavilux.benchmarks.studies.screen import BY_PROGRAM
 
 EVERY = 30.0  # s between two looks
-PROCESSES = Path("/proc")
 PORT_FILE = "DevToolsActivePort"  # which Chromium writes into its profile
 
 
@@ -42,15 +41,6 @@ class Look:
     minute: float
     server: float
     page: float
-
-
-def anonymous_mb(process: Path) -> float:
-    """Return what belongs to a process alone, 0 for one that has ended. `process` is its folder in /proc."""
-    try:
-        told = (process / "smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    return sum(int(line.split()[1]) for line in told.splitlines() if line.startswith("Anonymous:")) / 1000
 
 
 def pages_of(browser: int, processes: Path = PROCESSES) -> list[Path]:
