@@ -8,11 +8,12 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clavilux.runtime.sound import resample
 from clavilux.runtime.sound.format import SAMPLE_RATE
-from clavilux.runtime.sound.resample import Resampler, filter_bank
+from clavilux.runtime.sound.resample import PHASES, Resampler, filter_bank, most_phases
 from tests.runtime.sound.sounds import cuts, noise
 
-RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 47_999, 48_000, 96_000, 192_000]
+RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 47_999, 48_000, 96_000, 191_999, 192_000]
 EDGE = 400  # samples at both ends where a sound that begins or ends at once rings
 
 
@@ -94,6 +95,29 @@ def test_every_filter_sums_to_one() -> None:
     bank = filter_bank(44_100, 160)
     assert bank.shape[0] == 161
     np.testing.assert_allclose(bank.sum(axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8_009, 44_056, 96_001, 191_992, 191_999])
+def test_no_rate_asks_for_a_larger_bank_than_any_other(rate: int) -> None:
+    bank = filter_bank(rate, most_phases(rate))
+    assert bank.size <= 1.1 * filter_bank(16_001, PHASES).size
+
+
+def test_the_filters_of_rates_in_use_are_exact_ones() -> None:
+    for rate in (8_000, 11_025, 22_050, 44_100, 88_200, 176_400):
+        assert SAMPLE_RATE // np.gcd(rate, SAMPLE_RATE) <= most_phases(rate)
+
+
+@pytest.mark.parametrize("rate", [47_999, 191_999])
+def test_between_two_filters_lies_what_the_exact_one_gives(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = resampled(noise(rate // 10), rate)
+    monkeypatch.setattr(resample, "most_phases", lambda _: SAMPLE_RATE)
+    np.testing.assert_allclose(found, resampled(noise(rate // 10), rate), atol=1e-7)
+
+
+def test_a_rate_that_comes_back_finds_its_filters_and_nobody_changes_them() -> None:
+    assert Resampler(44_100, 1)._bank is Resampler(44_100, 2)._bank
+    assert not filter_bank(44_100, 160).flags.writeable
 
 
 def test_it_counts_what_it_took_and_what_waits() -> None:
