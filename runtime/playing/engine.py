@@ -6,8 +6,10 @@
 
 On the machine's clock hop and frame rate follow what the models cost (`clavilux.runtime.playing.pacing`), unless
 parameters say otherwise; on any other the hop is the bundle's. When nobody watches, a few pictures a second are enough.
-Sound waits in a bounded queue that drops its oldest and counts it; parameters are merged per key, newest wins, and take
-effect at a frame boundary. Listeners are called on the engine's thread and must not block.
+Sound waits in a bounded queue that drops its oldest and counts it, and comes out of it no faster than it sounds; its
+source changes now and then, and not at every packet: what is asked of the engine is bounded in work, however it comes.
+Parameters are merged per key, newest wins, and take effect at a frame boundary. Listeners are called on the engine's
+thread and must not block.
 """
 
 import threading
@@ -29,6 +31,7 @@ from clavilux.runtime.playing.engine_state import EngineCounters, EngineState
 from clavilux.runtime.playing.listeners import Listeners
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.playing.pulse_feed import MAX_TAPS, PulseFeed, PulseListener
+from clavilux.runtime.playing.source_changes import SourceChanges
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
 from clavilux.runtime.sound.samples import as_sound, checked_time
 
@@ -57,11 +60,13 @@ class Engine:
         self.ready = threading.Event()  # set once a first picture has been made
         self.failure: BaseException | None = None  # what ended the thread, if something did
         self._queue = OldestDroppedQueue()
-        self._feed = PulseFeed()
+        self._changes = SourceChanges()
+        self._door = threading.Lock()  # sound goes into both queues in the same order
+        self._feed = PulseFeed(self.clock)
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
         self._ahead = 0.0
         self._parameters = instrument.defaults
-        self._listeners: Listeners[Frame] = Listeners()
+        self._listeners = Listeners[Frame]("frames")
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._turn = nullcontext() if turn is None else turn
@@ -124,6 +129,8 @@ class Engine:
     def hear(self, samples: NDArray[np.generic], rate: int, captured_at: float | None = None) -> None:
         """Take a chunk of sound, [n] or [n, channels] at `rate` Hz; never blocks.
 
+        Of more than `QUEUE_SECONDS` the newest stay, and the rest counts as dropped, as does sound that changes its
+        rate or channels or leaves gaps more often than `clavilux.runtime.playing.source_changes` allows.
         `captured_at` is when its first sample was captured, in seconds of `clock`; None: the last sample is from now.
         Raises SoundError as `clavilux.runtime.sound.samples.as_sound` does; then nothing is taken.
         """
@@ -133,8 +140,12 @@ class Engine:
 
     def take(self, chunk: Chunk) -> None:
         """Take sound as `hear` does that has been checked."""
-        self._queue.put(chunk)
-        self._feed.put(chunk)
+        with self._door:
+            if not self._changes.admit(chunk, self.clock.now()):
+                self._queue.lose(chunk.seconds)
+                return
+            self._queue.put(chunk)
+            self._feed.put(chunk)
 
     def set(self, values: Mapping[str, Any]) -> Parameters:
         """Merge `values` into the parameters; return all that hold from the next frame on.
@@ -155,7 +166,10 @@ class Engine:
         self._audience = count
 
     def subscribe(self, listener: Subscriber) -> Callable[[], None]:
-        """Call `listener` with every frame, on the engine's thread; return what ends that."""
+        """Call `listener` with every frame, on the engine's thread; return what ends that.
+
+        One that raises is told of in the log, and not called again.
+        """
         return self._listeners.add(listener)
 
     def feel(self, listener: PulseListener) -> Callable[[], None]:
@@ -191,7 +205,7 @@ class Engine:
     def _play(self) -> None:
         while not self._stopping.is_set():
             now = self.clock.now()
-            for chunk in self._queue.take_all():
+            for chunk in self._queue.take(now):
                 self.instrument.push(chunk.sound, chunk.rate, chunk.captured_at)
             while self._taps:
                 self.instrument.tap(self._taps.popleft())

@@ -1,4 +1,4 @@
-"""Listeners of an engine: whoever is called with what it makes, and can leave again. One that fails is dropped."""
+"""Listeners of the engine's threads: they join and leave from any thread, and one that fails is not called again."""
 
 import logging
 import threading
@@ -6,36 +6,38 @@ from collections.abc import Callable
 from functools import partial
 from typing import Generic, ParamSpec
 
-P = ParamSpec("P")
+_log = logging.getLogger(__name__)
 
-log = logging.getLogger("clavilux.engine")
+Told = ParamSpec("Told")
 
 
-class Listeners(Generic[P]):
-    """Functions to call, for any number of threads."""
+class Listeners(Generic[Told]):
+    """Whoever is told of something; `what` names it in the log."""
 
-    def __init__(self) -> None:
-        self._listeners: tuple[Callable[P, None], ...] = ()
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._all: tuple[Callable[Told, None], ...] = ()
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
-        return bool(self._listeners)
+        """Whether anybody listens."""
+        return bool(self._all)
 
-    def add(self, listener: Callable[P, None]) -> Callable[[], None]:
+    def add(self, listener: Callable[Told, None]) -> Callable[[], None]:
         """Call `listener` from now on; return what ends that."""
         with self._lock:
-            self._listeners = (*self._listeners, listener)
+            self._all = (*self._all, listener)
         return partial(self._drop, listener)
 
-    def tell(self, *arguments: P.args, **named: P.kwargs) -> None:
-        """Call all of them, one after the other; one that raises is logged, and not called again."""
-        for listener in self._listeners:
+    def tell(self, *told: Told.args, **named: Told.kwargs) -> None:
+        """Call everyone, on this thread. One that raises ends nothing: the log tells, and it is left out."""
+        for listener in self._all:
             try:
-                listener(*arguments, **named)
+                listener(*told, **named)
             except Exception:
-                log.exception("a listener failed, and is not called again")
+                _log.exception("a listener of the %s failed, and is not called again", self._what)
                 self._drop(listener)
 
-    def _drop(self, listener: Callable[P, None]) -> None:
+    def _drop(self, listener: Callable[Told, None]) -> None:
         with self._lock:
-            self._listeners = tuple(other for other in self._listeners if other is not listener)
+            self._all = tuple(other for other in self._all if other is not listener)

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
+from clavilux.runtime.clock import Clock, MonotonicClock
 from clavilux.runtime.hearing.input_gain import Gain
 from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
@@ -19,6 +20,7 @@ from clavilux.runtime.sound.window import SlidingWindow
 
 KEPT = 2 * SAMPLE_RATE  # samples in the ring: the longest chunk that is taken at once, and what lies before it
 WAIT = 0.5  # s between two looks at whether it shall end
+GATHERED = 0.0025  # s of sound that wake the thread: packets of single samples shall not wake it thousands of times
 MAX_TAPS = 16  # that may wait for the next sound, or for the next frame,
 MAX_TAP_AGE = 5.0  # s; and as long as this before it
 
@@ -29,11 +31,13 @@ PulseListener = Callable[[Sequence[Pulse], float], None]
 class PulseFeed:
     """Makes readings of sound and hands them to whoever listens. All methods may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        """Take the clock by which sound has had time to sound; None: the machine's."""
         self.gain = 0.0  # dB that sound gets before it is read
         self._ramp = Gain()
+        self._clock: Clock = clock or MonotonicClock()
         self._queue = OldestDroppedQueue()
-        self._listeners: Listeners[Sequence[Pulse], float] = Listeners()
+        self._listeners = Listeners[Sequence[Pulse], float]("pulse")
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -47,7 +51,8 @@ class PulseFeed:
         """Take a chunk of sound; it is left where nobody listens. Never blocks."""
         if self._listeners:
             self._queue.put(chunk)
-            self._wake.set()
+            if self._queue.seconds >= GATHERED:
+                self._wake.set()
 
     def tap(self, at: float) -> None:
         """Take a beat that was tapped at `at` seconds of the clock of `Chunk.captured_at`."""
@@ -76,7 +81,7 @@ class PulseFeed:
         while not self._stopping:
             self._wake.wait(WAIT)
             self._wake.clear()
-            for chunk in self._queue.take_all():
+            for chunk in self._queue.take(self._clock.now()):
                 self._take(chunk)
 
     def _take(self, chunk: Chunk) -> None:

@@ -279,6 +279,8 @@ class EngineWorker:
         while not self._closing.wait(TICK):
             now = time.monotonic()
             seconds, before = now - before, now
+            if any(engine.has_sound for engine in self._all()):
+                self._wake.set()
             with self._lock:
                 life = self._life
             if life is None:

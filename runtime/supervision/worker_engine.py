@@ -62,8 +62,8 @@ class WorkerEngine:
         self.position = Position()  # after the last frame
         self._queue = OldestDroppedQueue()
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
-        self._frames: Listeners[Frame] = Listeners()
-        self._pulses: Listeners[Sequence[Pulse], float] = Listeners()
+        self._frames = Listeners[Frame]("frames")
+        self._pulses = Listeners[Sequence[Pulse], float]("pulse")
         self._started = False
         self._told: Controls | None = None  # what the present worker knows; None: it does not play this stage yet
         self._before = NOTHING  # counts of the workers before
@@ -163,6 +163,11 @@ class WorkerEngine:
             self._supervisor.restarts,
         )
 
+    @property
+    def has_sound(self) -> bool:
+        """Whether sound waits that came faster than it sounds."""
+        return self._queue.seconds > 0
+
     def orders(self) -> list[Order]:
         """Return the orders that wait for the worker, which has loaded its models; called by one thread alone."""
         if not self._started:
@@ -178,7 +183,7 @@ class WorkerEngine:
             if _cost(controls) != _cost(told):
                 self.watchdog.change()
             orders.append(Control(self.name, controls))
-        chunks, taps = tuple(self._queue.take_all()), tuple(self._taken_taps())
+        chunks, taps = tuple(self._queue.take(self.clock.now())), tuple(self._taken_taps())
         if chunks or taps:
             orders.append(Hear(self.name, chunks, taps))
         return orders

@@ -17,6 +17,7 @@ from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.engine import UNWATCHED_RATE, Engine
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.playing.render import render_frames
+from clavilux.runtime.playing.source_changes import BURST
 from clavilux.runtime.queues import QUEUE_SECONDS
 from clavilux.runtime.sound.format import FRAME_STEP
 from clavilux.runtime.sound.sound_file import Clip
@@ -69,13 +70,47 @@ def test_sound_that_waits_too_long_is_dropped_oldest_first_and_counted(tiny_bund
     for second in range(5):
         engine.hear(noise(RATE), RATE, captured_at=float(second))
     assert engine.counters().dropped_seconds == 5 - QUEUE_SECONDS
-    assert [chunk.captured_at for chunk in engine._queue.take_all()] == [3.0, 4.0]
+    (chunk,) = engine._queue.take(0.0)
+    assert (chunk.captured_at, chunk.seconds) == (3.0, 2.0)
 
 
-def test_one_chunk_stays_however_long_it_is(tiny_bundle: Path) -> None:
-    engine = stopped(tiny_bundle)
-    engine.hear(noise(10 * RATE), RATE)
-    assert engine.counters().dropped_seconds == 0
+def test_of_a_chunk_longer_than_the_queue_the_end_stays_and_the_rest_is_counted(tiny_bundle: Path) -> None:
+    engine, sound = stopped(tiny_bundle), noise(10 * RATE)
+    engine.hear(sound, RATE, captured_at=5.0)
+    assert engine.counters().dropped_seconds == 10 - QUEUE_SECONDS
+    (chunk,) = engine._queue.take(0.0)
+    assert chunk.captured_at == 13.0
+    np.testing.assert_array_equal(chunk.sound[:, 0], sound[8 * RATE :])
+
+
+def test_a_source_that_changes_all_the_time_is_dropped_until_its_time_has_come(tiny_bundle: Path) -> None:
+    clock, changes = ManualClock(), int(BURST)
+    engine = stopped(tiny_bundle, clock)
+    for k in range(2 * changes):
+        engine.hear(noise(800), 8_000 + k)
+    assert engine.counters().dropped_seconds == pytest.approx(0.1 * (changes - 1), rel=0.01)
+    clock.set(1.0)
+    engine.hear(noise(800), 8_000)
+    assert [chunk.rate for chunk in engine._queue.take(1.0)] == [*range(8_000, 8_001 + changes), 8_000]
+
+
+@pytest.mark.parametrize("cut", [1, 7, 160])
+def test_packets_of_a_few_samples_reach_the_instrument_as_one(
+    tiny_bundle: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[int] = []
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        push = conductor.engine.instrument.push
+
+        def counted(sound: np.ndarray, rate: int, captured_at: float) -> None:
+            pushed.append(len(sound))
+            push(sound, rate, captured_at)
+
+        monkeypatch.setattr(conductor.engine.instrument, "push", counted)
+        for start in range(0, 1600, cut):
+            conductor.engine.hear(noise(1600)[start : start + cut], RATE, start / RATE)
+        conductor.step(0.1)
+    assert pushed == [1600]
 
 
 def test_sound_without_a_time_ended_just_now(tiny_bundle: Path) -> None:
@@ -135,6 +170,20 @@ def test_a_listener_that_left_hears_no_more(tiny_bundle: Path) -> None:
         seen = len(frames)
         conductor.step(3.0)
     assert len(frames) == seen
+
+
+def test_a_listener_that_fails_is_told_of_once_and_the_pictures_go_on(
+    tiny_bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(frame: Frame) -> None:
+        raise ValueError(f"no screen for {frame.sequence}")
+
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.engine.subscribe(failing)
+        seen = [conductor.step(second).sequence for second in (1.0, 2.0, 3.0)]
+        assert conductor.engine.failure is None
+    assert seen == [1, 2, 3]
+    assert [record.message for record in caplog.records] == ["a listener of the frames failed, and is not called again"]
 
 
 def test_stopping_an_engine_that_never_started_is_allowed(tiny_bundle: Path) -> None:

@@ -7,7 +7,7 @@ from clavilux.runtime.playing.listeners import Listeners
 
 def test_they_hear_until_they_leave() -> None:
     heard: list[tuple[str, int]] = []
-    listeners: Listeners[int] = Listeners()
+    listeners = Listeners[int]("numbers")
     assert not listeners
     leave = listeners.add(lambda number: heard.append(("one", number)))
     listeners.add(lambda number: heard.append(("other", number)))
@@ -21,10 +21,10 @@ def test_they_hear_until_they_leave() -> None:
 
 def test_one_that_fails_is_told_in_the_log_and_keeps_nobody_else_from_hearing(caplog: pytest.LogCaptureFixture) -> None:
     heard: list[int] = []
-    listeners: Listeners[int] = Listeners()
+    listeners = Listeners[int]("numbers")
     listeners.add(lambda number: print(1 / 0))
     listeners.add(heard.append)
     listeners.tell(1)
     listeners.tell(2)
     assert heard == [1, 2]
-    assert [record.message for record in caplog.records] == ["a listener failed, and is not called again"]
+    assert [record.message for record in caplog.records] == ["a listener of numbers failed, and is not called again"]

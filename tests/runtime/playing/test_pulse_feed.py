@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.playing.pulse_feed import PulseFeed
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
@@ -53,13 +54,26 @@ def test_readings_are_those_of_the_whole_sound_with_their_times() -> None:
     assert listener.times[0] == pytest.approx(5.0 + PULSE_STEP / SAMPLE_RATE)
 
 
-def test_a_chunk_of_many_seconds_is_taken_too() -> None:
+def test_of_a_chunk_longer_than_the_queue_the_end_is_read() -> None:
     feed, listener = PulseFeed(), Listener()
     feed.subscribe(listener)
     feed.put(Chunk(noise(5 * SAMPLE_RATE, channels=1), SAMPLE_RATE, 0.0))
-    listener.wait_for(500)
+    listener.wait_for(200)
     feed.stop()
-    assert [pulse.index for pulse in listener.pulses] == list(range(500))
+    assert [pulse.index for pulse in listener.pulses] == list(range(200))
+    assert listener.times[0] == pytest.approx(3.0 + PULSE_STEP / SAMPLE_RATE)
+
+
+def test_a_few_samples_wake_nobody() -> None:
+    feed = PulseFeed()
+    feed.subscribe(Listener())
+    feed.stop()  # so that nobody else clears what wakes it
+    feed._wake.clear()
+    for chunk in chunks(noise(SAMPLE_RATE // 400, channels=1), 1)[:-1]:
+        feed.put(chunk)
+    assert not feed._wake.is_set()
+    feed.put(Chunk(noise(1, channels=1), SAMPLE_RATE, 5.0))
+    assert feed._wake.is_set()
 
 
 def test_where_nobody_listens_nothing_is_kept() -> None:
@@ -109,12 +123,14 @@ def test_a_feed_that_nobody_asked_ends_without_a_thread() -> None:
 
 
 def test_a_gap_is_silence_after_which_nothing_is_known_of_the_beat() -> None:
-    feed, listener = PulseFeed(), Listener()
+    clock, listener = ManualClock(), Listener()
+    feed = PulseFeed(clock)
     feed.subscribe(listener)
     beat = np.zeros((10 * SAMPLE_RATE, 1), np.float32)
     beat[:: SAMPLE_RATE // 2] = 0.9
     beat[1 :: SAMPLE_RATE // 2] = -0.9
     for chunk in chunks(beat, SAMPLE_RATE):
+        clock.set(chunk.captured_at)
         feed.put(chunk)
         listener.wait_for(round((chunk.captured_at - 4.0) * 100) - 1)
     assert listener.pulses[-1].beat_confidence > 0.3
@@ -139,4 +155,4 @@ def test_a_listener_that_fails_is_told_of_and_the_others_go_on(caplog: pytest.Lo
         feed.put(chunk)
     listener.wait_for(100)
     feed.stop()
-    assert [record.message for record in caplog.records] == ["a listener failed, and is not called again"]
+    assert [record.message for record in caplog.records] == ["a listener of the pulse failed, and is not called again"]

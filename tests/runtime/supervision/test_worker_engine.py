@@ -108,7 +108,11 @@ def test_sound_that_waits_too_long_is_dropped_and_counted(playing: WorkerEngine)
         playing.hear(SOUND, RATE, float(second))
     (order,) = playing.orders()
     assert isinstance(order, Hear)
-    assert [chunk.captured_at for chunk in order.chunks] == [3.0, 4.0]
+    assert [(chunk.captured_at, chunk.seconds) for chunk in order.chunks] == [(3.0, 2.0)]
+    assert not playing.has_sound
+    playing.hear(SOUND, RATE, 5.0)
+    assert playing.orders() == []  # it came faster than it sounds, and waits
+    assert playing.has_sound
     assert playing.counters().dropped_seconds == 3.25
     with pytest.raises(SoundError):
         playing.hear(SOUND, 100)
