@@ -17,6 +17,7 @@ from clavilux.runtime.hearing.audio_encoder import AudioEncoder
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.models import Models, workloads
 from clavilux.runtime.placement.autotune import open_graphs
+from clavilux.runtime.placement.devices import check_threads
 from clavilux.runtime.playing.engine import Engine
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
@@ -25,8 +26,10 @@ DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
 def open_models(bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0) -> tuple[Bundle, Models]:
     """Open a bundle (None: the default one) and load its graphs on `device`, "auto" for the fastest ones.
 
-    Any number of instruments can share them, one at a time. Raises BundleError or ProviderError.
+    `threads` is how many they run on, 0 for one per core. Any number of instruments can share the models, one at a time.
+    Raises BundleError or ProviderError.
     """
+    check_threads(threads)
     opened = Bundle.open(bundle or DEFAULT_BUNDLE)
     sessions = open_graphs(opened, device, threads, workloads)
     encoder, denoiser, decoder = (sessions[name] for name in (AUDIO_ENCODER, DENOISER, DECODER))

@@ -7,8 +7,11 @@ Pure. msgspec's own messages leave out the value that was found, and the key of 
 Struct; a `description` among a field's bounds stands for the words that are made here of the other bounds.
 """
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -19,12 +22,63 @@ MISSING = msgspec.UNSET
 """Value that is found where a required field is not there."""
 
 
+SHOWN_CHARACTERS = 60
+"""Characters of a wrong value that a message repeats."""
+
+MAX_BITS = 1000
+"""Bits of the largest whole number that is written out: of more digits Python writes none."""
+
+FEW = 32
+"""Parts that are looked at without asking how many there may be."""
+
+MAX_NAME = 40
+"""Characters of the longest name that is written as it is."""
+
+
+def whole_words(low: int | None, high: int | None) -> str:
+    """Return the words for a whole number that is `low` at least and `high` at most."""
+    if low is None or high is None:
+        return "a whole number"
+    return f"{low}" if low == high else f"a whole number, {low} to {high}"
+
+
 def integer(written: str) -> int:
     """Return a whole number for `json.loads`. Raises ValueError for more digits than Python converts."""
     try:
         return int(written)
     except ValueError:  # Python's reason advises programmers to raise a limit of the interpreter
         raise ValueError(f"a number of {len(written)} digits") from None
+
+
+def clipped(value: object, characters: int) -> object:
+    """Return what a JSON value holds of its first `characters` characters: to write all of it may take very long."""
+    match value:
+        case str():
+            return value[:characters]
+        case list() | tuple():
+            return type(value)(clipped(each, characters) for each in value[:characters])
+        case dict():
+            first = islice(value.items(), characters)
+            return {clipped(key, characters): clipped(each, characters) for key, each in first}
+        case _:
+            return value
+
+
+def shown(value: object) -> str:
+    """Return `value` as Python shows it, cut to SHOWN_CHARACTERS."""
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return f"a number of {round(value.bit_length() * math.log10(2))} digits"
+    return shortened(repr(clipped(value, SHOWN_CHARACTERS)), SHOWN_CHARACTERS)
+
+
+def shortened(text: str, characters: int) -> str:
+    """Return a text, or so many characters of it, which end in a sign that it goes on."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def constant(written: str) -> float:
+    """Refuse NaN and Infinity for `json.loads`, which Python reads and JSON has not. Raises ValueError."""
+    raise ValueError(f"{written} is no number of JSON")
 
 
 @dataclass(frozen=True)
@@ -43,20 +97,26 @@ class Part:
         """
         return None if self._fits() else next(filter(None, map(Part.misfit, self._parts())), self)
 
-    @property
-    def expects_whole(self) -> bool:
-        """Whether a whole number should stand here, or nothing."""
-        return _bare(self.kind) is int
+    def pointed(self) -> "Iterator[Part]":
+        """Yield the smallest parts where a whole number should stand, and one is written with a point: 3.0."""
+        if _bare(self.kind) is int and isinstance(self.found, float) and self.found.is_integer():
+            yield self
+        for part in self._parts():
+            yield from part.pointed()
 
     def line(self, root: str, joint: str, show: Callable[[object], str]) -> str:
         """Return what is wrong: `joint` sets off the names that lead from `root` to the part, `show` writes a value."""
-        place = root + "".join(f"[{step}]" if isinstance(step, int) else f"{joint}{step}" for step in self.path)
+        steps = (f"[{step}]" if isinstance(step, int) else joint + _name(step, show) for step in self.path)
+        place = root + "".join(steps)
         expected = _words(inspect.type_info(self.kind))
         return f"{place} {'has the key' if self.is_key else 'is'} {show(self.found)}; expected {expected}"
 
     def _fits(self) -> bool:
-        try:  # a key is text in JSON, whatever it stands for
-            msgspec.convert(self.found, self.kind, strict=not self.is_key, str_keys=True)
+        try:
+            if self.is_key:  # it is text in JSON, whatever it stands for, and JSON's reader takes less than `convert`
+                msgspec.json.decode(json.dumps({self.found: 0}), type=dict[self.kind, int])  # type: ignore[name-defined]
+            else:
+                msgspec.convert(self.found, self.kind, str_keys=True)
         except ValueError:  # a lone surrogate, which Python reads from JSON, is no text either
             return False
         return self.found is not MISSING  # which Any would take
@@ -64,6 +124,8 @@ class Part:
     def _parts(self) -> Iterator["Part"]:
         kind = _bare(self.kind)
         match self.found, get_args(kind):
+            case list(values) | dict(values), _ if len(values) > FEW and len(values) > _longest(self.kind):
+                return  # no part of it is to blame, and to look at all of them takes long
             case list(values), (inner, end) if end is ... and inner is not str:  # the list itself says "of strings"
                 yield from (Part(value, inner, (*self.path, i)) for i, value in enumerate(values))
             case dict(values), (keys, inner) if get_origin(kind) is dict:
@@ -83,6 +145,21 @@ def _bare(kind: Any) -> Any:
     return _bare(inner[0]) if optional or get_origin(kind) is Annotated else kind
 
 
+def _longest(kind: Any) -> float:
+    """Return how many parts a list or an object of a type, which may be null as well, has at most."""
+    found = inspect.type_info(kind)
+    while isinstance(found, (inspect.Metadata, inspect.UnionType)):
+        kinds = [found.type] if isinstance(found, inspect.Metadata) else list(found.types)
+        found = next(each for each in kinds if not isinstance(each, inspect.NoneType))
+    limit = getattr(found, "max_length", None)
+    return math.inf if limit is None else limit
+
+
+def _name(step: str, show: Callable[[object], str]) -> str:
+    """Return a name on the way to a part, which may be a key that somebody made up."""
+    return step if step.isascii() and step.replace("_", "").isalnum() and len(step) <= MAX_NAME else show(step)
+
+
 def _words(kind: inspect.Type) -> str:
     match kind:
         case inspect.Metadata(extra_json_schema={"description": words}):
@@ -92,7 +169,7 @@ def _words(kind: inspect.Type) -> str:
         case inspect.EnumType(cls=words):
             return f"one of {', '.join(str(word.value) for word in words)}"
         case inspect.IntType(ge=low, le=high):
-            return "a whole number" + ("" if low is None or high is None else f", {low} to {high}")
+            return whole_words(low, high)
         case inspect.FloatType():
             return "a number"
         case inspect.StrType(max_length=limit):

@@ -15,19 +15,18 @@ import msgspec
 from msgspec import Meta
 
 from clavilux.runtime.errors import BundleError
-from clavilux.runtime.refused_json import MISSING, Part, integer
+from clavilux.runtime.refused_json import MISSING, Part, constant, integer, shown, whole_words
 
 MAX_TEXT = 500
 """Characters in one line of text, at most."""
 
-_MAX_SHOWN = 60  # characters of a wrong value that a message repeats
 _Kind = TypeVar("_Kind")
 
 
 def whole(low: int, high: int, step: int | None = None) -> Meta:
     """Return the bounds of a whole number, low..high, and a multiple of `step` where there is one."""
     multiple = f", a multiple of {step}" if step else ""
-    return Meta(ge=low, le=high, multiple_of=step, description=f"a whole number, {low} to {high}{multiple}")
+    return Meta(ge=low, le=high, multiple_of=step, description=whole_words(low, high) + multiple)
 
 
 def number(low: float, high: float) -> Meta:
@@ -64,10 +63,7 @@ def decode(text: str, kind: type[_Kind], name: str) -> _Kind:
 
 def show(value: object) -> str:
     """Return `value` for a message: short, and "missing" for what is not there."""
-    if value is None or value is MISSING:
-        return "missing"
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "..."
+    return "missing" if value is None or value is MISSING else shown(value)
 
 
 def _refusal(text: str, kind: Any, name: str, reason: Exception) -> str:
@@ -75,11 +71,14 @@ def _refusal(text: str, kind: Any, name: str, reason: Exception) -> str:
     try:
         if misfit := Part(json.loads(text, parse_int=integer), kind).misfit():
             return misfit.line(name, ": ", show)
+        json.loads(text, parse_constant=constant, parse_int=integer)
     except (ValueError, RecursionError) as error:
         reason = error
-    twice = isinstance(reason, msgspec.ValidationError)  # Python sees the last one alone
-    found = "has a key twice, once with a wrong value" if twice else "is not JSON"
-    return f"{name} {found} ({reason}); export the bundle again"
+    else:  # Python reads it: of a key that stands twice it sees the last one alone, and any text is text to it
+        twice = isinstance(reason, msgspec.ValidationError)
+        found = "has a key twice, once with a wrong value" if twice else "holds what cannot be read"
+        return f"{name} {found} ({reason}); export the bundle again"
+    return f"{name} is not JSON ({reason}); export the bundle again"
 
 
 def _texts(value: object, where: str) -> Iterator[tuple[str, str]]:

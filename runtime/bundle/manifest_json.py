@@ -51,7 +51,7 @@ def parse_manifest(text: str) -> Manifest:
     BundleError, naming the field, what was found and what was expected.
     """
     version = _version(text)
-    if version != FORMAT:
+    if type(version) is not int or version != FORMAT:  # true and 1.0 equal it too
         raise BundleError(f"{MANIFEST} has format {show(version)}; this version of Clavilux reads {FORMAT}")
     manifest = decode(text, Manifest, MANIFEST)
     _check_audio(manifest.audio)

@@ -1,12 +1,11 @@
 """Command-line options that several commands share."""
 
 import argparse
-import os
 from typing import Any
 
 from clavilux.runtime.control.parameters import RANGES
 from clavilux.runtime.errors import ParameterError, ProviderError
-from clavilux.runtime.placement.devices import AUTO, DEVICES
+from clavilux.runtime.placement.devices import AUTO, DEVICES, most_threads
 
 WORDS = {"true": True, "false": False, "on": True, "off": False}
 
@@ -31,7 +30,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def threads(text: str) -> int:
     """Return a number of threads, 0 to that of cores. Raises ProviderError."""
-    most = os.cpu_count() or 1
+    most = most_threads()
     if not (text.isascii() and text.isdecimal()) or int(text[:9]) > most:
         raise ProviderError(f"--threads {text}; expected 0 to {most}, as many as there are cores")
     return int(text)
@@ -54,7 +53,9 @@ def _value(name: str, sign: str, text: str) -> Any:
     if kind in ("choice", "route"):
         return text
     if kind == "bool":
-        return WORDS.get(text.lower(), text)
+        if text.lower() not in WORDS:
+            raise ParameterError(f"{name} is {text!r}; expected {', '.join(WORDS)}")
+        return WORDS[text.lower()]
     try:
         return int(text) if kind == "int" else float(text)
     except ValueError as error:

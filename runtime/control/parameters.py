@@ -4,12 +4,13 @@ Values are merged per key, newest wins, and take effect at a frame boundary.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from clavilux.runtime.bundle.manifest import MAX_GUIDANCE, MAX_STEPS, Manifest
-from clavilux.runtime.control.routes import MAX_LENGTH, SOURCES, parse_route
+from clavilux.runtime.control.routes import SOURCES, parse_route
 from clavilux.runtime.errors import ParameterError
+from clavilux.runtime.refused_json import shown
 
 Value = float | int | bool | str
 
@@ -268,7 +269,7 @@ class Parameters:
             spec = ranges.get(key)
             if spec is None:
                 known = "this bundle has none" if key in RANGES else f"there are {', '.join(ranges)}"
-                raise ParameterError(f"no parameter {key!r}; {known}")
+                raise ParameterError(f"no parameter {shown(key)}; {known}")
             _check(key, value, spec)
         changes: dict[str, Any] = {key: _convert(value, ranges[key]) for key, value in values.items()}
         merged = replace(self, **((CALM if changes.get("panic") else {}) | changes))
@@ -277,7 +278,7 @@ class Parameters:
 
     def values(self) -> dict[str, Value]:
         """Return all values by name."""
-        return asdict(self)
+        return vars(self).copy()
 
 
 RANGES: dict[str, Range] = {f.name: f.metadata["range"] for f in fields(Parameters)}
@@ -337,33 +338,34 @@ def _description(spec: Range) -> dict[str, Any]:
 def _check(key: str, value: Any, spec: Range) -> None:
     if spec.kind == "bool":
         if not isinstance(value, bool):
-            raise ParameterError(f"{key} is {value!r}; expected true or false")
+            raise ParameterError(f"{key} is {shown(value)}; expected true or false")
     elif spec.kind == "route":
         _check_route(key, value)
     elif spec.kind == "choice":
         if value not in spec.choices:
-            raise ParameterError(f"{key} is {value!r}; expected one of {', '.join(spec.choices)}")
+            raise ParameterError(f"{key} is {shown(value)}; expected one of {', '.join(spec.choices)}")
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or (spec.kind == "int" and value != value // 1):
-        raise ParameterError(f"{key} is {value!r}; expected {'a whole number' if spec.kind == 'int' else 'a number'}")
+        number = "a whole number" if spec.kind == "int" else "a number"
+        raise ParameterError(f"{key} is {shown(value)}; expected {number}")
     elif not spec.low <= value <= spec.high and not (spec.or_zero and value == 0):
         low, high = (int(bound) if bound == bound // 1 else bound for bound in (spec.low, spec.high))
         told = f"{'0, or ' if spec.or_zero else ''}{low} to {high} {spec.unit}"
-        raise ParameterError(f"{key} is {value}; expected {told}".rstrip())
+        raise ParameterError(f"{key} is {shown(value)}; expected {told}".rstrip())
     elif value % spec.multiple and spec.multiple > 1:
-        raise ParameterError(f"{key} is {value}; expected a multiple of {spec.multiple}")
+        raise ParameterError(f"{key} is {shown(value)}; expected a multiple of {spec.multiple}")
 
 
 def _check_route(key: str, value: Any) -> None:
     """Raise ParameterError unless `value` is a route to a parameter that can be moved; a bundle need not have it."""
     if not isinstance(value, str):
-        raise ParameterError(f"{key} is {value!r}; expected a line of text")
+        raise ParameterError(f"{key} is {shown(value)}; expected a line of text")
     try:
         route = parse_route(value)
     except ValueError as error:
-        raise ParameterError(f"{key} is {value[:MAX_LENGTH]!r}; {error}") from error
+        raise ParameterError(f"{key} is {shown(value)}; {error}") from error
     movable = [name for name, spec in RANGES.items() if spec.kind == "float" and not spec.fixed]
     if route is not None and route.target not in movable:
-        raise ParameterError(f"{key} leads to {route.target!r}; expected one of {', '.join(movable)}")
+        raise ParameterError(f"{key} leads to {shown(route.target)}; expected one of {', '.join(movable)}")
 
 
 def _check_limits(values: Mapping[str, Value], ranges: Mapping[str, Range]) -> None:

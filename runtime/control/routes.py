@@ -9,6 +9,8 @@ constant of 0.2 s. What is left out is 0 s, 0.1 s and 1. An empty line is no rou
 import re
 from dataclasses import dataclass
 
+from clavilux.runtime.refused_json import shown
+
 SOURCES = (
     "level", "low", "mid", "high", "brightness", "noisiness", "harmonicity", "pitch_class", "pitch_height",
     "pitch_confidence", "onset", "density", "beat", "beat_phase", "known", "lfo_1", "lfo_2",
@@ -46,12 +48,12 @@ def parse_route(line: str) -> Route | None:
         raise ValueError("expected a line like 'onset > exposure 0.8, attack 0, release 0.2, curve 1', or an empty one")
     source, target, amount, rest = found.groups()
     if source not in SOURCES:
-        raise ValueError(f"there is no source {source!r}; expected one of {', '.join(SOURCES)}")
+        raise ValueError(f"there is no source {shown(source)}; expected one of {', '.join(SOURCES)}")
     numbers = {"amount": _number("amount", amount, -MAX_AMOUNT, MAX_AMOUNT)}
     for part in rest.split(",")[1:]:
         name, value = part.split()
         if name not in ("attack", "release", "curve") or name in numbers:
-            raise ValueError(f"{name!r} is no part of a route, or came twice; expected attack, release or curve")
+            raise ValueError(f"{shown(name)} is no part of a route, or came twice; expected attack, release or curve")
         low, high = CURVES if name == "curve" else (0.0, MAX_SECONDS)
         numbers[name] = _number(name, value, low, high)
     return Route(source, target, **numbers)
@@ -60,5 +62,5 @@ def parse_route(line: str) -> Route | None:
 def _number(name: str, text: str, low: float, high: float) -> float:
     value = float(text) if NUMBER.fullmatch(text) else float("nan")
     if not low <= value <= high:
-        raise ValueError(f"{name} is {text!r}; expected a number from {low:g} to {high:g}")
+        raise ValueError(f"{name} is {shown(text)}; expected a number from {low:g} to {high:g}")
     return value

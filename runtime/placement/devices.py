@@ -5,6 +5,7 @@
 To add a device, declare it in a file as `clavilux.runtime.providers.cpu` does, and list it in `DECLARED`.
 """
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,10 +14,24 @@ from clavilux.runtime.providers import cpu, openvino
 from clavilux.runtime.providers.nvidia import cuda, tensorrt, tensorrt_rtx
 from clavilux.runtime.providers.other import available, find_provider, short_name
 from clavilux.runtime.providers.session import Device, GraphFile, Session
+from clavilux.runtime.refused_json import shown
 
 AUTO = "auto"
 DECLARED = (cpu.DEVICE, openvino.DEVICE, cuda.DEVICE, tensorrt.DEVICE, tensorrt_rtx.DEVICE)
 DEVICES = {device.name: device for device in DECLARED}
+
+
+def most_threads() -> int:
+    """Return how many threads a graph may run on: as many as there are cores."""
+    return os.cpu_count() or 1
+
+
+def check_threads(threads: int) -> None:
+    """Raise ProviderError unless `threads` is a number of threads, or 0 for one per core."""
+    if type(threads) is not int or not 0 <= threads <= most_threads():
+        raise ProviderError(
+            f"threads is {shown(threads)}; expected a whole number, 0 (one per core) to {most_threads()}, the cores"
+        )
 
 
 def check_device(device: str) -> None:

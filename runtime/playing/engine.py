@@ -180,8 +180,11 @@ class Engine:
         return self._feed.subscribe(listener)
 
     def tap(self, at: float | None = None) -> None:
-        """Take a beat that somebody taps, at `at` seconds of `clock`; None: now. It corrects the beat that is heard."""
-        when = self.clock.now() if at is None else at
+        """Take a beat that somebody taps, at `at` seconds of `clock`; None: now. It corrects the beat that is heard.
+
+        Raises SoundError for a time that is not finite.
+        """
+        when = self.clock.now() if at is None else checked_time(at, "the beat was tapped")
         self._taps.append(when)
         self._feed.tap(when)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clavilux.runtime.errors import SoundError
+from clavilux.runtime.refused_json import shown
 
 Samples = NDArray[np.float32]
 
@@ -51,8 +52,12 @@ def as_sound(samples: ArrayLike, rate: int) -> Samples:
     return result
 
 
-def checked_time(captured_at: float) -> float:
-    """Return a capture time in seconds. Raises SoundError for one that is not finite."""
-    if not math.isfinite(captured_at):
-        raise SoundError(f"the sound was captured at {captured_at} s; expected a finite time")
-    return captured_at
+def checked_time(at: float, what: str = "the sound was captured") -> float:
+    """Return a time in seconds. Raises SoundError for one that is no number, or not finite; `what` happened then."""
+    try:
+        seconds = float(at) if isinstance(at, numbers.Real) else math.nan
+    except OverflowError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise SoundError(f"{what} at {shown(at)} s; expected a finite time")
+    return seconds

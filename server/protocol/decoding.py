@@ -6,16 +6,14 @@ names of files have. Of a key that comes twice the last value counts.
 """
 
 import json
-import math
 from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
 from clavilux.runtime.errors import ProtocolError
-from clavilux.runtime.refused_json import MISSING, Part, integer
+from clavilux.runtime.refused_json import MISSING, Part, constant, integer, shown
 from clavilux.server.protocol.words import ErrorCode
 
-SHOWN_CHARACTERS = 60  # of an offending value, in an error message
 MAX_BRACKETS = 300  # no message needs more, and deeper nesting than the interpreter bears must not get in
 
 M = TypeVar("M")
@@ -23,8 +21,7 @@ M = TypeVar("M")
 
 def brief(value: object) -> str:
     """Return `value` as Python shows it, cut to SHOWN_CHARACTERS."""
-    shown = repr(value)
-    return shown if len(shown) <= SHOWN_CHARACTERS else shown[: SHOWN_CHARACTERS - 1] + "…"
+    return shown(value)
 
 
 class MessageDecoder(Generic[M]):
@@ -51,16 +48,17 @@ class MessageDecoder(Generic[M]):
         if kind is None:
             line = f"no message type {brief(body['type'])}; there are {', '.join(self.types)}"
             raise ProtocolError(ErrorCode.UNKNOWN_TYPE, line)
-        while misfit := Part(body, kind).misfit():
-            if not _made_whole(body, misfit):
-                raise _refusal(body["type"], misfit)
+        for part in list(Part(body, kind).pointed()):
+            _make_whole(body, part)
+        if misfit := Part(body, kind).misfit():
+            raise _refusal(body["type"], misfit)
         return msgspec.convert(body, kind)
 
 
 def _object(text: str) -> dict[str, Any]:
     """Read the text of a message that msgspec refused."""
     try:
-        body = json.loads(text, parse_constant=_number, parse_float=_number, parse_int=integer)
+        body = json.loads(text, parse_constant=constant, parse_int=integer)
     except ValueError as error:
         raise _bad(f"text {brief(text)} cannot be read as JSON ({error}); expected one object") from None
     if not isinstance(body, dict) or not isinstance(body.get("type"), str):
@@ -68,24 +66,13 @@ def _object(text: str) -> dict[str, Any]:
     return body
 
 
-def _number(written: str) -> float:
-    number = float(written)
-    if not math.isfinite(number):
-        raise ValueError(f"{written:.60} is no number of JSON")
-    return number
-
-
-def _made_whole(body: dict[str, Any], misfit: Part) -> bool:
-    """Write a number without its point where a whole one should stand; return whether there was one."""
-    found = misfit.found
-    if not (misfit.expects_whole and isinstance(found, float) and found.is_integer()):
-        return False
-    *way, name = misfit.path
+def _make_whole(body: dict[str, Any], part: Part) -> None:
+    """Write a number without its point."""
+    *way, name = part.path
     holder: Any = body
     for step in way:
         holder = holder[step]
-    holder[name] = int(found)
-    return True
+    holder[name] = int(part.found)  # type: ignore[call-overload]
 
 
 def _refusal(root: str, misfit: Part) -> ProtocolError:

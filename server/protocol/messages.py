@@ -27,6 +27,7 @@ from clavilux.server.protocol.words import (
 
 MAX_NUMBER = 1e300  # a bound that arithmetic with such a number cannot overflow
 INT64 = 2**63
+MAX_VALUES = 256  # parameters in one message; there are fewer
 
 Rate = Annotated[int, Meta(ge=MIN_RATE, le=MAX_RATE)]  # samples per second
 Channels = Annotated[int, Meta(ge=1, le=MAX_CHANNELS)]
@@ -42,6 +43,7 @@ Number = Annotated[  # not float alone: a client's whole number comes back as a 
     Meta(description=f"a number within ±{MAX_NUMBER:g}, of 64 signed bits if it is whole"),
 ]
 Text = Annotated[str, Meta(max_length=MESSAGE_BYTES)]
+Values = Annotated[dict[str, Any], Meta(max_length=MAX_VALUES, description=f"an object of at most {MAX_VALUES} values")]
 MarkerId = Annotated[str, Meta(max_length=MARKER_CHARACTERS)]
 Token = Annotated[str, Meta(max_length=TOKEN_CHARACTERS)]
 
@@ -82,7 +84,7 @@ class Start(Struct, frozen=True, tag="start"):
 class ParameterValues(Struct, frozen=True, tag="parameters"):
     """Client: values to set. Server: all the values that hold now."""
 
-    values: dict[str, Any]  # clavilux.runtime.control.parameters checks them
+    values: Values  # clavilux.runtime.control.parameters checks them
 
 
 class Marker(Struct, frozen=True, tag="marker"):

@@ -9,6 +9,7 @@ import json
 import msgspec
 
 from clavilux.runtime.errors import ProtocolError
+from clavilux.runtime.refused_json import shortened
 from clavilux.server.protocol.decoding import MessageDecoder
 from clavilux.server.protocol.messages import ClientMessage, ErrorEvent, ServerMessage, SoundFormat, Start
 from clavilux.server.protocol.words import ERROR_CHARACTERS, MESSAGE_BYTES, ErrorCode, Role
@@ -63,4 +64,4 @@ def parse_event(text: str) -> ServerMessage | None:
 
 def error_event(error: ProtocolError, *, fatal: bool = False) -> ErrorEvent:
     """Return the event that reports `error`, its message cut to one line of ERROR_CHARACTERS."""
-    return ErrorEvent(error.code, " ".join(str(error).split())[:ERROR_CHARACTERS], fatal)
+    return ErrorEvent(error.code, shortened(" ".join(str(error).split()), ERROR_CHARACTERS), fatal)

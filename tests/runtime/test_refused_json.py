@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from clavilux.runtime.refused_json import MISSING, Part
+from clavilux.runtime.refused_json import MAX_BITS, MISSING, SHOWN_CHARACTERS, Part, shortened, shown
 
 Hour = Annotated[int, Meta(ge=0, le=23)]
 Watts = Annotated[float, Meta(gt=0, le=100, description="watts, up to 100")]
@@ -58,6 +58,7 @@ class Lamp:
     kind: Literal["floor", "desk"] = "desk"
     note: str = ""
     turns: int = 0
+    version: Annotated[int, Meta(ge=1, le=1)] = 1
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,10 @@ class Box:
 
 LAMP: dict[str, Any] = {"name": "a", "lit": True, "shade": {"colour": "red"}}
 FIELDS = [*Lamp.__dataclass_fields__, "unknown"]
+KEYS = ["colour", "shortName", "type", "1", "24", "01", "1.0", "\ud800"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.just("\ud800"),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from([*FIELDS, "colour", "shortName", "type", "1", "24", "01", "\ud800"]), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*FIELDS, *KEYS]), inner),
     max_leaves=8,
 )
 LIKELY = (
@@ -84,7 +83,10 @@ DOCUMENTS = JSON | st.dictionaries(st.sampled_from(FIELDS), LIKELY, max_size=4).
 
 def takes(found: object, kind: Any = Lamp, *, key: bool = False) -> bool:
     try:
-        msgspec.convert(found, kind, str_keys=True, strict=not key)
+        if key:
+            msgspec.json.decode(json.dumps({found: 0}), type=dict[kind, int])
+        else:
+            msgspec.convert(found, kind, str_keys=True)
     except ValueError:
         return False
     return True
@@ -142,6 +144,8 @@ def test_json_text_that_msgspec_refuses_has_a_part_to_name(document: object) -> 
         ({"watts": 200}, "lamp.watts is 200; expected watts, up to 100"),
         ({"days": []}, "lamp.days is []; expected an object"),
         ({"days": {"24": []}}, "lamp.days has the key '24'; expected a whole number, 0 to 23"),
+        ({"days": {"1.0": []}}, "lamp.days has the key '1.0'; expected a whole number, 0 to 23"),
+        ({"version": 2}, "lamp.version is 2; expected 1"),
         ({"days": {"7": 1, "8": [1, 0]}}, "lamp.days.7 is 1; expected a list"),
         ({"days": {"7": [], "8": [1, 0]}}, "lamp.days.8[1] is 0; expected watts, up to 100"),
         ({"owners": ["a", 1]}, "lamp.owners is ['a', 1]; expected a list of strings"),
@@ -176,3 +180,24 @@ def test_the_whole_may_be_what_does_not_fit() -> None:
 
 def test_the_first_field_in_order_is_named_when_several_are_wrong() -> None:
     assert told(turns="x", watts=0, lit=3) == "lamp.lit is 3; expected true or false"
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10**5, ["x" * 10**5] * 10**4, {"x" * 10**5: 1}, {k: [k] * 100 for k in range(10**4)}]
+)
+def test_of_a_long_value_the_beginning_is_shown(value: object) -> None:
+    assert shown(value) == repr(value)[: SHOWN_CHARACTERS - 1] + "…"
+
+
+@pytest.mark.parametrize("value", [12, -1.5, True, None, "a'b", "\ud800", [], (1, "a"), {"a": {"b": []}}, 10**50])
+def test_a_short_value_is_shown_as_python_does(value: object) -> None:
+    assert shown(value) == repr(value)
+
+
+def test_a_number_that_python_writes_to_nobody_is_told_by_its_length() -> None:
+    assert shown(10**5000) == "a number of 5000 digits"
+    assert shown(2**MAX_BITS - 1) == str(2**MAX_BITS)[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def test_a_text_that_is_cut_says_so() -> None:
+    assert (shortened("abc", 3), shortened("abcd", 3)) == ("abc", "ab…")

@@ -50,6 +50,7 @@ def test_what_fits_becomes_a_dataclass():
         ({"days": []}, "lamp.json: days is []; expected an object"),
         ({"days": {"8": 1}}, "lamp.json: days has the key '8'; expected a whole number, 1 to 7"),
         ({"days": {"01": 1}}, "lamp.json: days has the key '01'; expected a whole number, 1 to 7"),
+        ({"days": {"1.0": 1}}, "lamp.json: days has the key '1.0'; expected a whole number, 1 to 7"),
         ({"days": {"1": 1, "2": 25}}, "lamp.json: days: 2 is 25; expected a number, 0 to 24"),
         ({"twin": {"watts": 60}}, "lamp.json: twin: name is missing; expected one line of text"),
         ({"twin": LAMP | {"watts": 0}}, "lamp.json: twin: watts is 0; expected a whole number"),
@@ -60,7 +61,15 @@ def test_the_smallest_part_that_does_not_fit_is_named(changes: dict[str, object]
 
 
 def test_python_s_json_takes_more_than_there_is_in_json():
-    assert "not JSON (JSON is malformed" in refusal(unknown=float("nan"))
+    assert "not JSON (NaN is no number of JSON)" in refusal(unknown=float("nan"))
+
+
+def test_text_that_is_no_unicode_is_json_all_the_same():
+    assert "lamp.json holds what cannot be read (JSON is malformed" in refusal(name="\ud800")
+
+
+def test_a_number_that_no_float_holds_is_ignored_where_nobody_knows_the_field():
+    assert decode(json.dumps(LAMP)[:-1] + ', "unknown": 1e999}', Lamp, "lamp.json").watts == 60
 
 
 def test_of_a_key_that_stands_twice_the_last_counts():
@@ -73,7 +82,7 @@ def test_of_a_key_that_stands_twice_both_values_must_fit():
 
 
 def test_a_value_is_shown_short_and_none_as_missing():
-    assert (show(None), show("a"), len(show("x" * 1000))) == ("missing", "'a'", 63)
+    assert (show(None), show("a"), len(show("x" * 1000))) == ("missing", "'a'", 60)
 
 
 def test_a_number_of_thousands_of_digits_is_told_without_advice_to_programmers():

@@ -103,7 +103,7 @@ def test_what_is_not_an_object_is_refused(text: str):
         parse_manifest(text)
 
 
-@pytest.mark.parametrize("found", [2, 0, "1", None])
+@pytest.mark.parametrize("found", [2, 0, "1", None, True, 1.0])
 def test_another_format_is_refused(found: object):
     assert "this version of Clavilux reads 1" in refusal("format", found)
 
@@ -121,7 +121,7 @@ def test_every_required_field_is_missed_by_name(path: str):
         ("licence", 3, "licence is 3; expected one line of text"),
         ("sources", "here", "sources is 'here'; expected a list"),
         ("sources", ["here"], "sources[0] is 'here'; expected an object"),
-        ("audio.sample_rate", 44100, "sample_rate is 44100; expected a whole number, 16000 to 16000"),
+        ("audio.sample_rate", 44100, "sample_rate is 44100; expected 16000"),
         (
             "audio.window_samples",
             32001,

@@ -21,7 +21,7 @@ def test_words_become_values_of_the_parameters_kind() -> None:
         ("glide=fast", "glide is 'fast'; expected a number"),
         ("steps=1.5", "steps is '1.5'; expected a whole number"),
         ("colour=red", "no parameter 'colour'"),
-        ("freeze=maybe", "freeze is 'maybe'; expected true or false"),
+        ("freeze=maybe", "freeze is 'maybe'; expected true, false, on, off"),
     ],
 )
 def test_a_wrong_word_is_named(word: str, complaint: str) -> None:

@@ -82,3 +82,22 @@ def test_the_description_is_json_and_says_all_that_a_knob_needs() -> None:
     assert described["frame_rate"]["or_zero"] is True
     assert "or_zero" not in described["glide"]
     assert list(described) == list(RANGES)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"flash_limit": "maybe"}, "flash_limit is 'maybe'; expected true or false"),
+        ({"flash_limit": "x" * 10**5}, f"flash_limit is '{'x' * 58}…; expected true or false"),
+        ({"glide": ["x"] * 10**5}, f"glide is {str(['x'] * 20)[:59]}…; expected a number"),
+        ({"glide": 10**5000}, "glide is a number of 5000 digits; expected 0 to 30 s"),
+        ({"noise": "x" * 10**5}, f"noise is '{'x' * 58}…; expected one of fixed, fresh, walk"),
+        ({"route_1": "x" * 10**5}, f"route_1 is '{'x' * 58}…; expected a line like"),
+        ({"route_1": 10**5000}, "route_1 is a number of 5000 digits; expected a line of text"),
+        ({"x" * 10**5: 1}, f"no parameter '{'x' * 58}…; there are react, "),
+    ],
+)
+def test_a_wrong_value_is_told_and_no_more_of_it_than_can_be_read(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        Parameters().merge(values)
+    assert str(caught.value).startswith(line)

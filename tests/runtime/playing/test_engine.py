@@ -10,10 +10,11 @@ from hypothesis import given, settings
 
 from clavilux.runtime.clock import ManualClock, MonotonicClock
 from clavilux.runtime.control.parameters import Parameters
-from clavilux.runtime.errors import ParameterError, SoundError
+from clavilux.runtime.errors import ParameterError, ProviderError, SoundError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import UNWATCHED_RATE, Engine
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.playing.render import render_frames
@@ -123,6 +124,32 @@ def test_sound_without_a_time_ended_just_now(tiny_bundle: Path) -> None:
 def test_unusable_sound_is_refused_at_the_door(tiny_bundle: Path) -> None:
     with pytest.raises(SoundError, match="sample rate is 100 Hz"):
         stopped(tiny_bundle).hear(noise(RATE), 100)
+
+
+@pytest.mark.parametrize("at", ["x", float("nan"), -float("inf"), 10**400, [1.0], b"1"])
+def test_a_time_that_is_none_is_refused_at_the_door(tiny_bundle: Path, at: object) -> None:
+    engine = stopped(tiny_bundle)
+    with pytest.raises(SoundError, match=r"the sound was captured at .* s; expected a finite time"):
+        engine.hear(noise(RATE), RATE, captured_at=at)
+    with pytest.raises(SoundError, match=r"the beat was tapped at .* s; expected a finite time"):
+        engine.tap(at)
+    assert engine.counters().dropped_seconds == 0
+    assert not engine._queue.take(0.0)
+
+
+@pytest.mark.parametrize("at", [1e300, -1e300])
+def test_a_beat_tapped_ages_ago_or_hence_ends_nothing(tiny_bundle: Path, at: float) -> None:
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        conductor.engine.hear(noise(RATE), RATE)
+        conductor.step(1.0)
+        conductor.engine.tap(at)
+        assert [conductor.step(second).sequence for second in (2.0, 3.0)] == [2, 3]
+
+
+@pytest.mark.parametrize("threads", [-1, 1.5, "2", None, True, 10**6])
+def test_a_number_of_threads_that_cannot_be_is_told_in_a_line(tiny_bundle: Path, threads: object) -> None:
+    with pytest.raises(ProviderError, match=r"threads is .*; expected a whole number, 0 \(one per core\) to \d+"):
+        open_engine(tiny_bundle, threads=threads)
 
 
 def test_the_engine_counts_what_it_did(tiny_bundle: Path) -> None:

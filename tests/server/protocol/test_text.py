@@ -245,6 +245,7 @@ def test_an_error_event_is_one_line_of_bounded_length() -> None:
     event = error_event(ProtocolError("bad_message", "a\nb" + "x" * 10_000), fatal=True)
     assert event.message.startswith("a bx")
     assert len(event.message) == ERROR_CHARACTERS
+    assert event.message.endswith("xx…")
     assert event.fatal
 
 
