@@ -31,6 +31,7 @@ from clavilux.runtime.playing.engine_state import EngineCounters, EngineState
 from clavilux.runtime.playing.listeners import Listeners
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE, FramePacer, HopPacer
 from clavilux.runtime.playing.pulse_feed import MAX_TAPS, PulseFeed, PulseListener
+from clavilux.runtime.playing.shape_changes import ShapeChanges
 from clavilux.runtime.playing.source_changes import SourceChanges
 from clavilux.runtime.queues import Chunk, OldestDroppedQueue
 from clavilux.runtime.sound.samples import as_sound, checked_time
@@ -66,6 +67,7 @@ class Engine:
         self._taps: deque[float] = deque(maxlen=MAX_TAPS)
         self._ahead = 0.0
         self._parameters = instrument.defaults
+        self._shapes = ShapeChanges()
         self._listeners = Listeners[Frame]("frames")
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -212,7 +214,7 @@ class Engine:
                 self.instrument.push(chunk.sound, chunk.rate, chunk.captured_at)
             while self._taps:
                 self.instrument.tap(self._taps.popleft())
-            parameters, hops = self._parameters, self.instrument.hops
+            parameters, hops = self._shapes.hold(self._parameters, now), self.instrument.hops
             grid = HopGrid(self._hop_pacer.hop_samples, follows=self._paced)
             with self._turn:
                 frame = self.instrument.step(now, parameters, grid, self._ahead)

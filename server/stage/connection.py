@@ -4,6 +4,7 @@ What is wrong with a message goes back as an error event, and the connection liv
 and a dead engine end it.
 """
 
+from asyncio import get_running_loop, sleep
 from typing import NoReturn
 
 from clavilux import __version__
@@ -40,6 +41,7 @@ from clavilux.server.protocol.words import (
     Role,
 )
 from clavilux.server.settings import Settings
+from clavilux.server.stage.allowance import Allowance
 from clavilux.server.stage.in_flight import IN_FLIGHT
 from clavilux.server.stage.interfaces import Controls
 from clavilux.server.stage.outbox import Farewell, Outbox, PendingMarker
@@ -84,6 +86,7 @@ class Connection:
         self.limits_flashes = False  # whether it limits flashes itself
         self._sound: SoundFormat | None = None
         self._heard: float | None = None  # capture time of the last sample taken, s of the engine's clock
+        self._allowance = Allowance()
         self._stage = stage
 
     @property
@@ -100,9 +103,11 @@ class Connection:
             self.outbox.finish(refusal)
 
     async def take(self, message: str | bytes) -> None:
-        """Handle one message; waits while this client leaves its replies lying about."""
+        """Handle one message; waits while this client leaves its replies lying about, or has sent too many."""
         if self.outbox.farewell is not None:
             return
+        if seconds := self._allowance.wait(message, self.role, get_running_loop().time()):
+            await sleep(seconds)
         try:
             if isinstance(message, str):
                 await self._handle(parse_text(message))

@@ -19,6 +19,7 @@ from clavilux.runtime.frame import Frame, SourceState
 from clavilux.runtime.playing.engine_state import EngineState
 from clavilux.runtime.pulse import PULSE_RATE, Pulse
 from clavilux.runtime.queues import NewestSlot
+from clavilux.runtime.token_bucket import TokenBucket
 from clavilux.server.protocol.binary import Sound
 from clavilux.server.protocol.messages import Bye
 from clavilux.server.protocol.words import MICROSECONDS, CloseCode, ErrorCode, Role
@@ -31,6 +32,7 @@ from clavilux.server.stage.metrics import Metrics
 from clavilux.server.stage.outbox import READINGS, Farewell
 from clavilux.server.stage.wire_time import captured
 
+TELLINGS = 20  # events about parameters a second: a knob that is turned changes them more often
 GATHER = 0.02  # s that a reading of the pulse waits for the next one
 STOP_SECONDS = 3.0  # that an engine is given to end
 LAG_SECONDS = 0.25  # between two looks at how late the event loop is
@@ -55,6 +57,7 @@ class Stage:
         self.health = Health(engine, self.metrics)
         self.compressor = Compressor()
         self._told = engine.parameters  # what everyone knows
+        self._tellings = TokenBucket(TELLINGS, TELLINGS)  # of events about parameters; a status tells the rest
         self._arrived: NewestSlot[Frame] = NewestSlot()
         self._last: Frame | None = None  # what everyone looks at
         self._awaited = False  # whether a source has begun that has not sounded yet
@@ -141,7 +144,9 @@ class Stage:
     def set(self, values: Mapping[str, Any]) -> None:
         """Set parameters and tell everyone. Raises ParameterError; then nothing was taken."""
         self.engine.set(values)
-        self._tell()
+        now = self.engine.clock.now()
+        if self._tellings.available(now) >= 1 and self._tell():
+            self._tellings.spend(1)
 
     def show_last(self, member: Member) -> None:
         """Offer the frame that everyone else looks at, so that a newcomer to a frozen stage sees it."""
@@ -159,12 +164,15 @@ class Stage:
         for member in self.members:
             member.outbox.finish(farewell)
 
-    def _tell(self) -> None:
+    def _tell(self) -> bool:
+        """Tell everyone of parameters that changed; return whether any did."""
         now = self.engine.parameters
-        if now != self._told:
-            self._told = now
-            for member in self.members:
-                member.outbox.parameters(self.values())
+        if now == self._told:
+            return False
+        self._told, values = now, self.values()
+        for member in self.members:
+            member.outbox.parameters(values)
+        return True
 
     def _feel(self) -> None:
         """Have readings of the pulse as long as somebody wants them."""

@@ -1,6 +1,7 @@
 """The engine: two rates in one thread, bounded queues, and the same frames live as offline."""
 
 import threading
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -158,6 +159,21 @@ def test_the_engine_counts_what_it_did(tiny_bundle: Path) -> None:
         conductor.step(1.0)
         counters = conductor.engine.counters()
     assert (counters.frames, counters.hops, counters.heard_seconds, counters.dropped_seconds) == (2, 1, 1.0, 0.0)
+
+
+def test_the_shape_of_the_pictures_does_not_change_with_every_frame(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    with conducted(tiny_bundle, FRAME_RATE) as conductor:
+        engine = conductor.engine
+        monkeypatch.setattr(engine._shapes, "hold", lambda parameters, now: replace(parameters, steps=2))
+        step = engine.instrument.step
+        monkeypatch.setattr(
+            engine.instrument, "step", lambda now, values, *rest: seen.append(values.steps) or step(now, values, *rest)
+        )
+        conductor.step(1.0)
+    assert seen == [2]
 
 
 def test_the_engine_knows_its_picture_size(tiny_bundle: Path) -> None:

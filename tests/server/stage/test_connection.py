@@ -27,6 +27,8 @@ from clavilux.server.protocol.messages import (
 )
 from clavilux.server.protocol.text import encode
 from clavilux.server.settings import Settings
+from clavilux.server.stage import connection as connection_module
+from clavilux.server.stage.allowance import BURST
 from clavilux.server.stage.connection import Connection
 from clavilux.server.stage.outbox import Farewell
 from clavilux.server.stage.stage import Stage
@@ -205,6 +207,25 @@ async def test_a_performer_without_sound_sets_parameters_only(engine: FakeEngine
     assert (await answer(connection, PACKET)).code == "not_performer"
     assert isinstance(await answer(connection, ParameterValues({"glide": 1.0})), ParameterValues)
     assert engine.parameters.glide == 1.0
+
+
+async def test_who_sends_too_much_is_read_no_further_until_it_is_paid_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(connection_module, "sleep", sleep)
+    connection = await started(stage, PLAYING)
+    for _ in range(BURST // 2):
+        await connection.take(PACKET)
+    assert not slept
+    for _ in range(2 * BURST):
+        await connection.take(PACKET)
+    assert len(slept) > BURST
+    assert all(seconds > 0 for seconds in slept)
 
 
 async def test_ping_works_at_any_time_and_gives_the_time_back(stage: Stage) -> None:

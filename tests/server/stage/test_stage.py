@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,8 @@ from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.binary import Sound
 from clavilux.server.protocol.messages import Bye, ErrorEvent, ParameterValues, SoundFormat, Start, Status
 from clavilux.server.settings import Settings
-from clavilux.server.stage.outbox import Farewell, Readings
-from clavilux.server.stage.stage import Stage
+from clavilux.server.stage.outbox import Farewell, Outbox, Readings
+from clavilux.server.stage.stage import TELLINGS, Stage
 from tests.server.fakes import NOW, FakeEngine, Guest, make_frame
 
 pytestmark = pytest.mark.anyio
@@ -127,6 +129,36 @@ def test_parameters_that_stay_the_same_are_not_told(stage: Stage) -> None:
     stage.join(guest)
     stage.set({"glide": 0.35})
     assert guest.outbox._take() is None
+
+
+async def test_parameters_that_change_all_the_time_are_told_now_and_then_and_the_last_ones_with_the_next_status(
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    last = asyncio.Event()
+
+    def note(_: Outbox, values: Mapping[str, Any]) -> None:
+        told.append(values["glide"])
+        if len(told) > TELLINGS:
+            last.set()
+
+    monkeypatch.setattr(Outbox, "parameters", note)
+    async with Stage(engine, replace(settings, status_seconds=0.0)) as stage:
+        stage.join(Guest())
+        for k in range(10 * TELLINGS):
+            stage.set({"glide": k / 100})
+        assert told == [k / 100 for k in range(TELLINGS)]
+        await last.wait()
+        assert told[TELLINGS:] == [(10 * TELLINGS - 1) / 100]
+
+
+def test_what_changes_nothing_uses_nothing_up(stage: Stage) -> None:
+    guest = Guest()
+    stage.join(guest)
+    for _ in range(2 * TELLINGS):
+        stage.set({"glide": 0.35})
+    stage.set({"glide": 2.0})
+    assert isinstance(guest.outbox._take(), ParameterValues)
 
 
 def test_a_wrong_value_changes_nothing(engine: FakeEngine, stage: Stage) -> None:
