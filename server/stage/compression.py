@@ -68,29 +68,39 @@ def flashes_of(frame: Frame) -> Flashes:
     return Flashes(limited=True, enabled=bool(wanted.get("flash_limit", True)), urgent=urgent)
 
 
+_Key = tuple[int, PictureFormat, bool]  # sequence, encoding and quality, and whether flashes are limited
+
+
 class Compressor:
     """Compresses frames, and keeps the pictures of the last ones for all viewers of a stage."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
-        self._kept: OrderedDict[tuple[int, PictureFormat, bool], asyncio.Task[CompressedPicture]] = OrderedDict()
+        self._kept: OrderedDict[_Key, asyncio.Task[CompressedPicture]] = OrderedDict()
         self._limited = LimitedFrames()
         self.made = 0  # pictures compressed so far
 
     async def get(self, frame: Frame, layout: PictureFormat, flashes: Flashes = UNLIMITED) -> CompressedPicture:
         """Return the picture of `frame` in `layout`, compressing it when nobody has asked for it yet.
 
-        `flashes` says whether they are limited in it (WCAG 2.3.1).
+        `flashes` says whether they are limited in it (WCAG 2.3.1). Raises whatever compressing raises, to everyone who
+        waits for this picture; who asks later has it tried again.
         """
         key = (frame.sequence, RAW if layout.encoding == PictureEncoding.RGB else layout, flashes.limited)
         task = self._kept.get(key)
         if task is None:
             task = asyncio.create_task(self._compress(frame, layout, flashes))
+            task.add_done_callback(lambda done: self._forget_failed(key, done))
             self._kept[key] = task
             if len(self._kept) > KEPT_PICTURES:
                 self._kept.popitem(last=False)
         # One viewer that leaves must not cancel the picture that others wait for.
         return await asyncio.shield(task)
+
+    def _forget_failed(self, key: _Key, done: "asyncio.Task[CompressedPicture]") -> None:
+        """Keep no failure: whoever waits has it already, and nobody may be left to."""
+        if (done.cancelled() or done.exception() is not None) and self._kept.get(key) is done:
+            del self._kept[key]
 
     async def _compress(self, frame: Frame, layout: PictureFormat, flashes: Flashes) -> CompressedPicture:
         self.made += 1
@@ -105,7 +115,7 @@ class Compressor:
         return CompressedPicture(body, time.perf_counter() - started)
 
     async def close(self) -> None:
-        """Wait for what is being compressed, then end the threads."""
-        await asyncio.gather(*self._kept.values())
+        """Wait for what is being compressed, whether it succeeds or not, then end the threads."""
+        await asyncio.gather(*self._kept.values(), return_exceptions=True)
         self._kept.clear()
         self._pool.shutdown()

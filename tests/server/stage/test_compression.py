@@ -106,3 +106,42 @@ async def test_only_the_last_pictures_are_remembered() -> None:
     await compressor.get(frames[0], PictureFormat())
     assert compressor.made == len(frames) + 1
     await compressor.close()
+
+
+async def test_a_failure_reaches_all_who_wait_for_the_picture_and_is_not_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    allowed = threading.Event()
+
+    def fail(pixels: np.ndarray, layout: PictureFormat) -> bytes:
+        allowed.wait(10)
+        raise OSError("cannot write this")
+
+    compressor, frame = Compressor(), make_frame()
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "compress", fail)
+        both = asyncio.gather(*(compressor.get(frame, PictureFormat()) for _ in range(2)), return_exceptions=True)
+        await asyncio.sleep(0)
+        allowed.set()
+        assert [str(error) for error in await both] == ["cannot write this"] * 2
+    assert (await compressor.get(frame, PictureFormat())).body
+    await compressor.close()
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even a warning that its error was never looked at, which would fail this test."""
+    allowed = threading.Event()
+
+    def fail(pixels: np.ndarray, layout: PictureFormat) -> bytes:
+        allowed.wait(10)
+        raise OSError("cannot write this")
+
+    monkeypatch.setattr(module, "compress", fail)
+    compressor = Compressor()
+    leaving = asyncio.create_task(compressor.get(make_frame(), PictureFormat()))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    allowed.set()
+    await compressor.close()
+    assert not compressor._kept
