@@ -12,7 +12,7 @@ from clavilux.runtime.frame import Frame
 from clavilux.server.protocol.binary import PulseMessage, pack_frame, pack_pulses
 from clavilux.server.protocol.messages import ServerMessage
 from clavilux.server.protocol.text import encode
-from clavilux.server.protocol.words import CloseCode
+from clavilux.server.protocol.words import CloseCode, Role
 from clavilux.server.stage.compression import UNLIMITED, flashes_of
 from clavilux.server.stage.connection import Connection
 from clavilux.server.stage.outbox import Farewell, Readings
@@ -38,8 +38,11 @@ class Channel(Protocol):
         """Close from this side. Raises GoneError."""
 
 
-async def run_connection(channel: Channel, stage: Stage) -> None:
-    """Talk to one client until either side ends it, and leave the stage whatever happens."""
+async def run_connection(channel: Channel, stage: Stage) -> Role | None:
+    """Talk to one client until either side ends it, and leave the stage whatever happens; return its role, if any.
+
+    What nobody foresaw ends this connection with INTERNAL_ERROR and goes to the log; the peer learns nothing of it.
+    """
     pump = _Pump(channel, stage)
     try:
         await pump.connection.greet()
@@ -49,8 +52,17 @@ async def run_connection(channel: Channel, stage: Stage) -> None:
             writer = group.create_task(pump.write())
             reader.add_done_callback(lambda _: writer.cancel())
             writer.add_done_callback(lambda _: reader.cancel())
+    except Exception as error:  # of a group, as both tasks may have failed
+        stage.peers.failed("internal_error", f"a connection ended by an error: {_root(error)!r}", error)
+        await pump.give_up()
     finally:
         pump.connection.leave()
+    return pump.connection.role
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the first error of those that a group holds."""
+    return _root(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 class _Pump:
@@ -87,11 +99,19 @@ class _Pump:
                     await self._send(encode(item))
             await self._part(item)
 
+    async def give_up(self) -> None:
+        """Close after an error of the server's own, as far as the peer can still be reached."""
+        with suppress(GoneError, TimeoutError):
+            await self._close(CloseCode.INTERNAL_ERROR, "internal error")
+
     async def _part(self, farewell: Farewell) -> None:
         for message in farewell.messages:
             await self._send(encode(message))
+        await self._close(farewell.code, farewell.reason)
+
+    async def _close(self, code: CloseCode, reason: str) -> None:
         async with asyncio.timeout(self._stage.settings.send_seconds):
-            await self._channel.close(farewell.code, farewell.reason)
+            await self._channel.close(code, reason)
 
     async def _send_frame(self, frame: Frame) -> None:
         stage, outbox, layout = self._stage, self.connection.outbox, self.connection.picture

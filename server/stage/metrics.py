@@ -63,6 +63,12 @@ class Metrics:
         self.frames_skipped = Counter(
             "clavilux_frames_skipped", "Frames that clients were too slow for", registry=self.registry
         )
+        self.refused = Counter(
+            "clavilux_refused",
+            "What peers were refused, and connections that failed",
+            ["reason"],
+            registry=self.registry,
+        )
 
         self.loop_lag = Histogram(
             "clavilux_event_loop_lag_seconds",

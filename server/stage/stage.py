@@ -30,6 +30,7 @@ from clavilux.server.stage.health import Health
 from clavilux.server.stage.interfaces import EngineLike, Member, OwnSource
 from clavilux.server.stage.metrics import Metrics
 from clavilux.server.stage.outbox import READINGS, Farewell
+from clavilux.server.stage.peer_log import PeerLog
 from clavilux.server.stage.wire_time import captured
 
 TELLINGS = 20  # events about parameters a second: a knob that is turned changes them more often
@@ -54,6 +55,7 @@ class Stage:
         self.members: set[Member] = set()
         self.admission = Admission(engine, settings, self.members)
         self.metrics = Metrics(engine)
+        self.peers = PeerLog(self.metrics.refused)
         self.health = Health(engine, self.metrics)
         self.compressor = Compressor()
         self._told = engine.parameters  # what everyone knows

@@ -1,7 +1,7 @@
 """A connection over a channel: who ends it, who waits for whom, and that no viewer can hold up another."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -28,6 +28,8 @@ from clavilux.server.protocol.messages import (
 )
 from clavilux.server.protocol.text import encode, parse_event
 from clavilux.server.settings import Settings
+from clavilux.server.stage import compression
+from clavilux.server.stage.connection import Connection
 from clavilux.server.stage.message_pump import run_connection
 from clavilux.server.stage.outbox import REPLIES
 from clavilux.server.stage.stage import Stage
@@ -78,6 +80,15 @@ async def watching(stage: Stage, *, limits_flashes: bool = False) -> Client:
 async def playing(engine: FakeEngine, settings: Settings) -> AsyncIterator[Stage]:
     async with Stage(engine, settings) as stage:
         yield stage
+
+
+async def test_a_connection_says_at_its_end_which_role_it_had(engine: FakeEngine, settings: Settings) -> None:
+    async with playing(engine, settings) as stage:
+        client, silent = Client(stage), Client(stage)
+        await client.start(Start("viewer"))
+        client.hang_up()
+        silent.hang_up()
+        assert (await client.running, await silent.running) == ("viewer", None)
 
 
 async def test_a_client_that_hangs_up_leaves_the_stage(engine: FakeEngine, settings: Settings) -> None:
@@ -273,17 +284,67 @@ async def test_a_dead_engine_is_the_last_thing_a_client_hears(engine: FakeEngine
         await client.running
 
 
-async def test_an_unforeseen_error_in_a_connection_is_not_hidden(
-    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+async def test_an_unforeseen_error_is_told_to_the_log_with_its_traceback_and_not_to_the_peer(
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with playing(engine, settings) as stage:
         client = Client(stage)
         await client.start(Start("performer"))
         monkeypatch.setattr(stage, "set", lambda values: 1 / 0)
         client.say('{"type": "parameters", "values": {}}')
-        with pytest.raises(ExceptionGroup):
-            await client.running
+        assert await client.closed == (1011, "internal error")
+        await client.running
         assert stage.members == set()
+        assert "ZeroDivisionError" in caplog.text
+        assert b'clavilux_refused_total{reason="internal_error"} 1.0' in stage.metrics.text()
+
+
+async def test_an_error_before_hello_ends_the_connection_as_well(
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with playing(engine, settings) as stage:
+        monkeypatch.setattr(Connection, "greet", lambda connection: 1 / 0)
+        client = Client(stage)
+        assert await client.closed == (1011, "internal error")
+        await client.running
+
+
+async def test_who_is_gone_when_the_server_errs_is_let_go(
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with playing(engine, replace(settings, send_seconds=0.01)) as stage:
+        client = Client(stage)
+        await client.start(Start("performer"))
+        client.flowing.clear()
+        monkeypatch.setattr(stage, "set", lambda values: 1 / 0)
+        client.say('{"type": "parameters", "values": {}}')
+        await client.running
+        assert not client.closed.done()
+
+
+async def test_a_picture_that_fails_to_compress_ends_who_wants_it_and_nobody_else(
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with playing(engine, settings) as stage:
+        unlucky, lucky = Client(stage), await watching(stage)
+        await unlucky.start(Start("viewer", picture=PictureFormat("webp")))
+        monkeypatch.setattr(compression, "compress", failing_for("webp"))
+        engine.emit(1)
+        assert await unlucky.closed == (1011, "internal error")
+        await unlucky.running
+        assert (await lucky.frame()).sequence == 1
+        await lucky.leave()
+
+
+def failing_for(encoding: str) -> Callable[[np.ndarray, PictureFormat], bytes]:
+    """A compressor that cannot do one encoding."""
+
+    def compress(pixels: np.ndarray, layout: PictureFormat) -> bytes:
+        if layout.encoding == encoding:
+            raise OSError("cannot write this")
+        return pixels.tobytes()
+
+    return compress
 
 
 async def test_a_cancelled_connection_leaves_the_stage(engine: FakeEngine, settings: Settings) -> None:
