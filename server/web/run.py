@@ -1,17 +1,19 @@
-"""Runs the server: uvicorn, one process, the sans-I/O websocket implementation.
+"""Runs the server: uvicorn, one process, its sans-I/O websockets and h11, both within limits.
 
     serve(engine, Settings(port=7860), on_listening=lambda here: print(here.url))
 
-What was checked in uvicorn's source: with `websockets-sansio` reading pauses while a message waits to be taken, and
-sending waits while the socket's buffer is over its high-water mark, so neither side of a connection can grow memory.
+uvicorn alone lets a peer grow memory by either side of a connection (pongs, fragments), and hold it for ever; what its
+source leaves open, and what closes it, stands in `http_protocol` and `websocket_protocol`. Here all connections are
+looked at SWEEPS times a second, and end in time with the server whatever their peers do.
 """
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import uvicorn
@@ -20,13 +22,27 @@ from clavilux.runtime.errors import DeviceError
 from clavilux.server.protocol.words import HARD_LIMIT_BYTES
 from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike, OwnSource
+from clavilux.server.stage.peer_log import LibraryLines, PeerLog
 from clavilux.server.stage.stage import Stage
-from clavilux.server.web.app import create_app
+from clavilux.server.web.answers import BoundedAnswers
+from clavilux.server.web.app import WAITING_CONNECTIONS, create_app
+from clavilux.server.web.http_protocol import GuardedHttp
+from clavilux.server.web.limits import GuardedConfig, Limits, affordable, free_descriptors
+from clavilux.server.web.listener import Listener
+from clavilux.server.web.websocket_protocol import GuardedWebSocket
+
+logger = logging.getLogger(__name__)
 
 FAREWELL_SECONDS = 1.0  # for clients to take their bye
-SHUTDOWN_SECONDS = 3  # for connections to end after it; uvicorn wants whole seconds
+CLOSING_SECONDS = 2.0  # for them to take what else is left; then connections are cut
+SHUTDOWN_SECONDS = 3  # for connections to end after the bye; uvicorn wants whole seconds
+SWEEPS = 5  # per second, of the connections that are overdue
+TICKS = 10  # per second, of uvicorn's main loop
+BACKLOG = 256  # connections that the system keeps until they are accepted
+LIBRARIES = ("asyncio", "uvicorn.error")  # loggers that say something for each thing that a peer does
 MAX_PORT = 65_535
 PING_SECONDS = 20.0  # between keep-alive pings, and for the answer to one
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -58,23 +74,50 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, stage: Stage, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: GuardedConfig, stage: Stage, listener: Listener, on_started: Callable[[], None]) -> None:
         super().__init__(config)
+        self._peers = config.peers
         self._stage = stage
+        self._listener = listener
         self._on_started = on_started
+        listener.in_use = self._descriptors_in_use
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_started()
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % (TICKS // SWEEPS) == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in self._connections():
+                connection.sweep(now)
+            self._peers.tell()
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await self._stage.farewell()
+        cut = asyncio.get_running_loop().call_later(min(CLOSING_SECONDS, SHUTDOWN_SECONDS), self._cut)
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):  # of who does not read what is left to send
-            connection.transport.abort()
+        cut.cancel()
+        self._cut()
+        self._peers.tell(last=True)
         await asyncio.sleep(0)  # an aborted transport closes its socket in the loop's next turn
+
+    def _cut(self) -> None:
+        """End all connections, also of those who do not read what is left to send."""
+        for connection in self._connections():
+            connection.transport.abort()
+        self._listener.end_all()
+
+    def _connections(self) -> list[GuardedHttp | GuardedWebSocket]:
+        return [one for one in self.server_state.connections if isinstance(one, GuardedHttp | GuardedWebSocket)]
+
+    def _descriptors_in_use(self) -> set[int]:
+        """Return those of connections that must not make room for others."""
+        using = (one for one in self._connections() if one.in_use)
+        return {one.transport.get_extra_info("socket").fileno() for one in using}
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Not uvicorn's own, which raises the signal again at the end and so kills the command that called `serve`.
@@ -82,25 +125,56 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
+@contextlib.contextmanager
+def _calm(peers: PeerLog) -> Iterator[None]:
+    """Let libraries say no more about peers than `peers` does, while the block lasts."""
+    lines = LibraryLines(peers)
+    for name in LIBRARIES:
+        logging.getLogger(name).addFilter(lines)
+    try:
+        yield
+    finally:
+        for name in LIBRARIES:
+            logging.getLogger(name).removeFilter(lines)
+
+
+def _limits_here(wanted: Limits, settings: Settings) -> Limits:
+    """Return the limits that this process can carry, and say so where the stage could hold more."""
+    limits = affordable(replace(wanted, unread_seconds=settings.send_seconds), free_descriptors())
+    needed = settings.max_viewers + WAITING_CONNECTIONS
+    if limits.connections < needed:
+        line = "this process may open so few files that %d connections are the most; a full stage is %d: ulimit -n %d"
+        logger.warning(line, limits.connections, needed, 4 * needed)
+    return limits
+
+
 def serve(
     engine: EngineLike,
     settings: Settings,
     *,
     source: OwnSource | None = None,
+    limits: Limits = LIMITS,
     on_listening: Callable[[Listening], None] = lambda here: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM (in the main thread) or `Listening.stop`, then end the engine and return.
 
     `source` is the sound card that the engine hears, if it hears one.
+    `limits` bound what peers may cost; of connections there are fewer where the process may open few files.
     `on_listening` is called once on the event loop, with the real port; it must not block.
     Raises DeviceError when the address cannot be had.
     """
-    listener = bind(settings.host, settings.port)
-    host, port = settings.host, listener.getsockname()[1]
+    bound = bind(settings.host, settings.port)
+    host, port = settings.host, bound.getsockname()[1]
+    limits = _limits_here(limits, settings)
     app = create_app(engine, settings, source)
-    config = uvicorn.Config(
-        app,
-        ws="websockets-sansio",
+    peers = app.state.stage.peers
+    config = GuardedConfig(
+        BoundedAnswers(app, limits, peers),
+        limits,
+        peers,
+        loop="asyncio",  # whose accept the listener bounds, whatever else is installed
+        http=GuardedHttp,
+        ws=GuardedWebSocket,
         ws_max_size=HARD_LIMIT_BYTES,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=PING_SECONDS,
@@ -109,16 +183,17 @@ def serve(
         log_level="warning",
         access_log=False,
         lifespan="on",
+        backlog=BACKLOG,
+        timeout_keep_alive=limits.idle_seconds,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
     def started() -> None:
         on_listening(Listening(host, port, stop))
 
-    server = _Server(config, app.state.stage, started)
-
     def stop() -> None:
         server.should_exit = True
 
-    with listener:
+    with Listener(bound, limits.connections, peers) as listener, _calm(peers):
+        server = _Server(config, app.state.stage, listener, started)
         server.run([listener])

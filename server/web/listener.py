@@ -1,0 +1,110 @@
+"""Listening socket that accepts no more connections than its process can carry.
+
+Where it is full, the oldest connection that has not asked for anything yet makes room for the newcomer: who opens
+connections and says nothing cannot keep others out. Works for event loops that call `accept`, as asyncio's does
+everywhere but on Windows, where descriptors do not run out.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Any
+
+from clavilux.server.stage.peer_log import PeerLog
+
+SLACK = 16  # connections over the limit while those that were ended for them are still closing
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+
+
+class _Accepted(socket.socket):
+    """An accepted connection, which tells its listener that it is closed."""
+
+    def __init__(self, connection: socket.socket, on_close: Callable[[int], None]) -> None:
+        super().__init__(connection.family, connection.type, connection.proto, fileno=connection.detach())
+        self.is_ended = False
+        self._descriptor = self.fileno()
+        self._on_close = on_close
+
+    def end(self) -> None:
+        """Let both sides see the end; the event loop closes it then."""
+        self.is_ended = True
+        with suppress(OSError):
+            self.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close, once or more often."""
+        super().close()
+        self._on_close(self._descriptor)
+        self._on_close = lambda _: None  # the number may be another's by now
+
+
+class Listener(socket.socket):
+    """A listening socket with at most `limit` connections open, and a few more for a moment."""
+
+    def __init__(self, bound: socket.socket, limit: int, peers: PeerLog) -> None:
+        """Take over `bound`, which listens already."""
+        super().__init__(bound.family, bound.type, bound.proto, fileno=bound.detach())
+        self.in_use: Callable[[], Collection[int]] = tuple  # descriptors of connections that must stay
+        self._limit = limit
+        self._peers = peers
+        self._open: dict[int, _Accepted] = {}  # by descriptor, oldest first
+        self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection and its address. Raises BlockingIOError when there is none, or it was closed."""
+        try:
+            connection, address = super().accept()
+        except OSError as error:
+            if error.errno not in OUT_OF_DESCRIPTORS:
+                raise
+            self._turn_away()
+            raise BlockingIOError(error.errno, "no descriptor is left") from error
+        if len(self._open) >= self._limit:
+            self._make_room()
+        if len(self._open) >= self._limit + SLACK:
+            connection.close()
+            self._refused()
+            raise BlockingIOError(errno.EAGAIN, "no room is left")
+        accepted = _Accepted(connection, self._forget)
+        self._open[accepted.fileno()] = accepted
+        return accepted, address
+
+    def end_all(self) -> None:
+        """End every connection, also those that have not become any protocol's yet."""
+        for connection in list(self._open.values()):
+            connection.end()
+
+    def close(self) -> None:
+        """Stop listening."""
+        super().close()
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    def _forget(self, descriptor: int) -> None:
+        self._open.pop(descriptor, None)
+
+    def _make_room(self) -> None:
+        """End the oldest connection that is not in use, if there is one."""
+        needed = self.in_use()
+        idle = (one for number, one in self._open.items() if number not in needed and not one.is_ended)
+        oldest = next(idle, None)
+        if oldest is not None:
+            oldest.end()
+            self._peers.refused("idle", f"{self._limit} connections are open; the longest idle one gives way")
+
+    def _turn_away(self) -> None:
+        """Close the next connection with the descriptor that was kept for this, so that nobody waits for nothing."""
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        with suppress(OSError):
+            super().accept()[0].close()
+        with suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY)
+        self._refused()
+
+    def _refused(self) -> None:
+        self._peers.refused("full", f"{len(self._open)} connections are open; a newcomer was closed at once")
