@@ -1,7 +1,6 @@
 """The common part of `clavilux live` and `clavilux serve`: an engine, a sound card if one is named, and a server."""
 
 import argparse
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from clavilux.runtime.sound.sound_card import SoundCard
 from clavilux.runtime.sound.system import SoundSystem
 from clavilux.runtime.supervision.messages import Facts, facts_of
 from clavilux.runtime.supervision.worker import EngineWorker
+from clavilux.server.commands.log_format import FORMATS, begin_log
 from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike
@@ -56,7 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hold the models in the server's own process: less memory, but nothing starts them again when they fail",
     )
     parser.add_argument("--list-inputs", action="store_true", help="show this machine's inputs and end")
-    parser.add_argument("--verbose", action="store_true", help="say more")
+    parser.add_argument("--verbose", action="store_true", help="say more, such as a line for who comes and goes")
+    parser.add_argument(
+        "--log-format", choices=FORMATS, default="text", help="the log's lines: text (default), or a JSON object each"
+    )
     add_model_options(parser)
     parser.epilog = (
         parser.epilog or ""
@@ -65,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def play(arguments: argparse.Namespace, on_listening: Callable[[Listening], None]) -> int:
     """Play until interrupted. Raises ClaviluxError for whatever cannot be opened."""
-    log_to_terminal(verbose=arguments.verbose)
+    begin_log(arguments.log_format, verbose=arguments.verbose)
     if arguments.list_inputs:
         return list_inputs()
     with opened(arguments) as (engine, facts):
@@ -91,13 +94,8 @@ def opened(arguments: argparse.Namespace) -> Iterator[tuple[EngineLike, Facts]]:
         instrument = Instrument(*opener())
         yield Engine(instrument), facts_of(instrument)
         return
-    with EngineWorker(opener, prepare=partial(log_to_terminal, verbose=arguments.verbose)) as worker:
+    with EngineWorker(opener, prepare=partial(begin_log, arguments.log_format, verbose=arguments.verbose)) as worker:
         yield worker.engine(), worker.open()
-
-
-def log_to_terminal(*, verbose: bool) -> None:
-    """Let the log go to the terminal: of this process, or of the worker that holds the models."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="clavilux: %(message)s")
 
 
 def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:

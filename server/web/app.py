@@ -21,9 +21,9 @@ from starlette.websockets import WebSocket
 from clavilux.server.protocol.words import SUBPROTOCOL, CloseCode
 from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike, OwnSource
-from clavilux.server.stage.message_pump import run_connection
+from clavilux.server.stage.peer_log import peer_name
 from clavilux.server.stage.stage import Stage
-from clavilux.server.web.channel import WebSocketChannel
+from clavilux.server.web.channel import converse
 from clavilux.server.web.security import HardenedResponses, refusal
 
 WAITING_CONNECTIONS = 16  # sockets beyond `max_viewers`: performers, and who has not started yet
@@ -54,15 +54,18 @@ class _Site:
     async def socket(self, socket: WebSocket) -> None:
         denied = refusal(socket.headers, socket.scope["subprotocols"], self.stage.settings)
         if denied is not None:
+            line = f"{peer_name(socket.client)}: {bytes(denied.body).decode()}"
+            self.stage.peers.refused(f"http_{denied.status_code}", line)
             await socket.send_denial_response(denied)
             return
         await socket.accept(SUBPROTOCOL)
         if self._open >= self.stage.settings.max_viewers + WAITING_CONNECTIONS:
+            self.stage.peers.refused("stage_full", f"{self._open} websockets are open; a newcomer was sent away")
             await socket.close(CloseCode.TRY_AGAIN_LATER, "stage full")
             return
         self._open += 1
         try:
-            await run_connection(WebSocketChannel(socket), self.stage)
+            await converse(socket, self.stage)
         finally:
             self._open -= 1
 

@@ -1,0 +1,35 @@
+"""Formats of the log: lines for people, or one JSON object a line for programs that gather logs."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+FORMATS = ("text", "json")
+
+
+class JsonLines(logging.Formatter):
+    """Formatter that makes one JSON object of a record.
+
+    Fields: `time` (ISO 8601, UTC), `level`, `logger`, `message`; `traceback` where there is one; and whatever stands in
+    the record's `facts`, a dict, such as `event`, `peer` and `code`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object, without a line end."""
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields | getattr(record, "facts", {}), default=str)
+
+
+def begin_log(wanted: str, *, verbose: bool) -> None:
+    """Let the process log to standard error as `wanted` ("text" or "json"), warnings alone unless it is `verbose`."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if wanted == "json" else logging.Formatter("clavilux: %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
