@@ -26,8 +26,8 @@ DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "lumia"
 def open_models(bundle: Path | str | None = None, *, device: str = "cpu", threads: int = 0) -> tuple[Bundle, Models]:
     """Open a bundle (None: the default one) and load its graphs on `device`, "auto" for the fastest ones.
 
-    `threads` is how many they run on, 0 for one per core. Any number of instruments can share the models, one at a time.
-    Raises BundleError or ProviderError.
+    `threads` is how many they run on, 0 for one per core. Any number of instruments can share the models, each in its
+    turn. Raises BundleError or ProviderError.
     """
     check_threads(threads)
     opened = Bundle.open(bundle or DEFAULT_BUNDLE)
