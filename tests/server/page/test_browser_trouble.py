@@ -12,13 +12,14 @@ from playwright.sync_api import Browser, Playwright, expect
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
 from clavilux.server.settings import PAGE, Settings
-from tests.server.fakes import serving
+from tests.server.fakes import HangingEngine, serving
 from tests.server.page.browser import (
     MICROPHONE,
     OTHER_NAME,
     PATIENCE,
     REMEMBER_CONTEXTS,
     SOUNDS,
+    THUMBNAIL,
     WILLING,
     Tab,
     launch,
@@ -70,6 +71,19 @@ def test_a_microphone_that_does_not_answer_can_be_tried_again(tab: Tab):
     page.click("text=Try again")
     tab.wait_for_sound()
     expect(page.locator(".notice")).to_have_count(0)
+
+
+def test_an_engine_that_begins_again_is_told_and_the_last_picture_stays(browser: Browser):
+    engine = HangingEngine()
+    with serving(engine, Settings(port=0)) as here, opened(browser, here.url) as tab:
+        tab.open("?view")
+        tab.wait_for_picture()
+        engine.hang()
+        engine.restarting = True
+        tab.told("The engine has stopped and begins again")
+        assert max(tab.page.evaluate(THUMBNAIL)[:3]) > 60  # white before, whatever the light does to it
+        engine.restarting = False
+        expect(tab.page.locator("[data-topic=engine]")).to_have_count(0)
 
 
 def _make_get_user_media_fail(tab: Tab, name: str) -> None:
