@@ -6,6 +6,7 @@ What uvicorn 0.54 and h11 0.16 leave open, found by reading both, and what close
 * a head that comes whole may be as long as one read, with any number of headers: 431;
 * a body is read on after its answer, without end: no route here takes one, so a request with one gets 413;
 * an answer that nobody reads waits for ever, and closing with it: `sweep` ends both;
+* CONNECT turns the connection into a tunnel that leads nowhere: 405;
 * what comes after the last request of a connection raises in the answer that is being made: the connection ends;
 * `shutdown` may raise, and with it the shutdown of all the others.
 """
@@ -51,6 +52,8 @@ class GuardedRequests(h11.Connection):
 
     def _check(self, request: h11.Request) -> None:
         headers = request.headers
+        if request.method == b"CONNECT":
+            raise RefusedRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "CONNECT; this is no proxy")
         if len(headers) > self._limits.headers:
             line = f"{len(headers)} headers; expected {self._limits.headers} at most"
             raise RefusedRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, line)

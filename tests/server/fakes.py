@@ -22,7 +22,8 @@ from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike
 from clavilux.server.stage.message_pump import GoneError
 from clavilux.server.stage.outbox import Outbox
-from clavilux.server.web.run import Listening, serve
+from clavilux.server.web.limits import Limits
+from clavilux.server.web.run import LIMITS, Listening, serve
 
 NOW = 100.0  # s, where a fake engine's clock stands
 USUAL_RANGES = {
@@ -223,11 +224,12 @@ class FakeChannel:
 
 
 @contextmanager
-def serving(engine: EngineLike, settings: Settings | None = None) -> Iterator[Listening]:
+def serving(engine: EngineLike, settings: Settings | None = None, limits: Limits = LIMITS) -> Iterator[Listening]:
     """Serve `engine` on a free port of this machine, in a thread, until the block ends."""
     listening: queue.Queue[Listening] = queue.Queue()
     chosen = settings or Settings(port=0)
-    thread = threading.Thread(target=serve, args=(engine, chosen), kwargs={"on_listening": listening.put})
+    options = {"limits": limits, "on_listening": listening.put}
+    thread = threading.Thread(target=serve, args=(engine, chosen), kwargs=options)
     thread.start()
     here = listening.get(timeout=DEADLINE)
     try:

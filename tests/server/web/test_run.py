@@ -21,18 +21,9 @@ from clavilux.server.stage.outbox import Outbox
 from clavilux.server.web import run
 from clavilux.server.web.run import Listening, bind, serve
 from tests.server.fakes import DEADLINE, FakeEngine, serving
+from tests.server.web.raw_client import HANDSHAKE
 
 V1 = [Subprotocol(SUBPROTOCOL)]
-HANDSHAKE = """\
-GET /ws HTTP/1.1\r
-Host: {host}:{port}\r
-Connection: Upgrade\r
-Upgrade: websocket\r
-Sec-WebSocket-Version: 13\r
-Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r
-Sec-WebSocket-Protocol: clavilux.v1\r
-\r
-"""
 PING = b'{"type":"ping","client_time":1}'
 PINGS = (bytes([0x81, 0x80 | len(PING), 0, 0, 0, 0]) + PING) * 1000  # masked with zeros, as a client must
 MAX_BACKLOG = 256 * 2**20  # bytes; the kernel's buffers of a connection end far below
@@ -138,7 +129,7 @@ def test_a_client_that_asks_without_listening_is_read_no_further_and_ends_with_t
     with contextlib.ExitStack() as kept:
         with serving(engine, settings) as here:
             deaf = kept.enter_context(socket.create_connection((here.host, here.port)))
-            deaf.sendall(HANDSHAKE.format(host=here.host, port=here.port).encode())
+            deaf.sendall(HANDSHAKE.format(host=here.host, port=here.port, more="").encode())
             deaf.settimeout(0.5)  # s, after which nothing more will be taken
             assert flood(deaf) < MAX_BACKLOG
         deaf.settimeout(DEADLINE)
