@@ -7,8 +7,8 @@ Pure. msgspec's own messages leave out the value that was found, and the key of 
 Struct; a `description` among a field's bounds stands for the words that are made here of the other bounds.
 """
 
-import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +24,9 @@ MISSING = msgspec.UNSET
 
 SHOWN_CHARACTERS = 60
 """Characters of a wrong value that a message repeats."""
+
+WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
+"""Whole numbers as JSON writes them."""
 
 MAX_BITS = 1000
 """Bits of the largest whole number that is written out: of more digits Python writes none."""
@@ -112,11 +115,10 @@ class Part:
         return f"{place} {'has the key' if self.is_key else 'is'} {show(self.found)}; expected {expected}"
 
     def _fits(self) -> bool:
-        try:
-            if self.is_key:  # it is text in JSON, whatever it stands for, and JSON's reader takes less than `convert`
-                msgspec.json.decode(json.dumps({self.found: 0}), type=dict[self.kind, int])  # type: ignore[name-defined]
-            else:
-                msgspec.convert(self.found, self.kind, str_keys=True)
+        if self.is_key and _bare(self.kind) is int and not WHOLE.fullmatch(str(self.found)):
+            return False  # `convert` takes "1.0" for a whole number, JSON's reader does not
+        try:  # a key is text in JSON, whatever it stands for
+            msgspec.convert(self.found, self.kind, strict=not self.is_key, str_keys=True)
         except ValueError:  # a lone surrogate, which Python reads from JSON, is no text either
             return False
         return self.found is not MISSING  # which Any would take

@@ -29,8 +29,14 @@ arXiv:2312.12491, onetime-negative and self-negative R-CFG)."""
 MAX_GUIDANCE = 30.0
 MAX_STEPS = 1000
 MAX_BATCH = 64
+MAX_PIXELS = 4096 * 4096
+"""Pixels of a picture, however it is shaped: several pictures are kept, 50 MB each."""
+
+MAX_LATENTS = 2**26
+"""Numbers in the latents of a batch: a picture takes four times as many bytes as they have, 1 GB in all."""
+
 _MAX_SAMPLES = 60 * SAMPLE_RATE
-_MAX_PIXELS = 8192  # per side
+_MAX_SIDE = 8192  # pixels
 _MAX_TIMESTEP = 1e6
 _MAX_FIGURE = 1e30  # either way
 _MAX_OPERATORS = 2**40
@@ -38,8 +44,8 @@ _MAX_PERSISTENCE = 10.0  # s
 _MAX_FILE_NAME = 255  # characters: what file systems allow
 
 Line = Annotated[str, line()]
-LatentSide = Annotated[int, whole(1, _MAX_PIXELS)]
-Side = Annotated[int, whole(8, _MAX_PIXELS)]
+LatentSide = Annotated[int, whole(1, _MAX_SIDE)]
+Side = Annotated[int, whole(8, _MAX_SIDE)]
 Share = Annotated[float, number(0.0, 1.0)]
 Figure = Annotated[float, number(-_MAX_FIGURE, _MAX_FIGURE)]
 Arithmetic = Annotated[str, one_of(ARITHMETICS)]
@@ -142,7 +148,7 @@ class SizeSpec:
 
     smallest: Side
     largest: Side
-    multiple: Annotated[int, whole(1, _MAX_PIXELS)]  # every side is a whole number of these
+    multiple: Annotated[int, whole(1, _MAX_SIDE)]  # every side is a whole number of these
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ import msgspec
 from clavilux.runtime.bundle.bounds import decode, show
 from clavilux.runtime.bundle.manifest import (
     MANIFEST_FIELDS,
+    MAX_LATENTS,
+    MAX_PIXELS,
     AudioSpec,
     LatentSpec,
     Manifest,
@@ -57,6 +59,7 @@ def parse_manifest(text: str) -> Manifest:
     _check_audio(manifest.audio)
     _check_schedule(manifest.schedule)
     _check_picture(manifest.latents, manifest.picture)
+    _check_memory(manifest)
     if manifest.sizes:
         _check_sizes(manifest.sizes, manifest.picture, manifest.picture.height // manifest.latents.height)
     if manifest.evidence.held_similarity < manifest.evidence.similarity:
@@ -107,6 +110,24 @@ def _check_picture(latents: LatentSpec, picture: PictureSpec) -> None:
         raise BundleError(
             f"{MANIFEST}: a picture of {picture.height}x{picture.width} does not fit latents of "
             f"{latents.height}x{latents.width}; expected the same whole factor both ways"
+        )
+
+
+def _check_memory(manifest: Manifest) -> None:
+    """Raise BundleError where the largest picture, or its latents, would take more memory than any in use do."""
+    latents, picture, sizes = manifest.latents, manifest.picture, manifest.sizes
+    pixels = picture.height * picture.width
+    if pixels > MAX_PIXELS:
+        raise BundleError(
+            f"{MANIFEST}: a picture of {picture.height}x{picture.width} has {pixels} pixels; expected {MAX_PIXELS} at "
+            "most, as 4096x4096 has"
+        )
+    most = min(sizes.largest**2, MAX_PIXELS) if sizes else pixels
+    numbers = manifest.batch * latents.channels * (latents.height * latents.width * max(most, pixels) // pixels)
+    if numbers > MAX_LATENTS:
+        raise BundleError(
+            f"{MANIFEST}: latents of {latents.channels} channels for {max(most, pixels)} pixels and a batch of "
+            f"{manifest.batch} are {numbers} numbers; expected {MAX_LATENTS} at most"
         )
 
 

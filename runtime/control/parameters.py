@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from clavilux.runtime.bundle.manifest import MAX_GUIDANCE, MAX_STEPS, Manifest
+from clavilux.runtime.bundle.manifest import MAX_GUIDANCE, MAX_PIXELS, MAX_STEPS, Manifest
 from clavilux.runtime.control.routes import SOURCES, parse_route
 from clavilux.runtime.errors import ParameterError
 from clavilux.runtime.refused_json import shown
@@ -369,13 +369,21 @@ def _check_route(key: str, value: Any) -> None:
 
 
 def _check_limits(values: Mapping[str, Value], ranges: Mapping[str, Range]) -> None:
-    """Raise ParameterError where a parameter that is on allows less of another one than is asked for."""
+    """Raise ParameterError where parameters that fit alone do not fit together.
+
+    One that is on may allow less of another one; and a picture has no more than `MAX_PIXELS`, whatever its shape.
+    """
     for name, spec in ranges.items():
         for other, most in spec.limits if values[name] else ():
             if float(found := values[other]) > most:
                 raise ParameterError(
                     f"{other} is {found} with {name} on; expected at most {most}, lower it or switch {name} off"
                 )
+    height, width = int(values["height"]), int(values["width"])
+    if height * width > MAX_PIXELS:
+        raise ParameterError(
+            f"a picture of {height}x{width} has {height * width} pixels; expected {MAX_PIXELS} at most, lower one side"
+        )
 
 
 def _convert(value: Any, spec: Range) -> Value:

@@ -54,6 +54,48 @@ def test_what_is_evidence_for_a_held_sound_is_no_less_than_for_a_short_one():
     )
 
 
+def asked(height: int, width: int, *, factor: int = 8, channels: int = 4, batch: int = 1, largest: int = 0) -> str:
+    """Return DOCUMENT with pictures of this size, and of sizes up to `largest` where that is given."""
+    sizes = {"smallest": 64, "largest": largest, "multiple": 64} if largest else None
+    latents = {"channels": channels, "height": height // factor, "width": width // factor}
+    picture = {"height": height, "width": width}
+    return json.dumps(DOCUMENT | {"picture": picture, "latents": latents, "sizes": sizes, "batch": batch})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        asked(2048, 2048, batch=64),
+        asked(4096, 4096, channels=16, batch=16),
+        asked(2048, 8192),
+        asked(2048, 2048, factor=1, channels=3),
+        asked(1024, 1024, batch=64, largest=4096),
+        asked(1024, 1024, largest=8192),
+    ],
+)
+def test_large_pictures_are_taken(text: str) -> None:
+    assert parse_manifest(text).batch >= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (asked(8192, 8192), "a picture of 8192x8192 has 67108864 pixels; expected 16777216 at most, as 4096x4096 has"),
+        (asked(4160, 4096), "a picture of 4160x4096 has 17039360 pixels; expected 16777216 at most"),
+        (
+            asked(4096, 4096, factor=1, channels=5),
+            "of 5 channels for 16777216 pixels and a batch of 1 are 83886080 numbers; expected 67108864 at most",
+        ),
+        (asked(512, 512, factor=1, batch=64, channels=8), "and a batch of 64 are 134217728 numbers"),
+        (asked(64, 64, channels=64, batch=64, largest=8192), "of 64 channels for 16777216 pixels and a batch of 64"),
+    ],
+)
+def test_a_manifest_that_asks_for_more_memory_than_any_in_use_is_refused(text: str, line: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        parse_manifest(text)
+    assert line in str(caught.value)
+
+
 def test_a_manifest_that_does_not_tell_its_lead_in_means_the_references():
     assert parse_manifest(json.dumps(document("audio.lead_in"))).audio.lead_in == "nothing"
 

@@ -101,3 +101,9 @@ def test_a_wrong_value_is_told_and_no_more_of_it_than_can_be_read(values: dict[s
     with pytest.raises(ParameterError) as caught:
         Parameters().merge(values)
     assert str(caught.value).startswith(line)
+
+
+def test_a_picture_is_bounded_whatever_its_shape() -> None:
+    assert Parameters().merge({"height": 2048, "width": 8192}).width == 8192
+    with pytest.raises(ParameterError, match="a picture of 8192x4096 has 33554432 pixels; expected 16777216 at most"):
+        Parameters().merge({"height": 8192, "width": 4096})

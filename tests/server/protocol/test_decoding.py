@@ -258,6 +258,8 @@ def test_a_key_that_somebody_made_up_is_shown_in_the_way_to_what_is_wrong() -> N
     name = "k" * 1000
     line = str(refused(f'{{"type": "counts", "x": {{"{name}": "three"}}}}'))
     assert line == f"counts.x.{brief(name)} is 'three'; expected a whole number"
+    line = str(refused('{"type": "counts", "x": {"\\ud800": "three"}}'))
+    assert line == "counts.x.'\\ud800' is 'three'; expected a whole number"
 
 
 @pytest.mark.parametrize("bomb", ["[" * 100_000, '{"type": "flag", "y": ' + "[" * 100_000, '{"a":' * 100_000])
@@ -298,6 +300,7 @@ def test_a_lone_surrogate_where_no_text_belongs_is_refused_in_one_line(kind: str
     error = refused(f'{{"type": "{kind}", "x": "\\ud800"}}')
     assert error.code == "bad_message"
     assert str(error).startswith(f"{kind}.x is '\\ud800'; expected ")
+    assert str(error).encode()
     assert "\n" not in str(error)
 
 
