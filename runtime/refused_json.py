@@ -68,10 +68,32 @@ def clipped(value: object, characters: int) -> object:
 
 
 def shown(value: object) -> str:
-    """Return `value` as Python shows it, cut to SHOWN_CHARACTERS."""
+    """Return `value` as Python shows it, but for the words that JSON has of its own, cut to SHOWN_CHARACTERS."""
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         return f"a number of {round(value.bit_length() * math.log10(2))} digits"
-    return shortened(repr(clipped(value, SHOWN_CHARACTERS)), SHOWN_CHARACTERS)
+    return shortened(repr(_worded(clipped(value, SHOWN_CHARACTERS))), SHOWN_CHARACTERS)
+
+
+class _Word(str):
+    """A word that is shown without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _worded(value: object) -> object:
+    """Return a value whose true, false, null and lists are shown as JSON writes them."""
+    match value:
+        case None:
+            return _Word("null")
+        case bool():
+            return _Word(str(value).lower())
+        case list() | tuple():
+            return [_worded(each) for each in value]
+        case dict():
+            return {key: _worded(each) for key, each in value.items()}
+        case _:
+            return value
 
 
 def shortened(text: str, characters: int) -> str:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import cast
 
+import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
@@ -24,11 +25,11 @@ from websockets.typing import Subprotocol
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.server.client.frame import ReceivedFrame
-from clavilux.server.client.stage import ClientStage, Disconnected, ended
+from clavilux.server.client.stage import ClientStage, Disconnected, dismissed, ended
 from clavilux.server.protocol import messages
 from clavilux.server.protocol.messages import ErrorEvent, Hello, PictureFormat, Start, Started
 from clavilux.server.protocol.text import encode, parse_event
-from clavilux.server.protocol.words import SUBPROTOCOL, CloseCode, ErrorCode, Role, SoundEncoding
+from clavilux.server.protocol.words import SUBPROTOCOL, ErrorCode, Role, SoundEncoding
 
 __all__ = [
     "ClientStage",
@@ -43,6 +44,7 @@ __all__ = [
 
 MAX_FRAME_BYTES = 64 * 2**20  # raw RGB of a 4096 x 4096 picture fits
 MIN_WAIT, MAX_WAIT = 0.5, 15.0  # s, between attempts to reconnect
+UNAUTHORIZED, TOO_MANY = 401, 429  # HTTP, to a token in a header
 
 
 def backoff() -> Iterator[float]:
@@ -70,16 +72,19 @@ def connect(
     picture: PictureFormat | None = None,
     token: str | None = None,
     pulse: bool = False,
+    take_over: bool = False,
     delays: Callable[[], Iterator[float]] = backoff,
 ) -> "Connect":
     """Return a connection to be opened with `async with`, or read with `async for`.
 
     `url` is the socket's, such as ws://127.0.0.1:7860/ws. `role` is "viewer" or "performer". With `pulse` the stage has
-    readings of the pulse, too: `ClientStage.pulses`. `delays` gives the waits between attempts of `async for`, in
-    seconds; when it ends, so do the attempts.
+    readings of the pulse, too: `ClientStage.pulses`. With `take_over` and a token of the role admin it sounds in the
+    place of whoever does. `delays` gives the waits between attempts of `async for`, in seconds; when it ends, so do the
+    attempts. Where the server names a longer time, that is waited.
     """
     # The server has the last word on the role, as on all that `start` says.
-    return Connect(url, Start(cast(Role, role), sound, picture or PictureFormat(), token, pulse), delays)
+    start = Start(cast(Role, role), sound, picture or PictureFormat(), token, pulse, take_over=take_over)
+    return Connect(url, start, delays)
 
 
 class Connect:
@@ -97,6 +102,7 @@ class Connect:
         Raises ProtocolError when the server refuses what was asked for, Disconnected when there is no talking to it.
         """
         self._stage = await _open(self.url, self.start)
+        self.start = msgspec.structs.replace(self.start, session=self._stage.session or None)
         return self._stage
 
     async def __aexit__(
@@ -123,18 +129,21 @@ class Connect:
                 delay = next(delays, None)
                 if lost.final or delay is None:
                     raise
+                delay = max(delay, lost.retry_after)
             await asyncio.sleep(delay)
 
 
 async def _open(url: str, start: Start) -> ClientStage:
     try:
         socket = await open_socket(
-            url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None, max_size=MAX_FRAME_BYTES
+            url,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            compression=None,
+            max_size=MAX_FRAME_BYTES,
+            additional_headers=_headers(start.token),
         )
     except InvalidStatus as error:
-        status, body = error.response.status_code, error.response.body or b""
-        line = f"{url} answers {status}: {body.decode(errors='replace').strip()}"
-        raise Disconnected(line, status, final=status < 500) from error
+        raise _refused(url, error) from error
     except InvalidURI as error:
         raise Disconnected(f"{url} is no websocket address; expected ws://HOST:PORT/ws", 0, final=True) from error
     except (OSError, InvalidHandshake) as error:
@@ -148,6 +157,23 @@ async def _open(url: str, start: Start) -> ClientStage:
         raise
 
 
+def _headers(token: str | None) -> dict[str, str]:
+    """Return the header that shows `token`, which `start` has too: whoever shows it there waits in no lobby."""
+    fits = token is not None and token.isascii() and token.isprintable() and token == token.strip()
+    return {"Authorization": f"Bearer {token}"} if token and fits else {}
+
+
+def _refused(url: str, error: InvalidStatus) -> ProtocolError | Disconnected:
+    response = error.response
+    status, body = response.status_code, (response.body or b"").decode(errors="replace").strip()
+    if status == UNAUTHORIZED:
+        return ProtocolError(ErrorCode.UNAUTHORIZED, body)
+    wait = response.headers.get("Retry-After", "")
+    retry_after = float(wait) if wait.isascii() and wait.isdigit() else 0.0
+    final = status < 500 and status != TOO_MANY
+    return Disconnected(f"{url} answers {status}: {body}", status, final=final, retry_after=retry_after)
+
+
 async def _begin(socket: ClientConnection, start: Start) -> ClientStage:
     greeting = parse_event(await _text(socket))
     if not isinstance(greeting, Hello):
@@ -156,8 +182,8 @@ async def _begin(socket: ClientConnection, start: Start) -> ClientStage:
     with suppress(ConnectionClosed):
         await socket.send(encode(start))
     while not isinstance(event := parse_event(await _text(socket)), Started):
-        if isinstance(event, ErrorEvent) and event.code == ErrorCode.ENGINE_FAILED:
-            raise Disconnected(event.message, CloseCode.INTERNAL_ERROR)
+        if isinstance(event, ErrorEvent) and event.code in (ErrorCode.ENGINE_FAILED, ErrorCode.TRY_AGAIN):
+            raise dismissed(event)
         if isinstance(event, ErrorEvent):
             raise ProtocolError(event.code, event.message)
     stage = ClientStage(socket, greeting, event, start.sound)

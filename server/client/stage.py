@@ -46,29 +46,47 @@ from clavilux.server.protocol.messages import (
     Tap,
 )
 from clavilux.server.protocol.text import encode, parse_event
-from clavilux.server.protocol.words import MAX_SEQUENCE, PACKET_BYTES, BinaryType, CloseCode
+from clavilux.server.protocol.words import (
+    CLOSE_REPLACED,
+    MAX_SEQUENCE,
+    PACKET_BYTES,
+    BinaryType,
+    CloseCode,
+    ErrorCode,
+)
 
 FIRST_PINGS = 3  # before the stage is handed over
 PING_SECONDS = 10.0
 KEPT_PULSES = 100  # messages of the pulse that nobody has taken: two seconds; the oldest go first
 KEPT_ERRORS = 16  # error events that nobody has looked at; the oldest go first
+CLOSE_CODES: dict[str, int] = {  # of the close that follows a fatal error
+    ErrorCode.UNAUTHORIZED: CloseCode.POLICY_VIOLATION,
+    ErrorCode.TRY_AGAIN: CloseCode.TRY_AGAIN_LATER,
+    ErrorCode.REPLACED: CLOSE_REPLACED,
+}
+HOPELESS = frozenset({CloseCode.POLICY_VIOLATION, CLOSE_REPLACED})
 
 
 class Disconnected(ClaviluxError):  # noqa: N818
     """The connection ended or could not be made; `code` is the close code, an HTTP status, or 0 for no answer."""
 
-    def __init__(self, message: str, code: int, *, final: bool = False) -> None:
+    def __init__(self, message: str, code: int, *, final: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.code = code
         self.final = final  # another attempt would end the same
+        self.retry_after = retry_after  # s, before which another attempt would end the same
 
 
 def ended(socket: ClientConnection) -> Disconnected:
     """Return the error for a socket that is closed."""
     code = CloseCode.ABNORMAL_CLOSURE if socket.close_code is None else socket.close_code
-    return Disconnected(
-        f"the connection ended ({code} {socket.close_reason or ''})", code, final=code == CloseCode.POLICY_VIOLATION
-    )
+    return Disconnected(f"the connection ended ({code} {socket.close_reason or ''})", code, final=code in HOPELESS)
+
+
+def dismissed(event: ErrorEvent) -> Disconnected:
+    """Return the error for a connection that a fatal `event` ends."""
+    code = CLOSE_CODES.get(event.code, CloseCode.INTERNAL_ERROR)
+    return Disconnected(event.message, code, final=code in HOPELESS, retry_after=event.retry_after or 0.0)
 
 
 class ClientStage:
@@ -76,6 +94,7 @@ class ClientStage:
 
     def __init__(self, socket: ClientConnection, hello: Hello, started: Started, sound: SoundFormat | None) -> None:
         self.hello = hello  # what the server said first
+        self.session = started.session  # to be shown when this client comes back
         self.parameters: dict[str, Any] = started.parameters  # the newest the server told
         self.status: Status | None = None  # the newest
         self.clock = ClockOffset(hello.server_time, time.monotonic())
@@ -260,6 +279,6 @@ class ClientStage:
                 if not future.done():
                     future.set_result(event)
             case ErrorEvent(fatal=True):
-                self._end = Disconnected(event.message, CloseCode.INTERNAL_ERROR)
+                self._end = dismissed(event)
             case ErrorEvent():
                 self._errors.append(ProtocolError(event.code, event.message))

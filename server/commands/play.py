@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 from clavilux.runtime.commands.options import add_model_options, parameters_from
 from clavilux.runtime.commands.printable import printable
@@ -18,6 +19,7 @@ from clavilux.runtime.sound.system import SoundSystem
 from clavilux.runtime.supervision.messages import Facts, facts_of
 from clavilux.runtime.supervision.worker import EngineWorker
 from clavilux.server.commands.log_format import FORMATS, begin_log
+from clavilux.server.commands.tokens_file import read_tokens
 from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike
@@ -37,6 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port", type=int, default=defaults.port, help=f"port to listen on, 0 for any ({defaults.port})"
     )
     parser.add_argument("--name", action="append", default=[], help="a host name it answers to; again for more")
+    parser.add_argument("--open", action="store_true", help="let others reach it without a token")
+    parser.add_argument(
+        "--tokens", type=Path, metavar="FILE", help="a TOML file of tokens: who may watch, play, do everything"
+    )
+    parser.add_argument("--certificate", type=Path, metavar="FILE", help="speak TLS with this certificate, PEM")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the certificate's key, PEM, without a password")
+    parser.add_argument(
+        "--proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="a proxy whose X-Forwarded-For is believed, its address or network; again for more",
+    )
     parser.add_argument(
         "--origin",
         action="append",
@@ -63,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     parser.epilog = (
         parser.epilog or ""
-    ) + f"\nClients must show the token in {TOKEN_VARIABLE} when that variable is set.\n"
+    ) + f"\nClients must show the token in {TOKEN_VARIABLE} when that variable is set, or one of --tokens.\n"
 
 
 def play(arguments: argparse.Namespace, on_listening: Callable[[Listening], None]) -> int:
@@ -99,7 +114,7 @@ def opened(arguments: argparse.Namespace) -> Iterator[tuple[EngineLike, Facts]]:
 
 
 def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
-    """Return the server's settings. Raises DeviceError for a port that cannot be one."""
+    """Return the server's settings. Raises DeviceError for a port or a token that cannot be one."""
     low, high = PORTS
     if not low <= arguments.port <= high:
         raise DeviceError(f"port {arguments.port} cannot be; expected {low} to {high}")
@@ -107,8 +122,13 @@ def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
         host=arguments.host,
         port=arguments.port,
         token=_token(),
+        tokens=() if arguments.tokens is None else read_tokens(arguments.tokens),
+        open=arguments.open,
         names=tuple(arguments.name),
         origins=tuple(arguments.origin),
+        proxies=tuple(arguments.proxy),
+        certificate=arguments.certificate,
+        key=arguments.key,
         bundle=bundle,
         own_sound=arguments.input is not None,
     )

@@ -41,7 +41,8 @@ const SOCKET_OPEN = 1; // WebSocket.OPEN; CLOSING and CLOSED are greater
 const CLOCK_SAMPLES = 16;
 
 const CLOSE_NORMAL = 1000;
-const HOPELESS = new Set(['unauthorized']);
+const CLOSE_REPLACED = 4001; // another connection has this one's place, and would lose it again
+const HOPELESS = new Set(['unauthorized', 'replaced']);
 
 /**
  * @typedef {object} Frame
@@ -63,6 +64,7 @@ const HOPELESS = new Set(['unauthorized']);
  * @property {{encoding: 'jpeg'|'webp'|'rgb', quality: number}} [picture]
  * @property {boolean} [pulse]  whether readings of the pulse shall come, to `onpulse`
  * @property {boolean} [limitsFlashes]  whether this client limits flashes itself; otherwise the server does
+ * @property {boolean} [takeOver]  whether to sound in the place of whoever does, which a token of the role admin may
  * @property {string|(() => Promise<string>)} [token]  or a function that asks for it, called when the server wants one
  */
 
@@ -279,7 +281,7 @@ export class Stage {
   /** @param {string} url @param {Options} options */
   constructor(url, options = {}) {
     this.url = url;
-    this.options = { role: 'viewer', sound: null, pulse: false, limitsFlashes: false, picture: { encoding: 'jpeg', quality: 85 }, ...options };
+    this.options = { role: 'viewer', sound: null, pulse: false, limitsFlashes: false, takeOver: false, picture: { encoding: 'jpeg', quality: 85 }, ...options };
     this.onframe = this.onpulse = this.onstatus = this.onparameters = this.onhello = this.onerror = this.onstate = () => {};
     /** 'idle', 'connecting', 'live', 'waiting' or 'closed'. */
     this.state = 'idle';
@@ -296,6 +298,7 @@ export class Stage {
     this._pending = {};
     this._markers = new Map();
     this._attempt = 0;
+    this._session = null; // by which the server knows this page again, and ends its former connection
     this._sequence = 0;
     this._marks = 0;
     this._socket = null;
@@ -409,8 +412,8 @@ export class Stage {
   _greet(hello) {
     this.hello = hello;
     this.onhello(hello);
-    const { role, sound, picture, pulse, limitsFlashes, token } = this.options;
-    const wishes = { pulse, limits_flashes: limitsFlashes };
+    const { role, sound, picture, pulse, limitsFlashes, takeOver, token } = this.options;
+    const wishes = { pulse, limits_flashes: limitsFlashes, take_over: takeOver, session: this._session };
     if (hello.token_required && typeof token === 'function') return this._ask(token);
     return this._say({ type: 'start', role, sound, picture, ...wishes, ...(hello.token_required ? { token } : {}) });
   }
@@ -428,6 +431,7 @@ export class Stage {
       return this._touched.has(name) && name in message.parameters && message.parameters[name] !== value;
     });
     this._attempt = 0;
+    this._session = message.session ?? null;
     this._pending = this.options.role === 'performer' ? Object.fromEntries(kept) : {};
     this.sound.packets = [];
     this._parameters({ values: message.parameters });
@@ -464,14 +468,15 @@ export class Stage {
     this.clock.note(sent, performance.now(), serverTime);
   }
 
-  _error({ code, message, fatal }) {
+  _error({ code, message, fatal, retry_after: seconds }) {
     const error = new StageError(code, message);
+    if (code === 'try_again') return this._lost({ reason: message, seconds });
     if (code === 'bad_parameter') this._parameters({ values: this._confirmed });
     const starting = this.state === 'connecting';
     if ((starting && this._opening) || HOPELESS.has(code)) return this._refused(error);
     this.onerror(error);
     // After a broken link the server may still hold this page's own former session for a while: try again.
-    if (starting || fatal) this._lost({ reason: message });
+    return starting || fatal ? this._lost({ reason: message }) : undefined;
   }
 
   _refused(error) {
@@ -482,12 +487,14 @@ export class Stage {
     this._opening = null;
   }
 
-  _lost({ reason }) {
+  /** Try again later: after `seconds` at least, if the server said so. */
+  _lost({ reason, code, seconds = 0 }) {
+    if (code === CLOSE_REPLACED) return this._refused(new StageError('replaced', reason));
     this.reason = reason;
     this._leave();
-    const wait = backOff(this._attempt++);
+    const wait = Math.max(backOff(this._attempt++), 1000 * seconds);
     this._retry = setTimeout(() => this._connect(), wait);
-    this._setState('waiting', wait);
+    return this._setState('waiting', wait);
   }
 
   _leave() {

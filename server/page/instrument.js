@@ -183,7 +183,7 @@ async function reach() {
 
 function refused({ code, message }) {
   const again = () => stage.open().catch(() => {}); // a second refusal comes here again
-  if (code === 'stage_taken') return;
+  if (code === 'stage_taken' || code === 'not_performer') return; // `roles` says it
   if (code !== 'unauthorized') {
     notices.say('refusal', `The server refuses: ${message}.`, { 'Try again': again });
     return;

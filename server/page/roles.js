@@ -39,6 +39,7 @@ export class Roles {
       if (format) this._admitted();
     } catch (error) {
       if (error.code === 'stage_taken') await this._wait();
+      if (error.code === 'not_performer') await this._onlyWatch();
     }
   }
 
@@ -77,6 +78,11 @@ export class Roles {
     } catch ({ code }) {
       if (code !== 'unauthorized') setTimeout(() => this._watch(), ASK_AGAIN_MS);
     }
+  }
+
+  async _onlyWatch() {
+    this.notices.say('watching', 'This token only watches. To play, open the page with another one: #token=…');
+    await this._watch();
   }
 
   _format() {

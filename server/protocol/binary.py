@@ -102,7 +102,8 @@ def unpack_pulses(message: bytes) -> PulseMessage:
     """Read a message of pulses. Raises ProtocolError "unknown_type" or "bad_message"."""
     if message[:1] != bytes([BinaryType.PULSE]):
         raise ProtocolError(
-            ErrorCode.UNKNOWN_TYPE, f"a binary message opens with {message[:1]!r}; a pulse opens with b'\\x03'"
+            ErrorCode.UNKNOWN_TYPE,
+            f"a binary message opens with {_opening(message)}; a pulse opens with {BinaryType.PULSE:d}",
         )
     count = message[1] if len(message) > 1 else 0
     if not count or len(message) < PULSE_HEADER.size + count * READING.size:
@@ -136,6 +137,13 @@ def pack_sound(sound: Sound, encoding: SoundEncoding) -> bytes:
     return SOUND_HEADER.pack(BinaryType.SOUND, 0, 0, sound.sequence, sound.captured_at) + body
 
 
+def packet_sequence(packet: bytes) -> int | None:
+    """Return the sequence of a sound packet that may be wrong in all else, None for what is none."""
+    if packet[:1] != bytes([BinaryType.SOUND]) or len(packet) < SOUND_HEADER.size:
+        return None
+    return int(SOUND_HEADER.unpack_from(packet)[3])
+
+
 def parse_sound(packet: bytes, layout: SoundFormat) -> Sound:
     """Read one sound packet; of its channels those that `layout.use` chooses, in its order.
 
@@ -145,7 +153,8 @@ def parse_sound(packet: bytes, layout: SoundFormat) -> Sound:
         raise ProtocolError(ErrorCode.TOO_LARGE, f"a sound packet of {len(packet)} bytes; at most {PACKET_BYTES} go")
     if packet[:1] != bytes([BinaryType.SOUND]):
         raise ProtocolError(
-            ErrorCode.UNKNOWN_TYPE, f"a binary message opens with {packet[:1]!r}; sound opens with b'\\x01'"
+            ErrorCode.UNKNOWN_TYPE,
+            f"a binary message opens with {_opening(packet)}; sound opens with {BinaryType.SOUND:d}",
         )
     if len(packet) <= SOUND_HEADER.size:
         raise ProtocolError(
@@ -154,8 +163,12 @@ def parse_sound(packet: bytes, layout: SoundFormat) -> Sound:
         )
     _, first, second, sequence, captured_at = SOUND_HEADER.unpack_from(packet)
     if first or second:
-        raise ProtocolError(ErrorCode.BAD_SOUND, f"reserved bytes are {packet[1:4]!r}; expected zeros")
+        raise ProtocolError(ErrorCode.BAD_SOUND, f"reserved bytes are {packet[1:4].hex(' ')}; expected zeros")
     return Sound(sequence, captured_at, _samples(packet[SOUND_HEADER.size :], layout))
+
+
+def _opening(message: bytes) -> str:
+    return f"the byte {message[0]}" if message else "nothing"
 
 
 def _samples(body: bytes, layout: SoundFormat) -> NDArray[np.float32]:
@@ -200,7 +213,8 @@ def unpack_frame(message: bytes) -> PackedFrame:
     """Read one frame. Raises ProtocolError "unknown_type" or "bad_message"."""
     if message[:1] != bytes([BinaryType.FRAME]):
         raise ProtocolError(
-            ErrorCode.UNKNOWN_TYPE, f"a binary message opens with {message[:1]!r}; a frame opens with b'\\x02'"
+            ErrorCode.UNKNOWN_TYPE,
+            f"a binary message opens with {_opening(message)}; a frame opens with {BinaryType.FRAME:d}",
         )
     if len(message) < FRAME_HEADER.size:
         raise ProtocolError(

@@ -20,7 +20,7 @@ M = TypeVar("M")
 
 
 def brief(value: object) -> str:
-    """Return `value` as Python shows it, cut to SHOWN_CHARACTERS."""
+    """Return `value` as messages show it, cut to SHOWN_CHARACTERS."""
     return shown(value)
 
 

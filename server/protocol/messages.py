@@ -18,6 +18,7 @@ from clavilux.server.protocol.words import (
     MAX_TIME,
     MESSAGE_BYTES,
     MIN_RATE,
+    SESSION_CHARACTERS,
     TOKEN_CHARACTERS,
     VERSION,
     PictureEncoding,
@@ -46,6 +47,7 @@ Text = Annotated[str, Meta(max_length=MESSAGE_BYTES)]
 Values = Annotated[dict[str, Any], Meta(max_length=MAX_VALUES, description=f"an object of at most {MAX_VALUES} values")]
 MarkerId = Annotated[str, Meta(max_length=MARKER_CHARACTERS)]
 Token = Annotated[str, Meta(max_length=TOKEN_CHARACTERS)]
+Session = Annotated[str, Meta(max_length=SESSION_CHARACTERS)]
 
 
 class SoundFormat(Struct, frozen=True):
@@ -73,11 +75,13 @@ class Start(Struct, frozen=True, tag="start"):
     token: Token | None = None
     pulse: bool = False  # whether readings of the pulse are wanted
     limits_flashes: bool = False  # whether the client limits flashes itself, as the page does; else the server does
+    session: Session | None = None  # the one that it had, if it comes back
+    take_over: bool = False  # whether who sounds shall give way; only a token of the right "admin" may wish that
 
     def __repr__(self) -> str:
-        """Show everything but the token, which no log may hold."""
+        """Show everything but the token and the session, which no log may hold."""
         shown = {"role": self.role, "sound": self.sound, "picture": self.picture, "pulse": self.pulse}
-        shown["limits_flashes"] = self.limits_flashes
+        shown |= {"limits_flashes": self.limits_flashes, "take_over": self.take_over}
         return f"Start({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
@@ -139,6 +143,11 @@ class Started(Struct, frozen=True, tag="started"):
     role: Role
     stage: Text
     parameters: dict[str, Any]
+    session: Session = ""  # to be shown in `start` by who comes back
+
+    def __repr__(self) -> str:
+        """Show everything but the session, which no log may hold."""
+        return f"Started(role={self.role!r}, stage={self.stage!r}, parameters={self.parameters!r})"
 
 
 class Status(Struct, frozen=True, kw_only=True, tag="status"):
@@ -175,6 +184,8 @@ class ErrorEvent(Struct, frozen=True, tag="error"):
     code: Text  # an ErrorCode, or one of a version to come
     message: Text
     fatal: bool
+    reply_to: Text | Count | None = None  # the message that it answers: its `id`, or the `sequence` of a sound packet
+    retry_after: Number | None = None  # s, before which another attempt would end the same
 
 
 class Pong(Struct, frozen=True, tag="pong"):

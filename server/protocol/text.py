@@ -5,6 +5,7 @@ Pure: no I/O, no clock. The messages are in `clavilux.server.protocol.messages`,
 """
 
 import json
+from typing import Annotated
 
 import msgspec
 
@@ -12,10 +13,19 @@ from clavilux.runtime.errors import ProtocolError
 from clavilux.runtime.refused_json import shortened
 from clavilux.server.protocol.decoding import MessageDecoder
 from clavilux.server.protocol.messages import ClientMessage, ErrorEvent, ServerMessage, SoundFormat, Start
-from clavilux.server.protocol.words import ERROR_CHARACTERS, MESSAGE_BYTES, ErrorCode, Role
+from clavilux.server.protocol.words import ERROR_CHARACTERS, MESSAGE_BYTES, MESSAGE_ID_CHARACTERS, ErrorCode, Role
 
 CLIENT: MessageDecoder[ClientMessage] = MessageDecoder(ClientMessage)
 SERVER: MessageDecoder[ServerMessage] = MessageDecoder(ServerMessage)
+
+
+class _Named(msgspec.Struct):
+    """Any message, of which nothing matters but its name."""
+
+    id: Annotated[str, msgspec.Meta(max_length=MESSAGE_ID_CHARACTERS)] | None = None
+
+
+_NAMED = msgspec.json.Decoder(_Named)
 
 
 def encode(message: ClientMessage | ServerMessage) -> str:
@@ -62,6 +72,16 @@ def parse_event(text: str) -> ServerMessage | None:
         raise
 
 
-def error_event(error: ProtocolError, *, fatal: bool = False) -> ErrorEvent:
+def message_id(text: str) -> str | None:
+    """Return the `id` of a message that may be wrong in all else, None if it has none that an error could answer."""
+    if len(text) > MESSAGE_BYTES:
+        return None
+    try:
+        return _NAMED.decode(text).id
+    except (ValueError, RecursionError):  # of what is no JSON, or nests deeper than msgspec reads
+        return None
+
+
+def error_event(error: ProtocolError, *, fatal: bool = False, reply_to: str | int | None = None) -> ErrorEvent:
     """Return the event that reports `error`, its message cut to one line of ERROR_CHARACTERS."""
-    return ErrorEvent(error.code, shortened(" ".join(str(error).split()), ERROR_CHARACTERS), fatal)
+    return ErrorEvent(error.code, shortened(" ".join(str(error).split()), ERROR_CHARACTERS), fatal, reply_to)

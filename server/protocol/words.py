@@ -10,6 +10,7 @@ from websockets.frames import CloseCode
 from clavilux.runtime.sound.samples import MAX_CHANNELS, RATES
 
 __all__ = [
+    "CLOSE_REPLACED",
     "ERROR_CHARACTERS",
     "HARD_LIMIT_BYTES",
     "MARKER_CHARACTERS",
@@ -18,10 +19,12 @@ __all__ = [
     "MAX_SEQUENCE",
     "MAX_TIME",
     "MESSAGE_BYTES",
+    "MESSAGE_ID_CHARACTERS",
     "MICROSECONDS",
     "MIN_RATE",
     "PACKET_BYTES",
     "PICTURE_ENCODINGS",
+    "SESSION_CHARACTERS",
     "SOUND_ENCODINGS",
     "SUBPROTOCOL",
     "TOKEN_CHARACTERS",
@@ -43,12 +46,15 @@ MESSAGE_BYTES = 65_536  # of one text message, UTF-8
 PACKET_BYTES = 262_144  # of one sound packet, header included
 HARD_LIMIT_BYTES = 1_048_576  # of any message; beyond it the connection ends with MESSAGE_TOO_BIG
 MARKER_CHARACTERS = 64
+MESSAGE_ID_CHARACTERS = 64
+SESSION_CHARACTERS = 64
 TOKEN_CHARACTERS = 1024
 ERROR_CHARACTERS = 500
 MIN_RATE, MAX_RATE = RATES  # samples per second
 MAX_SEQUENCE = 2**32 - 1
 MAX_TIME = 2**63 - 1  # µs
 MICROSECONDS = 1_000_000  # per second
+CLOSE_REPLACED = 4001  # of a connection whose place another one has taken
 
 
 class Role(StrEnum):
@@ -94,7 +100,7 @@ class WireStage(StrEnum):
 
 
 class ErrorCode(StrEnum):
-    """Codes of error events; the last two end the connection."""
+    """Codes of error events; the last four end the connection."""
 
     UNKNOWN_TYPE = "unknown_type"
     BAD_MESSAGE = "bad_message"
@@ -105,6 +111,8 @@ class ErrorCode(StrEnum):
     STAGE_TAKEN = "stage_taken"
     TOO_LARGE = "too_large"
     UNAUTHORIZED = "unauthorized"
+    TRY_AGAIN = "try_again"
+    REPLACED = "replaced"
     ENGINE_FAILED = "engine_failed"
 
 

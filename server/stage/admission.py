@@ -1,6 +1,6 @@
-"""Admission to a stage: the token, the room for viewers and for sound, and the farewell when there is no engine left.
+"""Admission to a stage: the token, the room for viewers and performers, who sounds, and who gives way to whom.
 
-Knows no connection; `members` is the stage's own set, which is only read here.
+Knows no connection; `members` is the stage's own set, which is only read here. Times are seconds of the engine's clock.
 """
 
 import hmac
@@ -8,12 +8,23 @@ from collections.abc import Iterable, Set
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.runtime.playing.engine_state import EngineState
-from clavilux.server.protocol.messages import ErrorEvent, Start
+from clavilux.server.protocol.messages import Start
 from clavilux.server.protocol.text import error_event
 from clavilux.server.protocol.words import CloseCode, ErrorCode, Role
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Right, Settings, Token
 from clavilux.server.stage.interfaces import Lifecycle, Member
+from clavilux.server.stage.lobby import Lobby
 from clavilux.server.stage.outbox import Farewell
+from clavilux.server.stage.refusals import RefusedError, try_again, unauthorized
+from clavilux.server.stage.sessions import Sessions
+from clavilux.server.stage.tokens import Tokens, digest, tokens_of
+from clavilux.server.stage.tries import Tries
+from clavilux.server.stage.visitor import Visitor
+
+SILENCE = 2.0  # s without a message, after which a performer gives way to one who shows the same token
+STRANGERS_SILENCE = 10.0  # s, where there are no tokens: to anyone
+RETRY_SECONDS = 5.0  # until a place may have become free
+SHARE_OF_A_HOUSE = 2  # the places of performers through this, for one address of a stage without tokens
 
 
 def count(members: Iterable[Member], role: Role) -> int:
@@ -31,18 +42,32 @@ class Admission:
     """The rules of who may join a stage."""
 
     def __init__(self, engine: Lifecycle, settings: Settings, members: Set[Member]) -> None:
+        self.sessions = Sessions()
+        self.lobby = Lobby(settings.max_waiting, settings.max_waiting_per_address)
         self._engine = engine
         self._settings = settings
         self._members = members
+        self._tokens = Tokens(tokens_of(settings))
+        self._tries = Tries()
 
-    def unauthorized(self, token: str | None) -> Farewell | None:
-        """Return the farewell to who shows a wrong `token`, in a time that does not depend on where it goes wrong."""
-        expected, shown = ((text or "").encode("utf-8", "surrogatepass") for text in (self._settings.token, token))
-        if self._settings.token is None or hmac.compare_digest(expected, shown):
+    def identify(self, shown: str | None, visitor: Visitor, now: float, session: str | None = None) -> Token | None:
+        """Return the token that a visitor has shown, None where there are no tokens.
+
+        Raises RefusedError for none, a wrong one, or one that is not looked at: an address has few tries. Who comes
+        back with the token that its `session` began with is not held up by others at its address who guess.
+        """
+        if not self._tokens.required:
             return None
-        line = "this stage wants a token, and this is not it" if token else "this stage wants a token in start"
-        event = ErrorEvent(ErrorCode.UNAUTHORIZED, line, fatal=True)
-        return Farewell(CloseCode.POLICY_VIOLATION, "unauthorized", (event,))
+        if not shown:
+            raise RefusedError(unauthorized("this stage wants a token in start"))
+        wait = self._tries.wait(visitor.house, now)
+        if wait > 0 and not self.sessions.vouches(session, shown):
+            raise RefusedError(try_again("too many wrong tokens from your address", wait))
+        token = self._tokens.find(shown)
+        if token is None:
+            self._tries.wrong(visitor.house, now)
+            raise RefusedError(unauthorized("this stage wants a token, and this is not it"))
+        return token
 
     def refusal(self, role: Role) -> Farewell | None:
         """Return why nobody can join as `role` now: the engine has failed, or viewers fill the stage."""
@@ -51,14 +76,52 @@ class Admission:
         limit = self._settings.max_viewers
         # A full house must not keep the performer out.
         if role == Role.VIEWER and count(self._members, role) >= limit:
-            return Farewell(CloseCode.TRY_AGAIN_LATER, f"stage full: {limit} watch; try again later")
+            return try_again(f"stage full: {limit} watch", RETRY_SECONDS)
         return None
 
-    def admit(self, start: Start) -> None:
-        """Check that there is room for the sound of `start`. Raises ProtocolError "stage_taken" if there is not."""
-        if start.sound is not None and self._settings.own_sound:
+    def admit(self, start: Start, visitor: Visitor, token: Token | None, now: float) -> list[Member]:
+        """Return who gives way to `start`: its own former connection, and a performer in whose place it may sound.
+
+        Raises ProtocolError "not_performer" where `token` only watches, "stage_taken" where there is no room for its
+        sound, and RefusedError where there are too many performers.
+        """
+        if start.role == Role.PERFORMER and token is not None and token.right < Right.PLAY:
+            line = "this token only watches; start as a viewer, or show one that may play"
+            raise ProtocolError(ErrorCode.NOT_PERFORMER, line)
+        leaving = [member for member in self._members if _same(member.session, start.session)]
+        if start.sound is not None:
+            leaving += self._outplayed(start, token, now, self._members - set(leaving))
+        if start.role == Role.PERFORMER:
+            self._check_room(start, visitor, self._members - set(leaving))
+        return leaving
+
+    def _outplayed(self, start: Start, token: Token | None, now: float, others: Set[Member]) -> list[Member]:
+        """Return who sounds and gives way. Raises ProtocolError "stage_taken" if one does not."""
+        if self._settings.own_sound:
             line = 'the sound comes from the server\'s own sound card; send "sound": null'
             raise ProtocolError(ErrorCode.STAGE_TAKEN, line)
-        if start.sound is not None and any(member.sounding for member in self._members):
+        sounding = [member for member in others if member.sounding]
+        may_take = start.take_over and token is not None and token.right == Right.ADMIN
+        if not may_take and not all(self._is_abandoned(member, token, now) for member in sounding):
             line = 'another performer sounds on this stage; watch it, or send "sound": null'
             raise ProtocolError(ErrorCode.STAGE_TAKEN, line)
+        return sounding
+
+    def _is_abandoned(self, member: Member, token: Token | None, now: float) -> bool:
+        """Whether one who shows `token` may think that `member`, who sounds, has gone."""
+        bound = SILENCE if self._tokens.required else STRANGERS_SILENCE
+        return member.token == token and now - member.heard_at > bound
+
+    def _check_room(self, start: Start, visitor: Visitor, others: Set[Member]) -> None:
+        """Check that there is a place among the performers, the last of which is for one who sounds."""
+        there = [member for member in others if member.role == Role.PERFORMER]
+        limit = self._settings.max_performers
+        if len(there) >= limit - (start.sound is None):
+            raise RefusedError(try_again(f"stage full: {len(there)} perform", RETRY_SECONDS))
+        neighbours = sum(member.visitor.house == visitor.house for member in there)
+        if not self._tokens.required and neighbours >= max(1, limit // SHARE_OF_A_HOUSE):
+            raise RefusedError(try_again(f"{neighbours} perform from your address", RETRY_SECONDS))
+
+
+def _same(session: str, shown: str | None) -> bool:
+    return bool(shown) and hmac.compare_digest(digest(session), digest(shown or ""))

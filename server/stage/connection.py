@@ -1,7 +1,7 @@
 """Connection of one client as a state machine: greeted, started, finished. No socket: messages in, an Outbox out.
 
-What is wrong with a message goes back as an error event, and the connection lives on; only a wrong token, a full stage
-and a dead engine end it.
+What is wrong with a message goes back as an error event, and the connection lives on; only a wrong token, a full stage,
+a dead engine and whoever takes its place end it.
 """
 
 from asyncio import get_running_loop, sleep
@@ -11,7 +11,7 @@ from clavilux import __version__
 from clavilux.runtime.control.parameters import describe
 from clavilux.runtime.errors import ParameterError, ProtocolError
 from clavilux.runtime.sound.samples import MAX_CHANNELS
-from clavilux.server.protocol.binary import parse_sound
+from clavilux.server.protocol.binary import packet_sequence, parse_sound
 from clavilux.server.protocol.messages import (
     Acknowledge,
     Bye,
@@ -26,7 +26,7 @@ from clavilux.server.protocol.messages import (
     Started,
     Tap,
 )
-from clavilux.server.protocol.text import error_event, parse_text
+from clavilux.server.protocol.text import error_event, message_id, parse_text
 from clavilux.server.protocol.words import (
     MAX_RATE,
     MESSAGE_BYTES,
@@ -40,12 +40,14 @@ from clavilux.server.protocol.words import (
     ErrorCode,
     Role,
 )
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Settings, Token
 from clavilux.server.stage.allowance import Allowance
 from clavilux.server.stage.in_flight import IN_FLIGHT
 from clavilux.server.stage.interfaces import Controls
 from clavilux.server.stage.outbox import Farewell, Outbox, PendingMarker
+from clavilux.server.stage.refusals import RefusedError, replaced
 from clavilux.server.stage.stage import Stage
+from clavilux.server.stage.visitor import Visitor
 from clavilux.server.stage.wire_time import server_time
 
 SOUND_TAKEN = {
@@ -71,15 +73,19 @@ def hello(engine: Controls, settings: Settings, now: int) -> Hello:
         limits={"in_flight": IN_FLIGHT, "message_bytes": MESSAGE_BYTES, "viewers": settings.max_viewers},
         parameters=describe(engine.ranges, engine.defaults),
         stages=WIRE_STAGES,
-        token_required=settings.token is not None,
+        token_required=settings.token_required,
     )
 
 
 class Connection:
     """Takes one client's messages and answers into `outbox`."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, visitor: Visitor | None = None) -> None:
         self.outbox = Outbox()
+        self.visitor = visitor or Visitor()
+        self.token: Token | None = self.visitor.token  # the one that was shown
+        self.session = ""  # from its start on
+        self.heard_at = stage.engine.clock.now()  # when the last message came, s
         self.role: Role | None = None  # None until it has started
         self.picture = PictureFormat()  # how this client wants its pictures
         self.feeling = False  # whether it wants readings of the pulse
@@ -97,6 +103,8 @@ class Connection:
     async def greet(self) -> None:
         """Say hello, and why there is nothing to join if so it is."""
         stage = self._stage
+        if self.token is None:  # whoever has shown one in a header cannot be kept out by those who have none
+            stage.admission.lobby.enter(self.outbox, self.visitor.house)
         await self.outbox.reply(hello(stage.engine, stage.settings, self._now()))
         refusal = stage.admission.refusal(Role.PERFORMER)
         if refusal is not None:
@@ -108,18 +116,24 @@ class Connection:
             return
         if seconds := self._allowance.wait(message, self.role, get_running_loop().time()):
             await sleep(seconds)
+        self.heard_at = self._stage.engine.clock.now()
         try:
             if isinstance(message, str):
                 await self._handle(parse_text(message))
             else:
                 self._hear(message)
+        except RefusedError as refused:
+            self._stage.peers.refused(refused.code, f"{self.visitor.address}: {refused}")
+            self.outbox.finish(refused.farewell.answering(_name(message)))
         except ProtocolError as error:
-            await self.outbox.reply(error_event(error))
+            await self.outbox.reply(error_event(error, reply_to=_name(message)))
         except ParameterError as error:
-            await self.outbox.reply(error_event(ProtocolError(ErrorCode.BAD_PARAMETER, str(error))))
+            told = ProtocolError(ErrorCode.BAD_PARAMETER, str(error))
+            await self.outbox.reply(error_event(told, reply_to=_name(message)))
 
     def leave(self) -> None:
         """Free what this connection held; the connection is over."""
+        self._stage.admission.lobby.leave(self.outbox)
         self._stage.leave(self)
 
     async def _handle(self, message: ClientMessage) -> None:
@@ -144,19 +158,29 @@ class Connection:
                 self.outbox.marker(PendingMarker(message.id, self._heard))
 
     async def _start(self, start: Start) -> None:
-        stage = self._stage
+        stage, admission = self._stage, self._stage.admission
         if self.role:
             raise ProtocolError(ErrorCode.BAD_MESSAGE, f"already started as {self.role}; reconnect to change that")
-        refusal = stage.admission.unauthorized(start.token) or stage.admission.refusal(start.role)
+        self._identify(start)
+        for member in admission.admit(start, self.visitor, self.token, self.heard_at):
+            member.outbox.finish(replaced("another connection has taken this one's place"))
+            stage.leave(member)
+        refusal = admission.refusal(start.role)
         if refusal is not None:
-            self.outbox.finish(refusal)
-            return
-        stage.admission.admit(start)
+            raise RefusedError(refusal)
         self.role, self._sound, self.picture = start.role, start.sound, start.picture or PictureFormat()
         self.feeling, self.limits_flashes = start.pulse, start.limits_flashes
+        self.session = admission.sessions.open(start.session, self.token)
+        admission.lobby.leave(self.outbox)
         stage.join(self)
-        await self.outbox.reply(Started(self.role, stage.name, stage.values()))
+        await self.outbox.reply(Started(self.role, stage.name, stage.values(), self.session))
         stage.show_last(self)
+
+    def _identify(self, start: Start) -> None:
+        """Take the token in `start`; without one that of the header holds, if there was one. Raises RefusedError."""
+        if start.token is not None or self.token is None:
+            admission = self._stage.admission
+            self.token = admission.identify(start.token, self.visitor, self.heard_at, start.session)
 
     def _hear(self, packet: bytes) -> None:
         if not self.role:
@@ -179,3 +203,8 @@ class Connection:
     @staticmethod
     def _refuse_early() -> NoReturn:
         raise ProtocolError(ErrorCode.NOT_STARTED, 'this connection has no role yet; send "start" first')
+
+
+def _name(message: str | bytes) -> str | int | None:
+    """Return by what an error names the message that it answers, None for one without a name."""
+    return message_id(message) if isinstance(message, str) else packet_sequence(message)

@@ -16,7 +16,9 @@ from clavilux.runtime.frame import Frame
 from clavilux.runtime.playing.engine_state import EngineState
 from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.words import Role
+from clavilux.server.settings import Token
 from clavilux.server.stage.outbox import Outbox
+from clavilux.server.stage.visitor import Visitor
 
 
 class Lifecycle(Protocol):
@@ -146,6 +148,10 @@ class Member(Protocol):
 
     role: Role | None  # None until it has started
     outbox: Outbox
+    visitor: Visitor
+    token: Token | None  # the one that it has shown
+    session: str
+    heard_at: float  # when its last message came, s of the engine's clock
 
     @property
     def sounding(self) -> bool:

@@ -18,6 +18,7 @@ from clavilux.server.stage.connection import Connection
 from clavilux.server.stage.outbox import Farewell, Readings
 from clavilux.server.stage.packing import pack
 from clavilux.server.stage.stage import Stage
+from clavilux.server.stage.visitor import Visitor
 from clavilux.server.stage.wire_time import server_time
 
 
@@ -38,12 +39,12 @@ class Channel(Protocol):
         """Close from this side. Raises GoneError."""
 
 
-async def run_connection(channel: Channel, stage: Stage) -> Role | None:
+async def run_connection(channel: Channel, stage: Stage, visitor: Visitor | None = None) -> Role | None:
     """Talk to one client until either side ends it, and leave the stage whatever happens; return its role, if any.
 
     What nobody foresaw ends this connection with INTERNAL_ERROR and goes to the log; the peer learns nothing of it.
     """
-    pump = _Pump(channel, stage)
+    pump = _Pump(channel, stage, visitor)
     try:
         await pump.connection.greet()
         # Whichever ends first ends the other: the reader ends with the client, the writer with the farewell.
@@ -66,8 +67,8 @@ def _root(error: BaseException) -> BaseException:
 
 
 class _Pump:
-    def __init__(self, channel: Channel, stage: Stage) -> None:
-        self.connection = Connection(stage)
+    def __init__(self, channel: Channel, stage: Stage, visitor: Visitor | None) -> None:
+        self.connection = Connection(stage, visitor)
         self._channel = channel
         self._stage = stage
 
@@ -109,7 +110,7 @@ class _Pump:
             await self._send(encode(message))
         await self._close(farewell.code, farewell.reason)
 
-    async def _close(self, code: CloseCode, reason: str) -> None:
+    async def _close(self, code: int, reason: str) -> None:
         async with asyncio.timeout(self._stage.settings.send_seconds):
             await self._channel.close(code, reason)
 

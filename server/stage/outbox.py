@@ -9,16 +9,18 @@ socket.
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import structs
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.pulse import Pulse
 from clavilux.runtime.queues import NewestSlot
 from clavilux.server.protocol.binary import PackedFrame
-from clavilux.server.protocol.messages import MarkerReached, ParameterValues, ServerMessage, Status
-from clavilux.server.protocol.words import CloseCode, ErrorCode
+from clavilux.server.protocol.messages import ErrorEvent, MarkerReached, ParameterValues, ServerMessage, Status
+from clavilux.server.protocol.words import ErrorCode
 from clavilux.server.stage.in_flight import InFlight
 
 REPLIES = 32
@@ -31,9 +33,14 @@ MARKER_SLACK = 0.002  # s; capture times are whole microseconds, resamplers shif
 class Farewell:
     """The last thing on a connection: messages, then a close code with its reason."""
 
-    code: CloseCode
+    code: int  # a CloseCode, or CLOSE_REPLACED
     reason: str
     messages: tuple[ServerMessage, ...] = ()
+
+    def answering(self, message: str | int | None) -> "Farewell":
+        """Return this farewell with errors that answer the message of that name."""
+        named = (structs.replace(m, reply_to=message) if isinstance(m, ErrorEvent) else m for m in self.messages)
+        return replace(self, messages=tuple(named))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from clavilux.server.stage.message_pump import GoneError, run_connection
 from clavilux.server.stage.peer_log import peer_name
 from clavilux.server.stage.stage import Stage
+from clavilux.server.stage.visitor import Visitor
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class WebSocketChannel:
             raise GoneError(str(error)) from error
 
 
-async def converse(socket: WebSocket, stage: Stage) -> None:
+async def converse(socket: WebSocket, stage: Stage, visitor: Visitor) -> None:
     """Carry an accepted websocket's messages to and from `stage` until it ends; say in the log that it came and went.
 
     A line tells address, role, seconds, messages and bytes each way, and the close code; nothing of what was sent.
@@ -78,7 +79,7 @@ async def converse(socket: WebSocket, stage: Stage) -> None:
     logger.info("%s connected", peer, extra={"facts": {"event": "opened", "peer": peer}})
     role = None
     try:
-        role = await run_connection(channel, stage)
+        role = await run_connection(channel, stage, visitor)
     finally:
         _log_end(channel, {"event": "closed", "peer": peer, "role": role, "seconds": time.monotonic() - begun})
 

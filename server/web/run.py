@@ -24,8 +24,9 @@ from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike, OwnSource
 from clavilux.server.stage.peer_log import LibraryLines, PeerLog
 from clavilux.server.stage.stage import Stage
+from clavilux.server.web import exposure
 from clavilux.server.web.answers import BoundedAnswers
-from clavilux.server.web.app import WAITING_CONNECTIONS, create_app
+from clavilux.server.web.app import create_app
 from clavilux.server.web.http_protocol import GuardedHttp
 from clavilux.server.web.limits import GuardedConfig, Limits, affordable, free_descriptors
 from clavilux.server.web.listener import Listener
@@ -52,20 +53,26 @@ class Listening:
     host: str
     port: int
     stop: Callable[[], None]
+    secure: bool = False  # whether it speaks TLS
 
     @property
     def url(self) -> str:
         """The address of the page, as a browser takes it."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        return f"http://[{host}]:{self.port}/" if ":" in host else f"http://{host}:{self.port}/"
+        scheme = "https" if self.secure else "http"
+        return f"{scheme}://[{host}]:{self.port}/" if ":" in host else f"{scheme}://{host}:{self.port}/"
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises DeviceError when the address cannot be had."""
+def bind(host: str, port: int, check: Callable[[str], None] = lambda address: None) -> socket.socket:
+    """Return a listening socket, once `check` has seen the address that `host` is.
+
+    Raises DeviceError when the address cannot be had, and whatever `check` raises.
+    """
     if not 0 <= port <= MAX_PORT:
         raise DeviceError(f"cannot listen on port {port}; expected 0 (any that is free) to {MAX_PORT}")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        check(str(address[0]))
         return socket.create_server(address[:2], family=family)
     except OSError as error:
         raise DeviceError(
@@ -141,7 +148,7 @@ def _calm(peers: PeerLog) -> Iterator[None]:
 def _limits_here(wanted: Limits, settings: Settings) -> Limits:
     """Return the limits that this process can carry, and say so where the stage could hold more."""
     limits = affordable(replace(wanted, unread_seconds=settings.send_seconds), free_descriptors())
-    needed = settings.max_viewers + WAITING_CONNECTIONS
+    needed = settings.max_viewers + settings.max_performers + settings.max_waiting
     if limits.connections < needed:
         line = "this process may open so few files that %d connections are the most; a full stage is %d: ulimit -n %d"
         logger.warning(line, limits.connections, needed, 4 * needed)
@@ -161,9 +168,11 @@ def serve(
     `source` is the sound card that the engine hears, if it hears one.
     `limits` bound what peers may cost; of connections there are fewer where the process may open few files.
     `on_listening` is called once on the event loop, with the real port; it must not block.
-    Raises DeviceError when the address cannot be had.
+    Raises DeviceError when the address cannot be had, when others could reach it without a token and `settings.open`
+    does not say so, and for settings that cannot be (`clavilux.server.web.exposure`).
     """
-    bound = bind(settings.host, settings.port)
+    context = exposure.tls(settings)
+    bound = bind(settings.host, settings.port, lambda address: exposure.check(settings, address))
     host, port = settings.host, bound.getsockname()[1]
     limits = _limits_here(limits, settings)
     app = create_app(engine, settings, source)
@@ -185,11 +194,15 @@ def serve(
         lifespan="on",
         backlog=BACKLOG,
         timeout_keep_alive=limits.idle_seconds,
+        # Without a proxy that was named nobody's word is taken for where a request comes from.
+        proxy_headers=bool(settings.proxies),
+        forwarded_allow_ips=list(settings.proxies),
+        ssl_context_factory=None if context is None else lambda config, usual: context,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 
     def started() -> None:
-        on_listening(Listening(host, port, stop))
+        on_listening(Listening(host, port, stop, context is not None))
 
     def stop() -> None:
         server.should_exit = True

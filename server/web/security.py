@@ -1,4 +1,4 @@
-"""The web application's guards: headers on every response, and who may open a websocket. Pure."""
+"""The web application's guards: headers on every response, who may open a websocket, and who asks. Pure."""
 
 from urllib.parse import urlsplit
 
@@ -7,7 +7,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clavilux.server.protocol.words import SUBPROTOCOL
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Settings, is_loopback
+from clavilux.server.stage.refusals import RefusedError
 
 SECURITY_HEADERS = {
     "cache-control": "no-cache",
@@ -26,6 +27,9 @@ SECURITY_HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+"""Headers that a proxy adds: a request that has one comes from elsewhere, whatever its address."""
+SCHEME = "bearer "
 
 
 class HardenedResponses:
@@ -51,9 +55,12 @@ def refusal(headers: Headers, protocols: list[str], settings: Settings) -> Plain
     if not (origin is None or origin in settings.origins or origin.partition("://")[2].lower() == host.lower()):
         return PlainTextResponse(f"Origin is {origin}, this server is {host}; open the page from here\n", 403)
     if not settings.answers(host_name(host)):
-        return PlainTextResponse(f"this server does not answer to the name {host!r}; start it with that name\n", 403)
+        name = host_name(host)
+        line = f"this server does not answer to the name {name!r}; start it with --name {name or 'NAME'}\n"
+        return PlainTextResponse(line, 403)
     if SUBPROTOCOL not in protocols:
-        return PlainTextResponse(f"found subprotocols {protocols}; expected {SUBPROTOCOL}\n", 400)
+        found = f"subprotocols {', '.join(protocols)}" if protocols else "no subprotocol"
+        return PlainTextResponse(f"found {found}; expected {SUBPROTOCOL}\n", 400)
     return None
 
 
@@ -63,3 +70,24 @@ def host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def bearer(headers: Headers) -> str | None:
+    """Return the token that `Authorization: Bearer` shows, None for none or another scheme."""
+    shown = headers.get("authorization", "")
+    if not shown.lower().startswith(SCHEME):
+        return None
+    return shown[len(SCHEME) :].strip().encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def is_local(headers: Headers, address: str, settings: Settings) -> bool:
+    """Whether a request was made on this machine, by a name of this server's, and through no proxy."""
+    forwarded = any(name in headers for name in FORWARDED)
+    return is_loopback(address) and not forwarded and settings.answers(host_name(headers.get("host", "")))
+
+
+def denial(refused: RefusedError) -> PlainTextResponse:
+    """Return the HTTP answer to a request whose token was refused: 401, or 429 with the time to wait."""
+    if refused.retry_after is None:
+        return PlainTextResponse(f"{refused}\n", 401, {"WWW-Authenticate": "Bearer"})
+    return PlainTextResponse(f"{refused}\n", 429, {"Retry-After": f"{refused.retry_after:.0f}"})

@@ -189,9 +189,23 @@ def test_of_a_long_value_the_beginning_is_shown(value: object) -> None:
     assert shown(value) == repr(value)[: SHOWN_CHARACTERS - 1] + "…"
 
 
-@pytest.mark.parametrize("value", [12, -1.5, True, None, "a'b", "\ud800", [], (1, "a"), {"a": {"b": []}}, 10**50])
+@pytest.mark.parametrize("value", [12, -1.5, "a'b", "\ud800", [], [1, "a"], {"a": {"b": []}}, 10**50])
 def test_a_short_value_is_shown_as_python_does(value: object) -> None:
     assert shown(value) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (True, "true"),
+        (None, "null"),
+        ("None", "'None'"),
+        ((1, False), "[1, false]"),
+        ({"a": [None, {"b": True}]}, "{'a': [null, {'b': true}]}"),
+    ],
+)
+def test_the_words_that_json_has_of_its_own_are_shown_as_it_writes_them(value: object, line: str) -> None:
+    assert shown(value) == line
 
 
 def test_a_number_that_python_writes_to_nobody_is_told_by_its_length() -> None:

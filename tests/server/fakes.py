@@ -18,10 +18,11 @@ from clavilux.runtime.frame import STAGES, Frame, Heard
 from clavilux.runtime.playing.engine_state import EngineState
 from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.words import Role
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Settings, Token
 from clavilux.server.stage.interfaces import EngineLike
 from clavilux.server.stage.message_pump import GoneError
 from clavilux.server.stage.outbox import Outbox
+from clavilux.server.stage.visitor import Visitor
 from clavilux.server.web.limits import Limits
 from clavilux.server.web.run import LIMITS, Listening, serve
 
@@ -189,6 +190,10 @@ class Guest:
         self.sounding = sounding
         self.feeling = feeling
         self.outbox = Outbox()
+        self.visitor = Visitor()
+        self.token: Token | None = None
+        self.session = ""
+        self.heard_at = NOW
 
 
 class FakeChannel:

@@ -43,7 +43,7 @@ def test_what_fits_becomes_a_dataclass():
         ({"name": "a\nb"}, "lamp.json: name is 'a\\nb'; expected one line of text"),
         ({"watts": 12}, "lamp.json: watts is 12; expected a whole number, 10 to 100, a multiple of 5"),
         ({"watts": 60.0}, "lamp.json: watts is 60.0; expected a whole number"),
-        ({"watts": True}, "lamp.json: watts is True; expected a whole number"),
+        ({"watts": True}, "lamp.json: watts is true; expected a whole number"),
         ({"colours": "red"}, "lamp.json: colours is 'red'; expected a list"),
         ({"colours": ["red", "grey"]}, "lamp.json: colours[1] is 'grey'; expected one of red, green"),
         ({"colours": ["redgreen"]}, "lamp.json: colours[0] is 'redgreen'; expected one of red, green"),

@@ -34,7 +34,7 @@ def test_whole_floats_are_whole_numbers() -> None:
         ("glide", -1, "glide is -1; expected 0 to 30 s"),
         ("glide", float("nan"), "glide is nan; expected 0 to 30 s"),
         ("glide", "1", "glide is '1'; expected a number"),
-        ("glide", True, "glide is True; expected a number"),
+        ("glide", True, "glide is true; expected a number"),
         ("steps", 2.5, "steps is 2.5; expected a whole number"),
         ("steps", 1001, "steps is 1001; expected 1 to 1000"),
         ("steps", float("inf"), "steps is inf; expected"),

@@ -24,6 +24,7 @@ from clavilux.server.client.stage import Disconnected
 from clavilux.server.protocol.binary import unpack_frame
 from clavilux.server.protocol.messages import (
     Acknowledge,
+    ErrorEvent,
     Hello,
     PictureFormat,
     Ping,
@@ -35,7 +36,8 @@ from clavilux.server.protocol.messages import (
 )
 from clavilux.server.protocol.text import encode, parse_text
 from clavilux.server.protocol.words import SUBPROTOCOL
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Right, Settings, Token
+from clavilux.server.stage.tries import BURST
 from tests.server.fakes import DEADLINE, FakeEngine, serving
 
 pytestmark = pytest.mark.anyio
@@ -279,6 +281,102 @@ async def test_a_wrong_token_is_not_tried_again(engine: FakeEngine, settings: Se
         assert caught.value.code == "unauthorized"
         async with connect(url, token="secret") as stage:
             assert stage.hello.token_required
+
+
+@pytest.mark.parametrize("token", ["schlüssel", " spaced ", "plain"])
+async def test_a_token_that_fits_no_header_opens_the_stage_all_the_same(
+    engine: FakeEngine, settings: Settings, token: str
+) -> None:
+    with serving(engine, replace(settings, token=token)) as here:
+        async with connect(f"ws://{here.host}:{here.port}/ws", token=token) as stage:
+            assert stage.session
+
+
+async def test_who_has_guessed_too_often_learns_when_to_try_again(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, token="secret")) as here:
+        url = f"ws://{here.host}:{here.port}/ws"
+        for _ in range(BURST):
+            with pytest.raises(ProtocolError):
+                await connect(url, token="wrong").__aenter__()
+        for token, code in (("secret", 429), (" secret", 1013)):
+            with pytest.raises(Disconnected, match="too many wrong tokens") as caught:
+                await connect(url, token=token).__aenter__()
+            assert (caught.value.code, caught.value.final, caught.value.retry_after) == (code, False, 10)
+
+
+async def test_who_comes_back_shows_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str | None] = []
+
+    async def behave(connection: ServerConnection) -> None:
+        await connection.send(encode(HELLO))
+        start = parse_text(str(await connection.recv()))
+        assert isinstance(start, Start)
+        shown.append(start.session)
+        await connection.send(encode(Started("viewer", "main", {}, f"session {len(shown)}")))
+        for _ in range(3):
+            ping = parse_text(str(await connection.recv()))
+            assert isinstance(ping, Ping)
+            await connection.send(encode(Pong(ping.client_time, 7_000_000)))
+        connection.transport.abort()
+
+    async with strange_server(behave) as url:
+        with pytest.raises(Disconnected):
+            await anext(aiter(connect(url, delays=lambda: itertools.repeat(0.0, 2))))
+    assert shown == [None, "session 1", "session 2"]
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_the_time_that_a_server_names_is_waited(monkeypatch: pytest.MonkeyPatch, started: bool) -> None:
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def slept(delay: float) -> None:
+        waits.append(delay)
+        await sleep(0)
+
+    async def behave(connection: ServerConnection) -> None:
+        if started:
+            await begin(connection)
+        else:
+            await connection.send(encode(HELLO))
+            await connection.recv()
+        await connection.send(encode(ErrorEvent("try_again", "full", fatal=True, retry_after=30)))
+        await connection.close(1013, "full")
+
+    async with strange_server(behave) as url:
+        monkeypatch.setattr(asyncio, "sleep", slept)
+        with pytest.raises(Disconnected, match="full") as caught:
+            await anext(aiter(connect(url, delays=lambda: iter([0.0, 45.0]))))
+    assert [wait for wait in waits if wait in (0.0, 30.0, 45.0)] == [30.0, 45.0]  # the others keep the line alive
+    assert (caught.value.code, caught.value.retry_after) == (1013, 30)
+
+
+async def test_an_admin_sounds_in_the_place_of_another_who_does_not_take_it_back(
+    engine: FakeEngine, settings: Settings
+) -> None:
+    tokens = (Token("player", Right.PLAY), Token("boss", Right.ADMIN))
+    with serving(engine, replace(settings, tokens=tokens)) as here:
+        url = f"ws://{here.host}:{here.port}/ws"
+        async with (
+            connect(url, role="performer", sound=MONO, token="player") as other,
+            connect(url, role="performer", sound=MONO, token="boss", take_over=True) as stage,
+        ):
+            with pytest.raises(Disconnected, match="has taken this one's place") as caught:
+                await anext(other)
+            await stage.ping()
+    assert (caught.value.code, caught.value.final) == (4001, True)
+
+
+@pytest.mark.parametrize("code", [1008, 4001])
+async def test_a_close_that_would_come_again_is_final(code: int) -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection)
+        await connection.close(code, "no")
+
+    async with strange_server(behave) as url:
+        with pytest.raises(Disconnected, match=f"{code} no") as caught:
+            await anext(aiter(connect(url)))
+    assert caught.value.final
 
 
 async def test_a_watcher_reconnects_when_the_server_comes_back(engine: FakeEngine, settings: Settings) -> None:

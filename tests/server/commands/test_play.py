@@ -20,6 +20,7 @@ from clavilux.runtime.models import Models
 from clavilux.runtime.sound.inputs import Input
 from clavilux.runtime.sound.sound_card import Hear
 from clavilux.server.commands import live, play, serve
+from clavilux.server.settings import Right, Token
 from clavilux.server.web.run import Listening
 from tests import waiting
 from tests.troubled import cause, open_troubled
@@ -148,6 +149,21 @@ def test_the_words_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = play.settings_from(line, "mine")
     assert (settings.host, settings.port, settings.names) == ("0.0.0.0", 8000, ("stage.example",))
     assert (settings.token, settings.own_sound, settings.bundle) == ("secret", True, "mine")
+
+
+def test_tokens_a_certificate_and_proxies_become_settings(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[[token]]\ntoken = "correct horse battery"\nrole = "play"\n')
+    tokens.chmod(0o600)
+    line = words(
+        *(serve, "--open", "--tokens", str(tokens), "--certificate", "a.pem", "--key", "b.pem"),
+        *("--proxy", "127.0.0.1", "--proxy", "10.0.0.0/8"),
+    )
+    settings = play.settings_from(line, "mine")
+    assert settings.tokens == (Token("correct horse battery", Right.PLAY, "token 1"),)
+    assert (settings.open, settings.token_required) == (True, True)
+    assert (settings.certificate, settings.key) == (Path("a.pem"), Path("b.pem"))
+    assert settings.proxies == ("127.0.0.1", "10.0.0.0/8")
 
 
 def test_without_a_token_the_stage_is_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,6 +205,63 @@ test('a stage that is opened twice has one connection, and none after it is clos
   assert.deepEqual(sockets.map(({ codes }) => codes), [[1000], [1000]]);
 });
 
+/** Let a stage begin a session over a socket that a test plays; return both, and what the stage has said there. */
+function started(context, options = {}) {
+  const { sockets, stage } = connecting(context);
+  const said = (socket) => socket.sent.map((text) => JSON.parse(text));
+  const begin = (socket) => {
+    Object.assign(socket, { readyState: WebSocket.OPEN, sent: [], send: (text) => socket.sent.push(text) });
+    socket.tell = (message) => socket.onmessage({ data: JSON.stringify(message) });
+    socket.tell({ type: 'hello', token_required: false, stages: [] });
+  };
+  Object.assign(stage.options, options);
+  stage.open().catch(() => {});
+  begin(sockets[0]);
+  return { sockets, stage, said, begin };
+}
+
+test('who comes back after the connection broke shows the session that it had', (context) => {
+  const { sockets, stage, said, begin } = started(context);
+  assert.equal(said(sockets[0])[0].session, null);
+  sockets[0].tell({ type: 'started', role: 'viewer', stage: 'main', parameters: {}, session: 'mine' });
+  sockets[0].onclose({ code: 1006, reason: '' });
+  context.mock.timers.tick(60_000);
+  begin(sockets[1]);
+  assert.equal(said(sockets[1]).find(({ type }) => type === 'start').session, 'mine');
+  stage.close();
+});
+
+for (const when of ['starting', 'started']) {
+  test(`who is told when to try again, ${when}, waits so long and no longer`, (context) => {
+    const { sockets, stage } = started(context);
+    if (when === 'started') sockets[0].tell({ type: 'started', role: 'viewer', stage: 'main', parameters: {} });
+    sockets[0].tell({ type: 'error', code: 'try_again', message: 'full', fatal: true, reply_to: null, retry_after: 30 });
+    assert.deepEqual([stage.state, stage.reason], ['waiting', 'full']);
+    context.mock.timers.tick(29_999);
+    assert.equal(sockets.length, 1);
+    context.mock.timers.tick(1);
+    assert.equal(sockets.length, 2);
+    stage.close();
+  });
+}
+
+for (const how of ['an error', 'a close code']) {
+  test(`who has lost the place to another connection, as ${how} says, does not take it back`, (context) => {
+    const { sockets, stage } = started(context);
+    sockets[0].tell({ type: 'started', role: 'viewer', stage: 'main', parameters: {}, session: 'mine' });
+    if (how === 'an error') sockets[0].tell({ type: 'error', code: 'replaced', message: 'gone', fatal: true });
+    else sockets[0].onclose({ code: 4001, reason: 'gone' });
+    context.mock.timers.tick(60_000);
+    assert.deepEqual([stage.state, sockets.length], ['closed', 1]);
+  });
+}
+
+test('who wishes to sound in the place of another says so', (context) => {
+  const { sockets, stage, said } = started(context, { role: 'performer', takeOver: true });
+  assert.equal(said(sockets[0])[0].take_over, true);
+  stage.close();
+});
+
 for (const where of ['connecting', 'waiting']) {
   test(`a stage that is closed when it is told to be ${where} stays closed`, (context) => {
     const { sockets, stage } = connecting(context);

@@ -18,6 +18,7 @@ from clavilux.server.protocol.binary import (
     pack_frame,
     pack_pulses,
     pack_sound,
+    packet_sequence,
     parse_sound,
     unpack_frame,
     unpack_pulses,
@@ -161,8 +162,8 @@ def test_a_stage_time_too_long_for_its_field_stops_at_the_largest() -> None:
     ("packet", "code", "line"),
     [
         (bytes(PACKET_BYTES + 1), "too_large", "262145 bytes; at most 262144"),
-        (b"", "unknown_type", "opens with b''"),
-        (b"\x09" + bytes(20), "unknown_type", "opens with b'\\\\t'"),
+        (b"", "unknown_type", "opens with nothing; sound opens with 1"),
+        (b"\x09" + bytes(20), "unknown_type", "opens with the byte 9; sound opens with 1"),
         (b"\x01" + bytes(15), "bad_sound", "16 bytes; expected a header of 16, then samples"),
         (b"\x01\x01" + bytes(18), "bad_sound", "expected zeros"),
         (b"\x01\x00\x01" + bytes(17), "bad_sound", "expected zeros"),
@@ -176,6 +177,12 @@ def test_a_broken_sound_packet_is_refused_with_its_reason(packet: bytes, code: s
     with pytest.raises(ProtocolError, match=line) as caught:
         parse_sound(packet, MONO)
     assert caught.value.code == code
+
+
+def test_a_packet_that_is_refused_still_has_its_sequence() -> None:
+    packet = struct.pack("<BBHIQ", 1, 1, 0, 4_000_000_000, 0)
+    assert packet_sequence(packet) == 4_000_000_000
+    assert packet_sequence(packet[:-1]) is packet_sequence(b"\x02" + packet) is packet_sequence(b"") is None
 
 
 @pytest.mark.parametrize("encoding", ["pcm16", "float32"])

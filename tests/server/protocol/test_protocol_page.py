@@ -15,10 +15,11 @@ from clavilux.server.protocol import text as protocol
 from clavilux.server.protocol.binary import FRAME_HEADER, SOUND_HEADER
 from clavilux.server.protocol.words import CloseCode, ErrorCode
 from clavilux.server.settings import Settings
-from clavilux.server.stage import outbox
+from clavilux.server.stage import admission, outbox, tries
 from clavilux.server.stage.connection import hello
 from clavilux.server.stage.health import REMEMBERED
 from clavilux.server.stage.in_flight import IN_FLIGHT
+from clavilux.server.stage.visitor import HOUSE_BITS
 from clavilux.server.stage.wire_time import MAX_CAPTURE_AGE, MAX_CAPTURE_LEAD
 from clavilux.server.web import app
 from tests.paths import ROOT
@@ -78,11 +79,14 @@ def test_every_message_type_is_in_a_table(kind: str) -> None:
     [
         CloseCode.NORMAL_CLOSURE,
         CloseCode.GOING_AWAY,
+        CloseCode.PROTOCOL_ERROR,
+        CloseCode.INVALID_DATA,
         CloseCode.POLICY_VIOLATION,
         CloseCode.MESSAGE_TOO_BIG,
         CloseCode.INTERNAL_ERROR,
         CloseCode.SERVICE_RESTART,
         CloseCode.TRY_AGAIN_LATER,
+        words.CLOSE_REPLACED,
     ],
 )
 def test_every_close_code_is_explained(code: int) -> None:
@@ -107,6 +111,30 @@ def test_the_numbers_in_the_page_are_those_of_the_code() -> None:
     assert f"{MAX_CAPTURE_AGE:g} s behind or {MAX_CAPTURE_LEAD:g} s ahead" in PAGE
     assert f"within {Settings().start_seconds:g} s of hello" in PAGE
     assert (MIN_WAIT, MAX_WAIT) == (0.5, 15.0)
+
+
+def test_who_is_let_in_and_who_gives_way_stands_in_the_page_as_in_the_code() -> None:
+    settings = Settings()
+    assert f"in the lobby: {settings.max_waiting} in all, {settings.max_waiting_per_address} of an address" in PAGE
+    assert f"| {settings.max_waiting}; {settings.max_waiting_per_address} of an address |" in PAGE
+    share = settings.max_performers // admission.SHARE_OF_A_HOUSE
+    assert f"| {settings.max_performers}, the last for one who sounds; without tokens {share} of an address |" in PAGE
+    assert f"| time to start | {settings.start_seconds:g} s |" in PAGE
+    assert f"| {tries.BURST}, then one in {tries.SECONDS_PER_TRY:g} s |" in PAGE
+    assert f"nothing at all for {admission.SILENCE:g} s" in PAGE
+    assert f"to anyone after {admission.STRANGERS_SILENCE:g} s" in PAGE
+    assert f"IPv6 by its /{HOUSE_BITS}" in PAGE
+    assert (words.MESSAGE_ID_CHARACTERS, words.MARKER_CHARACTERS) == (64, 64)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 429])
+def test_every_refusal_of_a_request_is_explained(status: int) -> None:
+    assert f"| {status} |" in PAGE
+
+
+@pytest.mark.parametrize("kind", [messages.Start, messages.Started, messages.ErrorEvent])
+def test_every_field_of_a_session_is_in_the_page(kind: type) -> None:
+    assert [name for name in kind.__struct_fields__ if f"`{name}" not in PAGE] == []
 
 
 def test_the_headers_are_as_long_as_the_tables_say() -> None:

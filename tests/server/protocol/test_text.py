@@ -27,7 +27,7 @@ from clavilux.server.protocol.messages import (
     Started,
     Status,
 )
-from clavilux.server.protocol.text import encode, error_event, parse_event, parse_text
+from clavilux.server.protocol.text import encode, error_event, message_id, parse_event, parse_text
 from clavilux.server.protocol.words import (
     ERROR_CHARACTERS,
     MARKER_CHARACTERS,
@@ -197,10 +197,10 @@ def test_a_sound_format_out_of_range_is_bad_sound() -> None:
     assert "start.sound.rate is 7999; expected a whole number, 8000 to 192000" in str(error)
 
 
-@pytest.mark.parametrize("sound", [5, "pcm16", [], True])
-def test_a_sound_that_is_no_format_is_named(sound: object) -> None:
+@pytest.mark.parametrize(("sound", "shown"), [(5, "5"), ("pcm16", "'pcm16'"), ([], "[]"), (True, "true")])
+def test_a_sound_that_is_no_format_is_named(sound: object, shown: str) -> None:
     error = refused(type="start", role="performer", sound=sound)
-    assert (error.code, str(error)) == ("bad_message", f"start.sound is {sound!r}; expected an object")
+    assert (error.code, str(error)) == ("bad_message", f"start.sound is {shown}; expected an object")
 
 
 @pytest.mark.parametrize(
@@ -267,12 +267,16 @@ def test_compression_is_the_last_stage_on_the_wire() -> None:
         (Pong(1e-7, 7), '{"type":"pong","client_time":1e-07,"server_time":7}'),
         (
             ErrorEvent("bad_sound", "no", fatal=False),
-            '{"type":"error","code":"bad_sound","message":"no","fatal":false}',
+            '{"type":"error","code":"bad_sound","message":"no","fatal":false,"reply_to":null,"retry_after":null}',
+        ),
+        (
+            ErrorEvent("try_again", "no", fatal=True, reply_to="a", retry_after=5),
+            '{"type":"error","code":"try_again","message":"no","fatal":true,"reply_to":"a","retry_after":5}',
         ),
         (MarkerReached("a", 1, 2), '{"type":"marker","id":"a","sequence":1,"heard_until":2}'),
         (
-            Started("viewer", "main", {"b": 1.0}),
-            '{"type":"started","role":"viewer","stage":"main","parameters":{"b":1.0}}',
+            Started("viewer", "main", {"b": 1.0}, "s"),
+            '{"type":"started","role":"viewer","stage":"main","parameters":{"b":1.0},"session":"s"}',
         ),
         (
             Status(level=-20.0, heard=None, frame_rate=30.0, viewers=1, dropped_seconds=0.0, latency={"p50": 1.5}),
@@ -283,12 +287,39 @@ def test_compression_is_the_last_stage_on_the_wire() -> None:
         (
             Start("performer", SoundFormat("pcm16", 8000), token="t"),
             '{"type":"start","role":"performer","sound":{"encoding":"pcm16","rate":8000,"channels":1,"use":null},'
-            '"picture":{"encoding":"jpeg","quality":85},"token":"t","pulse":false,"limits_flashes":false}',
+            '"picture":{"encoding":"jpeg","quality":85},"token":"t","pulse":false,"limits_flashes":false,"session":null,'
+            '"take_over":false}',
         ),
     ],
 )
 def test_a_message_is_written_byte_for_byte_as_ever(message: ClientMessage | ServerMessage, line: str) -> None:
     assert encode(message) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{"type": "dance", "id": "a"}', "a"),
+        ('{"id": "a", "type": "start", "role": 7}', "a"),
+        (f'{{"id": "{"x" * 64}"}}', "x" * 64),
+        (f'{{"id": "{"x" * 65}"}}', None),
+        ('{"id": 7}', None),
+        ('{"id": null}', None),
+        ("{}", None),
+        ("[]", None),
+        ('{"id": "a"', None),
+        ('{"x": ' + "[" * 60_000, None),
+        ('{"id": "a", "x": "' + "x" * 65_536 + '"}', None),
+        ('{"id": "\ud800"}', None),
+    ],
+)
+def test_a_message_that_is_wrong_may_still_have_a_name(text: str, name: str | None) -> None:
+    assert message_id(text) == name
+
+
+def test_no_secret_is_shown_where_a_message_is() -> None:
+    shown = repr(Start("viewer", token="secret", session="secret")) + repr(Started("viewer", "main", {}, "secret"))
+    assert "secret" not in shown
 
 
 def test_a_number_that_json_has_no_word_for_is_not_sent() -> None:

@@ -1,6 +1,7 @@
 """One connection's life, without a socket: messages in, answers in the outbox."""
 
 import json
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from clavilux import __version__
+from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.control.parameters import RANGES, Parameters
 from clavilux.server.protocol.binary import Sound, pack_sound
 from clavilux.server.protocol.messages import (
@@ -26,13 +28,14 @@ from clavilux.server.protocol.messages import (
     Tap,
 )
 from clavilux.server.protocol.text import encode
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Right, Settings, Token
 from clavilux.server.stage import connection as connection_module
 from clavilux.server.stage.allowance import BURST
 from clavilux.server.stage.connection import Connection
 from clavilux.server.stage.outbox import Farewell
 from clavilux.server.stage.stage import Stage
-from tests.server.fakes import FakeEngine, make_frame
+from clavilux.server.stage.visitor import Visitor
+from tests.server.fakes import NOW, FakeEngine, make_frame
 
 pytestmark = pytest.mark.anyio
 
@@ -171,6 +174,128 @@ async def test_a_wrong_token_ends_the_session(engine: FakeEngine, settings: Sett
 
 async def test_the_right_token_starts(engine: FakeEngine, settings: Settings) -> None:
     await started(Stage(engine, replace(settings, token="secret")), Start("viewer", token="secret"))
+
+
+async def test_a_token_in_the_header_opens_as_one_in_start(engine: FakeEngine, settings: Settings) -> None:
+    stage = Stage(engine, replace(settings, token="secret"))
+    shown = Connection(stage, Visitor("192.0.2.1", Token("secret")))
+    assert isinstance(await answer(shown, WATCHING), Started)
+    wrong = Connection(stage, Visitor("192.0.2.1", Token("secret")))
+    assert (await answer(wrong, Start("viewer", token="wrong"))).code == 1008
+
+
+async def test_who_has_no_right_to_play_may_still_watch(engine: FakeEngine, settings: Settings) -> None:
+    connection = Connection(Stage(engine, replace(settings, tokens=(Token("door", Right.WATCH),))))
+    reply = await answer(connection, Start("performer", token="door"))
+    assert (reply.code, reply.fatal) == ("not_performer", False)
+    assert isinstance(await answer(connection, Start("viewer", token="door")), Started)
+
+
+async def test_wrong_tokens_stand_in_the_log_and_are_counted_without_them(
+    engine: FakeEngine, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = Stage(engine, replace(settings, token="secret"))
+    with caplog.at_level(logging.INFO):
+        for _ in range(100):
+            await Connection(stage, Visitor("192.0.2.1")).take(encode(Start("viewer", token="a guess")))
+    assert [record.getMessage() for record in caplog.records] == [
+        "192.0.2.1: this stage wants a token, and this is not it",
+        "192.0.2.1: too many wrong tokens from your address; try again in 10 s",
+    ]
+    assert b'clavilux_refused_total{reason="unauthorized"} 5.0' in stage.metrics.text()
+    assert b'clavilux_refused_total{reason="try_again"} 95.0' in stage.metrics.text()
+
+
+async def test_who_comes_back_ends_the_former_connection_and_sounds_in_its_place(stage: Stage) -> None:
+    former = Connection(stage)
+    first = await answer(former, PLAYING)
+    back = Connection(stage)
+    again = await answer(back, Start("performer", MONO, session=first.session))
+    assert isinstance(again, Started)
+    assert again.session == first.session
+    farewell = former.outbox.farewell
+    assert farewell is not None
+    assert (farewell.code, farewell.messages[0].code) == (4001, "replaced")
+    assert stage.members == {back}
+    former.leave()
+    assert stage.members == {back}
+
+
+async def test_who_was_replaced_is_heard_no_more(engine: FakeEngine, stage: Stage) -> None:
+    former = Connection(stage)
+    first = await answer(former, PLAYING)
+    await started(stage, Start("performer", MONO, session=first.session))
+    await former.take(PACKET)
+    assert engine.heard == []
+
+
+async def test_a_viewer_who_comes_back_to_a_full_stage_finds_its_place(engine: FakeEngine, settings: Settings) -> None:
+    stage = Stage(engine, replace(settings, max_viewers=1))
+    first = await answer(Connection(stage), WATCHING)
+    assert isinstance(await answer(Connection(stage), Start("viewer", session=first.session)), Started)
+
+
+async def test_each_session_is_another(stage: Stage) -> None:
+    sessions = {(await answer(Connection(stage), WATCHING)).session for _ in range(3)}
+    assert len(sessions) == 3
+
+
+async def test_every_message_keeps_a_performer_from_giving_way(engine: FakeEngine, settings: Settings) -> None:
+    clock = engine.clock
+    assert isinstance(clock, ManualClock)
+    stage = Stage(engine, replace(settings, token="secret"))
+    playing = Start("performer", MONO, token="secret")
+    former = await started(stage, playing)
+    for when in (1.5, 3.0, 4.5):
+        clock.set(NOW + when)
+        await former.take(encode(Ping(1)))
+        assert (await answer(Connection(stage), playing)).code == "stage_taken"
+    clock.set(NOW + 7.0)
+    assert isinstance(await answer(Connection(stage), playing), Started)
+
+
+async def test_who_only_connects_is_dismissed_for_newcomers(engine: FakeEngine, settings: Settings) -> None:
+    stage = Stage(engine, replace(settings, max_waiting=1))
+    idle, late, known = Connection(stage), Connection(stage), Connection(stage, Visitor(token=Token("secret")))
+    for connection in (idle, late, known):
+        await connection.greet()
+    assert idle.outbox.farewell is not None
+    assert idle.outbox.farewell.code == 1013
+    assert late.outbox.farewell is known.outbox.farewell is None
+
+
+@pytest.mark.parametrize("how", ["start", "leave"])
+async def test_who_has_started_or_left_waits_no_more(engine: FakeEngine, settings: Settings, how: str) -> None:
+    stage = Stage(engine, replace(settings, max_waiting=1))
+    first, second = Connection(stage), Connection(stage)
+    await first.greet()
+    await first.outbox.next()
+    if how == "start":
+        assert isinstance(await answer(first, WATCHING), Started)
+    else:
+        first.leave()
+    await second.greet()
+    assert first.outbox.farewell is None
+
+
+@pytest.mark.parametrize(
+    ("message", "name"),
+    [
+        ('{"type": "dance", "id": "step 1"}', "step 1"),
+        ('{"type": "parameters", "values": {"steps": 99}, "id": "turn"}', "turn"),
+        ('{"type": "dance"}', None),
+        (pack_sound(Sound(7, 1, np.zeros((160, 1), np.float32)), "float32"), 7),
+        (b"\x07", None),
+    ],
+)
+async def test_an_error_names_the_message_that_it_answers(stage: Stage, message: str | bytes, name: object) -> None:
+    assert (await answer(await started(stage, PLAYING), message)).reply_to == name
+
+
+async def test_the_last_error_names_the_start_that_it_answers(engine: FakeEngine, settings: Settings) -> None:
+    connection = Connection(Stage(engine, replace(settings, token="secret")))
+    farewell = await answer(connection, '{"type": "start", "role": "viewer", "id": "mine"}')
+    assert farewell.messages[0].reply_to == "mine"
 
 
 async def test_a_full_stage_ends_the_newcomer(engine: FakeEngine, settings: Settings) -> None:

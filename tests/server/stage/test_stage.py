@@ -17,6 +17,7 @@ from clavilux.server.protocol.messages import Bye, ErrorEvent, ParameterValues, 
 from clavilux.server.settings import Settings
 from clavilux.server.stage.outbox import Farewell, Outbox, Readings
 from clavilux.server.stage.stage import TELLINGS, Stage
+from clavilux.server.stage.visitor import Visitor
 from tests.server.fakes import NOW, FakeEngine, Guest, make_frame
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +99,7 @@ def test_leaving_frees_the_role(stage: Stage) -> None:
     stage.join(performer)
     stage.leave(performer)
     stage.leave(performer)
-    stage.admission.admit(PLAYING)
+    assert stage.admission.admit(PLAYING, Visitor(), None, NOW) == []
 
 
 def test_sound_without_a_capture_time_ends_now(engine: FakeEngine, stage: Stage) -> None:

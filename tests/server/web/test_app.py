@@ -2,36 +2,47 @@
 
 import asyncio
 import http.client
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from msgspec import structs
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from clavilux import server
-from clavilux.server.protocol.messages import Hello, Start, Started
+from clavilux.server.protocol.binary import Sound, pack_sound
+from clavilux.server.protocol.messages import ErrorEvent, Hello, PictureFormat, Ping, SoundFormat, Start, Started
 from clavilux.server.protocol.text import encode, parse_event
 from clavilux.server.protocol.words import HARD_LIMIT_BYTES, SUBPROTOCOL
-from clavilux.server.settings import PAGE, Settings
-from clavilux.server.web import app as module
+from clavilux.server.settings import PAGE, Right, Settings, Token
+from clavilux.server.stage.tries import BURST
 from clavilux.server.web.run import Listening
 from clavilux.server.web.security import SECURITY_HEADERS
-from tests.server.fakes import FakeEngine, serving
+from tests.server.fakes import FakeEngine, make_frame, serving
 
 pytestmark = pytest.mark.anyio
 V1 = [Subprotocol(SUBPROTOCOL)]
 
 
-def fetch(here: Listening, path: str) -> tuple[http.client.HTTPResponse, bytes]:
+def fetch(
+    here: Listening, path: str, headers: Mapping[str, str] | None = None
+) -> tuple[http.client.HTTPResponse, bytes]:
     connection = http.client.HTTPConnection(here.host, here.port, timeout=10)
-    connection.request("GET", path)
+    connection.request("GET", path, headers=headers or {})
     response = connection.getresponse()
     body = response.read()
     connection.close()
     return response, body
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 async def event(socket: ClientConnection) -> object:
@@ -93,6 +104,31 @@ def test_metrics_are_prometheus_text(here: Listening) -> None:
     assert b"clavilux_frames_total 0.0" in body
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"Forwarded": "for=192.0.2.1"},
+        {"X-Real-IP": "192.0.2.1"},
+        {"Host": "evil.example"},
+        bearer("the watcher's"),
+        bearer("the player's"),
+    ],
+)
+def test_metrics_are_not_for_everyone(engine: FakeEngine, settings: Settings, headers: dict[str, str]) -> None:
+    tokens = (Token("the watcher's", Right.WATCH), Token("the player's", Right.PLAY))
+    with serving(engine, replace(settings, tokens=tokens)) as here:
+        response, body = fetch(here, "/metrics", {"X-Forwarded-For": "192.0.2.1"} | headers)
+    assert (response.status, response.headers["www-authenticate"]) == (401, "Bearer")
+    assert b"tokens of the role admin" in body
+
+
+def test_metrics_are_for_this_machine_and_for_an_admin(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, token="secret")) as here:
+        assert fetch(here, "/metrics")[0].status == 200
+        assert fetch(here, "/metrics", {"X-Forwarded-For": "192.0.2.1"} | bearer("secret"))[0].status == 200
+
+
 async def test_a_socket_without_the_subprotocol_is_refused_with_the_reason(url: str) -> None:
     with pytest.raises(InvalidStatus) as caught:
         await open_socket(url)
@@ -140,17 +176,94 @@ async def test_a_name_pointed_at_this_machine_by_someone_else_is_refused(here: L
     assert caught.value.response.status_code == 403
 
 
-async def test_sockets_beyond_the_limit_are_closed_at_once(
-    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "WAITING_CONNECTIONS", 0)
-    with serving(engine, replace(settings, max_viewers=1)) as here:
+async def test_who_only_connects_makes_room_for_who_comes_to_play(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, max_waiting_per_address=3)) as here:
         url = f"ws://{here.host}:{here.port}/ws"
-        async with open_socket(url, subprotocols=V1) as first, open_socket(url, subprotocols=V1) as second:
-            assert isinstance(await event(first), Hello)
-            with pytest.raises(ConnectionClosed):
-                await second.recv()
-            assert second.close_code == 1013
+        async with AsyncExitStack() as kept:
+            strangers = [await kept.enter_async_context(open_socket(url, subprotocols=V1)) for _ in range(10)]
+            assert all([isinstance(await event(stranger), Hello) for stranger in strangers])
+            async with open_socket(url, subprotocols=V1) as performer:
+                await performer.send(encode(Start("performer", SoundFormat("pcm16", 16_000))))
+                assert isinstance(await event(performer), Hello)
+                assert isinstance(await event(performer), Started)
+            for stranger in strangers[:8]:
+                error = await event(stranger)
+                assert isinstance(error, ErrorEvent)
+                assert (error.code, error.retry_after) == ("try_again", 1)
+                with pytest.raises(ConnectionClosed):
+                    await stranger.recv()
+                assert (stranger.close_code, stranger.close_reason) == (1013, error.message)
+            await strangers[9].ping()
+
+
+async def test_a_connection_that_is_half_open_gives_way_to_who_comes_back(engine: FakeEngine, url: str) -> None:
+    playing = Start("performer", SoundFormat("pcm16", 16_000), PictureFormat("rgb"))
+    engine.picture = (2048, 2048)
+    async with open_socket(url, subprotocols=V1) as broken:
+        await broken.send(encode(playing))
+        await event(broken)
+        began = await event(broken)
+        assert isinstance(began, Started)
+        # As after a cable was pulled: nothing comes from it any more, nothing is taken, nothing is closed.
+        broken.transport.pause_reading()
+        large = np.zeros((2048, 2048, 3), np.uint8)
+        for sequence in range(2):
+            engine.give(replace(make_frame(sequence), pixels=large))
+        coming = Start("performer", playing.sound)
+        async with open_socket(url, subprotocols=V1) as back:
+            assert isinstance(await event(back), Hello)
+            await back.send(encode(coming))
+            refused = await event(back)
+            assert isinstance(refused, ErrorEvent)
+            assert refused.code == "stage_taken"
+            await back.send(encode(structs.replace(coming, session=began.session)))
+            again = await event(back)
+            assert isinstance(again, Started)
+            assert again.session == began.session
+            packet = np.zeros((160, 1), np.float32)
+            await back.send(pack_sound(Sound(0, 0, packet), "pcm16"))
+            await back.send(encode(Ping(1)))
+            while not isinstance(await back.recv(), str):
+                pass
+            assert len(engine.heard) == 1
+        broken.transport.abort()
+
+
+async def test_a_token_in_the_header_opens_the_stage(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, token="schlüssel")) as here:
+        url = f"ws://{here.host}:{here.port}/ws"
+        shown = bearer("schlüssel".encode().decode("latin-1"))
+        async with open_socket(url, subprotocols=V1, additional_headers=shown) as socket:
+            assert isinstance(await event(socket), Hello)
+            await socket.send(encode(Start("viewer")))
+            assert isinstance(await event(socket), Started)
+
+
+async def test_wrong_tokens_in_the_header_are_refused_and_counted(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, token="secret")) as here:
+        answers = []
+        for shown in ["wrong"] * (BURST + 1) + ["secret"]:
+            with pytest.raises(InvalidStatus) as caught:
+                await open_socket(f"ws://{here.host}:{here.port}/ws", subprotocols=V1, additional_headers=bearer(shown))
+            answers.append((caught.value.response.status_code, caught.value.response.headers.get("Retry-After")))
+    assert answers == [(401, None)] * BURST + [(429, "10")] * 2
+
+
+async def test_another_scheme_in_the_header_is_no_token(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, replace(settings, token="secret")) as here:
+        url = f"ws://{here.host}:{here.port}/ws"
+        async with open_socket(url, subprotocols=V1, additional_headers={"Authorization": "Basic eDp5"}) as socket:
+            assert isinstance(await event(socket), Hello)
+
+
+async def test_only_a_proxy_that_was_named_tells_where_others_come_from(engine: FakeEngine, settings: Settings) -> None:
+    """Who guesses behind a proxy uses up no other's tries where it is believed, and everyone's where it is not."""
+    for proxies, others in ((("127.0.0.1",), 200), ((), 429)):
+        with serving(engine, replace(settings, token="secret", proxies=proxies)) as here:
+            for _ in range(BURST):
+                fetch(here, "/metrics", {"X-Forwarded-For": "192.0.2.1"} | bearer("wrong"))
+            response, _ = fetch(here, "/metrics", {"X-Forwarded-For": "192.0.2.2"} | bearer("secret"))
+            assert response.status == others
 
 
 async def test_a_message_beyond_all_limits_ends_the_connection(url: str) -> None:

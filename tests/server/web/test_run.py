@@ -55,6 +55,7 @@ def test_the_callback_gets_the_real_port(engine: FakeEngine, settings: Settings)
 )
 def test_the_address_of_the_page_is_one_that_a_browser_takes(host: str, url: str) -> None:
     assert Listening(host, 80, lambda: None).url == url
+    assert Listening(host, 80, lambda: None, secure=True).url == url.replace("http:", "https:")
 
 
 def test_the_engine_runs_while_the_server_does(engine: FakeEngine, settings: Settings) -> None:

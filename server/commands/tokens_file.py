@@ -1,0 +1,80 @@
+"""Tokens of a server from a TOML file: who may watch, who may play, who may do everything, and until when.
+
+[[token]]
+token = "a long random text"
+role = "watch"                    # or "play", or "admin"
+name = "door"                     # what logs call it; left out, its place in the file
+expires = 2026-12-01T00:00:00Z    # left out: never
+"""
+
+import logging
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from clavilux.runtime.errors import DeviceError
+from clavilux.server.protocol.words import TOKEN_CHARACTERS
+from clavilux.server.settings import Right, Token
+
+MIN_CHARACTERS = 16  # of a token that nobody guesses
+FIELDS = ("token", "role", "name", "expires")
+RIGHTS = {right.name.lower(): right for right in Right}
+
+_log = logging.getLogger(__name__)
+
+
+def read_tokens(path: Path) -> tuple[Token, ...]:
+    """Return the tokens in a file; a warning goes to the log for a short one, and for a file that others may read.
+
+    Raises DeviceError for a file that cannot be read, holds no token, or one that cannot be.
+    """
+    tables = _tables(path)
+    tokens = tuple(_token(table, f"{path}, token {number}") for number, table in enumerate(tables, 1))
+    texts = [token.text for token in tokens]
+    for number, text in enumerate(texts, 1):
+        if text in texts[: number - 1]:
+            raise DeviceError(f"{path}, token {number} stands there twice; expected each token once")
+    _warn_of_readers(path)
+    return tokens
+
+
+def _tables(path: Path) -> list[Any]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeviceError(f"tokens {path} cannot be read: {error.strerror}; expected a TOML file") from error
+    except ValueError as error:  # of TOML, or of UTF-8
+        # The reason of either may hold a piece of the file.
+        raise DeviceError(f"tokens {path} is not TOML; expected tables that begin with [[token]]") from error
+    tables = content.get("token")
+    if set(content) != {"token"} or not isinstance(tables, list) or not tables:
+        raise DeviceError(f"tokens {path} has no [[token]], or more than those; expected one table for each token")
+    return tables
+
+
+def _token(table: Any, place: str) -> Token:
+    if not isinstance(table, Mapping) or not set(table) <= set(FIELDS):
+        raise DeviceError(f"{place} has fields of unknown names; expected {', '.join(FIELDS)}")
+    text, role, name, expires = map(table.get, FIELDS)
+    if not isinstance(text, str) or not 1 <= len(text) <= TOKEN_CHARACTERS:
+        raise DeviceError(f'{place} has no good "token"; expected a string of 1 to {TOKEN_CHARACTERS} characters')
+    if not isinstance(role, str) or role not in RIGHTS:
+        raise DeviceError(f"{place} has role {role!r}; expected one of {', '.join(RIGHTS)}")
+    if not isinstance(name, str | None):
+        raise DeviceError(f"{place} has name {name!r}; expected a string")
+    if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
+        raise DeviceError(f"{place} expires {expires}; expected a time with its zone, such as 2026-12-01T00:00:00Z")
+    if len(text) < MIN_CHARACTERS:
+        _log.warning(
+            "%s has %d characters; at least %d, at random, cannot be guessed", place, len(text), MIN_CHARACTERS
+        )
+    return Token(text, RIGHTS[role], name or place.rpartition(", ")[2], expires)
+
+
+def _warn_of_readers(path: Path) -> None:
+    if os.name == "posix" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        _log.warning("others on this machine may read the tokens in %s; take that from them: chmod 600", path)

@@ -1,0 +1,25 @@
+"""Visitors: who has connected, before and after it has started. Pure data."""
+
+import ipaddress
+from dataclasses import dataclass
+
+from clavilux.server.settings import Token, as_address
+
+ADDRESS_CHARACTERS = 64  # of what a proxy says is an address
+HOUSE_BITS = 64  # of an IPv6 address: whoever has one has all that begin with these
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Where a client comes from, and the token that its request showed in a header."""
+
+    address: str = "nowhere"  # as logs show it
+    token: Token | None = None
+
+    @property
+    def house(self) -> str:
+        """The addresses that count as one when visitors of an address are counted: itself, of IPv6 its /64."""
+        address = as_address(self.address)
+        if isinstance(address, ipaddress.IPv6Address):
+            return str(ipaddress.ip_network((int(address), HOUSE_BITS), strict=False))
+        return str(address or self.address[:ADDRESS_CHARACTERS])

@@ -1,0 +1,84 @@
+"""Tokens of a file: each field taken, each mistake named without showing a token, each weakness told."""
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from clavilux.runtime.errors import DeviceError
+from clavilux.server.commands.tokens_file import read_tokens
+from clavilux.server.settings import Right, Token
+
+LONG = "correct horse battery staple"
+
+
+def written(folder: Path, text: str, mode: int = 0o600) -> Path:
+    path = folder / "tokens.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return path
+
+
+def one(**fields: str) -> str:
+    return "[[token]]\n" + "".join(f"{name} = {value}\n" for name, value in fields.items())
+
+
+def test_every_field_of_a_token_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = one(token=f'"{LONG}"', role='"watch"', name='"door"', expires="2026-12-01T00:00:00Z")
+    text += one(token=f'"{LONG}!"', role='"admin"')
+    assert read_tokens(written(tmp_path, text)) == (
+        Token(LONG, Right.WATCH, "door", datetime(2026, 12, 1, tzinfo=UTC)),
+        Token(f"{LONG}!", Right.ADMIN, "token 2", None),
+    )
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", r"has no \[\[token\]\]"),
+        ("[token]\na = 1\n", r"has no \[\[token\]\]"),
+        ("token = []", r"has no \[\[token\]\]"),
+        (one(token=f'"{LONG}"', role='"play"') + "[other]\n", r"has no \[\[token\]\], or more than those"),
+        ("token = [1]", "token 1 has fields of unknown names; expected token, role, name, expires"),
+        (one(token=f'"{LONG}"', rôle='"play"'), "is not TOML"),
+        (one(token=f'"{LONG}"', roles='"play"'), "token 1 has fields of unknown names"),
+        (one(role='"play"'), 'token 1 has no good "token"; expected a string of 1 to 1024 characters'),
+        (one(token='""', role='"play"'), 'token 1 has no good "token"'),
+        (one(token=f'"{"x" * 1025}"', role='"play"'), 'token 1 has no good "token"'),
+        (one(token="7", role='"play"'), 'token 1 has no good "token"'),
+        (one(token=f'"{LONG}"'), "token 1 has role None; expected one of watch, play, admin"),
+        (one(token=f'"{LONG}"', role='"performer"'), "token 1 has role 'performer'; expected one of watch"),
+        (one(token=f'"{LONG}"', role='["play"]'), "token 1 has role .*; expected one of watch"),
+        (one(token=f'"{LONG}"', role='"play"', name="3"), "token 1 has name 3; expected a string"),
+        (one(token=f'"{LONG}"', role='"play"', expires="2026-12-01T00:00:00"), "expected a time with its zone"),
+        (one(token=f'"{LONG}"', role='"play"', expires="2026-12-01"), "expected a time with its zone"),
+        (one(token=f'"{LONG}"', role='"play"') * 2, "token 2 stands there twice"),
+    ],
+)
+def test_a_file_that_cannot_be_is_one_line_without_the_token(tmp_path: Path, text: str, line: str) -> None:
+    with pytest.raises(DeviceError, match=line) as told:
+        read_tokens(written(tmp_path, text))
+    assert "\n" not in str(told.value)
+    assert LONG not in str(told.value)
+
+
+def test_a_file_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="cannot be read: No such file"):
+        read_tokens(tmp_path / "nowhere.toml")
+    (tmp_path / "tokens.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(DeviceError, match="is not TOML"):
+        read_tokens(tmp_path / "tokens.toml")
+
+
+def test_a_short_token_and_a_file_that_others_may_read_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        read_tokens(written(tmp_path, one(token='"secret"', role='"play"'), mode=0o640))
+    first, second = [record.getMessage() for record in caplog.records]
+    assert "token 1 has 6 characters; at least 16" in first
+    assert "others on this machine may read the tokens" in second
+    assert "chmod 600" in second
+    assert "secret" not in caplog.text
