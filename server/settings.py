@@ -47,8 +47,8 @@ class Settings:
     own_sound: bool = False  # the sound comes from a sound card here: no client may bring its own
     max_viewers: int = 64  # performers come on top
     max_performers: int = 16  # the last place is for one who sounds
-    max_waiting: int = 64  # connections that have not started; beyond, the oldest goes
-    max_waiting_per_address: int = 16  # of those
+    max_waiting: int = 128  # connections that have not started; beyond, the oldest goes
+    max_waiting_per_address: int = 80  # of those: a full house behind one router comes back at once after a restart
     page: Path = PAGE  # folder of the web instrument
     status_seconds: float = 0.5  # between two statuses
     start_seconds: float = 10.0  # from hello to start, then the connection ends

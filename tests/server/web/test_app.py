@@ -291,3 +291,22 @@ async def test_many_connections_come_and_go(url: str) -> None:
             assert isinstance(await event(socket), Hello)
 
     await asyncio.gather(*(visit() for _ in range(20)))
+
+
+async def test_a_full_house_behind_one_address_comes_back_at_once(here: Listening, url: str) -> None:
+    async def visit() -> None:
+        async with open_socket(url, subprotocols=V1) as socket:
+            assert isinstance(await event(socket), Hello)
+            connected.release()
+            await all_connected.wait()
+            await socket.send(encode(Start("viewer")))
+            assert isinstance(await event(socket), Started)
+
+    async def let_start() -> None:
+        for _ in range(count):
+            await connected.acquire()
+        all_connected.set()
+
+    count = Settings().max_viewers
+    connected, all_connected = asyncio.Semaphore(0), asyncio.Event()
+    await asyncio.gather(let_start(), *(visit() for _ in range(count)))
