@@ -158,7 +158,7 @@ async def _open(url: str, start: Start) -> ClientStage:
 
 
 def _headers(token: str | None) -> dict[str, str]:
-    """Return the header that shows `token`, which `start` has too: whoever shows it there waits in no lobby."""
+    """Return the header that shows `token`, which `start` has too: so those who have none cannot crowd this one out."""
     fits = token is not None and token.isascii() and token.isprintable() and token == token.strip()
     return {"Authorization": f"Bearer {token}"} if token and fits else {}
 

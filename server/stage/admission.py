@@ -43,12 +43,18 @@ class Admission:
 
     def __init__(self, engine: Lifecycle, settings: Settings, members: Set[Member]) -> None:
         self.sessions = Sessions()
-        self.lobby = Lobby(settings.max_waiting, settings.max_waiting_per_address)
+        self._lobbies = {
+            right: Lobby(settings.max_waiting, settings.max_waiting_per_address) for right in (None, *Right)
+        }
         self._engine = engine
         self._settings = settings
         self._members = members
         self._tokens = Tokens(tokens_of(settings))
         self._tries = Tries()
+
+    def lobby(self, visitor: Visitor) -> Lobby:
+        """Return where a visitor waits until it starts: each right has a lobby, and who has none cannot fill it."""
+        return self._lobbies[None if visitor.token is None else visitor.token.right]
 
     def identify(self, shown: str | None, visitor: Visitor, now: float, session: str | None = None) -> Token | None:
         """Return the token that a visitor has shown, None where there are no tokens.

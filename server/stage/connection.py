@@ -103,8 +103,7 @@ class Connection:
     async def greet(self) -> None:
         """Say hello, and why there is nothing to join if so it is."""
         stage = self._stage
-        if self.token is None:  # whoever has shown one in a header cannot be kept out by those who have none
-            stage.admission.lobby.enter(self.outbox, self.visitor.house)
+        stage.admission.lobby(self.visitor).enter(self.outbox, self.visitor.house)
         await self.outbox.reply(hello(stage.engine, stage.settings, self._now()))
         refusal = stage.admission.refusal(Role.PERFORMER)
         if refusal is not None:
@@ -133,7 +132,7 @@ class Connection:
 
     def leave(self) -> None:
         """Free what this connection held; the connection is over."""
-        self._stage.admission.lobby.leave(self.outbox)
+        self._stage.admission.lobby(self.visitor).leave(self.outbox)
         self._stage.leave(self)
 
     async def _handle(self, message: ClientMessage) -> None:
@@ -171,7 +170,7 @@ class Connection:
         self.role, self._sound, self.picture = start.role, start.sound, start.picture or PictureFormat()
         self.feeling, self.limits_flashes = start.pulse, start.limits_flashes
         self.session = admission.sessions.open(start.session, self.token)
-        admission.lobby.leave(self.outbox)
+        admission.lobby(self.visitor).leave(self.outbox)
         stage.join(self)
         await self.outbox.reply(Started(self.role, stage.name, stage.values(), self.session))
         stage.show_last(self)

@@ -256,12 +256,26 @@ async def test_every_message_keeps_a_performer_from_giving_way(engine: FakeEngin
 
 async def test_who_only_connects_is_dismissed_for_newcomers(engine: FakeEngine, settings: Settings) -> None:
     stage = Stage(engine, replace(settings, max_waiting=1))
-    idle, late, known = Connection(stage), Connection(stage), Connection(stage, Visitor(token=Token("secret")))
-    for connection in (idle, late, known):
+    idle, late = Connection(stage), Connection(stage)
+    for connection in (idle, late):
         await connection.greet()
     assert idle.outbox.farewell is not None
     assert idle.outbox.farewell.code == 1013
-    assert late.outbox.farewell is known.outbox.farewell is None
+    assert late.outbox.farewell is None
+
+
+@pytest.mark.parametrize("right", list(Right))
+async def test_who_has_shown_a_token_is_dismissed_only_for_others_of_the_same_right(
+    engine: FakeEngine, settings: Settings, right: Right
+) -> None:
+    stage = Stage(engine, replace(settings, max_waiting=1))
+    first = Connection(stage, Visitor(token=Token("secret", right)))
+    others = [Connection(stage, Visitor(token=Token("other", one))) for one in Right if one != right]
+    for connection in (first, *others, Connection(stage), Connection(stage)):
+        await connection.greet()
+    assert first.outbox.farewell is None
+    await Connection(stage, first.visitor).greet()
+    assert first.outbox.farewell is not None
 
 
 @pytest.mark.parametrize("how", ["start", "leave"])
