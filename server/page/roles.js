@@ -31,6 +31,7 @@ export class Roles {
 
   /** Take part: with sound when there is some and the stage has room for it, without otherwise. */
   async perform() {
+    if (this._watchesOnly) return;
     const format = this._format();
     const same = JSON.stringify(format) === JSON.stringify(this.stage.options.sound);
     if (this.performing && same && this.stage.state !== 'closed') return;
@@ -74,13 +75,14 @@ export class Roles {
   /** Watch, and go on trying to: nobody stands at a projector. */
   async _watch() {
     try {
-      await this.stage.restart({ role: 'viewer' });
+      await this.stage.restart({ role: 'viewer', sound: null, pulse: true });
     } catch ({ code }) {
       if (code !== 'unauthorized') setTimeout(() => this._watch(), ASK_AGAIN_MS);
     }
   }
 
   async _onlyWatch() {
+    this._watchesOnly = true;
     this.notices.say('watching', 'This token only watches. To play, open the page with another one: #token=…');
     await this._watch();
   }

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Playwright, expect
 
 from clavilux.runtime.loading import open_engine
 from clavilux.runtime.playing.engine import Engine
-from clavilux.server.settings import PAGE, Settings
+from clavilux.server.settings import PAGE, Right, Settings, Token
 from tests.server.fakes import HangingEngine, serving
 from tests.server.page.browser import (
     MICROPHONE,
@@ -360,3 +360,32 @@ def test_a_token_in_the_fragment_opens_the_stage_and_leaves_the_address(browser:
         tab.wait_for_picture()
         assert "token" not in page.url
         expect(page.locator("#token")).to_be_hidden()
+
+
+@pytest.fixture(scope="module")
+def doors() -> Iterator[tuple[Engine, str]]:
+    """A stage with a token that only watches."""
+    engine = open_engine(threads=1)
+    with serving(engine, Settings(port=0, tokens=(Token(TOKEN, Right.WATCH),))) as here:
+        yield engine, here.url
+
+
+def test_a_page_whose_token_only_watches_says_so_and_watches(browser: Browser, doors: tuple[Engine, str]):
+    with opened(browser, doors[1]) as tab:
+        page = tab.open(f"#token={TOKEN.replace(' ', '%20')}")
+        tab.wait_for_picture()
+        page.click("#start")
+        tab.told("This token only watches.")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        expect(page.locator("#token")).to_be_hidden()
+
+
+def test_a_projector_whose_token_only_watches_turns_dark_for_itself_alone(browser: Browser, doors: tuple[Engine, str]):
+    with opened(browser, doors[1]) as tab:
+        page = tab.open(f"?view#token={TOKEN.replace(' ', '%20')}")
+        tab.wait_for_picture()
+        page.keyboard.press("b")
+        tab.wait("getComputedStyle(document.getElementById('picture')).opacity === '0'")
+        expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+        expect(page.locator("#token")).to_be_hidden()
+    assert not doors[0].parameters.blackout
