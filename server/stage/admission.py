@@ -24,7 +24,7 @@ from clavilux.server.stage.visitor import Visitor
 SILENCE = 2.0  # s without a message, after which a performer gives way to one who shows the same token
 STRANGERS_SILENCE = 10.0  # s, where there are no tokens: to anyone
 RETRY_SECONDS = 5.0  # until a place may have become free
-SHARE_OF_A_HOUSE = 2  # the places of performers through this, for one address of a stage without tokens
+SHARE_OF_A_HOUSE = 2  # the places of performers through this are for those without sound at one address, without tokens
 
 
 def count(members: Iterable[Member], role: Role) -> int:
@@ -89,7 +89,7 @@ class Admission:
         """Return who gives way to `start`: its own former connection, and a performer in whose place it may sound.
 
         Raises ProtocolError "not_performer" where `token` only watches, "stage_taken" where there is no room for its
-        sound, and RefusedError where there are too many performers.
+        sound, and RefusedError where there are too many performers without.
         """
         if start.role == Role.PERFORMER and token is not None and token.right < Right.PLAY:
             line = "this token only watches; start as a viewer, or show one that may play"
@@ -97,8 +97,8 @@ class Admission:
         leaving = [member for member in self._members if _same(member.session, start.session)]
         if start.sound is not None:
             leaving += self._outplayed(start, token, now, self._members - set(leaving))
-        if start.role == Role.PERFORMER:
-            self._check_room(start, visitor, self._members - set(leaving))
+        elif start.role == Role.PERFORMER:
+            self._check_room(visitor, self._members - set(leaving))
         return leaving
 
     def _outplayed(self, start: Start, token: Token | None, now: float, others: Set[Member]) -> list[Member]:
@@ -118,15 +118,15 @@ class Admission:
         bound = SILENCE if self._tokens.required else STRANGERS_SILENCE
         return member.token == token and now - member.heard_at > bound
 
-    def _check_room(self, start: Start, visitor: Visitor, others: Set[Member]) -> None:
-        """Check that there is a place among the performers, the last of which is for one who sounds."""
-        there = [member for member in others if member.role == Role.PERFORMER]
+    def _check_room(self, visitor: Visitor, others: Set[Member]) -> None:
+        """Check that there is a place for one more performer without sound: the last of all is for one who sounds."""
+        there = [member for member in others if member.role == Role.PERFORMER and not member.sounding]
         limit = self._settings.max_performers
-        if len(there) >= limit - (start.sound is None):
-            raise RefusedError(try_again(f"stage full: {len(there)} perform", RETRY_SECONDS))
+        if len(there) >= limit - 1:
+            raise RefusedError(try_again(f"stage full: {len(there)} perform without sound", RETRY_SECONDS))
         neighbours = sum(member.visitor.house == visitor.house for member in there)
         if not self._tokens.required and neighbours >= max(1, limit // SHARE_OF_A_HOUSE):
-            raise RefusedError(try_again(f"{neighbours} perform from your address", RETRY_SECONDS))
+            raise RefusedError(try_again(f"{neighbours} perform from your address without sound", RETRY_SECONDS))
 
 
 def _same(session: str, shown: str | None) -> bool:

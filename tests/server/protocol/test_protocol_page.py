@@ -118,7 +118,8 @@ def test_who_is_let_in_and_who_gives_way_stands_in_the_page_as_in_the_code() -> 
     assert f"in the lobby: {settings.max_waiting} in all, {settings.max_waiting_per_address} of an address" in PAGE
     assert f"| {settings.max_waiting}; {settings.max_waiting_per_address} of an address |" in PAGE
     share = settings.max_performers // admission.SHARE_OF_A_HOUSE
-    assert f"| {settings.max_performers}, the last for one who sounds; without tokens {share} of an address |" in PAGE
+    assert f"| {settings.max_performers}, the last for one who sounds; on a server without tokens {share} of an" in PAGE
+    assert f"{settings.max_performers}, of whom {settings.max_performers - 1} without sound" in PAGE
     assert f"| time to start | {settings.start_seconds:g} s |" in PAGE
     assert f"| {tries.BURST}, then one in {tries.SECONDS_PER_TRY:g} s |" in PAGE
     assert f"nothing at all for {admission.SILENCE:g} s" in PAGE

@@ -209,7 +209,7 @@ def test_the_last_place_among_performers_is_for_one_who_sounds() -> None:
     stage = admission(guest(), guest(), max_performers=3, token="secret")
     with pytest.raises(RefusedError) as caught:
         admit(stage, TURNING, ADMIN)
-    assert caught.value.farewell.reason == "stage full: 2 perform; try again in 5 s"
+    assert caught.value.farewell.reason == "stage full: 2 perform without sound; try again in 5 s"
     assert admit(stage, PLAYING, ADMIN) == []
     assert admit(stage, WATCHING, ADMIN) == []
 
@@ -220,9 +220,14 @@ def test_without_tokens_one_address_has_half_of_the_places_of_performers() -> No
         each.visitor = ELSEWHERE
     stage = admission(*strangers, max_performers=4)
     with pytest.raises(RefusedError) as caught:
-        admit(stage, PLAYING, visitor=ELSEWHERE)
-    assert caught.value.farewell.reason == "2 perform from your address; try again in 5 s"
-    assert admit(stage, PLAYING, visitor=HERE) == []
+        admit(stage, TURNING, visitor=ELSEWHERE)
+    assert caught.value.farewell.reason == "2 perform from your address without sound; try again in 5 s"
+    assert admit(stage, TURNING, visitor=HERE) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 1000])
+def test_who_sounds_finds_a_place_however_many_perform_without_sound(count: int) -> None:
+    assert admit(admission(*(guest() for _ in range(count)), max_performers=2), PLAYING) == []
 
 
 def test_with_tokens_an_address_may_have_all_places() -> None:
