@@ -17,7 +17,7 @@ from clavilux.server.stage.lobby import Lobby
 from clavilux.server.stage.outbox import Farewell
 from clavilux.server.stage.refusals import RefusedError, try_again, unauthorized
 from clavilux.server.stage.sessions import Sessions
-from clavilux.server.stage.tokens import Tokens, digest, tokens_of
+from clavilux.server.stage.tokens import Tokens, WallClock, digest, tokens_of, wall_clock
 from clavilux.server.stage.tries import Tries
 from clavilux.server.stage.visitor import Visitor
 
@@ -41,7 +41,9 @@ def engine_failed() -> Farewell:
 class Admission:
     """The rules of who may join a stage."""
 
-    def __init__(self, engine: Lifecycle, settings: Settings, members: Set[Member]) -> None:
+    def __init__(
+        self, engine: Lifecycle, settings: Settings, members: Set[Member], clock: WallClock = wall_clock
+    ) -> None:
         self.sessions = Sessions()
         self._lobbies = {
             right: Lobby(settings.max_waiting, settings.max_waiting_per_address) for right in (None, *Right)
@@ -49,7 +51,7 @@ class Admission:
         self._engine = engine
         self._settings = settings
         self._members = members
-        self._tokens = Tokens(tokens_of(settings))
+        self._tokens = Tokens(tokens_of(settings), clock)
         self._tries = Tries()
 
     def lobby(self, visitor: Visitor) -> Lobby:
@@ -74,6 +76,11 @@ class Admission:
             self._tries.wrong(visitor.house, now)
             raise RefusedError(unauthorized("this stage wants a token, and this is not it"))
         return token
+
+    def check(self, token: Token | None) -> None:
+        """Check that the token of a connection still holds. Raises RefusedError once it has expired."""
+        if token is not None and not self._tokens.holds(token):
+            raise RefusedError(unauthorized("this token has expired"))
 
     def refusal(self, role: Role) -> Farewell | None:
         """Return why nobody can join as `role` now: the engine has failed, or viewers fill the stage."""

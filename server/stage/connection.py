@@ -117,6 +117,7 @@ class Connection:
             await sleep(seconds)
         self.heard_at = self._stage.engine.clock.now()
         try:
+            self._stage.admission.check(self.token)
             if isinstance(message, str):
                 await self._handle(parse_text(message))
             else:

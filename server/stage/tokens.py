@@ -43,6 +43,10 @@ class Tokens:
 
     def find(self, shown: str) -> Token | None:
         """Return the token that `shown` is, None for none or one that has expired. All are compared, whatever comes."""
-        wanted, now = digest(shown), self._clock()
+        wanted = digest(shown)
         found = [token for known, token in self._known if hmac.compare_digest(known, wanted)]
-        return next((token for token in found if token.expires is None or now < token.expires), None)
+        return next(filter(self.holds, found), None)
+
+    def holds(self, token: Token) -> bool:
+        """Whether `token` has not expired yet."""
+        return token.expires is None or self._clock() < token.expires

@@ -441,6 +441,17 @@ async def test_a_full_stage_is_worth_another_attempt(engine: FakeEngine, setting
     assert (caught.value.code, caught.value.final) == (1013, False)
 
 
+async def test_a_server_that_closes_before_the_start_is_answered_is_an_error_with_its_code() -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await connection.send(encode(HELLO))
+        await connection.close(1012, "closing time")
+
+    async with strange_server(behave) as url:
+        with pytest.raises(Disconnected, match="closing time") as caught:
+            await connect(url).__aenter__()
+    assert (caught.value.code, caught.value.final) == (1012, False)
+
+
 async def test_iterating_again_over_a_stage_that_was_left_ends() -> None:
     async def behave(connection: ServerConnection) -> None:
         await begin(connection)

@@ -3,6 +3,7 @@
 import json
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from clavilux.server.protocol.messages import (
 from clavilux.server.protocol.text import encode
 from clavilux.server.settings import Right, Settings, Token
 from clavilux.server.stage import connection as connection_module
+from clavilux.server.stage.admission import Admission
 from clavilux.server.stage.allowance import BURST
 from clavilux.server.stage.connection import Connection
 from clavilux.server.stage.outbox import Farewell
@@ -204,6 +206,22 @@ async def test_wrong_tokens_stand_in_the_log_and_are_counted_without_them(
     ]
     assert b'clavilux_refused_total{reason="unauthorized"} 5.0' in stage.metrics.text()
     assert b'clavilux_refused_total{reason="try_again"} 95.0' in stage.metrics.text()
+
+
+@pytest.mark.parametrize("message", [PACKET, encode(Ping(1)), encode(PLAYING)], ids=["sound", "ping", "start"])
+async def test_a_token_that_expires_ends_the_connection_with_its_next_message(
+    engine: FakeEngine, stage: Stage, message: Any
+) -> None:
+    noon = datetime(2026, 12, 1, 12, tzinfo=UTC)
+    day = [noon - timedelta(seconds=1)]
+    token = Token("secret", Right.PLAY, expires=noon)
+    stage.admission = Admission(engine, replace(stage.settings, tokens=(token,)), stage.members, lambda: day[0])
+    connection = await started(stage, Start("performer", MONO, token="secret"))
+    await connection.take(PACKET)
+    day[0] = noon
+    farewell = await answer(connection, message)
+    assert (farewell.code, farewell.messages[0].message) == (1008, "this token has expired")
+    assert len(engine.heard) == 1
 
 
 async def test_who_comes_back_ends_the_former_connection_and_sounds_in_its_place(stage: Stage) -> None:
