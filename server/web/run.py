@@ -195,7 +195,6 @@ def serve(
         backlog=BACKLOG,
         timeout_keep_alive=limits.idle_seconds,
         # Without a proxy that was named nobody's word is taken for where a request comes from.
-        proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=list(settings.proxies),
         ssl_context_factory=None if context is None else lambda config, usual: context,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
