@@ -4,6 +4,7 @@ What is wrong with a message goes back as an error event, and the connection liv
 a dead engine and whoever takes its place end it.
 """
 
+import logging
 from asyncio import get_running_loop, sleep
 from typing import NoReturn
 
@@ -49,6 +50,8 @@ from clavilux.server.stage.refusals import RefusedError, replaced
 from clavilux.server.stage.stage import Stage
 from clavilux.server.stage.visitor import Visitor
 from clavilux.server.stage.wire_time import server_time
+
+logger = logging.getLogger(__name__)
 
 SOUND_TAKEN = {
     "encodings": SOUND_ENCODINGS,
@@ -173,8 +176,15 @@ class Connection:
         self.session = admission.sessions.open(start.session, self.token)
         admission.lobby(self.visitor).leave(self.outbox)
         stage.join(self)
+        self._log_start()
         await self.outbox.reply(Started(self.role, stage.name, stage.values(), self.session))
         stage.show_last(self)
+
+    def _log_start(self) -> None:
+        """Say in the log who has started, by the name of the token."""
+        facts = {"event": "started", "peer": self.visitor.address, "role": self.role}
+        facts |= {"token": "no token" if self.token is None else self.token.name}
+        logger.info("%(peer)s starts as %(role)s with %(token)s", facts, extra={"facts": facts})
 
     def _identify(self, start: Start) -> None:
         """Take the token in `start`; without one that of the header holds, if there was one. Raises RefusedError."""

@@ -224,6 +224,17 @@ async def test_a_token_that_expires_ends_the_connection_with_its_next_message(
     assert len(engine.heard) == 1
 
 
+@pytest.mark.parametrize("named", [True, False])
+async def test_the_log_names_who_starts_by_the_name_of_the_token(
+    engine: FakeEngine, settings: Settings, caplog: pytest.LogCaptureFixture, named: bool
+) -> None:
+    tokens = (Token("secret", Right.WATCH, "door"),) if named else ()
+    stage = Stage(engine, replace(settings, tokens=tokens))
+    with caplog.at_level(logging.INFO, "clavilux"):
+        await Connection(stage, Visitor("192.0.2.1")).take(encode(Start("viewer", token="secret")))
+    assert caplog.messages == [f"192.0.2.1 starts as viewer with {'door' if named else 'no token'}"]
+
+
 async def test_who_comes_back_ends_the_former_connection_and_sounds_in_its_place(stage: Stage) -> None:
     former = Connection(stage)
     first = await answer(former, PLAYING)
