@@ -62,6 +62,8 @@ SOUND_TAKEN = {
 
 NO_SOUND = 'this performer started with "sound": null; start again with a sound format to send any'
 
+TOO_MANY = "more messages than a client may send; see the protocol's limits"
+
 
 def hello(engine: Controls, settings: Settings, now: int) -> Hello:
     """Return what a server says first: what it is, what it takes, its limits; `now` is server time, µs."""
@@ -116,7 +118,11 @@ class Connection:
         """Handle one message; waits while this client leaves its replies lying about, or has sent too many."""
         if self.outbox.farewell is not None:
             return
-        if seconds := self._allowance.wait(message, self.role, get_running_loop().time()):
+        now = get_running_loop().time()
+        if seconds := self._allowance.wait(message, self.role, now):
+            if self._allowance.is_used_up(now):
+                self.outbox.finish(Farewell(CloseCode.POLICY_VIOLATION, TOO_MANY, (Bye(TOO_MANY),)))
+                return
             await sleep(seconds)
         self.heard_at = self._stage.engine.clock.now()
         try:

@@ -3,7 +3,7 @@
 import pytest
 
 from clavilux.server.protocol.words import MESSAGE_BYTES, PACKET_BYTES, Role
-from clavilux.server.stage.allowance import BURST, PER_SECOND, WATCHING, Allowance
+from clavilux.server.stage.allowance import BURST, PATIENCE, PER_SECOND, WATCHING, Allowance
 
 ACKNOWLEDGE = '{"type":"acknowledge","sequence":123456789,"shown_at":1234567890123456}'
 
@@ -43,3 +43,28 @@ def test_a_flood_is_read_at_a_bounded_rate(role: Role | None) -> None:
 @pytest.mark.parametrize("message", ["x" * MESSAGE_BYTES, b"x" * PACKET_BYTES])
 def test_long_messages_count_for_more(message: str | bytes) -> None:
     assert waited([message] * 100, Role.PERFORMER, 1e9) > 2 * waited([message[:1]] * 100, Role.PERFORMER, 1e9) + 0.1
+
+
+def test_who_goes_on_to_send_too_much_uses_it_up() -> None:
+    allowance = Allowance()
+    for k in range(round(2 * PATIENCE * PER_SECOND)):
+        now = k / (1.5 * PER_SECOND)
+        allowance.wait("", Role.PERFORMER, now)
+        if allowance.is_used_up(now):
+            break
+    assert now == pytest.approx(PATIENCE + 0.5 * BURST / (0.5 * PER_SECOND), abs=0.01)
+
+
+def test_a_flood_that_is_read_late_uses_it_up_too() -> None:
+    allowance, now = Allowance(), 0.0
+    while now < 2 * PATIENCE and not allowance.is_used_up(now):
+        now += 3 * allowance.wait("", Role.PERFORMER, now)  # as on a machine that is full
+    assert now == pytest.approx(PATIENCE, rel=0.05)
+
+
+def test_who_fell_behind_and_catches_up_does_not() -> None:
+    allowance = Allowance()
+    for minute in range(10):
+        for _ in range(2000):
+            allowance.wait("", Role.PERFORMER, 60.0 * minute)
+        assert not allowance.is_used_up(60.0 * minute)

@@ -32,7 +32,7 @@ from clavilux.server.protocol.text import encode
 from clavilux.server.settings import Right, Settings, Token
 from clavilux.server.stage import connection as connection_module
 from clavilux.server.stage.admission import Admission
-from clavilux.server.stage.allowance import BURST
+from clavilux.server.stage.allowance import BURST, Allowance
 from clavilux.server.stage.connection import Connection
 from clavilux.server.stage.outbox import Farewell
 from clavilux.server.stage.stage import Stage
@@ -394,6 +394,16 @@ async def test_who_sends_too_much_is_read_no_further_until_it_is_paid_for(
         await connection.take(PACKET)
     assert len(slept) > BURST
     assert all(seconds > 0 for seconds in slept)
+
+
+async def test_who_sends_too_much_for_seconds_is_let_go(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = await started(stage, PLAYING)
+    monkeypatch.setattr(Allowance, "wait", lambda *_: 0.1)
+    monkeypatch.setattr(Allowance, "is_used_up", lambda *_: True)
+    await connection.take(PACKET)
+    farewell = connection.outbox.farewell
+    assert farewell is not None
+    assert (farewell.code, farewell.reason) == (1008, connection_module.TOO_MANY)
 
 
 async def test_ping_works_at_any_time_and_gives_the_time_back(stage: Stage) -> None:
