@@ -59,7 +59,11 @@ def serving(words: Sequence[str], patience: float = PATIENCE) -> Iterator[Server
     finally:
         silent.cancel()
         process.terminate()
-        process.wait(PATIENCE)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:  # it hangs; nobody else would end it
+            process.kill()
+            process.wait()
         if process.stdout:
             process.stdout.close()
 

@@ -11,6 +11,7 @@ none; the performer streams sound as a browser does, decodes every picture, and 
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from clavilux.server.client.connect import SoundFormat, connect
 from clavilux.server.client.frame import ReceivedFrame
 from clavilux.server.protocol.binary import FRAME_HEADER
 
+TOKEN_VARIABLE = "CLAVILUX_TOKEN"  # noqa: S105  (the name of a variable)
 STAGE_BYTES = 4  # of one stage's time in a frame
 
 
@@ -73,13 +75,14 @@ class Client:
 
     async def watch(self, url: str) -> None:
         """Take frames until cancelled."""
-        async with connect(url) as stage:
+        async with connect(url, token=os.environ.get(TOKEN_VARIABLE)) as stage:
             async for frame in stage:
                 self.take(frame)
 
     async def perform(self, url: str, sound: Path | None) -> None:
         """Stream sound and show pictures until cancelled; a picture before any sound counts as none."""
-        async with connect(url, role="performer", sound=SoundFormat(rate=RATE)) as stage:
+        token = os.environ.get(TOKEN_VARIABLE)
+        async with connect(url, role="performer", sound=SoundFormat(rate=RATE), token=token) as stage:
             playing = asyncio.create_task(play(stage, load(sound)))
             try:
                 async for frame in stage:
