@@ -47,7 +47,7 @@ POLL = 0.2  # s
 
 @dataclass(frozen=True)
 class Look:
-    """What the server and its worker hold at a moment."""
+    """Holdings of the server and its worker at a moment."""
 
     hour: float  # of pictures
     worker: int  # how many workers there were before

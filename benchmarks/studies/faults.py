@@ -202,7 +202,7 @@ USUAL = tuple(name for name in FAULTS if name != "network")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault did to a viewer."""
+    """Effect of a fault on a viewer."""
 
     fault: str
     back: float  # s from the fault to the end of the longest time without a picture,

@@ -148,7 +148,7 @@ def _calm(peers: PeerLog) -> Iterator[None]:
 def _limits_here(wanted: Limits, settings: Settings) -> Limits:
     """Return the limits that this process can carry, and say so where the stage could hold more."""
     limits = affordable(replace(wanted, unread_seconds=settings.send_seconds), free_descriptors())
-    needed = settings.max_viewers + settings.max_performers + settings.max_waiting
+    needed = settings.max_viewers + settings.max_performers
     if limits.connections < needed:
         line = "this process may open so few files that %d connections are the most; a full stage is %d: ulimit -n %d"
         logger.warning(line, limits.connections, needed, 4 * needed)
