@@ -86,10 +86,10 @@ def test_a_ping_flood_from_who_never_reads_is_read_no_further_and_cut(engine: Fa
 
 
 def test_pings_that_come_too_fast_are_read_at_a_pace_and_all_answered(engine: FakeEngine, settings: Settings) -> None:
-    limits = Limits(frames=200)
+    limits = Limits(frames=500)
     with serving(engine, settings, limits) as here, opened(here) as client:
-        client.sendall(frame(PING, b"x") * 230 + frame(CLOSE, b"\x03\xe8"))
-        assert rest(client).count(b"\x8a\x01x") == 230
+        client.sendall(frame(PING, b"x") * 700 + frame(CLOSE, b"\x03\xe8"))  # more than is parsed at once
+        assert rest(client).count(b"\x8a\x01x") == 700
 
 
 @pytest.mark.parametrize("data", [b"", b"x"])
@@ -186,6 +186,19 @@ def test_who_does_not_read_an_answer_is_cut(engine: FakeEngine, hasty: Settings,
         waiting.until(lambda: refused(here, "unread"), "the connection to be cut")
 
 
+def test_more_requests_than_can_be_answered_in_time_get_503(engine: FakeEngine, settings: Settings) -> None:
+    with serving(engine, settings, Limits(requests=0.01, request_burst=2, answer_seconds=0.05)) as here:
+        assert [get(here, "/healthz")[0] for _ in range(3)] == [200, 200, 503]
+
+
+def test_what_uvicorn_says_of_each_request_is_said_once(here: Listening, caplog: pytest.LogCaptureFixture) -> None:
+    with plain(here) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" * 5)
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert rest(client).count(b"HTTP/1.1 200 OK") == 6
+    assert caplog.messages == ["Unsupported upgrade request."]
+
+
 def test_texts_that_are_none_end_with_1007_and_one_line(
     engine: FakeEngine, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -210,6 +223,7 @@ def test_text_that_is_none_together_with_a_close_ends_as_well(here: Listening) -
 def test_a_close_that_is_not_answered_ends_soon(engine: FakeEngine, settings: Settings) -> None:
     with serving(engine, settings, Limits(handshake_seconds=0.1)) as here, opened(here) as client:
         client.sendall(frame(TEXT, b'{"type":"bye"}'))
+        client.settimeout(5)  # s; uvicorn's own patience is ten
         assert close_frame(client) == (1000, "goodbye")  # all of it read to the end, which nothing here asked for
 
 
@@ -228,7 +242,7 @@ def test_a_picture_that_cannot_be_compressed_ends_with_1011_and_tells_no_reason(
 
 
 def test_the_server_ends_in_time_whatever_its_peers_do(
-    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    engine: FakeEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(run, "FAREWELL_SECONDS", 0.1)
     monkeypatch.setattr(run, "CLOSING_SECONDS", 0.1)
@@ -245,6 +259,7 @@ def test_the_server_ends_in_time_whatever_its_peers_do(
             with contextlib.suppress(BlockingIOError):
                 leaving.send(frame(CLOSE, b"\x03\xe8"))
         assert not engine.running
+        assert "timeout graceful shutdown exceeded" not in caplog.text
         for client in (silent, half, asked, started, deaf, leaving):
             client.settimeout(DEADLINE)
             rest(client)

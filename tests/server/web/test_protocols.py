@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
 from clavilux.server.stage.peer_log import PeerLog
 from clavilux.server.web.http_protocol import GuardedHttp
 from clavilux.server.web.limits import GuardedConfig, Limits
 from clavilux.server.web.websocket_protocol import PIECE, GuardedWebSocket
+from tests.server.fakes import DEADLINE
 from tests.server.web.raw_client import CLOSE, CONTINUATION, HANDSHAKE, PING, TEXT, frame
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +40,7 @@ class HandTransport(asyncio.Transport):
         super().__init__()
         self.reads = reads
         self.written = bytearray()
+        self.wrote = asyncio.Event()
         self.most_unsent = 0
         self.reading = True
         self.ended = False
@@ -67,6 +70,7 @@ class HandTransport(asyncio.Transport):
         if self.ended:
             return
         self.written += data
+        self.wrote.set()
         if not self.reads:
             self._unsent += len(data)
             self.most_unsent = max(self.most_unsent, self._unsent)
@@ -166,9 +170,10 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def idle_application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Accept, and take no message."""
-    await receive()
-    await send({"type": "websocket.accept"})
+    """Accept, take no message and answer no request."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
     await asyncio.Event().wait()
 
 
@@ -277,6 +282,40 @@ async def test_messages_wait_before_they_are_parsed_while_one_waits_to_be_taken(
         assert peer.protocol.queue.qsize() <= PIECE
 
 
+async def test_messages_that_come_in_one_piece_are_all_taken_though_none_is_answered() -> None:
+    async with upgraded(UNPACED, takes=False) as peer, asyncio.timeout(DEADLINE):
+        await peer.say(frame(TEXT, b"x") * 3000)
+        for _ in range(3000):
+            assert (await peer.protocol.receive())["text"] == "x"
+        assert peer.transport.reading
+
+
+async def test_reading_goes_on_by_itself_when_there_is_time_again() -> None:
+    async with upgraded(Limits(frames=600)) as peer, asyncio.timeout(DEADLINE):
+        await peer.say(frame(PING) * 900)  # of which one piece holds six hundred and eighty-two
+        assert peer.transport.written.count(b"\x8a\x00") < 900
+        while peer.transport.written.count(b"\x8a\x00") < 900:
+            peer.transport.wrote.clear()
+            await peer.transport.wrote.wait()
+        await turns()
+        assert not peer.protocol._waiting
+
+
+async def test_who_is_gone_is_sent_nothing() -> None:
+    async with upgraded(UNPACED, takes=False) as peer:
+        before = len(peer.transport.written)
+        peer.transport.close()
+        with pytest.raises(ClientDisconnected):
+            await peer.protocol.send({"type": "websocket.send", "bytes": b"late"})
+        assert len(peer.transport.written) == before
+
+
+async def test_a_websocket_that_is_open_may_be_silent() -> None:
+    async with upgraded(UNPACED, takes=False) as peer:
+        peer.protocol.sweep(asyncio.get_running_loop().time() + 1000)
+        assert not peer.transport.ended
+
+
 async def test_frames_before_the_handshake_is_answered_wait() -> None:
     peer = Peer(UNPACED)
     peer.protocol.data_received(HANDSHAKES[0])
@@ -297,7 +336,8 @@ async def test_a_close_in_the_middle_of_too_many_fragments_raises_nothing() -> N
 
 async def test_shutdown_while_a_close_waits_to_be_sent_raises_nothing() -> None:
     async with upgraded(UNPACED, reads=False) as peer:
-        await peer.say(frame(PING, bytes(125)) * 600 + frame(CLOSE, b"\x03\xe8"))
+        await peer.say(frame(PING, bytes(125)) * 100 + frame(CLOSE, b"\x03\xe8"))
+        assert not peer.transport.ended
         peer.protocol.shutdown()
         assert peer.transport.is_closing()
 
@@ -316,5 +356,31 @@ async def test_what_comes_after_the_last_request_does_not_disturb_its_answer() -
     peer.protocol.data_received(b"GET / HTTP/1.0\r\n\r\n")
     peer.protocol.data_received(b"more")
     await turns()
+    assert not peer.transport.written
     assert peer.transport.ended
     assert peer.state.tasks == set()
+
+
+async def test_a_long_head_that_comes_whole_is_refused_too() -> None:
+    peer = Peer(UNPACED)
+    await peer.say(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: " + 30_000 * b"a" + b"\r\n\r\n")
+    assert peer.transport.written.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_the_time_to_ask_begins_anew_with_each_answer() -> None:
+    peer = Peer(UNPACED)
+    now = asyncio.get_running_loop().time()
+    peer.protocol._deadlines.asking = now - UNPACED.head_seconds - 1  # it has been open for long
+    await peer.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    peer.protocol.sweep(now)
+    assert not peer.transport.ended
+    peer.protocol.sweep(now + 2 * UNPACED.head_seconds)
+    assert peer.transport.ended
+
+
+async def test_an_answer_may_take_its_time() -> None:
+    peer = Peer(UNPACED, takes=False)
+    await peer.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    peer.protocol.sweep(asyncio.get_running_loop().time() + 1000)
+    assert not peer.transport.ended
+    await peer.end()
