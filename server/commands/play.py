@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from clavilux.server.commands.tokens_file import read_tokens
 from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike
-from clavilux.server.web.run import Listening, serve
+from clavilux.server.web.run import Listening, check, serve
 
 TOKEN_VARIABLE = "CLAVILUX_TOKEN"  # noqa: S105  (a name, kept off the command line where others could read it)
 PORTS = (0, 65_535)
@@ -86,8 +87,10 @@ def play(arguments: argparse.Namespace, on_listening: Callable[[Listening], None
     begin_log(arguments.log_format, verbose=arguments.verbose)
     if arguments.list_inputs:
         return list_inputs()
+    settings = settings_from(arguments)
+    check(settings)  # before the models are loaded, which may take long
     with opened(arguments) as (engine, facts):
-        settings = settings_from(arguments, facts.bundle)
+        settings = replace(settings, bundle=facts.bundle)
         engine.set(parameters_from(arguments.set))
 
         def announce(here: Listening) -> None:
@@ -113,7 +116,7 @@ def opened(arguments: argparse.Namespace) -> Iterator[tuple[EngineLike, Facts]]:
         yield worker.engine(), worker.open()
 
 
-def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
+def settings_from(arguments: argparse.Namespace) -> Settings:
     """Return the server's settings. Raises DeviceError for a port or a token that cannot be one."""
     low, high = PORTS
     if not low <= arguments.port <= high:
@@ -129,7 +132,6 @@ def settings_from(arguments: argparse.Namespace, bundle: str) -> Settings:
         proxies=tuple(arguments.proxy),
         certificate=arguments.certificate,
         key=arguments.key,
-        bundle=bundle,
         own_sound=arguments.input is not None,
     )
 

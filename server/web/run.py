@@ -9,6 +9,7 @@ looked at SWEEPS times a second, and end in time with the server whatever their 
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -42,6 +43,10 @@ TICKS = 10  # per second, of uvicorn's main loop
 BACKLOG = 256  # connections that the system keeps until they are accepted
 LIBRARIES = ("asyncio", "uvicorn.error")  # loggers that say something for each thing that a peer does
 MAX_PORT = 65_535
+ADVICE = {
+    errno.EADDRINUSE: "stop what uses it, or choose another port",
+    errno.EACCES: "choose a port above 1023",
+}
 PING_SECONDS = 20.0  # between keep-alive pings, and for the answer to one
 LIMITS = Limits()
 
@@ -75,9 +80,18 @@ def bind(host: str, port: int, check: Callable[[str], None] = lambda address: No
         check(str(address[0]))
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise DeviceError(
-            f"cannot listen on {host}, port {port}: {error.strerror}; stop what uses it, or choose another port"
-        ) from error
+        advice = ADVICE.get(error.errno or 0, "expected an address, or a name, of this machine")
+        raise DeviceError(f"cannot listen on {host}, port {port}: {error.strerror}; {advice}") from error
+
+
+def check(settings: Settings) -> None:
+    """Look over settings before anything dear is begun. Raises DeviceError for what `serve` would refuse."""
+    exposure.tls(settings)
+    _bind(settings).close()
+
+
+def _bind(settings: Settings) -> socket.socket:
+    return bind(settings.host, settings.port, lambda address: exposure.check(settings, address))
 
 
 class _Server(uvicorn.Server):
@@ -172,7 +186,7 @@ def serve(
     does not say so, and for settings that cannot be (`clavilux.server.web.exposure`).
     """
     context = exposure.tls(settings)
-    bound = bind(settings.host, settings.port, lambda address: exposure.check(settings, address))
+    bound = _bind(settings)
     host, port = settings.host, bound.getsockname()[1]
     limits = _limits_here(limits, settings)
     app = create_app(engine, settings, source)

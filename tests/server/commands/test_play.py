@@ -146,9 +146,9 @@ def test_a_machine_without_inputs_says_so(monkeypatch: pytest.MonkeyPatch, capsy
 def test_the_words_become_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(play.TOKEN_VARIABLE, "secret")
     line = words(serve, "--host", "0.0.0.0", "--port", "8000", "--name", "stage.example", "--input", "usb")
-    settings = play.settings_from(line, "mine")
+    settings = play.settings_from(line)
     assert (settings.host, settings.port, settings.names) == ("0.0.0.0", 8000, ("stage.example",))
-    assert (settings.token, settings.own_sound, settings.bundle) == ("secret", True, "mine")
+    assert (settings.token, settings.own_sound) == ("secret", True)
 
 
 def test_tokens_a_certificate_and_proxies_become_settings(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_tokens_a_certificate_and_proxies_become_settings(tmp_path: Path) -> Non
         *(serve, "--open", "--tokens", str(tokens), "--certificate", "a.pem", "--key", "b.pem"),
         *("--proxy", "127.0.0.1", "--proxy", "10.0.0.0/8"),
     )
-    settings = play.settings_from(line, "mine")
+    settings = play.settings_from(line)
     assert settings.tokens == (Token("correct horse battery", Right.PLAY, "token 1"),)
     assert (settings.open, settings.token_required) == (True, True)
     assert (settings.certificate, settings.key) == (Path("a.pem"), Path("b.pem"))
@@ -168,14 +168,14 @@ def test_tokens_a_certificate_and_proxies_become_settings(tmp_path: Path) -> Non
 
 def test_without_a_token_the_stage_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(play.TOKEN_VARIABLE, raising=False)
-    assert play.settings_from(words(serve), "mine").token is None
+    assert play.settings_from(words(serve)).token is None
 
 
 @pytest.mark.parametrize("token", ["", "x" * 1025])
 def test_a_token_that_nobody_could_show_is_named(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv(play.TOKEN_VARIABLE, token)
     with pytest.raises(DeviceError, match=f"CLAVILUX_TOKEN has {len(token)} characters; expected 1 to 1024"):
-        play.settings_from(words(serve), "mine")
+        play.settings_from(words(serve))
 
 
 def test_a_reader_that_has_gone_does_not_stop_the_music(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_a_reader_that_has_gone_does_not_stop_the_music(tiny_bundle: Path, monke
 @pytest.mark.parametrize("port", ["-1", "65536"])
 def test_a_port_that_cannot_be_is_named(port: str) -> None:
     with pytest.raises(DeviceError, match=f"port {port} cannot be; expected 0 to 65535"):
-        play.settings_from(words(serve, f"--port={port}"), "mine")
+        play.settings_from(words(serve, f"--port={port}"))
 
 
 def test_the_server_answers_and_says_where(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,4 +257,4 @@ def test_serve_opens_nothing(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_pages_from_elsewhere_may_connect_where_they_are_named() -> None:
     line = words(serve, "--origin", "http://localhost:8000", "--origin", "https://stage.example")
-    assert play.settings_from(line, "mine").origins == ("http://localhost:8000", "https://stage.example")
+    assert play.settings_from(line).origins == ("http://localhost:8000", "https://stage.example")

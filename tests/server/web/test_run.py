@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -19,7 +21,7 @@ from clavilux.server.protocol.words import SUBPROTOCOL
 from clavilux.server.settings import Settings
 from clavilux.server.stage.outbox import Outbox
 from clavilux.server.web import run
-from clavilux.server.web.run import Listening, bind, serve
+from clavilux.server.web.run import Listening, bind, check, serve
 from tests.server.fakes import DEADLINE, FakeEngine, serving
 from tests.server.web.raw_client import HANDSHAKE
 
@@ -76,6 +78,21 @@ def test_an_address_that_does_not_exist_is_one_clear_line(host: str, port: int) 
     with pytest.raises(ClaviluxError, match=f"cannot listen on .*port {port}") as caught:
         bind(host, port)
     assert "\n" not in str(caught.value)
+
+
+def test_an_address_of_another_machine_is_told_as_that() -> None:
+    with pytest.raises(DeviceError, match=r"cannot listen on 192\.0\.2\.1, .*expected an address, or a name, of this"):
+        bind("192.0.2.1", 0)
+
+
+def test_what_serving_would_refuse_is_refused_before_it_begins(engine: FakeEngine, settings: Settings) -> None:
+    check(settings)
+    with serving(engine, settings) as here, pytest.raises(DeviceError, match="choose another port"):
+        check(replace(settings, port=here.port))
+    with pytest.raises(DeviceError, match="there is no token"):
+        check(replace(settings, host="0.0.0.0"))
+    with pytest.raises(DeviceError, match="no certificate"):
+        check(replace(settings, key=Path("key.pem")))
 
 
 def test_a_bound_socket_takes_a_free_port() -> None:
