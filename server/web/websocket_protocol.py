@@ -14,7 +14,8 @@ What uvicorn 0.54 and websockets 17.4 leave open, found by reading both, and wha
 * `shutdown` raises while the peer's own close waits to be sent, and with it the shutdown of all the others;
 * closing waits for a peer that reads nothing, for ever: `sweep` ends it.
 
-When uvicorn bounds these itself the class goes; tests/server/web/test_attacks.py tells, run with uvicorn's own class.
+When uvicorn bounds these itself the class goes: tests/server/web/test_attacks.py passes then with
+`ws="websockets-sansio"` in `run.py`.
 """
 
 import asyncio

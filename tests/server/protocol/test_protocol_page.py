@@ -22,6 +22,7 @@ from clavilux.server.stage.in_flight import IN_FLIGHT
 from clavilux.server.stage.visitor import HOUSE_BITS
 from clavilux.server.stage.wire_time import MAX_CAPTURE_AGE, MAX_CAPTURE_LEAD
 from clavilux.server.web import app
+from clavilux.server.web.limits import Limits
 from tests.paths import ROOT
 from tests.server.fakes import DEADLINE, FakeEngine, serving
 
@@ -136,6 +137,25 @@ def test_every_refusal_of_a_request_is_explained(status: int) -> None:
 @pytest.mark.parametrize("kind", [messages.Start, messages.Started, messages.ErrorEvent])
 def test_every_field_of_a_session_is_in_the_page(kind: type) -> None:
     assert [name for name in kind.__struct_fields__ if f"`{name}" not in PAGE] == []
+
+
+def test_the_limits_in_the_page_are_those_of_the_server() -> None:
+    limits = Limits()
+    for line in (
+        f"| 1 MiB, and {limits.fragments} fragments |",
+        f"| {limits.frames:g} a second and as many at once; {limits.frame_share:g} where all",
+        f"where all clients together are over {limits.all_frames:g} |",
+        f"does not read | {limits.pongs} |",
+        f"for {limits.unread_seconds:g} s | the connection ends |",
+        f"| {limits.handshake_seconds:g} s, then {limits.closing_seconds:g} s to read the rest |",
+        f"| {limits.head_bytes // 1024} KiB, 8 KiB a line on `/ws`, {limits.headers} headers; ",
+        f"headers; {limits.head_seconds:g} s to be complete, and {limits.idle_seconds} s of rest",
+        f"| {limits.answers}, and {limits.requests:g} a second after {limits.request_burst} |",
+        f"waits, {limits.answer_seconds:g} s at most, then 503",
+        f"| {limits.connections}, fewer where",
+    ):
+        assert line in PAGE
+    assert limits.unread_seconds == Settings().send_seconds
 
 
 def test_the_headers_are_as_long_as_the_tables_say() -> None:
