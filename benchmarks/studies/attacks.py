@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -27,7 +27,7 @@ from clavilux.benchmarks.bench.report import columns
 from clavilux.benchmarks.command_line import chosen, ended, parse_seconds, stopwatch
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
-from clavilux.benchmarks.measurements.machine import PROCESSES, resident_mb
+from clavilux.benchmarks.measurements.machine import PROCESSES, family, resident_mb
 from clavilux.benchmarks.measurements.percentiles import MS
 from clavilux.benchmarks.measurements.serving import PATIENCE, Server, serving
 from clavilux.benchmarks.studies.attackers import ATTACKS, Attack
@@ -71,30 +71,14 @@ class Outcome:
     met: dict[str, int] = field(default_factory=dict)  # how often an attacker met each ending
 
 
-def family(process_id: int, root: Path = PROCESSES) -> Iterator[int]:
-    """Yield a process, and all that it has started and that still run."""
-    yield process_id
-    for task in (root / str(process_id) / "task").glob("*/children"):
-        try:
-            children = task.read_text().split()
-        except OSError:
-            continue  # it has just ended
-        for child in children:
-            yield from family(int(child), root)
-
-
 def footprint(process_id: int, root: Path = PROCESSES) -> Footprint:
     """Return that of a server's processes; nothing of those that have ended. Needs Linux."""
-    found = Footprint(0.0, 0, 0)
-    for process in family(process_id, root):
-        own = root / str(process)
-        try:
-            counts = len(list((own / "fd").iterdir())), len(list((own / "task").iterdir()))
-        except OSError:
-            continue
-        memory = resident_mb(process, root=root) or 0.0
-        found = Footprint(found.memory + memory, found.descriptors + counts[0], found.threads + counts[1])
-    return found
+    descriptors = threads = 0
+    for process in family(process_id, root=root):
+        with suppress(OSError):  # it has just ended
+            descriptors += len(list((root / str(process) / "fd").iterdir()))
+            threads += len(list((root / str(process) / "task").iterdir()))
+    return Footprint(resident_mb(process_id, root=root) or 0.0, descriptors, threads)
 
 
 class Watch:

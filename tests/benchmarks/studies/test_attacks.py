@@ -14,7 +14,7 @@ from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.serving import Server
 from clavilux.benchmarks.studies import attacks
 from clavilux.benchmarks.studies.attackers import ATTACKS, PRIMES, attacked
-from clavilux.benchmarks.studies.attacks import Footprint, Outcome, Play, Watch, family, footprint, played, table
+from clavilux.benchmarks.studies.attacks import Footprint, Outcome, Play, Watch, footprint, played, table
 from clavilux.benchmarks.studies.audience import Received, Tally
 from clavilux.server.settings import Settings
 from tests.server.fakes import FakeEngine, serving
@@ -22,22 +22,21 @@ from tests.server.fakes import FakeEngine, serving
 SECONDS = 0.4
 
 
-def process(folder: Path, number: int, children: str = "", *, memory: int = 1000) -> None:
+def process(folder: Path, number: int, parent: int, *, memory: int = 1000) -> None:
     """Write a process as Linux tells it: two descriptors, one thread."""
     own = folder / str(number)
     (own / "task" / str(number)).mkdir(parents=True)
-    (own / "task" / str(number) / "children").write_text(children)
+    (own / "stat").write_text(f"{number} (a) S {parent} 0")
     (own / "status").write_text(f"VmHWM: 9 kB\nVmRSS: {memory} kB\n")
     for descriptor in range(2):
         (own / "fd" / str(descriptor)).mkdir(parents=True)
 
 
 def test_all_processes_of_a_server_count(tmp_path: Path) -> None:
-    process(tmp_path, 1, "2 3 ")
-    process(tmp_path, 2, "4", memory=2000)
-    process(tmp_path, 3)
-    process(tmp_path, 5)
-    assert list(family(1, tmp_path)) == [1, 2, 4, 3]
+    process(tmp_path, 1, parent=0)
+    process(tmp_path, 2, parent=1, memory=2000)
+    process(tmp_path, 4, parent=2)
+    process(tmp_path, 5, parent=9)
     assert footprint(1, tmp_path) == Footprint(pytest.approx(4.0, rel=0.05), 6, 3)
 
 
