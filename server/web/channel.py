@@ -86,11 +86,11 @@ async def converse(socket: WebSocket, stage: Stage, visitor: Visitor) -> None:
 
 def _log_end(channel: WebSocketChannel, facts: dict[str, object]) -> None:
     got, sent = channel.received, channel.sent
+    facts |= {"code": channel.code, "received_messages": got.messages, "received_bytes": got.size}
+    facts |= {"sent_messages": sent.messages, "sent_bytes": sent.size}
     logger.info(
         "%(peer)s (%(role)s) left after %(seconds).1f s, code %(code)s: "
         "%(received_messages)d messages, %(received_bytes)d bytes came, %(sent_messages)d, %(sent_bytes)d went",
-        facts := facts
-        | {"code": channel.code, "received_messages": got.messages, "received_bytes": got.size}
-        | {"sent_messages": sent.messages, "sent_bytes": sent.size},
+        facts | {"role": facts["role"] or "not started"},
         extra={"facts": facts},
     )
