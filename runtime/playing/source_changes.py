@@ -4,12 +4,13 @@ Each costs what a tenth of a second of sound costs, and the silence of a gap wha
 people. Who says so many times a second is heard again when their time has come. Pure: told the time.
 """
 
-from clavilux.runtime.hearing.pulse.gaps import MAX_GAP, MAX_SILENCE
+from clavilux.runtime.hearing.pulse.gaps import MAX_GAP
 from clavilux.runtime.queues import Chunk
 from clavilux.runtime.token_bucket import TokenBucket
 
-BURST = MAX_SILENCE + 2  # changes that may follow each other at once, and seconds of gaps,
+BURST = 8.0  # changes that may follow each other at once, and seconds of gaps,
 PER_SECOND = 1.0  # and in the long run
+LONGEST = 3.0  # s that a gap counts for at most: so long waits who comes after somebody that used all of them up
 
 
 class SourceChanges:
@@ -30,9 +31,9 @@ class SourceChanges:
         return True
 
     def _cost(self, chunk: Chunk) -> float:
-        """Return the changes that a chunk counts as: another layout is one, a gap as many as it has seconds."""
+        """Return the changes that a chunk counts as: another layout is one, a gap one a second, up to LONGEST."""
         if self._layout is None:
             return 0.0
         gap = chunk.captured_at - self._until
-        silence = min(gap, MAX_SILENCE) if gap > MAX_GAP else 0.0
+        silence = min(gap, LONGEST) if gap > MAX_GAP else 0.0
         return max(silence, float(chunk.layout != self._layout))

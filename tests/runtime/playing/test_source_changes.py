@@ -29,12 +29,19 @@ def test_changes_are_bounded_whatever_their_kind(other: Callable[[int], Chunk]) 
     assert admitted == [True] * CHANGES + [False] * (CHANGES - 1)
 
 
-def test_a_gap_counts_as_long_as_it_was() -> None:
+def test_a_gap_counts_as_long_as_it_was_up_to_a_few_seconds() -> None:
     changes = SourceChanges()
     admitted = [changes.admit(chunk(9.0 * (k % 2)), 0.0) for k in range(6)]
-    assert admitted == [True, True, True, False, True, False]
+    assert admitted == [True, True, True, True, True, False]
     assert changes.admit(chunk(1.1), 0.0)
     assert not changes.admit(chunk(4.0), 0.0)
+
+
+def test_whoever_comes_after_one_that_leapt_waits_for_seconds_at_most() -> None:
+    changes = SourceChanges()
+    for k in range(100):
+        changes.admit(chunk(91.0 + 9.0 * (k % 2)), 100.0)
+    assert changes.admit(chunk(103.0), 103.0)
 
 
 def test_gaps_that_took_their_time_are_never_refused() -> None:
