@@ -236,7 +236,7 @@ async def test_the_newest_status_is_kept(engine: FakeEngine, settings: Settings)
 
 
 async def test_the_clock_is_learnt_anew_while_the_connection_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_stage, "PING_SECONDS", 0.005)
+    monkeypatch.setattr(client_stage, "PING_SECONDS", 0.01)
     done = asyncio.Event()
 
     async def behave(connection: ServerConnection) -> None:
@@ -249,7 +249,7 @@ async def test_the_clock_is_learnt_anew_while_the_connection_lasts(monkeypatch: 
 
 
 async def test_a_ping_waits_for_its_own_answer(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_stage, "PING_SECONDS", 0.005)
+    monkeypatch.setattr(client_stage, "PING_SECONDS", 0.01)
     async with connect(url) as stage:
         for _ in range(3):
             assert 0 <= await stage.ping() < DEADLINE
