@@ -7,7 +7,8 @@
 Starts `clavilux serve` as a user does, with a performer who sounds and a viewer, who reconnect as the Python client
 does. Then it kills the worker that holds the models (as a system does that has no memory left), stops it, stops the
 server for five seconds (as a machine does that sleeps), ends it, kills it, and takes the network away for half a
-minute, which needs a network namespace of its own. `gap` is the longest time between two pictures at the viewer, `back`
+minute, which needs a network namespace of its own. `half-open` is a performer's connection that breaks without a word,
+and how long it keeps others out. `gap` is the longest time between two pictures at the viewer, `back`
 when it ended, counted from the fault. Needs Linux.
 """
 
@@ -19,12 +20,15 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_socket
+from websockets.typing import Subprotocol
 
 from clavilux.benchmarks.bench.report import columns
 from clavilux.benchmarks.command_line import chosen, ended, stopwatch
@@ -36,6 +40,9 @@ from clavilux.runtime.commands.options import add_model_options
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.server.client.connect import SoundFormat, backoff, connect
 from clavilux.server.client.stage import ClientStage, Disconnected
+from clavilux.server.protocol.messages import ServerMessage, Start, Started
+from clavilux.server.protocol.text import encode, parse_event
+from clavilux.server.protocol.words import SUBPROTOCOL, Role
 
 RATE = 16_000  # Hz
 BLOCK = 320  # samples: 20 ms
@@ -197,7 +204,9 @@ FAULTS: dict[str, tuple[str, Callable[[Venue], Awaitable[None]]]] = {
     "network": (f"no network for {AWAY:g} s", Venue.network),
 }
 """Faults by name: what they are, and how they are caused."""
-USUAL = tuple(name for name in FAULTS if name != "network")
+HALF_OPEN = "half-open"  # fault of a performer's connection
+KNOWN = (*FAULTS, HALF_OPEN)
+USUAL = tuple(name for name in KNOWN if name != "network")
 
 
 @dataclass(frozen=True)
@@ -270,6 +279,38 @@ async def _link(state: str) -> None:
         raise BenchError("ip link set lo does not work here; expected to be inside: unshare -rn")
 
 
+async def half_open(url: str, *, own: bool) -> float:
+    """Return how long a performer whose connection has broken without a word keeps another one out, in seconds.
+
+    `own`: the other one is the performer himself, who shows his session. Raises BenchError.
+    """
+    broken, started = await _begin(url)
+    if not isinstance(started, Started):
+        raise BenchError(f"a performer was not let in, but got {started}; expected started")
+    broken.transport.pause_reading()  # from here on it neither reads nor says anything
+    began = time.monotonic()
+    try:
+        while time.monotonic() < began + PATIENCE:
+            other, answer = await _begin(url, started.session if own else None)
+            await other.close()
+            if isinstance(answer, Started):
+                return time.monotonic() - began
+            await asyncio.sleep(LOOK)
+    finally:
+        broken.transport.abort()
+    raise BenchError(f"a performer who is gone keeps others out for more than {PATIENCE:g} s")
+
+
+async def _begin(url: str, session: str | None = None) -> tuple[ClientConnection, ServerMessage | None]:
+    """Return a connection that wants to perform, and the answer to that."""
+    socket = await open_socket(url, subprotocols=[Subprotocol(SUBPROTOCOL)], compression=None)
+    await socket.send(encode(Start(Role.PERFORMER, SoundFormat(rate=RATE), session=session)))
+    await socket.recv()  # hello
+    while isinstance(answer := await socket.recv(), bytes):
+        pass
+    return socket, parse_event(answer)
+
+
 def table(outcomes: Sequence[Outcome]) -> str:
     """Return a row for each fault."""
     rows: list[tuple[str, ...]] = [("fault", "back, s", "gap, s", "pictures go on", "glide kept", "told")]
@@ -281,20 +322,23 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Let every fault that is asked for happen, and print what it did. Raises ClaviluxError."""
-    progress, found = stopwatch(), []
+    progress, found, lines = stopwatch(), [], []
     words = ["--device", arguments.device, "--threads", str(arguments.threads)]
     words += ["--bundle", arguments.bundle] if arguments.bundle else []
     if "network" in arguments.only:
         asyncio.run(_link("up"))
     for name in arguments.only:
-        progress(FAULTS[name][0])
-        venue = Venue(words)
-        try:
+        progress(FAULTS[name][0] if name in FAULTS else name)
+        with closing(Venue(words)) as venue:
             venue.start()
-            found.append(asyncio.run(suffer(venue, name)))
-        finally:
-            venue.close()
-    print(table(found))
+            if name == HALF_OPEN:
+                own, others = (asyncio.run(half_open(venue.url, own=own)) for own in (True, False))
+                lines.append(
+                    f"a broken performer's place: his own again after {own:.1f} s, anyone's after {others:.1f} s"
+                )
+            else:
+                found.append(asyncio.run(suffer(venue, name)))
+    print("\n".join([*([table(found)] if found else []), *lines]))
 
 
 def main(words: list[str] | None = None) -> int:
@@ -302,7 +346,7 @@ def main(words: list[str] | None = None) -> int:
     parser = Parser(prog="python -m clavilux.benchmarks.studies.faults", description=__doc__)
     add_model_options(parser)
     parser.add_argument(
-        "--only", type=lambda text: chosen(text, FAULTS), default=USUAL, metavar="FAULT,...", help=", ".join(FAULTS)
+        "--only", type=lambda text: chosen(text, KNOWN), default=USUAL, metavar="FAULT,...", help=", ".join(KNOWN)
     )
     return ended("faults", lambda: run(parser.parse_args(words)))
 

@@ -43,6 +43,7 @@ from clavilux.runtime.commands.options import add_model_options
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.playing.pacing import MAX_FRAME_RATE
+from clavilux.server.commands.play import MAX_VIEWERS
 from clavilux.server.settings import Settings
 
 MAX_STAGES = 64
@@ -91,11 +92,17 @@ def watched(
 ) -> tuple[Watched, ...]:
     """Return what one server did for each number of viewers. Raises BenchError."""
     found = []
-    with serving(words, MAX_START_SECONDS) as server:
+    with serving([*words, *room_for(viewers)], MAX_START_SECONDS) as server:
         for count in viewers:
             progress(f"viewers: {count}")
             found.append(watch_once(server, count, asked))
     return tuple(found)
+
+
+def room_for(viewers: Sequence[int]) -> list[str]:
+    """Return the options of `clavilux serve` for so many viewers."""
+    most = max(viewers, default=0)
+    return ["--max-viewers", str(most)] if most > Settings().max_viewers else []
 
 
 def watch_once(server: Server, count: int, asked: BenchOptions) -> Watched:
@@ -187,8 +194,8 @@ def _most(values: Sequence[float | None]) -> float | None:
 
 
 def parse_viewers(text: str) -> tuple[int, ...]:
-    """Return numbers of viewers, 0 to what a stage takes. Raises ArgumentTypeError."""
-    return _whole(text, 0, Settings().max_viewers, "1,4,16,64")
+    """Return numbers of viewers, 0 to what a server may be told to take. Raises ArgumentTypeError."""
+    return _whole(text, 0, MAX_VIEWERS, "1,4,16,64")
 
 
 def parse_stages(text: str) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from clavilux.benchmarks.bench.run import MAX_START_SECONDS
 from clavilux.benchmarks.command_line import ended, parse_rounds, parse_seconds, stopwatch
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.serving import serving
-from clavilux.benchmarks.studies.scale import parse_viewers, watch_once
+from clavilux.benchmarks.studies.scale import parse_viewers, room_for, watch_once
 from clavilux.benchmarks.studies.scale_report import Watched
 from clavilux.command import Parser
 from clavilux.export.options import Progress
@@ -49,7 +49,7 @@ def measure(
     for number in range(rounds):
         for way in WAYS if number % 2 == 0 else reversed(WAYS):
             progress(f"round {number + 1} of {rounds}: models {way}")
-            with serving([*words, *WAYS[way]], MAX_START_SECONDS) as server:
+            with serving([*words, *WAYS[way], *room_for(viewers)], MAX_START_SECONDS) as server:
                 for count in viewers:
                     watched = watch_once(server, count, asked)
                     found.append(Point(way, watched, machine.resident_mb(server.process_id) or 0.0))

@@ -28,6 +28,7 @@ from clavilux.server.web.run import Listening, check, serve
 
 TOKEN_VARIABLE = "CLAVILUX_TOKEN"  # noqa: S105  (a name, kept off the command line where others could read it)
 PORTS = (0, 65_535)
+MAX_VIEWERS = 4096
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--port", type=int, default=defaults.port, help=f"port to listen on, 0 for any ({defaults.port})"
+    )
+    parser.add_argument(
+        "--max-viewers",
+        type=_viewers,
+        default=defaults.max_viewers,
+        metavar="N",
+        help=f"who may watch at once ({defaults.max_viewers})",
     )
     parser.add_argument("--name", action="append", default=[], help="a host name it answers to; again for more")
     parser.add_argument("--open", action="store_true", help="let others reach it without a token")
@@ -130,10 +138,18 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         names=tuple(arguments.name),
         origins=tuple(arguments.origin),
         proxies=tuple(arguments.proxy),
+        max_viewers=arguments.max_viewers,
         certificate=arguments.certificate,
         key=arguments.key,
         own_sound=arguments.input is not None,
     )
+
+
+def _viewers(text: str) -> int:
+    """Return how many may watch, 1 to MAX_VIEWERS. Raises DeviceError."""
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= MAX_VIEWERS:
+        raise DeviceError(f"--max-viewers {text}; expected 1 to {MAX_VIEWERS}")
+    return int(text)
 
 
 def _token() -> str | None:

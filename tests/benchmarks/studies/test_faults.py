@@ -8,7 +8,7 @@ import pytest
 
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.studies import faults
-from clavilux.benchmarks.studies.faults import GLIDE, Outcome, Seen, Venue, Viewer, outcome, suffer, table
+from clavilux.benchmarks.studies.faults import GLIDE, Outcome, Seen, Venue, Viewer, half_open, outcome, suffer, table
 
 
 def viewer(*seen: Seen, glide: float = GLIDE) -> Viewer:
@@ -54,13 +54,14 @@ def test_the_network_of_the_machine_itself_is_left_alone(monkeypatch: pytest.Mon
         asyncio.run(Venue([]).network())
 
 
-def test_a_worker_that_is_killed_is_back_with_the_parameters_that_held(
+def test_a_worker_that_is_killed_is_back_with_the_parameters_that_held_and_a_broken_performer_has_his_place_again(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(faults, "QUIET", 0.4)
     with closing(Venue(["--bundle", str(tiny_bundle), "--threads", "1"])) as venue:
         venue.start()
         found = asyncio.run(suffer(venue, "killed"))
+        assert 0 <= asyncio.run(half_open(venue.url, own=True)) < faults.PATIENCE
     assert found.goes_on
     assert found.kept
     assert found.gap > 0

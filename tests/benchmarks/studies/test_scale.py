@@ -187,7 +187,7 @@ def test_every_part_is_drawn_on_one_sheet(tmp_path: Path, changes: dict[str, obj
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--viewers", "1,65"), "'1,65'; expected numbers from 0 to 64, for example 1,4,16,64"),
+        (("--viewers", "1,4097"), "'1,4097'; expected numbers from 0 to 4096, for example 1,4,16,64"),
         (("--viewers", "few"), "'few'; expected numbers"),
         (("--stages", "0"), "'0'; expected numbers from 1 to 64"),
         (("--steps", "0"), "'0' are no steps"),

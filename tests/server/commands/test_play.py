@@ -187,6 +187,14 @@ def test_a_reader_that_has_gone_does_not_stop_the_music(tiny_bundle: Path, monke
     assert play.play(line, until(lambda _here: None)) == 0
 
 
+def test_more_may_watch_where_that_is_asked_for() -> None:
+    assert play.settings_from(words(serve)).max_viewers == 64
+    assert play.settings_from(words(serve, "--max-viewers", "200")).max_viewers == 200
+    for wrong in ("0", "-1", "many", "4097"):
+        with pytest.raises(DeviceError, match=f"--max-viewers {wrong}; expected 1 to 4096"):
+            words(serve, f"--max-viewers={wrong}")
+
+
 @pytest.mark.parametrize("port", ["-1", "65536"])
 def test_a_port_that_cannot_be_is_named(port: str) -> None:
     with pytest.raises(DeviceError, match=f"port {port} cannot be; expected 0 to 65535"):
