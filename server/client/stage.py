@@ -57,6 +57,7 @@ from clavilux.server.protocol.words import (
 
 FIRST_PINGS = 3  # before the stage is handed over
 PING_SECONDS = 10.0
+SILENT_SECONDS = 15.0  # without a word, though a status comes twice a second and each ping is answered: it is dead
 KEPT_PULSES = 100  # messages of the pulse that nobody has taken: two seconds; the oldest go first
 KEPT_ERRORS = 16  # error events that nobody has looked at; the oldest go first
 CLOSE_CODES: dict[str, int] = {  # of the close that follows a fatal error
@@ -244,7 +245,12 @@ class ClientStage:
     async def _read(self) -> None:
         try:
             while True:
-                self._take(await self._socket.recv())
+                async with asyncio.timeout(SILENT_SECONDS):
+                    message = await self._socket.recv()
+                self._take(message)
+        except TimeoutError:
+            self._end = Disconnected(f"nothing has come for {SILENT_SECONDS:g} s", CloseCode.ABNORMAL_CLOSURE)
+            self._socket.transport.abort()
         except ConnectionClosed:
             self._end = self._end or ended(self._socket)
         except ProtocolError as error:

@@ -129,6 +129,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     low, high = PORTS
     if not low <= arguments.port <= high:
         raise DeviceError(f"port {arguments.port} cannot be; expected {low} to {high}")
+    usual = Settings()
+    everyone = arguments.max_viewers + usual.max_performers  # who may come back at once, from one address
     return Settings(
         host=arguments.host,
         port=arguments.port,
@@ -139,6 +141,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         origins=tuple(arguments.origin),
         proxies=tuple(arguments.proxy),
         max_viewers=arguments.max_viewers,
+        max_waiting=max(usual.max_waiting, everyone),
+        max_waiting_per_address=max(usual.max_waiting_per_address, everyone),
         certificate=arguments.certificate,
         key=arguments.key,
         own_sound=arguments.input is not None,

@@ -255,6 +255,18 @@ async def test_a_ping_waits_for_its_own_answer(url: str, monkeypatch: pytest.Mon
             assert 0 <= await stage.ping() < DEADLINE
 
 
+async def test_a_connection_on_which_nothing_comes_any_more_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def behave(connection: ServerConnection) -> None:
+        await begin(connection)
+        await connection.wait_closed()
+
+    monkeypatch.setattr(client_stage, "SILENT_SECONDS", 0.5)
+    async with strange_server(behave) as url, connect(url) as stage:
+        with pytest.raises(Disconnected, match=r"nothing has come for 0\.5 s") as caught:
+            await anext(stage)
+    assert (caught.value.code, caught.value.final) == (1006, False)
+
+
 async def test_a_connection_that_ends_while_the_clock_is_learnt_is_an_error() -> None:
     async def behave(connection: ServerConnection) -> None:
         await begin(connection, pings=1)

@@ -189,7 +189,8 @@ def test_a_reader_that_has_gone_does_not_stop_the_music(tiny_bundle: Path, monke
 
 def test_more_may_watch_where_that_is_asked_for() -> None:
     assert play.settings_from(words(serve)).max_viewers == 64
-    assert play.settings_from(words(serve, "--max-viewers", "200")).max_viewers == 200
+    settings = play.settings_from(words(serve, "--max-viewers", "200"))
+    assert (settings.max_viewers, settings.max_waiting, settings.max_waiting_per_address) == (200, 216, 216)
     for wrong in ("0", "-1", "many", "4097"):
         with pytest.raises(DeviceError, match=f"--max-viewers {wrong}; expected 1 to 4096"):
             words(serve, f"--max-viewers={wrong}")
