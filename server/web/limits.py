@@ -29,6 +29,8 @@ class Limits:
     """Everything that bounds a peer before the protocol does."""
 
     connections: int = 1024  # open at once, whatever they say
+    arrivals: float = 50.0  # accepted per second and address, in the long run
+    arrival_burst: int = 512  # and at once: a full house behind one router that opens the page
     answers: int = 64  # HTTP responses being made at once; each has a file open
     requests: float = 300.0  # HTTP requests answered per second, in the long run
     request_burst: int = 2000  # and at once: a page is some thirty files, and a house full of people opens it

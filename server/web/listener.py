@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from clavilux.server.stage.peer_log import PeerLog
+from clavilux.server.web.arrivals import Arrivals
 
 SLACK = 16  # connections over the limit while those that were ended for them are still closing
 OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
@@ -43,12 +44,13 @@ class _Accepted(socket.socket):
 class Listener(socket.socket):
     """A listening socket with at most `limit` connections open, and a few more for a moment."""
 
-    def __init__(self, bound: socket.socket, limit: int, peers: PeerLog) -> None:
-        """Take over `bound`, which listens already."""
+    def __init__(self, bound: socket.socket, limit: int, peers: PeerLog, arrivals: Arrivals) -> None:
+        """Take over `bound`, which listens already; who comes too often by `arrivals` is closed at once."""
         super().__init__(bound.family, bound.type, bound.proto, fileno=bound.detach())
         self.in_use: Callable[[], Collection[int]] = tuple  # descriptors of connections that must stay
         self._limit = limit
         self._peers = peers
+        self._arrivals = arrivals
         self._open: dict[int, _Accepted] = {}  # by descriptor, oldest first
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
 
@@ -61,6 +63,10 @@ class Listener(socket.socket):
                 raise
             self._turn_away()
             raise BlockingIOError(error.errno, "no descriptor is left") from error
+        if not self._arrivals.admit(str(address[0])):
+            connection.close()
+            self._peers.refused("too_often", f"{address[0]} opens connections too often; one was closed at once")
+            raise BlockingIOError(errno.EAGAIN, "one address has come too often")
         if len(self._open) >= self._limit:
             self._make_room()
         if len(self._open) >= self._limit + SLACK:

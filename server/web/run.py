@@ -28,6 +28,7 @@ from clavilux.server.stage.stage import Stage
 from clavilux.server.web import exposure
 from clavilux.server.web.answers import BoundedAnswers
 from clavilux.server.web.app import create_app
+from clavilux.server.web.arrivals import Arrivals
 from clavilux.server.web.http_protocol import GuardedHttp
 from clavilux.server.web.limits import GuardedConfig, Limits, affordable, free_descriptors
 from clavilux.server.web.listener import Listener
@@ -220,6 +221,7 @@ def serve(
     def stop() -> None:
         server.should_exit = True
 
-    with Listener(bound, limits.connections, peers) as listener, _calm(peers):
+    arrivals = Arrivals(limits.arrival_burst, limits.arrivals, settings.proxies)
+    with Listener(bound, limits.connections, peers, arrivals) as listener, _calm(peers):
         server = _Server(config, app.state.stage, listener, started)
         server.run([listener])

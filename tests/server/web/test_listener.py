@@ -9,11 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from clavilux.server.stage.peer_log import PeerLog
+from clavilux.server.web.arrivals import Arrivals
 from clavilux.server.web.listener import SLACK, Listener
 from clavilux.server.web.run import bind
 from tests.server.fakes import DEADLINE
 
 LIMIT = 3
+BURST = LIMIT + SLACK + 8  # connections of one address
 
 
 @pytest.fixture
@@ -26,7 +28,8 @@ def kept() -> Iterator[ExitStack]:
 @pytest.fixture
 def listener(kept: ExitStack) -> Listener:
     counter = Counter("refused", "Refused", ["reason"], registry=CollectorRegistry())
-    made = kept.enter_context(Listener(bind("127.0.0.1", 0), LIMIT, PeerLog(counter)))
+    arrivals = Arrivals(BURST, 0.0)
+    made = kept.enter_context(Listener(bind("127.0.0.1", 0), LIMIT, PeerLog(counter), arrivals))
     made.settimeout(DEADLINE)
     return made
 
@@ -113,3 +116,16 @@ def test_at_the_end_all_see_it(listener: Listener, kept: ExitStack) -> None:
     ends = [let_in(listener, kept) for _ in range(2)]
     listener.end_all()
     assert [outside.recv(1) for outside, _ in ends] == [b"", b""]
+
+
+def test_who_comes_too_often_is_closed_at_once(
+    listener: Listener, kept: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(BURST):
+        _, inside = let_in(listener, kept)
+        inside.close()
+    outside = visit(listener, kept)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    assert outside.recv(1) == b""
+    assert "127.0.0.1 opens connections too often; one was closed at once" in caplog.messages
