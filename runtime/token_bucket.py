@@ -25,8 +25,10 @@ class TokenBucket:
         self._then = now if self._then is None else max(now, self._then)
         return self._tokens
 
-    def spend(self, tokens: float) -> None:
-        """Take tokens out, whether they are there or not."""
+    def spend(self, tokens: float, now: float | None = None) -> None:
+        """Take tokens out, whether they are there or not; `now` is the time, where `available` was not asked for it."""
+        if now is not None:
+            self.available(now)
         self._tokens -= tokens
 
     def wait(self, now: float) -> float:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from clavilux.runtime.token_bucket import TokenBucket
 from clavilux.server.stage.peer_log import PeerLog
 from clavilux.server.web.limits import Limits
-from clavilux.server.web.pace import Pace
 
 BUSY = "too many requests at once; try again later\n"
 
@@ -25,7 +25,7 @@ class BoundedAnswers:
         self._peers = peers
         self._clock = clock
         self._turns = asyncio.Semaphore(limits.answers)
-        self._pace = Pace(limits.requests, limits.request_burst)
+        self._pace = TokenBucket(limits.request_burst, limits.requests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer in turn; 503 for an HTTP request whose turn does not come within `limits.answer_seconds`."""

@@ -10,9 +10,10 @@ from typing import Any
 
 import uvicorn
 
+from clavilux.runtime.token_bucket import TokenBucket
 from clavilux.server.stage.peer_log import PeerLog
 from clavilux.server.web.listener import SLACK
-from clavilux.server.web.pace import FairPace, Pace
+from clavilux.server.web.pace import FairPace
 
 try:
     import resource
@@ -56,12 +57,13 @@ class GuardedConfig(uvicorn.Config):
         """`settings` are `uvicorn.Config`'s."""
         self.limits = limits
         self.peers = peers
-        self._together = Pace(limits.all_frames, limits.all_frames)
+        self._together = TokenBucket(limits.all_frames, limits.all_frames)
         super().__init__(app, **settings)
 
     def pace(self) -> FairPace:
         """Return the pace of one more websocket."""
-        most, share = Pace(self.limits.frames, self.limits.frames), Pace(self.limits.frame_share, self.limits.frames)
+        limits = self.limits
+        most, share = TokenBucket(limits.frames, limits.frames), TokenBucket(limits.frames, limits.frame_share)
         return FairPace(most, share, self._together)
 
 

@@ -107,10 +107,12 @@ class GuardedWebSocket(UvicornWebSocket):
 
     async def send(self, message: Any) -> None:
         """Send what the application says, and read on after accept and close. Raises ClientDisconnected."""
-        if message["type"] == "websocket.send" and self.transport.is_closing():
+        is_message = message["type"] == "websocket.send"
+        if is_message and self.transport.is_closing():
             raise ClientDisconnected
         await super().send(message)
-        self._go_on()
+        if not is_message:  # which changes nothing of what may be read
+            self._go_on()
 
     def pause_writing(self) -> None:
         """Learn that the peer does not keep up."""
