@@ -36,16 +36,6 @@ def test_a_clock_that_goes_back_gives_nothing_twice() -> None:
     assert bucket.available(11.0) == 1
 
 
-def test_a_burst_goes_at_once_and_what_is_over_it_waits() -> None:
-    bucket = TokenBucket(burst=5, per_second=10)
-    bucket.spend(5, 100.0)
-    assert bucket.wait(100.0) == 0
-    bucket.spend(2, 100.0)
-    assert bucket.wait(100.0) == pytest.approx(0.2)
-    assert bucket.wait(100.1) == pytest.approx(0.1)
-    assert bucket.wait(101.0) == 0
-
-
 def test_rest_saves_up_no_more_than_a_burst() -> None:
     bucket = TokenBucket(burst=5, per_second=10)
     bucket.spend(0, 0.0)
