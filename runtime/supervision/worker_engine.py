@@ -3,6 +3,7 @@
 It keeps what must outlive a worker: parameters, listeners, counts, the position in the noise, and sound that waits.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,9 @@ from clavilux.runtime.supervision.watchdog import Bounds, Watchdog
 
 NOTHING = EngineCounters(0, 0, 0.0, 0.0)
 COSTLY = ("steps", "stream_batch", "height", "width")
-"""Parameters by which a picture may take many times as long as the one before it."""
+"""Parameters by which a picture may take many times as long as the one before it, or more memory than there is."""
+
+log = logging.getLogger("clavilux.worker")
 
 
 class Supervisor(Protocol):
@@ -65,6 +68,7 @@ class WorkerEngine:
         self._frames = Listeners[Frame]("frames")
         self._pulses = Listeners[Sequence[Pulse], float]("pulse")
         self._started = False
+        self._painted: dict[str, Any] = {}  # values of COSTLY that the last frame was made with
         self._told: Controls | None = None  # what the present worker knows; None: it does not play this stage yet
         self._before = NOTHING  # counts of the workers before
         self._counted = NOTHING  # of the present one
@@ -195,6 +199,7 @@ class WorkerEngine:
     def made(self, made: Made, pixels: NDArray[np.uint8]) -> None:
         """Hand on a frame that the worker has made."""
         self.position, self._counted = made.position, made.counters
+        self._painted = {name: made.frame.values[name] for name in COSTLY if name in made.frame.values}
         self.watchdog.frame(self.clock.now() - made.frame.time)
         frame = replace(made.frame, pixels=pixels)
         self._state = EngineState.PLAYING
@@ -209,6 +214,7 @@ class WorkerEngine:
         """Wait for another worker: the present one has ended."""
         with self._lock:
             self._told = None
+            self._give_up_change()
         before, now = self._before, self._counted
         self._counted = NOTHING
         self._before = EngineCounters(
@@ -231,6 +237,17 @@ class WorkerEngine:
             return False
         rate = self.parameters.frame_rate or UNWATCHED_RATE
         return self.watchdog.tick(seconds, max(1 / UNWATCHED_RATE, 1 / rate))
+
+    def _give_up_change(self) -> None:
+        """Go back to the last size and steps that there was a picture of: the next worker must not end by them, too."""
+        values = self.parameters.values()
+        unseen = {name: values[name] for name, value in self._painted.items() if values[name] != value}
+        if unseen:
+            log.error(
+                "no picture came with %s; going back to %s", unseen, {name: self._painted[name] for name in unseen}
+            )
+            back = replace(self.parameters, **{name: self._painted[name] for name in unseen})
+            self._controls = replace(self._controls, parameters=back)
 
     def _feel(self) -> None:
         with self._lock:

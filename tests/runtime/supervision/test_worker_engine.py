@@ -141,6 +141,22 @@ def test_another_worker_goes_on_from_where_the_last_one_was(playing: WorkerEngin
     assert playing.counters() == EngineCounters(7, 4, 2.0, 0.5, restarts=1)
 
 
+def test_a_change_that_no_picture_came_of_is_given_up_so_that_it_ends_no_other_worker(
+    playing: WorkerEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = replace(made(6).frame, values=playing.parameters.values())
+    playing.made(replace(made(6), frame=frame), PIXELS)
+    playing.set({"steps": 2, "glide": 4.0})
+    playing.orders()
+    playing.interrupt()
+    assert (playing.parameters.steps, playing.parameters.glide) == (1, 4.0)
+    assert "no picture came with {'steps': 2}; going back to {'steps': 1}" in caplog.messages
+    playing.set({"steps": 2})
+    playing.made(replace(made(7), frame=replace(frame, values=playing.parameters.values())), PIXELS)
+    playing.interrupt()
+    assert playing.parameters.steps == 2
+
+
 def test_one_that_never_played_is_still_starting_when_its_worker_ends(engine: WorkerEngine) -> None:
     engine.interrupt()
     assert engine.state is EngineState.STARTING
