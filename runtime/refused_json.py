@@ -69,8 +69,6 @@ def clipped(value: object, characters: int) -> object:
 
 def shown(value: object) -> str:
     """Return `value` as Python shows it, but for the words that JSON has of its own, cut to SHOWN_CHARACTERS."""
-    if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        return f"a number of {round(value.bit_length() * math.log10(2))} digits"
     return shortened(repr(_worded(clipped(value, SHOWN_CHARACTERS))), SHOWN_CHARACTERS)
 
 
@@ -82,12 +80,14 @@ class _Word(str):
 
 
 def _worded(value: object) -> object:
-    """Return a value whose true, false, null and lists are shown as JSON writes them."""
+    """Return a value whose true, false, null and lists are shown as JSON writes them, and long numbers by length."""
     match value:
         case None:
             return _Word("null")
         case bool():
             return _Word(str(value).lower())
+        case int() if value.bit_length() > MAX_BITS:
+            return _Word(f"a number of {round(value.bit_length() * math.log10(2))} digits")
         case list() | tuple():
             return [_worded(each) for each in value]
         case dict():

@@ -12,10 +12,11 @@ import os
 import stat
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from clavilux.runtime.bundle.bounds import show
 from clavilux.runtime.errors import DeviceError
 from clavilux.server.protocol.words import TOKEN_CHARACTERS
 from clavilux.server.settings import Right, Token
@@ -47,7 +48,7 @@ def _tables(path: Path) -> list[Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DeviceError(f"tokens {path} cannot be read: {error.strerror}; expected a TOML file") from error
-    except ValueError as error:  # of TOML, or of UTF-8
+    except (ValueError, RecursionError) as error:  # of TOML, of UTF-8, or of brackets without end
         # The reason of either may hold a piece of the file.
         raise DeviceError(f"tokens {path} is not TOML; expected tables that begin with [[token]]") from error
     tables = content.get("token")
@@ -63,11 +64,12 @@ def _token(table: Any, place: str) -> Token:
     if not isinstance(text, str) or not 1 <= len(text) <= TOKEN_CHARACTERS:
         raise DeviceError(f'{place} has no good "token"; expected a string of 1 to {TOKEN_CHARACTERS} characters')
     if not isinstance(role, str) or role not in RIGHTS:
-        raise DeviceError(f"{place} has role {role!r}; expected one of {', '.join(RIGHTS)}")
+        raise DeviceError(f"{place} has role {show(role)}; expected one of {', '.join(RIGHTS)}")
     if not isinstance(name, str | None):
-        raise DeviceError(f"{place} has name {name!r}; expected a string")
+        raise DeviceError(f"{place} has name {show(name)}; expected a string")
     if expires is not None and (not isinstance(expires, datetime) or expires.tzinfo is None):
-        raise DeviceError(f"{place} expires {expires}; expected a time with its zone, such as 2026-12-01T00:00:00Z")
+        told = expires.isoformat() if isinstance(expires, date | time) else show(expires)
+        raise DeviceError(f"{place} expires {told}; expected a time with its zone, such as 2026-12-01T00:00:00Z")
     if len(text) < MIN_CHARACTERS:
         _log.warning(
             "%s has %d characters; at least %d, at random, cannot be guessed", place, len(text), MIN_CHARACTERS

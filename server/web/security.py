@@ -6,6 +6,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clavilux.runtime.commands.printable import one_line
+from clavilux.runtime.refused_json import shortened
 from clavilux.server.protocol.words import SUBPROTOCOL
 from clavilux.server.settings import Settings, is_loopback
 from clavilux.server.stage.refusals import RefusedError
@@ -30,6 +32,7 @@ SECURITY_HEADERS = {
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 """Headers that a proxy adds: a request that has one comes from elsewhere, whatever its address."""
 SCHEME = "bearer "
+SAID_CHARACTERS = 200  # of what a peer has written that an answer repeats: twice in a line, and it is not too long
 
 
 class HardenedResponses:
@@ -53,15 +56,21 @@ def refusal(headers: Headers, protocols: list[str], settings: Settings) -> Plain
     """Return the HTTP answer to a websocket request that must not be accepted, None for one that may."""
     host, origin = headers.get("host", ""), headers.get("origin")
     if not (origin is None or origin in settings.origins or origin.partition("://")[2].lower() == host.lower()):
-        return PlainTextResponse(f"Origin is {origin}, this server is {host}; open the page from here\n", 403)
+        line = f"Origin is {_said(origin)}, this server is {_said(host)}; open the page from here\n"
+        return PlainTextResponse(line, 403)
     if not settings.answers(host_name(host)):
-        name = host_name(host)
-        line = f"this server does not answer to the name {name!r}; start it with --name {name or 'NAME'}\n"
+        name = _said(host_name(host))
+        line = f"this server does not answer to the name '{name}'; start it with --name {name or 'NAME'}\n"
         return PlainTextResponse(line, 403)
     if SUBPROTOCOL not in protocols:
-        found = f"subprotocols {', '.join(protocols)}" if protocols else "no subprotocol"
+        found = f"subprotocols {_said(', '.join(protocols))}" if protocols else "no subprotocol"
         return PlainTextResponse(f"found {found}; expected {SUBPROTOCOL}\n", 400)
     return None
+
+
+def _said(text: str) -> str:
+    """Return what a peer has written as part of a line: all of it that can be printed, and not too much."""
+    return shortened(one_line(text), SAID_CHARACTERS)
 
 
 def host_name(host: str) -> str:

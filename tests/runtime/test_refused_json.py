@@ -210,6 +210,7 @@ def test_the_words_that_json_has_of_its_own_are_shown_as_it_writes_them(value: o
 
 def test_a_number_that_python_writes_to_nobody_is_told_by_its_length() -> None:
     assert shown(10**5000) == "a number of 5000 digits"
+    assert shown({"a": [10**5000]}) == "{'a': [a number of 5000 digits]}"
     assert shown(2**MAX_BITS - 1) == str(2**MAX_BITS)[: SHOWN_CHARACTERS - 1] + "…"
 
 

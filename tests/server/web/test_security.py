@@ -4,9 +4,10 @@ import socket
 from dataclasses import replace
 
 import pytest
+from starlette.datastructures import Headers
 
 from clavilux.server.settings import Settings
-from clavilux.server.web.security import host_name
+from clavilux.server.web.security import host_name, refusal
 
 HERE = Settings()
 WIDE = Settings(host="0.0.0.0", names=("stage.example",))
@@ -53,3 +54,21 @@ def test_a_server_behind_a_proxy_answers_to_the_name_that_it_was_given() -> None
 )
 def test_a_host_header_gives_a_name(host: str, name: str) -> None:
     assert host_name(host) == name
+
+
+@pytest.mark.parametrize(
+    ("headers", "protocols"),
+    [
+        ({"host": "localhost", "origin": "http://" + "x" * 60_000}, []),
+        ({"host": "y" * 60_000, "origin": "http://evil.example"}, []),
+        ({"host": "y" * 60_000}, []),
+        ({"host": "localhost"}, ["z" * 500] * 100),
+        ({"host": "localhost", "origin": "http://a\x85b"}, []),
+    ],
+)
+def test_a_refusal_repeats_no_more_than_a_line_of_what_was_asked(headers: dict[str, str], protocols: list[str]) -> None:
+    answer = refusal(Headers(headers), protocols, HERE)
+    assert answer is not None
+    line = bytes(answer.body).decode()
+    assert len(line) < 500
+    assert line.splitlines() == [line[:-1]]
