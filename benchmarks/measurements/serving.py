@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 from urllib.error import URLError
 
 from clavilux.benchmarks.errors import BenchError
@@ -33,14 +34,14 @@ class Server:
 
 
 @contextmanager
-def serving(words: Sequence[str], patience: float = PATIENCE) -> Iterator[Server]:
-    """Run the command until the block ends; yield once it has made its first picture.
+def serving(words: Sequence[str], patience: float = PATIENCE, log: IO[str] | None = None) -> Iterator[Server]:
+    """Run the command until the block ends; yield once it has made its first picture. `log` gets what it logs.
 
     Raises BenchError when it says no address, ends, or makes no picture within `patience` seconds.
     """
     begin = time.perf_counter()
     command = [sys.executable, "-u", "-m", "clavilux", "serve", "--port", "0", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
     silent = threading.Timer(patience, process.kill)  # ends a line that never comes
     silent.start()
     try:
