@@ -1,13 +1,13 @@
 """Fuzz: a million hostile messages to everything that reads what others have sent.
 
     python -m clavilux.benchmarks.studies.fuzz --messages 1000000
-    python -m clavilux.benchmarks.studies.fuzz --messages 20000 --only socket,http --seconds 60
+    python -m clavilux.benchmarks.studies.fuzz --only socket,http --seconds 60
     python -m clavilux.benchmarks.studies.fuzz --messages 1000000 --atheris
 
 `decoders` are read in this process: protocol, manifest, routes, parameters, tokens, headers, and the state machine of
 connections. `socket` and `sounding` are a real `clavilux serve` with hostile clients, beside a usual performer and a
-viewer, or beside a viewer alone; `http` sends it requests. Messages are shared out among the parts; those on a wire end
-after `--seconds` at the latest. Inputs are seeded mutations of valid ones (`fuzz_inputs`).
+viewer, or beside a viewer alone; `http` sends it requests. Each part gets so many messages; those on a wire end after
+`--seconds` at the latest. Inputs are seeded mutations of valid ones (`fuzz_inputs`).
 
 Prints a table and a line of JSON. Exit code 1: something was raised, answered or logged that is not declared; its input
 lies in the folder that is told. With `--atheris`, which needs `pip install atheris==3.0.0`, the decoders are fuzzed
@@ -17,9 +17,9 @@ with feedback of what code an input reaches, and nothing else is.
 import argparse
 import asyncio
 import hashlib
-import importlib
 import json
 import logging
+import subprocess
 import sys
 import tempfile
 import time
@@ -34,7 +34,7 @@ from clavilux.benchmarks.command_line import chosen, make_folder, parse_seconds,
 from clavilux.benchmarks.measurements.serving import Server, serving
 from clavilux.benchmarks.studies.attacks import Footprint, Play, footprint, played
 from clavilux.benchmarks.studies.audience import taking_part
-from clavilux.benchmarks.studies.fuzz_decoders import Case, Decoder, Findings, connections, decoders, tried, try_one
+from clavilux.benchmarks.studies.fuzz_decoders import Case, Decoder, Findings, connections, decoders, tried
 from clavilux.benchmarks.studies.fuzz_wire import FAULTS, LIVES, Siege, beset
 from clavilux.command import EXIT_MISTAKE
 from clavilux.runtime.commands.printable import complain
@@ -43,7 +43,8 @@ from clavilux.runtime.loading import open_engine
 
 PARTS = ("decoders", "socket", "sounding", "http")
 MESSAGES = 1_000_000
-BESIDE = {"socket": ("--performer", "--viewers"), "sounding": ("--viewers",), "http": ("--performer", "--viewers")}
+VIEWER, PERFORMER = ("--viewers", "1"), ("--performer",)
+BESIDE = {"socket": (PERFORMER, VIEWER), "sounding": (VIEWER,), "http": (PERFORMER, VIEWER)}
 """Usual clients beside each part on a wire; the first one's pictures are told."""
 
 KEPT = 3  # inputs of one kind
@@ -89,17 +90,15 @@ def besieged(part: str, messages: int, seconds: float, random: Random, folder: P
     """Return the findings of a part on a wire, and a line about who played and watched beside it."""
     with (folder / f"{part}.log").open("w+", encoding="utf-8") as log:
         with serving([], log=log) as server, ExitStack() as stack:
-            for words in BESIDE[part][1:]:
-                stack.enter_context(taking_part(server.socket, words, "1"))
-            first = BESIDE[part][0]
-            ask = stack.enter_context(taking_part(server.socket, *((first, "1") if first == "--viewers" else (first,))))
+            ask, *_ = [stack.enter_context(taking_part(server.socket, *words)) for words in BESIDE[part]]
             before, rest = played(ask, WATCHING), footprint(server.process_id)
             found, during = _struck(part, server, lambda: played(ask, WATCHING), (messages, seconds, random))
             after, end = played(ask, WATCHING), footprint(server.process_id)
+            newcomer = played(stack.enter_context(taking_part(server.socket, *VIEWER)), WATCHING)
         log.seek(0)
         tracebacks = log.read().count(TRACEBACK)
     found.undeclared.update({"a traceback in the log": tracebacks} if tracebacks else {})
-    found.undeclared.update({"no pictures afterwards": 1} if not after.rate else {})
+    found.undeclared.update({"no pictures afterwards": 1} if not (after.rate and newcomer.rate) else {})
     found.memory = (rest.memory, end.memory)
     return found, _line(part, (before, during, after), (rest, end))
 
@@ -153,29 +152,11 @@ def _counted(words: Counter[str]) -> str:
     return ", ".join(f"{count} {word}" for word, count in sorted(words.items()))
 
 
-def fuzzed(messages: int, folder: Path) -> None:
-    """Fuzz the decoders under atheris, which ends this process with its own exit code. Raises BenchError without it."""
+def guided(messages: int, folder: Path) -> int:
+    """Fuzz the decoders under atheris in a process of its own; return its exit code. Raises BenchError without it."""
     require(["atheris"])
-    atheris = importlib.import_module("atheris")
-    atheris.instrument_all()
-    corpus = folder / "corpus"
-    corpus.mkdir(exist_ok=True)
-    single = decoders(folder)
-    for number, decoder in enumerate(single):
-        for place, case in enumerate(decoder.corpus):
-            data = case if isinstance(case, bytes) else str(case).encode()
-            (corpus / f"{number}-{place}").write_bytes(bytes([number]) + data)
-
-    def one_input(data: bytes) -> None:
-        found = Findings("")
-        decoder = single[data[0] % len(single)] if data else single[0]
-        try_one(decoder, data[1:], found, lambda name, case: None)
-        if found.undeclared:
-            raise AssertionError(f"{decoder.name}: {_counted(found.undeclared)}")
-
-    words = [f"-runs={messages}", f"-artifact_prefix={folder}/", "-max_len=4096", "-timeout=10", str(corpus)]
-    atheris.Setup([sys.argv[0], *words], one_input)
-    atheris.Fuzz()
+    words = ["-m", "clavilux.benchmarks.studies.fuzz_guided", "--messages", str(messages), "--out", str(folder)]
+    return subprocess.run([sys.executable, *words], check=False).returncode and EXIT_FOUND  # noqa: S603
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -183,15 +164,14 @@ def _run(arguments: argparse.Namespace) -> int:
     folder, progress = Path(arguments.out), stopwatch()
     make_folder(folder)
     if arguments.atheris:
-        fuzzed(arguments.messages, folder)
+        return guided(arguments.messages, folder)
     findings, lines, random = [], [], Random(arguments.seed)  # noqa: S311  (chance, not secrets)
-    share = -(-arguments.messages // len(arguments.only))
     for part in arguments.only:
         progress(part)
         if part == "decoders":
-            findings += decoded(share, random, folder)
+            findings += decoded(arguments.messages, random, folder)
         else:
-            found, line = besieged(part, share, arguments.seconds, random, folder)
+            found, line = besieged(part, arguments.messages, arguments.seconds, random, folder)
             findings.append(found)
             lines.append(line)
     print("\n".join((table(findings), *lines, f"inputs to look at are in {folder}")))
@@ -202,7 +182,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def main(words: list[str] | None = None) -> int:
     """Run the study; return 0, 1 for something undeclared, or 2 after a line about a mistake."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--messages", type=int, default=MESSAGES, help=f"in all ({MESSAGES})")
+    parser.add_argument("--messages", type=int, default=MESSAGES, help=f"of each part ({MESSAGES})")
     parser.add_argument("--seconds", type=parse_seconds, default=100.0, help="of each part on a wire, at most (100)")
     parser.add_argument("--seed", type=int, default=0, help="of the mutations (0)")
     parser.add_argument("--out", default=f"{tempfile.gettempdir()}/clavilux-fuzz", help="folder for inputs and logs")

@@ -42,12 +42,14 @@ from clavilux.server.stage.interfaces import EngineLike
 from clavilux.server.stage.outbox import Farewell
 from clavilux.server.stage.stage import Stage
 from clavilux.server.stage.visitor import Visitor
+from clavilux.server.web.limits import Limits
 from clavilux.server.web.security import bearer, host_name, is_local, refusal
 
 Message = str | bytes
 Case = Message | list[tuple[int, Message]]
 """Input of a decoder: one text or packet, or what several connections send in turn, each with its number."""
 
+LIMITS = Limits()
 TAKEN = "taken"
 NO_JSON = "no JSON"
 WARM = 1000  # inputs after which memory is first looked at
@@ -238,7 +240,8 @@ def _head(headers: dict[str, str]) -> str:
 
 def _guards(text: str) -> None:
     """Ask all guards of the web application about a request with these headers."""
-    pairs = [line.partition(": ")[::2] for line in text.split("\n")]
+    lines = text[: LIMITS.head_bytes].split("\n")[: LIMITS.headers]  # no more of them come in
+    pairs = [line.partition(": ")[::2] for line in lines]
     raw = [(name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in pairs]
     headers = Headers(raw=raw)
     for settings in (Settings(), Settings(host=REMOTE, names=("stage.example",), token=inputs.TOKEN)):
@@ -272,11 +275,7 @@ def connections(engine: EngineLike) -> Iterator[Decoder]:
 
 def _conversation(shaker: Shaker) -> Case:
     """Return what several connections send in turn: valid messages, mutated ones, and sound."""
-    messages: list[tuple[int, Message]] = [
-        (who, json.dumps(shaker.random.choice(inputs.STARTS)))
-        for who in range(TOGETHER)
-        if shaker.random.random() < 0.7
-    ]
+    messages: list[tuple[int, Message]] = [(who, opening(shaker)) for who in range(TOGETHER)]
     cost = 0.0
     while len(messages) < SESSION_MESSAGES:
         message = said(shaker)
@@ -284,7 +283,13 @@ def _conversation(shaker: Shaker) -> Case:
         if cost > SESSION_COST:
             break
         messages.append((shaker.random.randrange(TOGETHER), message))
-    return messages or [(0, "{}")]
+    return messages
+
+
+def opening(shaker: Shaker) -> Message:
+    """Return what a client sends first: three of four times what starts."""
+    start = shaker.random.random() < 0.75
+    return json.dumps(shaker.random.choice(inputs.STARTS)) if start else json.dumps({"type": "ping", "client_time": 1})
 
 
 def said(shaker: Shaker, messages: Sequence[dict[str, object]] = inputs.CLIENT_MESSAGES) -> Message:
@@ -318,7 +323,12 @@ async def _told(member: Connection) -> list[str]:
     member.outbox.finish(Farewell(CloseCode.NORMAL_CLOSURE, ""))
     words = []
     while not isinstance(item := await member.outbox.next(), Farewell):
-        if isinstance(item, Struct):  # no frame comes from an engine that does not run
-            encode(item)
-        words.append(item.code if isinstance(item, ErrorEvent) else TAKEN)
-    return words
+        words.append(_word(item))
+    return [*words, *map(_word, item.messages)]
+
+
+def _word(item: object) -> str:
+    """Write what a connection is told, if it is a message; return the code of an error."""
+    if isinstance(item, Struct):  # no frame comes from an engine that does not run
+        encode(item)  # type: ignore[arg-type]
+    return item.code if isinstance(item, ErrorEvent) else TAKEN

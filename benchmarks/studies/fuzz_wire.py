@@ -11,7 +11,7 @@ import json
 import struct
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -24,7 +24,7 @@ from websockets.typing import Subprotocol
 
 from clavilux.benchmarks.studies import fuzz_inputs as inputs
 from clavilux.benchmarks.studies.attackers import SUBPROTOCOL, Target, ending, met, opened, upgraded
-from clavilux.benchmarks.studies.fuzz_decoders import said
+from clavilux.benchmarks.studies.fuzz_decoders import opening, said
 from clavilux.benchmarks.studies.fuzz_inputs import Shaker
 
 AT_ONCE = 8  # connections
@@ -46,13 +46,12 @@ class Siege:
     """State of hostile clients together: what they have sent, and how their connections ended."""
 
     target: Target
-    shaker: Shaker
     sent: int = 0
     endings: Counter[str] = field(default_factory=Counter)
 
 
-Life = Callable[[Siege], Awaitable[str]]
-"""One connection from its beginning to how it ended."""
+Life = Callable[[Siege, Shaker], Awaitable[str]]
+"""One connection from its beginning to how it ended, whose chance is its own."""
 
 
 def wire_frame(shaker: Shaker, message: str | bytes) -> bytes:
@@ -81,27 +80,28 @@ def _masked(payload: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(payload, "big") ^ int.from_bytes(keys, "big")).to_bytes(len(payload), "big")
 
 
-def _message(siege: Siege) -> str | bytes:
-    """Return what to send: nothing that only makes everyone's pictures few, as every performer may."""
-    while True:
-        message = said(siege.shaker, MESSAGES_SENT)
+def _messages(shaker: Shaker) -> Iterator[str | bytes]:
+    """Yield what to send: nothing that only makes everyone's pictures few, as every performer may."""
+    yield opening(shaker)
+    for _ in range(shaker.random.randint(1, MESSAGES)):
+        message = said(shaker, MESSAGES_SENT)
         if not (isinstance(message, str) and any(name in message for name in UNSETTLING)):
-            return message
+            yield message
 
 
-async def raw(siege: Siege) -> str:
+async def raw(siege: Siege, shaker: Shaker) -> str:
     """Live on a bare connection that writes frames, right and wrong ones, and reads on until the server has closed."""
     async with opened(siege.target) as (reader, writer):
         await upgraded(reader, writer)
         over = asyncio.ensure_future(ending(reader))
         try:
-            for _ in range(siege.shaker.random.randint(1, MESSAGES)):
+            for message in _messages(shaker):
                 if over.done():
                     break
-                writer.write(wire_frame(siege.shaker, _message(siege)))
+                writer.write(wire_frame(shaker, message))
                 await writer.drain()
                 siege.sent += 1
-            writer.write(wire_frame(siege.shaker, json.dumps({"type": "bye"})))
+            writer.write(wire_frame(shaker, json.dumps({"type": "bye"})))
             return await asyncio.wait_for(asyncio.shield(over), PATIENCE)
         finally:
             over.cancel()
@@ -109,15 +109,14 @@ async def raw(siege: Siege) -> str:
                 await over
 
 
-async def polite(siege: Siege) -> str:
+async def polite(siege: Siege, shaker: Shaker) -> str:
     """Live by the rules of websockets, with mutated messages in any order."""
     async with connect(
         siege.target.url, subprotocols=[Subprotocol(SUBPROTOCOL)], max_size=None, close_timeout=PATIENCE, proxy=None
     ) as socket:
         reading = asyncio.ensure_future(_read(socket.recv))
         try:
-            for _ in range(siege.shaker.random.randint(1, MESSAGES)):
-                message = _message(siege)
+            for message in _messages(shaker):
                 text = message.encode("utf-8", "replace").decode() if isinstance(message, str) else message
                 await socket.send(text)
                 siege.sent += 1
@@ -135,11 +134,11 @@ async def _read(receive: Callable[[], Awaitable[object]]) -> None:
         await receive()
 
 
-async def asking(siege: Siege) -> str:
+async def asking(siege: Siege, shaker: Shaker) -> str:
     """Send one mutated request, and read the status of its answer."""
     async with opened(siege.target) as (reader, writer):
-        random = siege.shaker.random
-        request = siege.shaker.bytes(random.choice(inputs.REQUESTS))
+        random = shaker.random
+        request = shaker.bytes(random.choice(inputs.REQUESTS))
         writer.write(request)
         if random.random() < 0.5:
             writer.write_eof()
@@ -148,9 +147,9 @@ async def asking(siege: Siege) -> str:
         return "HTTP " + line.split(b" ")[1].decode("latin-1") if line.count(b" ") else "ended without an answer"
 
 
-async def either_way(siege: Siege) -> str:
+async def either_way(siege: Siege, shaker: Shaker) -> str:
     """Live on a bare connection or by the rules."""
-    return await (raw if siege.shaker.random.random() < 0.7 else polite)(siege)
+    return await (raw if shaker.random.random() < 0.7 else polite)(siege, shaker)
 
 
 LIVES: dict[str, Life] = {"socket": either_way, "http": asking}
@@ -159,13 +158,14 @@ LIVES: dict[str, Life] = {"socket": either_way, "http": asking}
 async def beset(url: str, life: Life, messages: int, seconds: float, random: Random) -> Siege:
     """Send so many messages at least, for so many seconds at most, on `AT_ONCE` connections at a time."""
     parts = urlsplit(url)
-    siege = Siege(Target(url, parts.port or 80, count()), Shaker(random))
+    siege, seed = Siege(Target(url, parts.port or 80, count())), random.random()
     until = time.monotonic() + seconds
 
     async def live() -> None:
         while siege.sent < messages and time.monotonic() < until:
             try:
-                siege.endings[await life(siege)] += 1
+                shaker = Shaker(Random(f"{seed}-{next(siege.target.turns)}"))  # noqa: S311
+                siege.endings[await life(siege, shaker)] += 1
             except (OSError, EOFError, ValueError, ConnectionClosed, InvalidHandshake) as error:
                 siege.endings[met(error)] += 1
 
