@@ -33,14 +33,18 @@ class Arrivals:
 
     def admit(self, address: str) -> bool:
         """Count a connection from `address`; return whether it may stay."""
-        found = as_address(address)
-        if found is not None and any(found in proxy for proxy in self._proxies):
+        if self.is_proxy(address):
             return True
         bucket = self._bucket(Visitor(address).house)
         if bucket.available(self._clock()) < 1:
             return False
         bucket.spend(1)
         return True
+
+    def is_proxy(self, address: str) -> bool:
+        """Return whether many may come from `address`."""
+        found = as_address(address)
+        return found is not None and any(found in proxy for proxy in self._proxies)
 
     def _bucket(self, house: str) -> TokenBucket:
         bucket = self._houses.pop(house, None) or TokenBucket(self._burst, self._per_second)

@@ -7,6 +7,7 @@ What uvicorn 0.54 and h11 0.16 leave open, found by reading both, and what close
 * a body is read on after its answer, without end: no route here takes one, so a request with one gets 413;
 * an answer that nobody reads waits for ever, and closing with it: `sweep` ends both;
 * CONNECT turns the connection into a tunnel that leads nowhere: 405;
+* requests that come before the answers to those before them are kept without end: a few kB of them may wait;
 * what comes after the last request of a connection raises in the answer that is being made: the connection ends;
 * `shutdown` may raise, and with it the shutdown of all the others.
 """
@@ -23,6 +24,8 @@ from clavilux.server.stage.peer_log import peer_name
 from clavilux.server.web.deadlines import Deadlines
 from clavilux.server.web.limits import GuardedConfig, Limits
 from clavilux.server.web.websocket_protocol import PIECE
+
+MAX_AHEAD = 16_384  # bytes of requests that wait for the answer to the one before them; browsers send none
 
 
 class RefusedRequestError(Exception):
@@ -54,6 +57,10 @@ class GuardedRequests(h11.Connection):
         headers = request.headers
         if request.method == b"CONNECT":
             raise RefusedRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "CONNECT; this is no proxy")
+        size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in headers)
+        if size > self._limits.head_bytes:
+            line = f"a head of {size} bytes; expected {self._limits.head_bytes} at most"
+            raise RefusedRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, line)
         if len(headers) > self._limits.headers:
             line = f"{len(headers)} headers; expected {self._limits.headers} at most"
             raise RefusedRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, line)
@@ -86,6 +93,10 @@ class GuardedHttp(UvicornHttp):
         """Take what the peer sent, in pieces, so that a long head is found out before all of it is parsed."""
         for begin in range(0, len(data), PIECE):
             if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                return
+            if len(self.conn.trailing_data[0]) > MAX_AHEAD:
+                self._peers.refused("pipelined", f"{peer_name(self.client)}: more requests than are answered")
+                self.transport.abort()
                 return
             super().data_received(data[begin : begin + PIECE])
 

@@ -1,7 +1,8 @@
 """Listening socket that accepts no more connections than its process can carry.
 
 Where it is full, the oldest connection that has not asked for anything yet makes room for the newcomer: who opens
-connections and says nothing cannot keep others out. Works for event loops that call `accept`, as asyncio's does
+connections and says nothing cannot keep others out. Nor can who holds many: an address that has half of all makes room
+for its own newcomers. Works for event loops that call `accept`, as asyncio's does
 everywhere but on Windows, where descriptors do not run out.
 """
 
@@ -13,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from clavilux.server.stage.peer_log import PeerLog
+from clavilux.server.stage.visitor import Visitor
 from clavilux.server.web.arrivals import Arrivals
 
 SLACK = 16  # connections over the limit while those that were ended for them are still closing
@@ -22,8 +24,9 @@ OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 class _Accepted(socket.socket):
     """An accepted connection, which tells its listener that it is closed."""
 
-    def __init__(self, connection: socket.socket, on_close: Callable[[int], None]) -> None:
+    def __init__(self, connection: socket.socket, house: str, on_close: Callable[[int], None]) -> None:
         super().__init__(connection.family, connection.type, connection.proto, fileno=connection.detach())
+        self.house = house  # the addresses that count as its own
         self.is_ended = False
         self._descriptor = self.fileno()
         self._on_close = on_close
@@ -47,7 +50,8 @@ class Listener(socket.socket):
     def __init__(self, bound: socket.socket, limit: int, peers: PeerLog, arrivals: Arrivals) -> None:
         """Take over `bound`, which listens already; who comes too often by `arrivals` is closed at once."""
         super().__init__(bound.family, bound.type, bound.proto, fileno=bound.detach())
-        self.in_use: Callable[[], Collection[int]] = tuple  # descriptors of connections that must stay
+        self.in_use: Callable[[], Collection[int]] = tuple  # descriptors of connections that make room for nobody,
+        self.lasting: Callable[[], Collection[int]] = tuple  # and that do not even for others of their own address
         self._limit = limit
         self._peers = peers
         self._arrivals = arrivals
@@ -67,13 +71,19 @@ class Listener(socket.socket):
             connection.close()
             self._peers.refused("too_often", f"{address[0]} opens connections too often; one was closed at once")
             raise BlockingIOError(errno.EAGAIN, "one address has come too often")
-        if len(self._open) >= self._limit:
-            self._make_room()
+        house = Visitor(str(address[0])).house
+        if self._holds_its_share(house):
+            if not self._end_one(self.lasting(), house):
+                connection.close()
+                self._peers.refused("too_many", f"{address[0]} holds half of all connections; one more was closed")
+                raise BlockingIOError(errno.EAGAIN, "one address holds too many")
+        elif len(self._open) >= self._limit and self._end_one(self.in_use()):
+            self._peers.refused("idle", f"{self._limit} connections are open; the longest idle one gives way")
         if len(self._open) >= self._limit + SLACK:
             connection.close()
             self._refused()
             raise BlockingIOError(errno.EAGAIN, "no room is left")
-        accepted = _Accepted(connection, self._forget)
+        accepted = _Accepted(connection, house, self._forget)
         self._open[accepted.fileno()] = accepted
         return accepted, address
 
@@ -92,14 +102,20 @@ class Listener(socket.socket):
     def _forget(self, descriptor: int) -> None:
         self._open.pop(descriptor, None)
 
-    def _make_room(self) -> None:
-        """End the oldest connection that is not in use, if there is one."""
-        needed = self.in_use()
-        idle = (one for number, one in self._open.items() if number not in needed and not one.is_ended)
-        oldest = next(idle, None)
-        if oldest is not None:
-            oldest.end()
-            self._peers.refused("idle", f"{self._limit} connections are open; the longest idle one gives way")
+    def _holds_its_share(self, house: str) -> bool:
+        """Whether an address that is no proxy's holds half of all connections."""
+        share = max(1, self._limit // 2)
+        if len(self._open) < share or self._arrivals.is_proxy(house):
+            return False
+        return sum(one.house == house and not one.is_ended for one in self._open.values()) >= share
+
+    def _end_one(self, kept: Collection[int], house: str | None = None) -> bool:
+        """End the oldest connection that is not to be kept, of one address or any; return whether there was one."""
+        for number, one in self._open.items():
+            if number not in kept and not one.is_ended and house in (None, one.house):
+                one.end()
+                return True
+        return False
 
     def _turn_away(self) -> None:
         """Close the next connection with the descriptor that was kept for this, so that nobody waits for nothing."""

@@ -13,7 +13,7 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import FrameType
 
@@ -102,7 +102,8 @@ class _Server(uvicorn.Server):
         self._stage = stage
         self._listener = listener
         self._on_started = on_started
-        listener.in_use = self._descriptors_in_use
+        listener.in_use = lambda: _descriptors(one for one in self._connections() if one.in_use)
+        listener.lasting = lambda: _descriptors(one for one in self._connections() if isinstance(one, GuardedWebSocket))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -136,15 +137,14 @@ class _Server(uvicorn.Server):
     def _connections(self) -> list[GuardedHttp | GuardedWebSocket]:
         return [one for one in self.server_state.connections if isinstance(one, GuardedHttp | GuardedWebSocket)]
 
-    def _descriptors_in_use(self) -> set[int]:
-        """Return those of connections that must not make room for others."""
-        using = (one for one in self._connections() if one.in_use)
-        return {one.transport.get_extra_info("socket").fileno() for one in using}
-
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Not uvicorn's own, which raises the signal again at the end and so kills the command that called `serve`.
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
+
+
+def _descriptors(connections: Iterable[GuardedHttp | GuardedWebSocket]) -> set[int]:
+    return {one.transport.get_extra_info("socket").fileno() for one in connections}
 
 
 @contextlib.contextmanager

@@ -153,7 +153,7 @@ def test_the_limits_in_the_page_are_those_of_the_server() -> None:
         f"| {limits.answers}, and {limits.requests:g} a second after {limits.request_burst} |",
         f"waits, {limits.answer_seconds:g} s at most, then 503",
         f"| {limits.connections}, fewer where",
-        f"| {limits.arrival_burst} at once, {limits.arrivals:g} a second; those of a",
+        f"| {limits.arrival_burst} at once, {limits.arrivals:g} a second, and half of all",
     ):
         assert line in PAGE
     assert limits.unread_seconds == Settings().send_seconds

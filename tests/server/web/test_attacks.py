@@ -158,6 +158,14 @@ def test_a_head_of_many_long_lines_is_refused_before_all_of_it_has_come(here: Li
         assert rest(client).startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(
+    "more", ["X: " + 20_000 * "a" + "\r\n", "".join(f"X-{k}: {1000 * 'a'}\r\n" for k in range(20))]
+)
+def test_a_head_that_comes_whole_is_no_longer_for_that(here: Listening, more: str) -> None:
+    with upgrading(here, more) as client:
+        assert rest(client).startswith(b"HTTP/1.1 431 ")
+
+
 @pytest.mark.parametrize("body", ["Content-Length: 1000000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n5\r\n"])
 @pytest.mark.parametrize("request_line", ["POST /healthz", "GET /ws"])
 def test_a_request_with_a_body_is_answered_with_413_and_closed(here: Listening, request_line: str, body: str) -> None:
@@ -177,6 +185,16 @@ def test_requests_in_one_piece_are_answered_one_after_the_other(here: Listening)
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 300)
         client.sendall(b"GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n")
         assert rest(client).count(b"HTTP/1.1 200 OK") == 301
+
+
+def test_requests_without_end_before_the_answers_are_cut(here: Listening, caplog: pytest.LogCaptureFixture) -> None:
+    with plain(here) as client, contextlib.suppress(ConnectionError):
+        request = f"GET /healthz HTTP/1.1\r\nHost: {here.host}:{here.port}\r\n\r\n".encode()
+        for _ in range(200):
+            client.sendall(request * 1000)
+    waiting.until(
+        lambda: any("more requests than are answered" in line for line in caplog.messages), "the connection to end"
+    )
 
 
 def test_who_does_not_read_an_answer_is_cut(engine: FakeEngine, hasty: Settings, page: Path) -> None:

@@ -15,7 +15,6 @@ from clavilux.server.web.run import bind
 from tests.server.fakes import DEADLINE
 
 LIMIT = 3
-BURST = LIMIT + SLACK + 8  # connections of one address
 
 
 @pytest.fixture
@@ -27,8 +26,12 @@ def kept() -> Iterator[ExitStack]:
 
 @pytest.fixture
 def listener(kept: ExitStack) -> Listener:
+    """A listener to which everyone comes through a proxy, so that no address has a share."""
+    return listening(kept, Arrivals(0, 0.0, ["127.0.0.1"]))
+
+
+def listening(kept: ExitStack, arrivals: Arrivals) -> Listener:
     counter = Counter("refused", "Refused", ["reason"], registry=CollectorRegistry())
-    arrivals = Arrivals(BURST, 0.0)
     made = kept.enter_context(Listener(bind("127.0.0.1", 0), LIMIT, PeerLog(counter), arrivals))
     made.settimeout(DEADLINE)
     return made
@@ -118,10 +121,9 @@ def test_at_the_end_all_see_it(listener: Listener, kept: ExitStack) -> None:
     assert [outside.recv(1) for outside, _ in ends] == [b"", b""]
 
 
-def test_who_comes_too_often_is_closed_at_once(
-    listener: Listener, kept: ExitStack, caplog: pytest.LogCaptureFixture
-) -> None:
-    for _ in range(BURST):
+def test_who_comes_too_often_is_closed_at_once(kept: ExitStack, caplog: pytest.LogCaptureFixture) -> None:
+    listener = listening(kept, Arrivals(2, 0.0))
+    for _ in range(2):
         _, inside = let_in(listener, kept)
         inside.close()
     outside = visit(listener, kept)
@@ -129,3 +131,21 @@ def test_who_comes_too_often_is_closed_at_once(
         listener.accept()
     assert outside.recv(1) == b""
     assert "127.0.0.1 opens connections too often; one was closed at once" in caplog.messages
+
+
+def test_an_address_that_holds_half_of_all_makes_room_for_its_own_whatever_they_do(
+    kept: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = listening(kept, Arrivals(100, 0.0))
+    listener.in_use = lambda: range(10_000)
+    first, _ = let_in(listener, kept)
+    second, inside = let_in(listener, kept)
+    assert first.recv(1) == b""
+    listener.lasting = lambda: {inside.fileno()}  # a websocket is not ended for a newcomer
+    third = visit(listener, kept)
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+    assert third.recv(1) == b""
+    assert "127.0.0.1 holds half of all connections; one more was closed" in caplog.messages
+    inside.sendall(b"stays")
+    assert second.recv(5) == b"stays"
