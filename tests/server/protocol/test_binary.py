@@ -136,6 +136,18 @@ def test_any_bytes_are_a_frame_or_a_protocol_error(message: bytes) -> None:
             continue
 
 
+@given(frames.map(pack_frame) | pulse_messages.map(pack_pulses), st.integers(0, 200), st.binary(max_size=8))
+def test_a_message_with_foreign_bytes_is_read_or_refused_with_a_protocol_error(
+    message: bytes, place: int, piece: bytes
+) -> None:
+    for spoilt in (message[:place] + piece, message[:place] + piece + message[place + len(piece) :]):
+        for unpack in (unpack_frame, unpack_pulses):
+            try:
+                unpack(spoilt)
+            except ProtocolError:
+                continue
+
+
 def test_the_sound_header_is_sixteen_bytes_as_documented() -> None:
     packet = pack_sound(Sound(7, 9, np.array([[0.5]], np.float32)), "float32")
     assert packet == struct.pack("<BBHIQf", 1, 0, 0, 7, 9, 0.5)

@@ -26,6 +26,7 @@ from clavilux.server.protocol.messages import (
     Start,
     Started,
     Status,
+    Tap,
 )
 from clavilux.server.protocol.text import encode, error_event, message_id, parse_event, parse_text
 from clavilux.server.protocol.words import (
@@ -57,7 +58,8 @@ pictures = st.builds(PictureFormat, st.sampled_from(PICTURE_ENCODINGS), st.integ
 
 CLIENT: st.SearchStrategy[ClientMessage] = st.one_of(
     st.builds(Start, st.just("performer"), st.none() | sounds, pictures, st.none() | words),
-    st.builds(Start, st.just("viewer"), st.none(), pictures, st.none() | words),
+    st.builds(Start, st.just("viewer"), st.none(), pictures, st.none() | words, st.booleans(), st.booleans(), words),
+    st.builds(Tap, times),
     st.builds(ParameterValues, flat),
     st.builds(Marker, st.text(max_size=MARKER_CHARACTERS)),
     st.builds(Acknowledge, sequences, times),
@@ -90,7 +92,7 @@ SERVER: st.SearchStrategy[ServerMessage] = st.one_of(
         latency=st.none() | flat,
     ),
     st.builds(MarkerReached, st.text(max_size=MARKER_CHARACTERS), sequences, times),
-    st.builds(ErrorEvent, words, words, st.booleans()),
+    st.builds(ErrorEvent, words, words, st.booleans(), st.none() | words | sequences, st.none() | finite),
     st.builds(Pong, finite, times),
     st.builds(Bye, words),
 )
@@ -102,6 +104,28 @@ NOISE = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | st.sampled_from(FIELDS), inner, max_size=3),
     max_leaves=8,
 )
+
+
+PIECES = st.text(max_size=3) | st.sampled_from(
+    [
+        *(
+            "NaN",
+            "-Infinity",
+            "1e999",
+            "9" * 5000,
+            "3.0",
+            "null",
+            "[" * 400,
+            "{" * 40,
+            '{"type":"bye"}',
+            "\\",
+            '"',
+            "\0",
+        ),
+        *('"\\ud800"', '"\\u2028"', '"\\u0000"', "\ud800", "\x85", '"' + "x" * 600 + '"', '"type":"start",', '"id":7,'),
+    ]
+)
+"""Pieces that stand in no message, and some that stand elsewhere."""
 
 
 @given(CLIENT)
@@ -139,6 +163,29 @@ def test_any_text_is_read_or_refused_with_a_protocol_error(text: str) -> None:
             parse(text)
         except ProtocolError:
             continue
+
+
+@given(CLIENT | SERVER, st.integers(0, 2**16), st.integers(0, 20), PIECES)
+def test_a_message_with_a_foreign_piece_is_read_or_refused_in_one_line_that_travels(
+    message: ClientMessage | ServerMessage, place: int, length: int, piece: str
+) -> None:
+    text = encode(message)
+    place %= len(text)
+    spoilt = text[:place] + piece + text[place + length :]
+    for parse in (parse_text, parse_event):
+        try:
+            parse(spoilt)
+        except ProtocolError as error:
+            event = error_event(error, reply_to=message_id(spoilt))
+            assert parse_event(encode(event)) == event
+            assert event.message.splitlines() == [event.message]
+            assert len(event.message) <= ERROR_CHARACTERS
+
+
+@given(NOISE, PIECES)
+def test_of_a_field_that_comes_twice_the_last_value_counts_whatever_the_first_one_is(first: Any, piece: str) -> None:
+    for value in (json.dumps(first), json.dumps(piece)):
+        assert parse_text(f'{{"type":"tap","at":{value},"at":7}}') == Tap(7)
 
 
 def refused(**body: Any) -> ProtocolError:
