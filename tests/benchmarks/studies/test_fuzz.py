@@ -125,16 +125,29 @@ def test_lines_are_judged_as_they_travel() -> None:
     assert fault_of(ParameterError("two\nlines")) is None
 
 
-def test_the_slowest_input_is_told() -> None:
+def test_the_slowest_input_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(fuzz_decoders, "MAX_MS", 5000.0)
+    monkeypatch.setattr(fuzz_decoders, "time", SimpleNamespace(thread_time=lambda: clock[0], perf_counter=float))
+
     def take(case: Case) -> Sequence[str]:
-        sum(range(200_000 if case == "slow" else 1))
+        clock[0] += 2.0 if case == "slow" else 1.0
         return ("taken",)
 
     cases = iter(["fast", "slow", "fast"])
     found = tried(Decoder("uneven", (), lambda _: next(cases), take), 3, seeded(), forget)
     assert found.slowest == "slow"
-    assert found.slowest_ms is not None
-    assert found.slowest_ms > 0
+    assert found.slowest_ms == 2000.0
+    assert found.undeclared == {}
+
+
+def test_an_input_that_takes_too_long_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuzz_decoders, "MAX_MS", 200.0)
+    times = iter([0.0, 0.5, 0.5, 0.75])
+    monkeypatch.setattr(fuzz_decoders, "time", SimpleNamespace(thread_time=lambda: next(times), perf_counter=float))
+    found = tried(Decoder("slow", (), lambda _: "{}", lambda _: ["taken"]), 1, seeded(), forget)
+    assert found.slowest_ms == 250.0
+    assert found.undeclared == {"more than a second": 1}
 
 
 @pytest.fixture
