@@ -32,13 +32,16 @@ MESSAGES = 40  # of one connection at most, so that the server's limits are met 
 PATIENCE = 2.0  # s for a connection to end, once everything has been sent
 BINARY, TEXT = 2, 1
 OPCODES = (0, TEXT, BINARY, 3, 8, 9, 10, 11, 15)
-UNSETTLING = ("frame_rate", "freeze", "blackout", "panic", "hop", "steps")
-"""Parameters that any performer may set, and that would make a usual client's pictures few."""
+UNSETTLING = ("frame_rate", "freeze", "blackout", "panic", "hop", "steps", "noise")
+"""Parameters that any performer may set, and that would make a usual client's pictures fewer or more."""
 
 FAULTS = ("closed 1011", "HTTP 500")
 """Endings that are the server's own fault."""
 
-MESSAGES_SENT = tuple(message for message in inputs.CLIENT_MESSAGES if message["type"] != "bye")
+MESSAGES_SENT = (
+    *(message for message in inputs.CLIENT_MESSAGES if message["type"] != "bye"),
+    {"type": "parameters", "values": {"glide": 0.5, "mirror": 3, "gain_follows": True}},
+)
 
 
 @dataclass
@@ -81,7 +84,7 @@ def _masked(payload: bytes, mask: bytes) -> bytes:
 
 
 def _messages(shaker: Shaker) -> Iterator[str | bytes]:
-    """Yield what to send: nothing that only makes everyone's pictures few, as every performer may."""
+    """Yield what to send: nothing that changes everyone's pictures by right, as every performer may."""
     yield opening(shaker)
     for _ in range(shaker.random.randint(1, MESSAGES)):
         message = said(shaker, MESSAGES_SENT)
