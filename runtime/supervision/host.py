@@ -168,7 +168,7 @@ class Host:
 
     def _fall(self, error: BaseException) -> None:
         """Report what has ended an engine, and end; on the engine's thread."""
-        log.error("an engine failed", exc_info=error)
+        log.error("an engine failed: %s", error, exc_info=None if isinstance(error, ClaviluxError) else error)
         self._report(Fell(f"{type(error).__name__}: {error}"))
         self._end(FELL)
 

@@ -81,7 +81,10 @@ class PictureWriter:
             )
         self._block += 1
         self._size = size
-        self._memory = SharedMemory(block_name(self._prefix, self._block), create=True, size=whole)
+        try:
+            self._memory = SharedMemory(block_name(self._prefix, self._block), create=True, size=whole)
+        except OSError as error:
+            raise ProviderError(f"shared memory cannot be had ({error}); mount a tmpfs on {LINUX}") from error
         return self._memory
 
 

@@ -16,6 +16,8 @@ from clavilux.server.protocol.words import ErrorCode
 
 MAX_BRACKETS = 300  # no message needs more, and deeper nesting than the interpreter bears must not get in
 
+SECRETS = ("token", "session")  # fields whose values no error repeats
+
 M = TypeVar("M")
 
 
@@ -80,7 +82,11 @@ def _refusal(root: str, misfit: Part) -> ProtocolError:
     code = ErrorCode.BAD_SOUND if way[:2] == ["start", "sound"] else ErrorCode.BAD_MESSAGE
     if misfit.found is MISSING:
         return ProtocolError(code, f'{".".join(way)} has no "{name}"; it is required')
-    return ProtocolError(code, misfit.line(root, ".", brief))
+    return ProtocolError(code, misfit.line(root, ".", _hidden if name in SECRETS else brief))
+
+
+def _hidden(_value: object) -> str:
+    return "of another kind"
 
 
 def _bad(line: str) -> ProtocolError:

@@ -31,6 +31,7 @@ from clavilux.server.stage.interfaces import EngineLike, Member, OwnSource
 from clavilux.server.stage.metrics import Metrics
 from clavilux.server.stage.outbox import READINGS, Farewell
 from clavilux.server.stage.peer_log import PeerLog
+from clavilux.server.stage.refusals import RefusedError
 from clavilux.server.stage.wire_time import captured
 
 TELLINGS = 20  # events about parameters a second: a knob that is turned changes them more often
@@ -221,8 +222,17 @@ class Stage:
             self.engine.look_ahead(self.health.ahead)
             for member in self.members:
                 member.outbox.status(status)
+            self._end_expired()
         log.error("the engine has failed for good: %s", self.engine.failure)
         self._dismiss(engine_failed())
+
+    def _end_expired(self) -> None:
+        """End the connections of tokens that have expired, also of those who say nothing."""
+        for member in self.members:
+            try:
+                self.admission.check(member.token)
+            except RefusedError as refused:
+                member.outbox.finish(refused.farewell)
 
     async def _watch_loop(self) -> None:
         """Measure how much later than asked for the event loop comes back."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.errors import ProviderError
+from clavilux.runtime.supervision import shared_pictures
 from clavilux.runtime.supervision.shared_pictures import LINUX, PLACES, PictureReader, PictureWriter, block_name
 
 Usage = namedtuple("Usage", "total used free")
@@ -66,6 +67,18 @@ def test_what_was_never_told_is_taken_away_too(prefix: str) -> None:
     reader.close()
     with pytest.raises(FileNotFoundError):
         SharedMemory(block_name(prefix, 0))
+
+
+def test_shared_memory_that_the_system_refuses_is_one_clear_line(
+    pair: tuple[PictureWriter, PictureReader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_name: object, **_more: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_pictures, "SharedMemory", refuse)
+        with pytest.raises(ProviderError, match=r"shared memory cannot be had \(.*Permission denied\); mount a tmpfs"):
+            pair[0].put(picture(0))
 
 
 @pytest.mark.skipif(not LINUX.is_dir(), reason="only Linux tells how much shared memory is left")

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from clavilux.runtime.errors import ProtocolError
 from clavilux.runtime.frame import STAGES
+from clavilux.server.protocol.decoding import MAX_BRACKETS
 from clavilux.server.protocol.messages import (
     Acknowledge,
     Bye,
@@ -185,7 +186,17 @@ def test_a_message_with_a_foreign_piece_is_read_or_refused_in_one_line_that_trav
 @given(NOISE, PIECES)
 def test_of_a_field_that_comes_twice_the_last_value_counts_whatever_the_first_one_is(first: Any, piece: str) -> None:
     for value in (json.dumps(first), json.dumps(piece)):
+        assume(value.count("[") + value.count("{") < MAX_BRACKETS)  # which no message may have, whatever they mean
         assert parse_text(f'{{"type":"tap","at":{value},"at":7}}') == Tap(7)
+
+
+@pytest.mark.parametrize("field", ["token", "session"])
+@pytest.mark.parametrize("value", ['["hush"]', '"' + "hush" * 300 + '"', "17"])
+def test_no_error_repeats_a_secret(field: str, value: str) -> None:
+    with pytest.raises(ProtocolError, match=f"start.{field} is of another kind; expected ") as caught:
+        parse_text(f'{{"type": "start", "role": "viewer", "{field}": {value}}}')
+    assert "hush" not in str(caught.value)
+    assert "17" not in str(caught.value)
 
 
 def refused(**body: Any) -> ProtocolError:

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from clavilux.runtime.frame import Frame, Heard, Listening, SourceState
 from clavilux.runtime.pulse import Pulse
 from clavilux.server.protocol.binary import Sound
 from clavilux.server.protocol.messages import Bye, ErrorEvent, ParameterValues, SoundFormat, Start, Status
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Settings, Token
+from clavilux.server.stage.admission import Admission
 from clavilux.server.stage.outbox import Farewell, Outbox, Readings
 from clavilux.server.stage.stage import TELLINGS, Stage
 from clavilux.server.stage.visitor import Visitor
@@ -225,6 +227,26 @@ async def test_an_engine_that_begins_again_is_told_and_nobody_is_sent_away(
             assert isinstance(status, Status)
             told.append(status.engine)
     assert told == ["playing", "restarting", "playing"]
+
+
+async def test_who_says_nothing_is_sent_away_when_its_token_expires(engine: FakeEngine, settings: Settings) -> None:
+    end = datetime(2030, 1, 1, tzinfo=UTC)
+    now = [end - timedelta(seconds=1)]
+    lasting, expiring = Token("one" * 6), Token("two" * 6, expires=end)
+    stage = Stage(engine, replace(settings, tokens=(lasting, expiring), status_seconds=0.0))
+    stage.admission = Admission(engine, stage.settings, stage.members, lambda: now[0])
+    async with stage:
+        guests = Guest(), Guest()
+        for guest, token in zip(guests, (lasting, expiring), strict=True):
+            guest.token = token
+            stage.join(guest)
+        for guest in guests:
+            assert isinstance(await guest.outbox.next(), Status)
+        now[0] = end
+        while not isinstance(farewell := await guests[1].outbox.next(), Farewell):
+            continue
+        assert (farewell.code, farewell.reason) == (1008, "unauthorized")
+        assert guests[0].outbox.farewell is None
 
 
 async def test_an_engine_that_does_not_end_keeps_nobody_waiting(
