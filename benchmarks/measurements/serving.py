@@ -10,12 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
-from urllib.error import URLError
 
 from clavilux.benchmarks.errors import BenchError
 
 PATIENCE = 60.0  # s, for anything to come
-POLL = 0.005  # s
+POLL = 0.02  # s, between two looks: as often as a server lets one address connect
 
 
 @dataclass(frozen=True)
@@ -73,5 +72,5 @@ def _ready(url: str) -> bool:
     try:
         with urllib.request.urlopen(url + "readyz", timeout=PATIENCE) as answer:  # noqa: S310
             return bool(answer.status == 200)
-    except URLError:
+    except OSError:  # nobody listens yet, or is fed up with looks
         return False

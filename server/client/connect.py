@@ -29,7 +29,7 @@ from clavilux.server.client.stage import ClientStage, Disconnected, dismissed, e
 from clavilux.server.protocol import messages
 from clavilux.server.protocol.messages import ErrorEvent, Hello, PictureFormat, Start, Started
 from clavilux.server.protocol.text import encode, parse_event
-from clavilux.server.protocol.words import SUBPROTOCOL, ErrorCode, Role, SoundEncoding
+from clavilux.server.protocol.words import SESSION_HEADER, SUBPROTOCOL, ErrorCode, Role, SoundEncoding
 
 __all__ = [
     "ClientStage",
@@ -140,7 +140,7 @@ async def _open(url: str, start: Start) -> ClientStage:
             subprotocols=[Subprotocol(SUBPROTOCOL)],
             compression=None,
             max_size=MAX_FRAME_BYTES,
-            additional_headers=_headers(start.token),
+            additional_headers=_headers(start),
         )
     except InvalidStatus as error:
         raise _refused(url, error) from error
@@ -157,10 +157,12 @@ async def _open(url: str, start: Start) -> ClientStage:
         raise
 
 
-def _headers(token: str | None) -> dict[str, str]:
-    """Return the header that shows `token`, which `start` has too: so those who have none cannot crowd this one out."""
-    fits = token is not None and token.isascii() and token.isprintable() and token == token.strip()
-    return {"Authorization": f"Bearer {token}"} if token and fits else {}
+def _headers(start: Start) -> dict[str, str]:
+    """Return the headers that show the token and the session of `start`: so those without cannot crowd this one out."""
+    token = start.token
+    if not (token and token.isascii() and token.isprintable() and token == token.strip()):
+        return {}
+    return {"Authorization": f"Bearer {token}", **({SESSION_HEADER: start.session} if start.session else {})}
 
 
 def _refused(url: str, error: InvalidStatus) -> ProtocolError | Disconnected:

@@ -25,6 +25,7 @@ __all__ = [
     "PACKET_BYTES",
     "PICTURE_ENCODINGS",
     "SESSION_CHARACTERS",
+    "SESSION_HEADER",
     "SOUND_ENCODINGS",
     "SUBPROTOCOL",
     "TOKEN_CHARACTERS",
@@ -41,6 +42,7 @@ __all__ = [
 
 VERSION = 1
 SUBPROTOCOL = "clavilux.v1"
+SESSION_HEADER = "clavilux-session"  # of a request for the socket, by who comes back with a token in another header
 
 MESSAGE_BYTES = 65_536  # of one text message, UTF-8
 PACKET_BYTES = 262_144  # of one sound packet, header included

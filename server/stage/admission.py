@@ -101,7 +101,7 @@ class Admission:
         if start.role == Role.PERFORMER and token is not None and token.right < Right.PLAY:
             line = "this token only watches; start as a viewer, or show one that may play"
             raise ProtocolError(ErrorCode.NOT_PERFORMER, line)
-        leaving = [member for member in self._members if _same(member.session, start.session)]
+        leaving = [one for one in self._members if _same(one.session, start.session) and one.token == token]
         if start.sound is not None:
             leaving += self._outplayed(start, token, now, self._members - set(leaving))
         elif start.role == Role.PERFORMER:

@@ -22,6 +22,7 @@ PERIOD = 10.0  # s, from one line of a kind to the next
 MAX_KINDS = 256  # told apart; the rest are of one kind
 MAX_CHARACTERS = 300  # of a line, some of which a peer has written
 REST = "other"
+REFUSED_ALREADY = ("ASGI callable returned without completing handshake.",)  # lines of uvicorn after every refusal
 
 
 @dataclass
@@ -91,6 +92,8 @@ class LibraryLines(logging.Filter):
         """Return whether `record` may be said: its kind is the first line of its template."""
         if record.levelno < logging.WARNING:
             return True
+        if str(record.msg) in REFUSED_ALREADY:
+            return False
         return self._peers.admits(f"{record.name}: {str(record.msg).partition(chr(10))[0]}")
 
 

@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from clavilux.server.protocol.words import SUBPROTOCOL
+from clavilux.server.protocol.words import SESSION_HEADER, SUBPROTOCOL
 from clavilux.server.settings import Right, Settings
 from clavilux.server.stage.interfaces import EngineLike, OwnSource
 from clavilux.server.stage.peer_log import peer_name
@@ -84,8 +84,8 @@ class _Site:
         shown = bearer(request.headers)
         if shown is None:
             return visitor
-        stage = self.stage
-        return replace(visitor, token=stage.admission.identify(shown, visitor, stage.engine.clock.now()))
+        stage, session = self.stage, request.headers.get(SESSION_HEADER)
+        return replace(visitor, token=stage.admission.identify(shown, visitor, stage.engine.clock.now(), session))
 
 
 def create_app(engine: EngineLike, settings: Settings, source: OwnSource | None = None) -> Starlette:

@@ -13,6 +13,7 @@ import errno
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -160,10 +161,26 @@ def _calm(peers: PeerLog) -> Iterator[None]:
             logging.getLogger(name).removeFilter(lines)
 
 
+@contextlib.contextmanager
+def hanging_up(stop: Callable[[], None]) -> Iterator[None]:
+    """Let a terminal that is closed (SIGHUP) stop the server as SIGTERM does, while the block lasts."""
+    number = getattr(signal, "SIGHUP", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, lambda *_: stop())
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def _limits_here(wanted: Limits, settings: Settings) -> Limits:
     """Return the limits that this process can carry, and say so where the stage could hold more."""
-    limits = affordable(replace(wanted, unread_seconds=settings.send_seconds), free_descriptors())
     needed = settings.max_viewers + settings.max_performers
+    most = wanted.connections if settings.max_viewers <= Settings.max_viewers else max(wanted.connections, 2 * needed)
+    limits = replace(wanted, connections=most, unread_seconds=settings.send_seconds)
+    limits = affordable(limits, free_descriptors())
     if limits.connections < needed:
         line = "this process may open so few files that %d connections are the most; a full stage is %d: ulimit -n %d"
         logger.warning(line, limits.connections, needed, 4 * needed)
@@ -222,6 +239,6 @@ def serve(
         server.should_exit = True
 
     arrivals = Arrivals(limits.arrival_burst, limits.arrivals, settings.proxies)
-    with Listener(bound, limits.connections, peers, arrivals) as listener, _calm(peers):
+    with hanging_up(stop), Listener(bound, limits.connections, peers, arrivals) as listener, _calm(peers):
         server = _Server(config, app.state.stage, listener, started)
         server.run([listener])

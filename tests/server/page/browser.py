@@ -18,7 +18,7 @@ from tests.paths import SOUNDS
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OTHER_NAME = "stage.test"  # leads here, and is not localhost: to a browser, a page from elsewhere
 PATIENCE = 40.0  # s, after which what a test waits for will not come, on a machine that is busy too
-POLL = 0.02  # s
+POLL = 0.05  # s; a server lets one address connect fifty times a second
 UNASKED = "The AudioContext was not allowed to start"  # Chromium, where a page goes on after a reload before a gesture
 SCREEN = (1280, 720)  # pixels; few, for the processor draws them, but so wide that the controls stay
 

@@ -156,7 +156,7 @@ def test_a_client_that_asks_without_listening_is_read_no_further_and_ends_with_t
                 pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_main_thread_lets_serve_return(
     engine: FakeEngine, settings: Settings, number: signal.Signals
 ) -> None:
@@ -164,7 +164,7 @@ def test_a_signal_in_the_main_thread_lets_serve_return(
     assert not engine.running
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_server_and_the_command_goes_on(number: signal.Signals) -> None:
     process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
