@@ -134,6 +134,7 @@ class Host:
     def _play(self, order: Play) -> None:
         if self._loaded is None:
             return
+        self.take(Leave(order.stage))  # one that is played already begins anew
         instrument = Instrument(*self._loaded)
         instrument.resume(order.position)
         engine = Engine(instrument, turn=self._turn, on_failure=self._fall)

@@ -231,6 +231,8 @@ class EngineWorker:
             return f"the system starts none: {error}"
         with self._lock:
             self._life = life
+        if self._closing.is_set():  # `close` may have seen no worker yet
+            life.kill("it was to end when it began")
         with suppress(EOFError, OSError):
             while self._failure is None:
                 self._take(life, life.reports.recv())
@@ -271,8 +273,18 @@ class EngineWorker:
                 life.send([order for engine in self._all() for order in engine.orders()])
                 while self._farewells:
                     life.send([self._farewells.popleft()])
+                self._forget_if_over(life)
         if life is not None:
             life.dismiss()
+
+    def _forget_if_over(self, life: _Life) -> None:
+        """Let engines begin anew where the worker that was sent to had ended before: nobody has read that."""
+        with self._lock:
+            is_over = self._life is not life
+        if is_over:
+            for engine in self._all():
+                engine.forget_worker()
+            self._wake.set()
 
     def _watch(self) -> None:
         before = time.monotonic()

@@ -210,10 +210,15 @@ class WorkerEngine:
         """Hand on readings of the pulse."""
         self._pulses.tell(felt.pulses, felt.captured_at)
 
-    def interrupt(self) -> None:
-        """Wait for another worker: the present one has ended."""
+    def forget_worker(self) -> None:
+        """Take it that the worker knows nothing of this stage."""
         with self._lock:
             self._told = None
+
+    def interrupt(self) -> None:
+        """Wait for another worker: the present one has ended."""
+        self.forget_worker()
+        with self._lock:
             self._give_up_change()
         before, now = self._before, self._counted
         self._counted = NOTHING

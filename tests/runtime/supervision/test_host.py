@@ -148,6 +148,17 @@ def test_a_stage_that_is_left_or_was_never_played_takes_nothing(worker: Worker, 
     assert not worker.ended
 
 
+def test_a_stage_that_is_played_again_begins_anew_and_the_engine_before_ends(worker: Worker, facts: Facts) -> None:
+    play(worker, facts)
+    worker.hear(Made)
+    before = worker.host._engines["main"]
+    play(worker, facts, position=replace(Position(frames=900)))
+    assert not before._thread.is_alive()
+    while not (isinstance(made := worker.hear(Made), Made) and made.frame.sequence >= 900):
+        assert isinstance(made, Made)
+        worker.reader.take(made.place)
+
+
 def test_orders_end_with_their_pipe(worker: Worker, facts: Facts) -> None:
     ours: Connection
     theirs, ours = Pipe(duplex=False)

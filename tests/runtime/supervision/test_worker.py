@@ -176,6 +176,34 @@ def test_a_worker_that_hangs_ends_with_its_server(show: Show) -> None:
     assert not is_alive(pid)
 
 
+def test_a_worker_that_is_closed_while_it_starts_ends(tiny_bundle: Path) -> None:
+    worker = EngineWorker(partial(open_models, tiny_bundle, threads=1))
+    closing, starter = threading.Thread(target=worker.close), worker._starter
+    pids: list[int] = []
+
+    def start() -> object:
+        life = starter()
+        pids.append(life.pid)
+        closing.start()
+        until(worker._closing.is_set, "the closing to begin")
+        return life
+
+    worker._starter = start
+    threading.Thread(target=worker._live, daemon=True).start()
+    until(lambda: pids and not is_alive(pids[0]), "the worker to end")
+    closing.join(DEADLINE)
+    assert not closing.is_alive()
+
+
+def test_orders_for_a_worker_that_has_just_ended_are_given_to_the_next_one(show: Show) -> None:
+    over = show.worker._life
+    assert over is not None
+    show.restarted(lambda: os.kill(over.pid, signal.SIGKILL))
+    show.engine.set({"glide": 3.5})
+    show.worker._forget_if_over(over)  # as the sender finds out that it has sent to the one before
+    until(lambda: show.frames[-1].values["glide"] == 3.5, "the parameters to arrive")
+
+
 def test_what_cannot_be_loaded_is_refused_as_in_process(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"bundle\.json"):
         EngineWorker(partial(open_models, tmp_path)).open()
