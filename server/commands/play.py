@@ -20,8 +20,7 @@ from clavilux.runtime.sound.system import SoundSystem
 from clavilux.runtime.supervision.messages import Facts, facts_of
 from clavilux.runtime.supervision.worker import EngineWorker
 from clavilux.server.commands.log_format import FORMATS, begin_log
-from clavilux.server.commands.tokens_file import read_tokens
-from clavilux.server.protocol.words import TOKEN_CHARACTERS
+from clavilux.server.commands.tokens_file import check_token, read_tokens
 from clavilux.server.settings import Settings
 from clavilux.server.stage.interfaces import EngineLike
 from clavilux.server.web.run import Listening, check, serve
@@ -159,10 +158,8 @@ def _viewers(text: str) -> int:
 def _token() -> str | None:
     """Return the token that the environment sets. Raises DeviceError for one that nobody could show."""
     token = os.environ.get(TOKEN_VARIABLE)
-    if token is not None and not 1 <= len(token) <= TOKEN_CHARACTERS:
-        raise DeviceError(
-            f"{TOKEN_VARIABLE} has {len(token)} characters; expected 1 to {TOKEN_CHARACTERS}, or unset it"
-        )
+    if token is not None:
+        check_token(token, TOKEN_VARIABLE)
     return token
 
 

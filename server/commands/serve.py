@@ -7,7 +7,7 @@ from clavilux.server.commands import play
 EXAMPLES = """\
 examples:
   clavilux serve                                clients on this machine
-  CLAVILUX_TOKEN=secret clavilux serve --host 0.0.0.0 --port 8000
+  CLAVILUX_TOKEN=$(openssl rand -hex 16) clavilux serve --host 0.0.0.0 --port 8000
                                                 clients in the whole network who show the token
   clavilux serve --host 0.0.0.0 --tokens tokens.toml --certificate stage.pem --key stage.key --name stage.example
   clavilux serve --host 0.0.0.0 --open          everyone there plays

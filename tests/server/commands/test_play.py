@@ -179,6 +179,21 @@ def test_a_token_that_nobody_could_show_is_named(monkeypatch: pytest.MonkeyPatch
         play.settings_from(words(serve))
 
 
+@pytest.mark.parametrize("token", ["correct horse battery\n", "\tcorrect horse battery", "caf\udce9 noir et fort"])
+def test_a_token_that_no_header_carries_is_named(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv(play.TOKEN_VARIABLE, token)
+    with pytest.raises(DeviceError, match="CLAVILUX_TOKEN holds what no header carries"):
+        play.settings_from(words(serve))
+
+
+def test_a_short_token_of_the_environment_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(play.TOKEN_VARIABLE, "secret")
+    play.settings_from(words(serve))
+    assert "CLAVILUX_TOKEN has 6 characters; at least 16, at random, cannot be guessed" in caplog.text
+
+
 def test_a_reader_that_has_gone_does_not_stop_the_music(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_words: object, **_more: object) -> None:
         raise BrokenPipeError
