@@ -4,26 +4,34 @@ Each is one line that says what was found, what was expected and what to do.
 """
 
 import ipaddress
+import logging
+import re
 import ssl
 from urllib.parse import urlsplit
 
 from clavilux.runtime.errors import DeviceError
-from clavilux.server.settings import Settings, is_loopback
+from clavilux.server.settings import Settings, as_address, is_loopback, plain
 
+LABEL = r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"  # of a name, as RFC 1123 has them, and as networks do
+HOST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*")
 PORTS_LEFT_OUT = {"http": 80, "https": 443}  # by browsers, in an Origin
+
+_log = logging.getLogger(__name__)
 
 
 def check(settings: Settings, address: str) -> None:
     """Look over `settings` of a server that will listen on `address`.
 
-    Raises DeviceError for an address that others can reach without a token, for an origin that no browser would send,
-    and for a proxy that is no address.
+    Raises DeviceError for an address that others can reach without a token, for a name or an origin that no browser
+    would send, and for a proxy that is no address. Proxies that are everyone are warned of in the log.
     """
     if not (settings.token_required or settings.open or is_loopback(address)):
         raise DeviceError(
             f"{address} can be reached by others, and there is no token; set CLAVILUX_TOKEN, name a file by --tokens, "
             "or say --open to let everyone play"
         )
+    for name in settings.names:
+        _check_name(name)
     for origin in settings.origins:
         _check_origin(origin)
     for proxy in settings.proxies:
@@ -40,16 +48,28 @@ def tls(settings: Settings) -> ssl.SSLContext | None:
             raise DeviceError(f"there is a key, {settings.key}, but no certificate; name it by --certificate")
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    pair = f"certificate {settings.certificate} and key {settings.key or settings.certificate}"
+    wanted = "expected PEM files of one pair, the key without a password"
+    pair = f"certificate {settings.certificate} and key {settings.key}"
+    if settings.key is None:
+        pair = f"certificate {settings.certificate} with a key in the same file"
+        wanted = "name the file of the key by --key"
     try:
         # A password that is asked for would be asked of a terminal where nobody may sit.
         context.load_cert_chain(settings.certificate, settings.key, password=lambda: b"")
     except ssl.SSLError as error:
         told = {"KEY_VALUES_MISMATCH": "do not belong together"}.get(error.reason, "cannot be read as PEM")
-        raise DeviceError(f"{pair} {told}; expected PEM files of one pair, the key without a password") from error
+        raise DeviceError(f"{pair} {told}; {wanted}") from error
     except OSError as error:
-        raise DeviceError(f"{pair} cannot be read: {error.strerror}; expected two PEM files") from error
+        raise DeviceError(f"{pair} cannot be read: {error.strerror}; expected PEM files") from error
     return context
+
+
+def _check_name(name: str) -> None:
+    if as_address(plain(name)) is None and not HOST_NAME.fullmatch(plain(name)):
+        raise DeviceError(
+            f"name {name!r} is no host name; expected one such as stage.example, without a scheme, a port or a path, "
+            "and letters beyond a to z as xn--…"
+        )
 
 
 def _check_origin(origin: str) -> None:
@@ -69,6 +89,12 @@ def _check_origin(origin: str) -> None:
 
 def _check_proxy(proxy: str) -> None:
     try:
-        ipaddress.ip_network(proxy)
+        network = ipaddress.ip_network(proxy)
     except ValueError:
         raise DeviceError(f"proxy {proxy!r} is no address; expected one such as 127.0.0.1 or 10.0.0.0/8") from None
+    if network.prefixlen == 0:
+        _log.warning(
+            "proxy %s is everyone: whoever connects may say to come from anywhere, and no address is bounded; "
+            "name the proxy's own address",
+            proxy,
+        )

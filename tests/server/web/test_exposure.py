@@ -72,6 +72,40 @@ def test_proxies_are_addresses_and_networks() -> None:
     exposure.check(Settings(proxies=("127.0.0.1", "::1", "10.0.0.0/8")), "127.0.0.1")
 
 
+@pytest.mark.parametrize("proxy", ["0.0.0.0/0", "::/0"])
+def test_proxies_that_are_everyone_are_warned_of(proxy: str, caplog: pytest.LogCaptureFixture) -> None:
+    exposure.check(Settings(proxies=("10.0.0.0/8", proxy)), "127.0.0.1")
+    (record,) = caplog.records
+    assert f"proxy {proxy} is everyone: whoever connects may say to come from anywhere" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "*",
+        "a b",
+        "http://stage.example",
+        "stage.example:7860",
+        "stage.example/",
+        "[::1]",
+        "bühne.example",
+        "-a",
+        "a..b",
+    ],
+)
+def test_a_name_that_no_browser_asks_for_is_refused(name: str) -> None:
+    with pytest.raises(DeviceError, match="is no host name; expected one such as stage"):
+        exposure.check(Settings(names=("stage.example", name)), "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "name", ["stage", "Stage.Example.", "192.0.2.7", "2001:db8::1", "xn--bhne-0ra.example", "my_host"]
+)
+def test_a_name_that_a_browser_asks_for_is_taken(name: str) -> None:
+    exposure.check(Settings(names=(name,)), "127.0.0.1")
+
+
 def secured(here: Listening) -> ssl.SSLContext:
     assert here.url == f"https://127.0.0.1:{here.port}/"
     return ssl.create_default_context(cafile=str(CERTIFICATE))
@@ -96,7 +130,7 @@ def test_with_a_certificate_the_server_speaks_tls(engine: FakeEngine, tmp_path: 
         (CERTIFICATE, Path("nowhere.pem"), "cannot be read: No such file"),
         (HERE, KEY, "cannot be read"),
         (CERTIFICATE, OTHER_KEY, "do not belong together"),
-        (CERTIFICATE, None, "cannot be read as PEM; expected PEM files of one pair"),
+        (CERTIFICATE, None, "with a key in the same file cannot be read as PEM; name the file of the key by --key"),
         (Path(__file__), KEY, "cannot be read as PEM"),
         (KEY, CERTIFICATE, "cannot be read as PEM"),
     ],
