@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from clavilux.server.settings import Token, as_address
 
-ADDRESS_CHARACTERS = 64  # of what a proxy says is an address
+NO_ADDRESS = "no address"  # that a proxy says something comes from: whoever may write there could write anything
 HOUSE_BITS = 64  # of an IPv6 address: whoever has one has all that begin with these
 
 
@@ -18,8 +18,8 @@ class Visitor:
 
     @property
     def house(self) -> str:
-        """The addresses that count as one when visitors of an address are counted: itself, of IPv6 its /64."""
+        """The addresses that count as one: itself, of IPv6 its /64; what is no address counts as one together."""
         address = as_address(self.address)
         if isinstance(address, ipaddress.IPv6Address):
             return str(ipaddress.ip_network((int(address), HOUSE_BITS), strict=False))
-        return str(address or self.address[:ADDRESS_CHARACTERS])
+        return NO_ADDRESS if address is None else str(address)

@@ -14,11 +14,13 @@ from clavilux.server.stage.visitor import Visitor
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
         ("2001:db8:1:2::", "2001:db8:1:2::/64"),
         ("fe80::1%eth0", "fe80::/64"),
-        ("unknown", "unknown"),
-        ("x" * 1000, "x" * 64),
+        ("unknown", "no address"),
+        ("x" * 1000, "no address"),
     ],
 )
-def test_an_address_is_a_house_of_its_own_and_of_ipv6_its_64(address: str, house: str) -> None:
+def test_an_address_is_a_house_of_its_own_of_ipv6_its_64_and_what_is_none_is_one_together(
+    address: str, house: str
+) -> None:
     assert Visitor(address).house == house
 
 
