@@ -2,6 +2,7 @@
 
 Each place has a byte that says whose turn it is. The writer fills a place that is free and says where by a message; the
 reader copies the picture out and frees the place. Where none is free a picture is left out, so neither side ever waits.
+The memory loses its name as soon as both have it, so that it goes with them, however they end.
 """
 
 import shutil
@@ -107,22 +108,22 @@ class PictureReader:
         return pixels
 
     def close(self) -> None:
-        """Take the memory away from the system, also that of which the writer has not told any more."""
-        self._unlink()
+        """Let go of the memory, also of all that the writer has not told of any more."""
         with suppress(FileNotFoundError):
-            self._memory = SharedMemory(block_name(self._prefix, self._block + 1))
-            self._unlink()
+            while True:
+                self._follow(self._block + 1)
+        self._let_go()
 
     def _follow(self, block: int) -> SharedMemory:
-        self._unlink()
+        self._let_go()
         self._block = block
         self._memory = SharedMemory(block_name(self._prefix, block))
+        self._memory.unlink()
         return self._memory
 
-    def _unlink(self) -> None:
+    def _let_go(self) -> None:
         if self._memory is not None:
             self._memory.close()
-            self._memory.unlink()
             self._memory = None
 
 

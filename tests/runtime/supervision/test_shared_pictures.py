@@ -60,13 +60,33 @@ def test_where_no_place_is_free_a_picture_is_left_out_and_counted(pair: tuple[Pi
     assert writer.put(picture(9)) is not None
 
 
-def test_what_was_never_told_is_taken_away_too(prefix: str) -> None:
+def is_there(prefix: str, block: int) -> bool:
+    """Whether the system knows a memory by its name."""
+    try:
+        SharedMemory(block_name(prefix, block)).close()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def test_memory_has_no_name_once_both_have_it(pair: tuple[PictureWriter, PictureReader], prefix: str) -> None:
+    writer, reader = pair
+    for block, size in enumerate((6, 60)):
+        place = writer.put(picture(0, size))
+        assert place is not None
+        assert is_there(prefix, block)
+        reader.take(place)
+        assert not is_there(prefix, block)
+    assert writer.put(picture(1, 60)) is not None  # into the same
+
+
+def test_all_that_was_never_told_is_taken_away_too(prefix: str) -> None:
     writer, reader = PictureWriter(prefix), PictureReader(prefix)
-    writer.put(picture(0))
+    for size in (6, 60, 600):
+        writer.put(picture(0, size))
     writer.close()
     reader.close()
-    with pytest.raises(FileNotFoundError):
-        SharedMemory(block_name(prefix, 0))
+    assert not any(is_there(prefix, block) for block in range(3))
 
 
 def test_shared_memory_that_the_system_refuses_is_one_clear_line(
