@@ -20,9 +20,11 @@ class TokenBucket:
 
     def available(self, now: float) -> float:
         """Return how many there are at `now` seconds; fewer than 0 when more was spent than was there."""
-        since = 0.0 if self._then is None else max(0.0, now - self._then)
-        self._tokens = min(self._burst, self._tokens + since * self._per_second)
-        self._then = now if self._then is None else max(now, self._then)
+        if self._then is None:
+            self._then = now
+        if now > self._then:
+            self._tokens = min(self._burst, self._tokens + (now - self._then) * self._per_second)
+            self._then = now
         return self._tokens
 
     def spend(self, tokens: float, now: float | None = None) -> None:

@@ -94,6 +94,8 @@ class Compressor:
             self._kept[key] = task
             if len(self._kept) > KEPT_PICTURES:
                 self._kept.popitem(last=False)
+        if task.done():
+            return task.result()
         # One viewer that leaves must not cancel the picture that others wait for.
         return await asyncio.shield(task)
 

@@ -19,4 +19,5 @@ class FairPace:
 
     def wait(self, now: float) -> float:
         """Return how many seconds after `now` this connection has work left."""
-        return max(self._most.wait(now), min(self._share.wait(now), self._together.wait(now)))
+        fair = self._share.wait(now)
+        return max(self._most.wait(now), min(fair, self._together.wait(now)) if fair else 0.0)

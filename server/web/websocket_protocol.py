@@ -89,6 +89,8 @@ class GuardedWebSocket(UvicornWebSocket):
             self.frames = []
             self._fail(CloseCode.INVALID_DATA, "text that is not UTF-8")
             return
+        if not self.close_sent:
+            self.read_paused = True  # so that it is not uvicorn that pauses the transport, which costs two system calls
         super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
@@ -157,10 +159,10 @@ class GuardedWebSocket(UvicornWebSocket):
             self._end_failed_handshake()
         if self.transport.is_closing():
             self._waiting.clear()
-        elif self._waiting or self._is_held():
+        elif self._waiting:
             self.transport.pause_reading()
             self._wake_in_time()
-        else:
+        else:  # also where it is held: one more read may wait
             self.transport.resume_reading()
 
     def _is_held(self) -> bool:

@@ -43,6 +43,7 @@ class HandTransport(asyncio.Transport):
         self.wrote = asyncio.Event()
         self.most_unsent = 0
         self.reading = True
+        self.pauses = 0
         self.ended = False
         self._unsent = 0
         self._closing = False
@@ -61,6 +62,7 @@ class HandTransport(asyncio.Transport):
         return self._closing
 
     def pause_reading(self) -> None:
+        self.pauses += self.reading
         self.reading = False
 
     def resume_reading(self) -> None:
@@ -280,6 +282,20 @@ async def test_messages_wait_before_they_are_parsed_while_one_waits_to_be_taken(
     async with upgraded(UNPACED, takes=False) as peer:
         assert await peer.say(frame(TEXT, b"x") * 100_000) == READ
         assert peer.protocol.queue.qsize() <= PIECE
+
+
+async def test_reading_is_not_paused_for_messages_that_are_taken_one_by_one() -> None:
+    async with upgraded(UNPACED) as peer:
+        for _ in range(10):
+            await peer.say(frame(TEXT, b"x"))
+        assert peer.transport.pauses == 0
+
+
+async def test_while_a_message_waits_one_more_read_does_and_no_further() -> None:
+    async with upgraded(UNPACED, takes=False) as peer:
+        assert await peer.say(frame(TEXT, b"x")) > 0
+        assert peer.transport.reading
+        assert await peer.say(bytes(10 * READ)) == READ
 
 
 async def test_messages_that_come_in_one_piece_are_all_taken_though_none_is_answered() -> None:
