@@ -28,6 +28,13 @@ def ended(name: str, run: Callable[[], None]) -> int:
     return 0
 
 
+def model_words(arguments: argparse.Namespace) -> list[str]:
+    """Return what `add_model_options` has read as words for a command of its own, `--device` and its like."""
+    words = ["--device", arguments.device, "--threads", str(arguments.threads)]
+    words += ["--bundle", str(arguments.bundle)] if arguments.bundle else []
+    return words + [word for value in arguments.set for word in ("--set", value)]
+
+
 def stopwatch() -> Progress:
     """Return a function that prints a line to stderr, with the seconds since now before it."""
     began = time.monotonic()

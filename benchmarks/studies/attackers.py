@@ -2,8 +2,9 @@
 
     python -m clavilux.benchmarks.studies.attackers pings ws://127.0.0.1:7860/ws --seconds 5
 
-Attacks for so many seconds and prints a line of JSON: how often each ending was met, and `open` for connections that
-the server still bore then. Bounded in number and time, and for addresses of this machine alone.
+Attacks for so many seconds and prints a line of JSON: `met`, how often each ending was, `open` for connections that the
+server still bore then; and `processors`, how many of them the attackers themselves took. Bounded in number and time,
+and for addresses of this machine alone.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -378,7 +380,10 @@ def main() -> int:
     arguments = parser.parse_args()
     if urlsplit(arguments.url).hostname != HOST:
         parser.error(f"{arguments.url} is not on {HOST}; attack your own server there")
-    print(json.dumps(asyncio.run(attacked(ATTACKS[arguments.attack], arguments.url, arguments.seconds))), flush=True)
+    begun, taken = time.perf_counter(), time.process_time()
+    endings = asyncio.run(attacked(ATTACKS[arguments.attack], arguments.url, arguments.seconds))
+    processors = (time.process_time() - taken) / (time.perf_counter() - begun)
+    print(json.dumps({"met": endings, "processors": round(processors, 2)}), flush=True)
     return 0
 
 

@@ -2,12 +2,13 @@
 
     python -m clavilux.benchmarks.studies.attacks
     python -m clavilux.benchmarks.studies.attacks --seconds 10 --only pings,fragments
+    python -m clavilux.benchmarks.studies.attacks --set frame_rate=6    # models that leave processors free
 
-For each attack starts a real `clavilux serve` with the default bundle, lets a usual client play and watch before,
-during and after it, and `clavilux.benchmarks.studies.attackers` attack from a process of their own, written against
-docs/protocol.md alone. Who plays gives way to attackers that sound themselves; a viewer's pictures are counted then.
-Prints a table and a line of JSON. Everything is on 127.0.0.1, and on the same machine: attackers take processor time
-too. Memory, descriptors and threads are those of all the server's processes, as Linux tells them.
+For each attack starts a real `clavilux serve`, lets a usual client play and watch before, during and after it, and
+`clavilux.benchmarks.studies.attackers` attack from a process of their own, written against docs/protocol.md alone. Who
+plays gives way to attackers that sound themselves; a viewer's pictures are counted then. Prints a table and a line of
+JSON. Everything is on 127.0.0.1, and on the same machine: what attackers take of its processors is told. `loop` is what
+the server's event loop takes. Memory, descriptors and threads are those of all the server's processes. Needs Linux.
 """
 
 import argparse
@@ -22,9 +23,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from clavilux.benchmarks.bench.report import columns
-from clavilux.benchmarks.command_line import chosen, ended, parse_seconds, stopwatch
+from clavilux.benchmarks.command_line import chosen, ended, model_words, parse_seconds, stopwatch
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.machine import PROCESSES, family, resident_mb
@@ -32,6 +34,8 @@ from clavilux.benchmarks.measurements.percentiles import MS
 from clavilux.benchmarks.measurements.serving import PATIENCE, Server, serving
 from clavilux.benchmarks.studies.attackers import ATTACKS, Attack
 from clavilux.benchmarks.studies.audience import TOKEN_VARIABLE, Tally, taking_part
+from clavilux.command import Parser
+from clavilux.runtime.commands.options import add_model_options
 
 SETTLING = 1.0  # s after which an attack, or its end, is taken to show
 RETURNS = 5  # times that a performer tries to come back
@@ -46,6 +50,7 @@ class Play:
 
     rate: float  # pictures a second
     latency: float | None  # ms from heard to shown, median; None where nobody measures it
+    loop: float = 0.0  # processors that the event loop takes
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Outcome:
     plays: tuple[Play, Play, Play]  # before, during and after
     footprints: tuple[Footprint, Footprint, Footprint]  # before, the most, and after
     met: dict[str, int] = field(default_factory=dict)  # how often an attacker met each ending
+    processors: float = 0.0  # that the attackers took
 
 
 def footprint(process_id: int, root: Path = PROCESSES) -> Footprint:
@@ -103,31 +109,37 @@ class Watch:
             self.most = self.most.most(footprint(self._process_id))
 
 
-def played(ask: Callable[[], Tally], seconds: float) -> Play:
+def played(ask: Callable[[], Tally], server: Server, seconds: float) -> Play:
     """Return how a stage plays for so long; for a client that is no longer there, not at all."""
     try:
         ask()
+        before = _loop_seconds(server)
         time.sleep(seconds)
-        tally = ask()
+        tally, taken = ask(), _loop_seconds(server) - before
     except BenchError:
         return Play(0.0, None)
-    heard = tally.heard_to_shown
-    return Play(round(tally.clients[0].frames / tally.seconds, 1), round(MS * median(heard), 1) if heard else None)
+    heard = median(tally.heard_to_shown) if tally.heard_to_shown else None
+    rate, loop = tally.clients[0].frames / tally.seconds, taken / tally.seconds
+    return Play(round(rate, 1), None if heard is None else round(MS * heard, 1), round(loop, 2))
+
+
+def _loop_seconds(server: Server) -> float:
+    return machine.cpu_seconds(server.process_id, main_thread=True) or 0.0
 
 
 @contextmanager
-def attacking(attack: str, server: Server, seconds: float) -> Iterator[Callable[[], dict[str, int]]]:
-    """Attack for so long, and while the block lasts; yield what waits for the end and tells what was met."""
+def attacking(attack: str, server: Server, seconds: float) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Attack for so long, and while the block lasts; yield what waits for the end and tells what was met, and taken."""
     words = [attack, server.socket, "--seconds", str(seconds)]
     command = [sys.executable, "-m", "clavilux.benchmarks.studies.attackers", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # noqa: S603
 
-    def told() -> dict[str, int]:
+    def told() -> dict[str, Any]:
         try:
             line, _ = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             line = ""
-        return json.loads(line or '{"attackers ended without a word": 1}')  # type: ignore[no-any-return]
+        return json.loads(line or '{"met": {"attackers ended without a word": 1}, "processors": 0.0}')  # type: ignore[no-any-return]
 
     try:
         yield told
@@ -140,22 +152,22 @@ def suffered(name: str, attack: Attack, server: Server, seconds: float) -> Outco
     """Return what an attack of so many seconds does to a server."""
     with taking_part(server.socket, "--viewers", "1") as watching:
         with taking_part(server.socket, "--performer") as ask:
-            before, rest = played(ask, seconds), footprint(server.process_id)
+            before, rest = played(ask, server, seconds), footprint(server.process_id)
             if not attack.sounds:
-                during, most, met = _struck(name, server, ask, seconds)
+                during, most, told = _struck(name, server, ask, seconds)
                 time.sleep(SETTLING)
-                after = played(ask, seconds)
+                after = played(ask, server, seconds)
         if attack.sounds:
-            during, most, met = _struck(name, server, watching, seconds)
+            during, most, told = _struck(name, server, watching, seconds)
             after = _returned(server, seconds)
-        return Outcome(name, (before, during, after), (rest, most, footprint(server.process_id)), met)
+        return Outcome(name, (before, during, after), (rest, most, footprint(server.process_id)), **told)
 
 
 def _returned(server: Server, seconds: float) -> Play:
     """Return how the stage plays for who comes back to perform, once whoever has taken the place is let go."""
     for _ in range(RETURNS):
         with taking_part(server.socket, "--performer") as ask:
-            after = played(ask, seconds)
+            after = played(ask, server, seconds)
         if after.rate:
             break
         time.sleep(SETTLING)
@@ -164,11 +176,11 @@ def _returned(server: Server, seconds: float) -> Play:
 
 def _struck(
     name: str, server: Server, ask: Callable[[], Tally], seconds: float
-) -> tuple[Play, Footprint, dict[str, int]]:
-    """Return how the stage plays during an attack, its largest footprint, and what the attackers met."""
+) -> tuple[Play, Footprint, dict[str, Any]]:
+    """Return how the stage plays during an attack, its largest footprint, and what the attackers met and took."""
     with attacking(name, server, seconds + 2 * SETTLING) as told, Watch(server.process_id) as watch:
         time.sleep(2 * SETTLING)  # Python takes one to start
-        during = played(ask, seconds)
+        during = played(ask, server, seconds)
         return during, watch.most, told()
 
 
@@ -186,21 +198,23 @@ def token_of(attack: str) -> Iterator[None]:
             os.environ[TOKEN_VARIABLE] = before
 
 
-def tried(name: str, seconds: float) -> Outcome:
-    """Return the outcome of one attack on a server of its own."""
-    with token_of(name), serving([]) as server:
+def tried(name: str, words: list[str], seconds: float) -> Outcome:
+    """Return the outcome of one attack on a server of its own, that `words` start."""
+    with token_of(name), serving(words) as server:
         return suffered(name, ATTACKS[name], server, seconds)
 
 
 def table(outcomes: list[Outcome]) -> str:
     """Return the outcomes for people: before, during (or the most) and after."""
-    rows = [("attack", "pictures/s", "p50 ms", "MB", "descriptors", "threads", "what attackers met")]
+    rows = [("attack", "pictures/s", "p50 ms", "loop", "attackers", "MB", "descriptors", "threads", "what they met")]
     for one in outcomes:
         rows.append(
             (
                 one.attack,
                 " ".join(f"{play.rate:.1f}" for play in one.plays),
                 " ".join("-" if play.latency is None else f"{play.latency:.0f}" for play in one.plays),
+                " ".join(f"{play.loop:.2f}" for play in one.plays),
+                f"{one.processors:.2f}",
                 " ".join(f"{found.memory:.0f}" for found in one.footprints),
                 " ".join(f"{found.descriptors}" for found in one.footprints),
                 " ".join(f"{found.threads}" for found in one.footprints),
@@ -217,14 +231,15 @@ def _run(arguments: argparse.Namespace) -> None:
     outcomes = []
     for name in arguments.only:
         progress(name)
-        outcomes.append(tried(name, arguments.seconds))
+        outcomes.append(tried(name, model_words(arguments), arguments.seconds))
     print(table(outcomes))
     print(json.dumps([asdict(outcome) for outcome in outcomes]))
 
 
 def main(words: list[str] | None = None) -> int:
     """Run the study; return 0, or 2 after a line about a mistake."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="python -m clavilux.benchmarks.studies.attacks", description=__doc__)
+    add_model_options(parser)
     parser.add_argument("--seconds", type=parse_seconds, default=5.0, help="of each attack, and before and after (5)")
     parser.add_argument(
         "--only",
@@ -233,8 +248,7 @@ def main(words: list[str] | None = None) -> int:
         metavar="NAME,…",
         help=f"some of {', '.join(ATTACKS)}",
     )
-    arguments = parser.parse_args(words)
-    return ended("attacks", lambda: _run(arguments))
+    return ended("attacks", lambda: _run(parser.parse_args(words)))
 
 
 if __name__ == "__main__":

@@ -18,11 +18,10 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from clavilux.benchmarks.command_line import ended
+from clavilux.benchmarks.command_line import ended, model_words
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.machine import PROCESSES, anonymous_mb
 from clavilux.benchmarks.measurements.serving import PATIENCE
@@ -183,10 +182,7 @@ def line(one: Look) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Endure, and print the slopes. Raises ClaviluxError."""
-    words = ["--device", arguments.device, "--threads", str(arguments.threads)]
-    words += ["--bundle", str(Path(arguments.bundle))] if arguments.bundle else []
-    words += [word for value in arguments.set for word in ("--set", value)]
-    with closing(Venue(words)) as venue:
+    with closing(Venue(model_words(arguments))) as venue:
         venue.start()
         looks = asyncio.run(endure(venue, arguments.hours, arguments.seed))
     told = ", ".join(f"{name} {value:+.2f}" for name, value in slopes(looks).items())

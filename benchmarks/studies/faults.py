@@ -31,7 +31,7 @@ from websockets.asyncio.client import connect as open_socket
 from websockets.typing import Subprotocol
 
 from clavilux.benchmarks.bench.report import columns
-from clavilux.benchmarks.command_line import chosen, ended, stopwatch
+from clavilux.benchmarks.command_line import chosen, ended, model_words, stopwatch
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.measurements.machine import family
 from clavilux.benchmarks.measurements.serving import PATIENCE, Server, serving
@@ -323,8 +323,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def run(arguments: argparse.Namespace) -> None:
     """Let every fault that is asked for happen, and print what it did. Raises ClaviluxError."""
     progress, found, lines = stopwatch(), [], []
-    words = ["--device", arguments.device, "--threads", str(arguments.threads)]
-    words += ["--bundle", arguments.bundle] if arguments.bundle else []
+    words = model_words(arguments)
     if "network" in arguments.only:
         asyncio.run(_link("up"))
     for name in arguments.only:

@@ -91,10 +91,10 @@ def besieged(part: str, messages: int, seconds: float, random: Random, folder: P
     with (folder / f"{part}.log").open("w+", encoding="utf-8") as log:
         with serving([], log=log) as server, ExitStack() as stack:
             ask, *_ = [stack.enter_context(taking_part(server.socket, *words)) for words in BESIDE[part]]
-            before, rest = played(ask, WATCHING), footprint(server.process_id)
-            found, during = _struck(part, server, lambda: played(ask, WATCHING), (messages, seconds, random))
-            after, end = played(ask, WATCHING), footprint(server.process_id)
-            newcomer = played(stack.enter_context(taking_part(server.socket, *VIEWER)), WATCHING)
+            before, rest = played(ask, server, WATCHING), footprint(server.process_id)
+            found, during = _struck(part, server, lambda: played(ask, server, WATCHING), (messages, seconds, random))
+            after, end = played(ask, server, WATCHING), footprint(server.process_id)
+            newcomer = played(stack.enter_context(taking_part(server.socket, *VIEWER)), server, WATCHING)
         log.seek(0)
         tracebacks = log.read().count(TRACEBACK)
     found.undeclared.update({"a traceback in the log": tracebacks} if tracebacks else {})

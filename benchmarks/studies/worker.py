@@ -5,7 +5,8 @@
 
 Each round starts both servers, one after the other and the other way round in the next, with one performer who sounds
 and so many viewers, in processes of their own. Told are medians over the rounds, and the worker's over the other's.
-Processor time and memory are those of the server and of all processes that it has started.
+Processor time and memory are those of the server and of all processes that it has started; `clients` is what those who
+watch take of the same processors.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from statistics import median
 from clavilux.benchmarks.bench.options import BenchOptions, options_from
 from clavilux.benchmarks.bench.report import columns
 from clavilux.benchmarks.bench.run import MAX_START_SECONDS
-from clavilux.benchmarks.command_line import ended, parse_rounds, parse_seconds, stopwatch
+from clavilux.benchmarks.command_line import ended, model_words, parse_rounds, parse_seconds, stopwatch
 from clavilux.benchmarks.measurements import machine
 from clavilux.benchmarks.measurements.serving import serving
 from clavilux.benchmarks.studies.scale import parse_viewers, room_for, watch_once
@@ -28,8 +29,8 @@ from clavilux.runtime.commands.options import add_model_options
 
 WORKER, OWN = "worker", "in process"
 WAYS: dict[str, tuple[str, ...]] = {WORKER: (), OWN: ("--in-process",)}
-HEADS = ("models", "viewers", "pictures", "each viewer", "p50", "p95", "CPU", "event loop", "memory")
-DIGITS = (1, 1, 0, 0, 2, 3, 0)
+HEADS = ("models", "viewers", "pictures", "each viewer", "p50", "p95", "CPU", "event loop", "clients", "memory")
+DIGITS = (1, 1, 0, 0, 2, 2, 2, 0)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,10 @@ def table(points: Sequence[Point]) -> str:
 
 def _medians(points: Sequence[Point]) -> list[float]:
     values = [
-        (one.shown, one.delivered, one.heard_to_shown.p50, one.heard_to_shown.p95, one.server_cpu, one.loop_cpu, memory)
+        (
+            *(one.shown, one.delivered, one.heard_to_shown.p50, one.heard_to_shown.p95),
+            *(one.server_cpu, one.loop_cpu, one.clients_cpu, memory),
+        )
         for one, memory in ((point.watched, point.memory_mb) for point in points)
     ]
     return [median(column) for column in zip(*values, strict=True)]
@@ -80,10 +84,7 @@ def _medians(points: Sequence[Point]) -> list[float]:
 def run(arguments: argparse.Namespace) -> None:
     """Measure and print the table. Raises ClaviluxError."""
     asked = options_from(arguments)
-    words = ["--device", asked.device, "--threads", str(asked.threads)]
-    words += ["--bundle", str(asked.bundle)] if asked.bundle else []
-    words += [word for value in asked.values for word in ("--set", value)]
-    points = measure(words, arguments.viewers, asked.rounds, asked, stopwatch())
+    points = measure(model_words(arguments), arguments.viewers, asked.rounds, asked, stopwatch())
     print(f"{table(points)}\n\npictures a second, ms, processor seconds a second, MB; ratio: worker over in process")
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from clavilux.server.settings import Settings
 from tests.server.fakes import FakeEngine, serving
 
 SECONDS = 0.4
+HERE = Server("http://127.0.0.1:1/", os.getpid(), 0.1, 0.2)
 
 
 def process(folder: Path, number: int, parent: int, *, memory: int = 1000) -> None:
@@ -65,16 +67,23 @@ def test_a_client_that_is_gone_plays_nothing() -> None:
     def gone() -> Tally:
         raise BenchError("the server said goodbye")
 
-    assert played(gone, 0.0) == Play(0.0, None)
-    assert played(lambda: Tally(2.0, 0.1, (Received(40),), (0.05, 0.06, 0.09)), 0.0) == Play(20.0, 60.0)
-    assert played(lambda: Tally(2.0, 0.1, (Received(40),)), 0.0) == Play(20.0, None)
+    assert played(gone, HERE, 0.0) == Play(0.0, None)
+
+
+def test_a_stage_plays_so_often_so_late_and_takes_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter([1.0, 1.5, 2.0, 2.0])
+    monkeypatch.setattr(attacks.machine, "cpu_seconds", lambda _process, *, main_thread: next(taken))
+    assert played(lambda: Tally(2.0, 0.1, (Received(40),), (0.05, 0.06, 0.09)), HERE, 0.0) == Play(20.0, 60.0, 0.25)
+    assert played(lambda: Tally(2.0, 0.1, (Received(40),)), HERE, 0.0) == Play(20.0, None, 0.0)
 
 
 def test_the_table_tells_each_before_during_and_after() -> None:
-    plays = (Play(18.0, 60.0), Play(2.5, None), Play(17.9, 61.2))
+    plays = (Play(18.0, 60.0, 0.1), Play(2.5, None, 0.95), Play(17.9, 61.2, 0.1))
     prints = (Footprint(287.0, 12, 8), Footprint(518.2, 40, 9), Footprint(290.4, 12, 8))
-    (line,) = table([Outcome("pings", plays, prints, {"reset": 2, "closed 1008": 1})]).splitlines()[2:]
-    assert " ".join(line.split()) == ("pings 18.0 2.5 17.9 60 - 61 287 518 290 12 40 12 8 9 8 1 closed 1008, 2 reset")
+    (line,) = table([Outcome("pings", plays, prints, {"reset": 2, "closed 1008": 1}, 0.5)]).splitlines()[2:]
+    assert " ".join(line.split()) == (
+        "pings 18.0 2.5 17.9 60 - 61 0.10 0.95 0.10 0.50 287 518 290 12 40 12 8 9 8 1 closed 1008, 2 reset"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +124,22 @@ def test_the_study_prints_a_table_and_a_line_of_json(
     tokens: list[str | None] = []
 
     @contextmanager
-    def served(_: list[str]) -> Iterator[Server]:
+    def served(words: list[str]) -> Iterator[Server]:
+        assert words[-2:] == ["--set", "frame_rate=6"]
         tokens.append(os.environ.get(attacks.TOKEN_VARIABLE))
-        yield Server("http://127.0.0.1:1/", os.getpid(), 0.1, 0.2)
+        yield HERE
 
     @contextmanager
-    def attacking(*_: object) -> Iterator[Callable[[], dict[str, int]]]:
-        yield lambda: {"closed 1008": 3}
+    def attacking(*_: object) -> Iterator[Callable[[], dict[str, Any]]]:
+        yield lambda: {"met": {"closed 1008": 3}, "processors": 0.5}
 
     monkeypatch.setattr(attacks, "serving", served)
     monkeypatch.setattr(attacks, "taking_part", performing)
     monkeypatch.setattr(attacks, "attacking", attacking)
     monkeypatch.setattr(attacks, "SETTLING", 0.0)
     monkeypatch.setattr(attacks, "footprint", lambda _: Footprint(300.0, 12, 8))
-    assert attacks.main(["--seconds", "0.001", "--only", "guesses,single samples"]) == 0
+    words = ["--seconds", "0.001", "--only", "guesses,single samples", "--set", "frame_rate=6"]
+    assert attacks.main(words) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     assert [one["met"] for one in json.loads(last)] == [{"closed 1008": 3}] * 2
     assert [line.split()[0] for line in lines[2:]] == ["guesses", "single"]
@@ -136,6 +147,5 @@ def test_the_study_prints_a_table_and_a_line_of_json(
 
 
 def test_an_attack_that_nobody_knows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        attacks.main(["--only", "bribes"])
+    assert attacks.main(["--only", "bribes"]) == 2
     assert "'bribes'; expected some of pings, fragments" in capsys.readouterr().err

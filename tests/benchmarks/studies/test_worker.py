@@ -22,9 +22,9 @@ def test_the_table_tells_medians_and_the_worker_over_the_other() -> None:
     points.append(Point(WORKER, replace(SHOWN, shown=10.0, delivered=10.0), 300.0))
     rows = [line.split() for line in table(points).splitlines()[2:]]
     assert rows == [
-        ["worker", "0", "20.0", "20.0", "100", "140", "1.50", "0.050", "300"],
-        ["in", "process", "0", "20.0", "20.0", "100", "140", "1.50", "0.050", "200"],
-        ["ratio", "0", "1.00", "1.00", "1.00", "1.00", "1.00", "1.00", "1.50"],
+        ["worker", "0", "20.0", "20.0", "100", "140", "1.50", "0.05", "0.01", "300"],
+        ["in", "process", "0", "20.0", "20.0", "100", "140", "1.50", "0.05", "0.01", "200"],
+        ["ratio", "0", "1.00", "1.00", "1.00", "1.00", "1.00", "1.00", "1.00", "1.50"],
     ]
 
 
