@@ -98,8 +98,11 @@ class LibraryLines(logging.Filter):
 
 
 def peer_name(client: tuple[str, int] | None) -> str:
-    """Return a peer's address as lines name it; `client` is its host and port, None where there are none."""
-    return "a peer" if client is None else f"{client[0]}:{client[1]}"
+    """Return a peer's address as lines name it; `client` is its host and port, 0 for one that a proxy does not tell."""
+    if client is None:
+        return "a peer"
+    host, port = client
+    return f"{host}:{port}" if port else host
 
 
 def _cut(line: str) -> str:

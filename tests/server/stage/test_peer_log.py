@@ -107,3 +107,4 @@ def test_what_a_library_says_without_warning_is_not_counted(peers: Peers) -> Non
 
 def test_a_peer_without_an_address_has_a_name() -> None:
     assert (peer_name(("192.0.2.7", 50112)), peer_name(None)) == ("192.0.2.7:50112", "a peer")
+    assert peer_name(("192.0.2.7", 0)) == "192.0.2.7"
