@@ -2,14 +2,15 @@
 
     python -m clavilux.benchmarks.studies.faults                         # lumia, every fault, in about three minutes
     unshare -rn python -m clavilux.benchmarks.studies.faults --only network
+    sudo python -m clavilux.benchmarks.studies.faults --only memory
     python -m clavilux.benchmarks.studies.faults --only killed,hung --bundle mine --device cuda
 
 Starts `clavilux serve` as a user does, with a performer who sounds and a viewer, who reconnect as the Python client
-does. Then it kills the worker that holds the models (as a system does that has no memory left), stops it, stops the
-server for five seconds (as a machine does that sleeps), ends it, kills it, and takes the network away for half a
-minute, which needs a network namespace of its own. `half-open` is a performer's connection that breaks without a word,
-and how long it keeps others out. `gap` is the longest time between two pictures at the viewer, `back`
-when it ended, counted from the fault. Needs Linux.
+does. Then it kills the worker that holds the models, stops it, stops the server for five seconds (as a machine does
+that sleeps), ends it, kills it, takes the network away for half a minute, which needs a network namespace of its own,
+and lets the system kill the worker because it gives it no more memory, which needs the rights of root and may take some
+seconds. `half-open` is a performer's connection that breaks without a word, and how long it keeps others out. `gap` is
+the longest time between two pictures at the viewer, `back` when it ended, counted from the fault. Needs Linux.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -33,7 +34,7 @@ from websockets.typing import Subprotocol
 from clavilux.benchmarks.bench.report import columns
 from clavilux.benchmarks.command_line import chosen, ended, model_words, stopwatch
 from clavilux.benchmarks.errors import BenchError
-from clavilux.benchmarks.measurements.machine import family
+from clavilux.benchmarks.measurements.machine import PROCESSES, family
 from clavilux.benchmarks.measurements.serving import PATIENCE, Server, serving
 from clavilux.command import Parser
 from clavilux.runtime.commands.options import add_model_options
@@ -51,6 +52,9 @@ GLIDE = 1.25  # s, the parameter that must survive
 QUIET = 3.0  # s of undisturbed playing before and after each fault
 NAP = 5.0  # s that the server is stopped for
 AWAY = 30.0  # s without a network
+MEMORY_GROUPS = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/cgroup"): "memory.max"}
+"""Where the system keeps control groups of memory, the first kind and the second, and the file of their limit."""
+MEMORY_LEFT = 400_000  # bytes
 LOOK = 0.05  # s between two looks at the status
 
 
@@ -169,6 +173,10 @@ class Venue:
         """Stop the worker, as one that hangs stands still."""
         os.kill(self.worker, signal.SIGSTOP)
 
+    async def starved(self) -> None:
+        """Let the system give the worker no more memory, and wait until it has killed it. Raises BenchError."""
+        await asyncio.to_thread(starve, self.worker)
+
     async def nap(self) -> None:
         """Stop the server for NAP seconds, as a machine does that sleeps: every clock of it jumps."""
         os.kill(self.process, signal.SIGSTOP)
@@ -195,9 +203,31 @@ class Venue:
         await asyncio.to_thread(self.start)
 
 
+def starve(process: int, groups: Mapping[Path, str] = MEMORY_GROUPS) -> None:
+    """Put a process into a control group that has no memory left, until the system has killed it. Raises BenchError."""
+    root, limit = next(((root, limit) for root, limit in groups.items() if root.is_dir()), (Path(), ""))
+    group = root / f"clavilux-{process}"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(MEMORY_LEFT))
+        (group / "cgroup.procs").write_text(str(process))
+    except OSError as error:
+        with suppress(OSError):
+            group.rmdir()
+        raise BenchError(
+            f"{group} cannot hold a process ({error.strerror}); expected Linux, and the rights of root"
+        ) from error
+    end = time.monotonic() + PATIENCE
+    while (PROCESSES / str(process)).is_dir() and time.monotonic() < end:
+        time.sleep(LOOK)
+    with suppress(OSError):
+        group.rmdir()
+
+
 FAULTS: dict[str, tuple[str, Callable[[Venue], Awaitable[None]]]] = {
     "killed": ("worker killed", Venue.killed),
     "hung": ("worker hangs", Venue.hung),
+    "memory": ("worker gets no memory", Venue.starved),
     "nap": (f"server stopped for {NAP:g} s", Venue.nap),
     "ended": ("server ended and started", Venue.ended),
     "crashed": ("server killed and started", Venue.crashed),
@@ -206,7 +236,7 @@ FAULTS: dict[str, tuple[str, Callable[[Venue], Awaitable[None]]]] = {
 """Faults by name: what they are, and how they are caused."""
 HALF_OPEN = "half-open"  # fault of a performer's connection
 KNOWN = (*FAULTS, HALF_OPEN)
-USUAL = tuple(name for name in KNOWN if name != "network")
+USUAL = tuple(name for name in KNOWN if name not in ("network", "memory"))  # that need no rights
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Faults on a stage that plays: what a viewer saw, summed up; and a real worker that is killed."""
 
 import asyncio
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -8,7 +10,19 @@ import pytest
 
 from clavilux.benchmarks.errors import BenchError
 from clavilux.benchmarks.studies import faults
-from clavilux.benchmarks.studies.faults import GLIDE, Outcome, Seen, Venue, Viewer, half_open, outcome, suffer, table
+from clavilux.benchmarks.studies.faults import (
+    GLIDE,
+    MEMORY_LEFT,
+    Outcome,
+    Seen,
+    Venue,
+    Viewer,
+    half_open,
+    outcome,
+    starve,
+    suffer,
+    table,
+)
 
 
 def viewer(*seen: Seen, glide: float = GLIDE) -> Viewer:
@@ -52,6 +66,21 @@ def test_the_network_of_the_machine_itself_is_left_alone(monkeypatch: pytest.Mon
     monkeypatch.setattr("socket.if_nameindex", lambda: [(1, "lo"), (2, "eth0")])
     with pytest.raises(BenchError, match="unshare -rn"):
         asyncio.run(Venue([]).network())
+
+
+def test_a_process_without_memory_is_put_where_there_is_none_until_it_has_gone(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    starve(gone.pid, {tmp_path / "nowhere": "first", tmp_path: "second"})
+    group = tmp_path / f"clavilux-{gone.pid}"
+    assert (group / "second").read_text() == str(MEMORY_LEFT)
+    assert (group / "cgroup.procs").read_text() == str(gone.pid)
+
+
+def test_without_the_rights_to_take_memory_away_it_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"cannot hold a process .*; expected Linux, and the rights of root"):
+        starve(1, {tmp_path: "nowhere/limit"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_that_is_killed_is_back_with_the_parameters_that_held_and_a_broken_performer_has_his_place_again(
