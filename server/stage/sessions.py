@@ -12,28 +12,31 @@ from clavilux.server.settings import Token
 from clavilux.server.stage.tokens import digest
 
 SESSION_BYTES = 16  # at random
-MAX_SESSIONS = 1024  # remembered; the oldest are forgotten
+MAX_SESSIONS = 1024  # remembered of each token; its oldest are forgotten
 
 
 class Sessions:
-    """The last sessions of a stage, each with the token that it began with."""
+    """The last sessions of a stage, of each token its own: whoever shows another one makes none of them forgotten."""
 
     def __init__(self) -> None:
-        self._tokens: OrderedDict[bytes, Token | None] = OrderedDict()  # by the session's digest
+        # Digests, the oldest first, by the token that they began with.
+        self._known: dict[Token | None, OrderedDict[bytes, None]] = {}
 
     def open(self, session: str | None, token: Token | None) -> str:
-        """Return `session` if it is one, otherwise a new one; remember that `token` opened it."""
+        """Return `session` if it is one that `token` has opened, otherwise a new one, and remember it."""
+        known = self._known.setdefault(token, OrderedDict())
         key = digest(session or "")
-        if session is None or key not in self._tokens:
+        if session is None or key not in known:
             session = secrets.token_urlsafe(SESSION_BYTES)
             key = digest(session)
-        self._tokens[key] = token
-        self._tokens.move_to_end(key)
-        if len(self._tokens) > MAX_SESSIONS:
-            self._tokens.popitem(last=False)
+        known[key] = None
+        known.move_to_end(key)
+        if len(known) > MAX_SESSIONS:
+            known.popitem(last=False)
         return session
 
     def vouches(self, session: str | None, shown: str) -> bool:
         """Whether `session` began with the very token that is `shown`."""
-        token = None if session is None else self._tokens.get(digest(session))
-        return token is not None and hmac.compare_digest(digest(token.text), digest(shown))
+        key, wanted = digest(session or ""), digest(shown)
+        began = [token for token, known in self._known.items() if key in known]
+        return any(token is not None and hmac.compare_digest(digest(token.text), wanted) for token in began)

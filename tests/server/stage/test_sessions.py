@@ -22,6 +22,15 @@ def test_who_comes_back_keeps_the_session() -> None:
     assert sessions.open(first, TOKEN) == first
 
 
+def test_who_shows_a_session_with_another_token_gets_a_new_one_and_takes_nothing_from_it() -> None:
+    sessions = Sessions()
+    first = sessions.open(None, TOKEN)
+    assert sessions.open(first, OTHER) != first
+    assert sessions.open(first, None) != first
+    assert not sessions.vouches(first, "other")
+    assert sessions.vouches(first, "secret")
+
+
 @pytest.mark.parametrize("invented", ["", "guest", "\ud800"])
 def test_a_session_that_a_client_has_invented_is_not_taken(invented: str) -> None:
     assert Sessions().open(invented, None) != invented
@@ -34,8 +43,6 @@ def test_a_session_vouches_for_its_own_token_alone() -> None:
     assert not sessions.vouches(session, "other")
     assert not sessions.vouches(None, "secret")
     assert not sessions.vouches("invented", "secret")
-    sessions.open(session, OTHER)
-    assert not sessions.vouches(session, "secret")
     assert not sessions.vouches(sessions.open(None, None), "")
 
 
@@ -47,3 +54,12 @@ def test_the_oldest_sessions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> N
     sessions.open(None, TOKEN)
     assert sessions.vouches(first, "secret")
     assert not sessions.vouches(second, "secret")
+
+
+def test_no_session_is_forgotten_because_another_token_opens_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_SESSIONS", 2)
+    sessions = Sessions()
+    first = sessions.open(None, TOKEN)
+    for _ in range(3):
+        sessions.open(None, OTHER)
+    assert sessions.vouches(first, "secret")
