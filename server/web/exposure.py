@@ -23,7 +23,7 @@ def check(settings: Settings, address: str) -> None:
     """Look over `settings` of a server that will listen on `address`.
 
     Raises DeviceError for an address that others can reach without a token, for a name or an origin that no browser
-    would send, and for a proxy that is no address. Proxies that are everyone are warned of in the log.
+    would send, and for a proxy that is no address.
     """
     if not (settings.token_required or settings.open or is_loopback(address)):
         raise DeviceError(
@@ -36,6 +36,17 @@ def check(settings: Settings, address: str) -> None:
         _check_origin(origin)
     for proxy in settings.proxies:
         _check_proxy(proxy)
+
+
+def warn(settings: Settings) -> None:
+    """Say in the log which proxies of checked `settings` are everyone."""
+    for proxy in settings.proxies:
+        if ipaddress.ip_network(proxy).prefixlen == 0:
+            _log.warning(
+                "proxy %s is everyone: whoever connects may say to come from anywhere, and no address is bounded; "
+                "name the proxy's own address",
+                proxy,
+            )
 
 
 def tls(settings: Settings) -> ssl.SSLContext | None:
@@ -89,12 +100,6 @@ def _check_origin(origin: str) -> None:
 
 def _check_proxy(proxy: str) -> None:
     try:
-        network = ipaddress.ip_network(proxy)
+        ipaddress.ip_network(proxy)
     except ValueError:
         raise DeviceError(f"proxy {proxy!r} is no address; expected one such as 127.0.0.1 or 10.0.0.0/8") from None
-    if network.prefixlen == 0:
-        _log.warning(
-            "proxy %s is everyone: whoever connects may say to come from anywhere, and no address is bounded; "
-            "name the proxy's own address",
-            proxy,
-        )

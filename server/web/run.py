@@ -206,6 +206,7 @@ def serve(
     context = exposure.tls(settings)
     bound = _bind(settings)
     host, port = settings.host, bound.getsockname()[1]
+    exposure.warn(settings)
     limits = _limits_here(limits, settings)
     app = create_app(engine, settings, source)
     peers = app.state.stage.peers

@@ -95,6 +95,16 @@ def test_what_serving_would_refuse_is_refused_before_it_begins(engine: FakeEngin
         check(replace(settings, key=Path("key.pem")))
 
 
+def test_a_proxy_that_is_everyone_is_warned_of_once(
+    engine: FakeEngine, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    trusting = replace(settings, proxies=("0.0.0.0/0",))
+    check(trusting)
+    with serving(engine, trusting):
+        pass
+    assert caplog.text.count("proxy 0.0.0.0/0 is everyone") == 1
+
+
 def test_a_bound_socket_takes_a_free_port() -> None:
     with bind("127.0.0.1", 0) as listener:
         assert listener.getsockname()[1] > 0
