@@ -21,7 +21,7 @@ from clavilux.runtime.supervision.messages import Facts, facts_of
 from clavilux.runtime.supervision.worker import EngineWorker
 from clavilux.server.commands.log_format import FORMATS, begin_log
 from clavilux.server.commands.tokens_file import check_token, read_tokens
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Settings, Token
 from clavilux.server.stage.interfaces import EngineLike
 from clavilux.server.web.run import Listening, check, serve
 
@@ -128,13 +128,13 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     low, high = PORTS
     if not low <= arguments.port <= high:
         raise DeviceError(f"port {arguments.port} cannot be; expected {low} to {high}")
-    usual = Settings()
+    usual, token = Settings(), _token()
     everyone = arguments.max_viewers + usual.max_performers  # who may come back at once, from one address
     return Settings(
         host=arguments.host,
         port=arguments.port,
-        token=_token(),
-        tokens=() if arguments.tokens is None else read_tokens(arguments.tokens),
+        token=token,
+        tokens=() if arguments.tokens is None else _tokens(arguments.tokens, token),
         open=arguments.open,
         names=tuple(arguments.name),
         origins=tuple(arguments.origin),
@@ -161,6 +161,15 @@ def _token() -> str | None:
     if token is not None:
         check_token(token, TOKEN_VARIABLE)
     return token
+
+
+def _tokens(path: Path, own: str | None) -> tuple[Token, ...]:
+    """Return the tokens in a file. Raises DeviceError where `own`, that of the environment, would hide one of them."""
+    tokens = read_tokens(path)
+    for number, token in enumerate(tokens, 1):
+        if token.text == own:
+            raise DeviceError(f"{path}, token {number} is {TOKEN_VARIABLE}, which may do everything; expected another")
+    return tokens
 
 
 def list_inputs() -> int:

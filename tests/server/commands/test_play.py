@@ -194,6 +194,19 @@ def test_a_short_token_of_the_environment_is_warned_of(
     assert "CLAVILUX_TOKEN has 6 characters; at least 16, at random, cannot be guessed" in caplog.text
 
 
+def test_a_token_of_the_file_that_the_environment_has_too_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text('[[token]]\ntoken = "7c6e1b0f5d9a4c3e8f21"\nrole = "watch"\n')
+    arguments = words(serve, "--tokens", str(path))
+    monkeypatch.setenv(play.TOKEN_VARIABLE, "7c6e1b0f5d9a4c3e8f21")
+    with pytest.raises(DeviceError, match="token 1 is CLAVILUX_TOKEN, which may do everything; expected another"):
+        play.settings_from(arguments)
+    monkeypatch.setenv(play.TOKEN_VARIABLE, "another token, as long")
+    assert len(play.settings_from(arguments).tokens) == 1
+
+
 def test_a_reader_that_has_gone_does_not_stop_the_music(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_words: object, **_more: object) -> None:
         raise BrokenPipeError
