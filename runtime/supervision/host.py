@@ -60,10 +60,16 @@ def main(orders: Connection, reports: Connection, prefix: str, opener: Opener, p
         signal.signal(number, signal.SIG_IGN)  # whoever has started it ends it
     die_with_parent()
     prepare()
-    host = Host(reports, prefix, end=os._exit)
+    host = Host(reports, prefix, end=leave)
     host.load(opener)
     host.obey(orders)
-    os._exit(ENDED)  # engines may be in a library that does not come back
+    leave(ENDED)
+
+
+def leave(code: int) -> None:
+    """End the process at once, for engines may be in a library that does not come back; but write the log."""
+    logging.shutdown()
+    os._exit(code)
 
 
 def die_with_parent() -> None:

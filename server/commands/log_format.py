@@ -2,8 +2,11 @@
 
 import json
 import logging
+import sys
 from datetime import UTC, datetime
 from typing import Any
+
+from clavilux.server.commands.log_writer import LogWriter
 
 FORMATS = ("text", "json")
 
@@ -30,6 +33,13 @@ class JsonLines(logging.Formatter):
 
 def begin_log(wanted: str, *, verbose: bool) -> None:
     """Let the process log to standard error as `wanted` ("text" or "json"), warnings alone unless it is `verbose`."""
-    handler = logging.StreamHandler()
+    handler = _handler()
     handler.setFormatter(JsonLines() if wanted == "json" else logging.Formatter("clavilux: %(message)s"))
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+
+
+def _handler() -> logging.Handler:
+    try:
+        return LogWriter(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # none, or one that is no file
+        return logging.StreamHandler()
