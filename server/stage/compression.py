@@ -20,7 +20,8 @@ from clavilux.server.protocol.words import PictureEncoding
 from clavilux.server.stage.limited_frames import LimitedFrames
 
 WORKERS = 2  # threads: a second encoding or quality does not wait for the first
-KEPT_PICTURES = 32  # compressed pictures remembered; the oldest goes first
+QUALITIES = (30, 60, 85, 90, 95)  # that pictures are made in: as many as viewers wish would take all the time
+KEPT_PICTURES = 48  # compressed pictures remembered, two frames in all layouts; the oldest goes first
 WEBP_METHOD = 0  # Pillow's fastest; slower ones cost tens of milliseconds for a few percent
 RAW = PictureFormat(PictureEncoding.RGB)  # its quality means nothing
 
@@ -31,6 +32,12 @@ class CompressedPicture:
 
     body: bytes
     seconds: float
+
+
+def served(wanted: PictureFormat) -> PictureFormat:
+    """Return the layout that pictures are made in for who wants this one: with the nearest of `QUALITIES`."""
+    nearest = min(QUALITIES, key=lambda quality: abs(quality - wanted.quality))
+    return PictureFormat(wanted.encoding, nearest)
 
 
 def compress(pixels: NDArray[np.uint8], layout: PictureFormat) -> bytes:

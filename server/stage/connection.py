@@ -41,8 +41,9 @@ from clavilux.server.protocol.words import (
     ErrorCode,
     Role,
 )
-from clavilux.server.settings import Settings, Token
+from clavilux.server.settings import Right, Settings, Token
 from clavilux.server.stage.allowance import Allowance
+from clavilux.server.stage.compression import served
 from clavilux.server.stage.in_flight import IN_FLIGHT
 from clavilux.server.stage.interfaces import Controls
 from clavilux.server.stage.outbox import Farewell, Outbox, PendingMarker
@@ -155,7 +156,9 @@ class Connection:
                 await self._start(message)
             case Acknowledge():
                 self._need(Role.VIEWER)
-                self._stage.health.acknowledged(self.outbox.acknowledge(message.sequence), message.shown_at)
+                may_play = self.token is None or self.token.right >= Right.PLAY
+                heard_until = self.outbox.acknowledge(message.sequence)
+                self._stage.health.acknowledged(heard_until, message.shown_at, may_play=may_play)
             case ParameterValues():
                 self._need(Role.PERFORMER)
                 self._stage.set(message.values)
@@ -177,7 +180,7 @@ class Connection:
         refusal = admission.refusal(start.role)
         if refusal is not None:
             raise RefusedError(refusal)
-        self.role, self._sound, self.picture = start.role, start.sound, start.picture or PictureFormat()
+        self.role, self._sound, self.picture = start.role, start.sound, served(start.picture or PictureFormat())
         self.feeling, self.limits_flashes = start.pulse, start.limits_flashes
         self.session = admission.sessions.open(start.session, self.token)
         admission.lobby(self.visitor).leave(self.outbox)

@@ -22,16 +22,19 @@ HEARING = frozenset({WireStage.QUEUE, WireStage.FEATURES, WireStage.ENCODE})  # 
 STALE = 1.0  # s without newer sound, after which a frame tells nothing about latency
 MAX_AHEAD = 1.0  # s; who looks further ahead sees another beat
 MAX_LATENCY = 60.0  # s; an acknowledgement that claims more has a wrong clock
+AWAY = 5.0  # s without a measurement of those who may play, after which those of the others count
 
 
 class Latencies:
-    """The last REMEMBERED heard-to-shown latencies of a stage."""
+    """The last REMEMBERED heard-to-shown latencies that somebody measured."""
 
     def __init__(self) -> None:
+        self.measured_at = -math.inf  # the last one, s
         self._seconds: deque[float] = deque(maxlen=REMEMBERED)
 
-    def add(self, seconds: float) -> None:
-        """Take one measurement."""
+    def add(self, seconds: float, now: float) -> None:
+        """Take one measurement at `now` seconds."""
+        self.measured_at = now
         self._seconds.append(seconds)
 
     def summary(self) -> dict[str, float] | None:
@@ -49,7 +52,7 @@ class Health:
     def __init__(self, engine: Timed, metrics: Metrics) -> None:
         self._engine = engine
         self._metrics = metrics
-        self._latencies = Latencies()
+        self._latencies, self._watchers = Latencies(), Latencies()  # of those who may play, and of those who may not
         self._counted = (engine.clock.now(), engine.counters().frames)  # at the last status
         self._ages: deque[float] = deque(maxlen=REMEMBERED)  # s between the newest sound in a frame and its beginning
         self._heard: tuple[float | None, float] = (None, 0.0)  # the newest heard_until, and when a frame first had it
@@ -69,22 +72,29 @@ class Health:
         """Return the heard_until that an acknowledgement of `frame` is timed against; None when its sound is stale."""
         return frame.heard_until if frame.time - self._heard[1] < STALE else None
 
-    def acknowledged(self, heard_until: float | None, shown_at: int) -> None:
+    def acknowledged(self, heard_until: float | None, shown_at: int, *, may_play: bool = True) -> None:
         """Take the latency that an acknowledgement shows if both its ends are known and make sense.
 
         `heard_until` is seconds of the engine's clock, None for unknown; `shown_at` is server time, µs, 0 for unknown.
+        Beats come early by it, so that who only watches is believed where nobody measures it who `may_play`.
         """
         if heard_until is None or shown_at == 0:
             return
-        shown = shown_at / MICROSECONDS
-        if 0 <= shown - heard_until <= MAX_LATENCY and shown - self._engine.clock.now() <= MAX_CAPTURE_LEAD:
-            self._latencies.add(shown - heard_until)
-            self._metrics.heard_to_shown.observe(shown - heard_until)
+        shown, now = shown_at / MICROSECONDS, self._engine.clock.now()
+        if 0 <= shown - heard_until <= MAX_LATENCY and shown - now <= MAX_CAPTURE_LEAD:
+            latencies = self._latencies if may_play else self._watchers
+            latencies.add(shown - heard_until, now)
+            if latencies is self._believed:
+                self._metrics.heard_to_shown.observe(shown - heard_until)
+
+    @property
+    def _believed(self) -> Latencies:
+        return self._latencies if self._watchers.measured_at <= self._latencies.measured_at + AWAY else self._watchers
 
     @property
     def ahead(self) -> float:
         """How much later than it is begun a frame is seen, s: the median latency without the age of its sound."""
-        summary = self._latencies.summary()
+        summary = self._believed.summary()
         if summary is None or not self._ages:
             return 0.0
         age = sorted(self._ages)[len(self._ages) // 2]
@@ -113,7 +123,7 @@ class Health:
             frame_rate=round((counters.frames - before) / (now - then), 1) if now > then else 0.0,
             viewers=viewers,
             dropped_seconds=round(counters.dropped_seconds, 3),
-            latency=self._latencies.summary(),
+            latency=self._believed.summary(),
             known=round(last.known, 3) if last else 0.0,
             sounding=sounding,
             source=found,

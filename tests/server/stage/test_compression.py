@@ -10,8 +10,9 @@ from PIL import Image
 
 from clavilux.runtime.frame import Frame
 from clavilux.server.protocol.messages import PictureFormat
+from clavilux.server.protocol.words import PictureEncoding
 from clavilux.server.stage import compression as module
-from clavilux.server.stage.compression import KEPT_PICTURES, Compressor, compress
+from clavilux.server.stage.compression import KEPT_PICTURES, Compressor, compress, served
 from tests.server.fakes import make_frame
 
 pytestmark = pytest.mark.anyio
@@ -34,6 +35,20 @@ def test_a_compressed_picture_decodes_to_nearly_the_same(encoding: str) -> None:
 
 def test_rgb_is_the_pixels_row_by_row() -> None:
     assert compress(gradient(), PictureFormat("rgb")) == gradient().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "made"), [(1, 30), (45, 30), (46, 60), (85, 85), (87, 85), (88, 90), (90, 90), (93, 95), (100, 95)]
+)
+@pytest.mark.parametrize("encoding", list(PictureEncoding))
+def test_a_picture_is_made_in_the_nearest_of_few_qualities(encoding: PictureEncoding, wanted: int, made: int) -> None:
+    assert served(PictureFormat(encoding, wanted)) == PictureFormat(encoding, made)
+
+
+def test_all_layouts_of_two_frames_are_kept() -> None:
+    layouts = {served(PictureFormat(encoding, quality)) for encoding in PictureEncoding for quality in range(1, 101)}
+    compressed = [layout for layout in layouts if layout.encoding != PictureEncoding.RGB]
+    assert 2 * 2 * (len(compressed) + 1) <= KEPT_PICTURES  # two frames, with flashes limited and not
 
 
 def test_less_quality_takes_fewer_bytes() -> None:

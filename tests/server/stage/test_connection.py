@@ -466,6 +466,20 @@ async def test_an_acknowledgement_opens_the_window(stage: Stage) -> None:
     assert connection.outbox.in_flight.open
 
 
+@pytest.mark.parametrize(("right", "believed"), [(Right.WATCH, 100.0), (Right.PLAY, 500.0), (Right.ADMIN, 500.0)])
+async def test_who_only_watches_does_not_say_how_late_pictures_are_seen(
+    engine: FakeEngine, settings: Settings, right: Right, believed: float
+) -> None:
+    stage = Stage(engine, replace(settings, tokens=(Token("secret"), Token("other", right))))
+    stage.health.acknowledged(NOW - 0.1, round(NOW * 1e6))
+    connection = Connection(stage, Visitor(token=Token("other", right)))
+    await connection.take(encode(WATCHING))
+    for sequence in range(3):
+        connection.outbox.in_flight.add(sequence, NOW - 0.5)
+        await connection.take(encode(Acknowledge(sequence, round(NOW * 1e6))))
+    assert stage.health.status(None, 0).latency == {"p50": believed, "p95": 500.0 if believed > 100 else 100.0}
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_readings_of_the_pulse_come_to_who_asked(engine: FakeEngine, stage: Stage, wanted: bool) -> None:
     connection = await started(stage, Start("viewer", pulse=wanted))

@@ -7,7 +7,7 @@ import pytest
 from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.frame import STAGES, ChannelLevel, Heard, Listening, SourceState
 from clavilux.server.protocol.messages import Status
-from clavilux.server.stage.health import HEARING, REMEMBERED, STALE, Health, Latencies
+from clavilux.server.stage.health import AWAY, HEARING, REMEMBERED, STALE, Health, Latencies
 from clavilux.server.stage.metrics import Metrics
 from tests.server.fakes import NOW, FakeEngine, make_frame
 
@@ -34,21 +34,21 @@ def test_no_acknowledgement_no_latency() -> None:
 def test_percentiles_are_nearest_rank_in_milliseconds() -> None:
     latencies = Latencies()
     for hundredths in range(100, 0, -1):
-        latencies.add(hundredths / 100)
+        latencies.add(hundredths / 100, NOW)
     assert latencies.summary() == {"p50": 500.0, "p95": 950.0}
 
 
 def test_one_measurement_is_every_percentile() -> None:
     latencies = Latencies()
-    latencies.add(0.25)
+    latencies.add(0.25, NOW)
     assert latencies.summary() == {"p50": 250.0, "p95": 250.0}
 
 
 def test_old_measurements_are_forgotten() -> None:
     latencies = Latencies()
-    latencies.add(50.0)
+    latencies.add(50.0, NOW)
     for _ in range(REMEMBERED):
-        latencies.add(0.1)
+        latencies.add(0.1, NOW)
     assert latencies.summary() == {"p50": 100.0, "p95": 100.0}
 
 
@@ -67,6 +67,25 @@ def test_an_acknowledgement_that_cannot_be_true_gives_none(
     health.acknowledged(heard_until, round(shown_at * US))
     assert health.status(None, 0).latency is None
     assert b"clavilux_heard_to_shown_seconds_count 0.0" in metrics.text()
+
+
+def test_who_only_watches_is_not_believed_while_somebody_measures_who_may_play(
+    engine: FakeEngine, health: Health, metrics: Metrics
+) -> None:
+    clock = engine.clock
+    assert isinstance(clock, ManualClock)
+    for _ in range(REMEMBERED):
+        health.acknowledged(NOW - 0.9, round(NOW * US), may_play=False)
+    assert health.status(None, 0).latency == {"p50": 900.0, "p95": 900.0}  # somebody has to be
+    health.acknowledged(NOW - 0.1, round(NOW * US))
+    health.acknowledged(NOW - 0.9, round(NOW * US), may_play=False)
+    assert health.status(None, 0).latency == {"p50": 100.0, "p95": 100.0}
+    assert f"clavilux_heard_to_shown_seconds_count {REMEMBERED + 1}.0".encode() in metrics.text()
+    clock.set(NOW + AWAY)
+    assert health.status(None, 0).latency == {"p50": 100.0, "p95": 100.0}
+    clock.set(NOW + AWAY + 0.1)
+    health.acknowledged(clock.now() - 0.5, round(clock.now() * US), may_play=False)
+    assert health.status(None, 0).latency == {"p50": 900.0, "p95": 900.0}
 
 
 def test_a_frame_is_timed_while_its_sound_is_new(health: Health) -> None:
