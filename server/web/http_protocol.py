@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol as UvicornHttp
 from clavilux.server.stage.peer_log import peer_name
 from clavilux.server.web.deadlines import Deadlines
 from clavilux.server.web.limits import GuardedConfig, Limits
+from clavilux.server.web.transports import bounded
 from clavilux.server.web.websocket_protocol import PIECE
 
 MAX_AHEAD = 16_384  # bytes of requests that wait for the answer to the one before them; browsers send none
@@ -88,6 +89,10 @@ class GuardedHttp(UvicornHttp):
     def in_use(self) -> bool:
         """Whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        super().connection_made(bounded(transport))
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent, in pieces, so that a long head is found out before all of it is parsed."""

@@ -145,7 +145,8 @@ class _Server(uvicorn.Server):
 
 
 def _descriptors(connections: Iterable[GuardedHttp | GuardedWebSocket]) -> set[int]:
-    return {one.transport.get_extra_info("socket").fileno() for one in connections}
+    sockets = (one.transport.get_extra_info("socket") for one in connections)
+    return {one.fileno() for one in sockets if one is not None}  # over TLS one that is lost has none for a moment
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from websockets.frames import CloseCode, Frame
 from clavilux.server.stage.peer_log import peer_name
 from clavilux.server.web.deadlines import Deadlines
 from clavilux.server.web.limits import GuardedConfig
+from clavilux.server.web.transports import bounded
 
 PIECE = 4096  # bytes handed over at once: some seven hundred frames at most
 READS_PER_FRAME = 4  # reads that cost as much as a frame does
@@ -58,6 +59,10 @@ class GuardedWebSocket(UvicornWebSocket):
         self._pongs = 0  # written since the peer stopped reading
         self._timer: asyncio.TimerHandle | None = None  # until there may be read again
         self.close_timeout = self._limits.handshake_seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        super().connection_made(bounded(transport))
 
     def data_received(self, data: bytes) -> None:
         """Take what the peer sent, piece by piece."""
