@@ -109,7 +109,7 @@ class PictureReader:
 
     def close(self) -> None:
         """Let go of the memory, also of all that the writer has not told of any more."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ValueError):  # ValueError: the writer ended before it had given it a size
             while True:
                 self._follow(self._block + 1)
         self._let_go()

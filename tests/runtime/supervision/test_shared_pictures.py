@@ -89,6 +89,14 @@ def test_all_that_was_never_told_is_taken_away_too(prefix: str) -> None:
     assert not any(is_there(prefix, block) for block in range(3))
 
 
+def test_memory_that_its_writer_has_only_begun_is_let_be(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def empty(*_name: object, **_more: object) -> None:
+        raise ValueError("cannot mmap an empty file")
+
+    monkeypatch.setattr(shared_pictures, "SharedMemory", empty)
+    PictureReader(prefix).close()
+
+
 def test_shared_memory_that_the_system_refuses_is_one_clear_line(
     pair: tuple[PictureWriter, PictureReader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
