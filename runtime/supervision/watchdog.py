@@ -38,9 +38,14 @@ class Watchdog:
         self._frames = 0
         self.silence = 0.0
 
-    def frame(self, cost: float) -> None:
-        """Take a frame that took `cost` seconds from its beginning to its arrival."""
+    def frame(self, cost: float, *, counts: bool = True) -> None:
+        """Take a frame that took `cost` seconds from its beginning to its arrival.
+
+        One that does not count tells nothing of how long those take that are waited for since the last change.
+        """
         self.silence = 0.0
+        if not counts:
+            return
         self._frames += 1
         if self._frames > 1:  # the first one of its kind warms up
             self._costs.append(max(0.0, cost))

@@ -68,7 +68,7 @@ class WorkerEngine:
         self._frames = Listeners[Frame]("frames")
         self._pulses = Listeners[Sequence[Pulse], float]("pulse")
         self._started = False
-        self._painted: dict[str, Any] = {}  # values of COSTLY that the last frame was made with
+        self._painted: dict[str, Any] = {}  # values of COSTLY that the last picture was painted with
         self._told: Controls | None = None  # what the present worker knows; None: it does not play this stage yet
         self._before = NOTHING  # counts of the workers before
         self._counted = NOTHING  # of the present one
@@ -178,14 +178,13 @@ class WorkerEngine:
             return []
         with self._lock:
             controls, told = self._controls, self._told
+            if told is None or _cost(controls) != _cost(told):
+                self.watchdog.change()  # before anybody takes the worker for one that has been told
             self._told = controls
         orders: list[Order] = []
         if told is None:
-            self.watchdog.change()
             orders.append(Play(self.name, controls, self.position))
         elif controls != told:
-            if _cost(controls) != _cost(told):
-                self.watchdog.change()
             orders.append(Control(self.name, controls))
         chunks, taps = tuple(self._queue.take(self.clock.now())), tuple(self._taken_taps())
         if chunks or taps:
@@ -199,8 +198,9 @@ class WorkerEngine:
     def made(self, made: Made, pixels: NDArray[np.uint8]) -> None:
         """Hand on a frame that the worker has made."""
         self.position, self._counted = made.position, made.counters
-        self._painted = {name: made.frame.values[name] for name in COSTLY if name in made.frame.values}
-        self.watchdog.frame(self.clock.now() - made.frame.time)
+        if made.frame.stages.get("denoise", 0.0) > 0:  # a frozen or dark one only says what the next will be made with
+            self._painted = {name: made.frame.values[name] for name in COSTLY if name in made.frame.values}
+        self.watchdog.frame(self.clock.now() - made.frame.time, counts=self._is_painted_as_told())
         frame = replace(made.frame, pixels=pixels)
         self._state = EngineState.PLAYING
         self.ready.set()
@@ -253,6 +253,11 @@ class WorkerEngine:
             )
             back = replace(self.parameters, **{name: self._painted[name] for name in unseen})
             self._controls = replace(self._controls, parameters=back)
+
+    def _is_painted_as_told(self) -> bool:
+        """Whether the last picture was painted as the worker has been told to, which may hold a change back."""
+        told = self._told
+        return told is not None and list(self._painted.values()) == _cost(told)
 
     def _feel(self) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ from tests.runtime.instruments import RATE, unplayed
 BOUNDS = Bounds()
 PIXELS = np.full((4, 6, 3), 9, np.uint8)
 SOUND = np.zeros((RATE, 1), np.float32)
+USUAL = {"steps": 1, "stream_batch": False, "height": 0, "width": 0}  # what the tiny bundle begins with
 
 
 @dataclass
@@ -59,8 +60,9 @@ def playing(engine: WorkerEngine) -> WorkerEngine:
     return engine
 
 
-def made(sequence: int, frames: int = 6) -> Made:
-    frame = Frame(sequence, np.zeros((0, 0, 3), np.uint8), 99.9, None, -20.0, None)
+def made(sequence: int, frames: int = 6, *, denoise: float = 0.04, **values: object) -> Made:
+    empty = np.zeros((0, 0, 3), np.uint8)
+    frame = Frame(sequence, empty, 99.9, None, -20.0, None, {"denoise": denoise}, values={**USUAL, **values})
     position = replace(Position(frames=sequence + 1))
     return Made("main", frame, Place(0, 0, 64, 4, 6), position, EngineCounters(frames, 2, 1.0, 0.25))
 
@@ -144,17 +146,23 @@ def test_another_worker_goes_on_from_where_the_last_one_was(playing: WorkerEngin
 def test_a_change_that_no_picture_came_of_is_given_up_so_that_it_ends_no_other_worker(
     playing: WorkerEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    frame = replace(made(6).frame, values=playing.parameters.values())
-    playing.made(replace(made(6), frame=frame), PIXELS)
     playing.set({"steps": 2, "glide": 4.0})
     playing.orders()
     playing.interrupt()
     assert (playing.parameters.steps, playing.parameters.glide) == (1, 4.0)
     assert "no picture came with {'steps': 2}; going back to {'steps': 1}" in caplog.messages
     playing.set({"steps": 2})
-    playing.made(replace(made(7), frame=replace(frame, values=playing.parameters.values())), PIXELS)
+    playing.made(made(7, steps=2), PIXELS)
     playing.interrupt()
     assert playing.parameters.steps == 2
+
+
+def test_a_change_while_the_picture_is_frozen_or_dark_is_given_up_as_well(playing: WorkerEngine) -> None:
+    playing.set({"steps": 2})
+    playing.orders()
+    playing.made(made(6, steps=2, denoise=0.0), PIXELS)
+    playing.interrupt()
+    assert playing.parameters.steps == 1
 
 
 def test_one_that_never_played_is_still_starting_when_its_worker_ends(engine: WorkerEngine) -> None:
@@ -183,6 +191,38 @@ def test_it_is_patient_where_pictures_become_dearer(
     playing.set(change)
     playing.orders()
     assert (playing.watchdog.bound(0.0) == BOUNDS.patience) == patient
+
+
+@pytest.mark.parametrize("before", [{"steps": 1}, {"steps": 2, "denoise": 0.0}])  # held back, or not painted yet
+def test_it_is_patient_until_the_change_is_seen(playing: WorkerEngine, before: dict[str, float]) -> None:
+    for sequence in range(6, 10):
+        playing.made(made(sequence), PIXELS)
+    playing.set({"steps": 2})
+    playing.orders()
+    for sequence in range(10, 20):
+        playing.made(made(sequence, **before), PIXELS)  # type: ignore[arg-type]
+    assert playing.watchdog.bound(0.0) == BOUNDS.patience
+    for sequence in range(20, 23):
+        playing.made(made(sequence, steps=2), PIXELS)
+    assert playing.watchdog.bound(0.0) == BOUNDS.least
+
+
+def test_a_worker_that_was_told_a_moment_ago_does_not_hang(
+    playing: WorkerEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for sequence in range(6, 10):
+        playing.made(made(sequence), PIXELS)
+    assert any(playing.is_hung(0.5) for _ in range(6))
+    playing.interrupt()
+    looks, change = [], playing.watchdog.change
+
+    def looked_at() -> None:
+        looks.append(playing.is_hung(0.1))
+        change()
+
+    monkeypatch.setattr(playing.watchdog, "change", looked_at)
+    playing.orders()
+    assert looks == [False]
 
 
 def test_a_slow_rate_that_was_asked_for_is_no_silence(playing: WorkerEngine) -> None:
