@@ -152,8 +152,11 @@ class WorkerEngine:
         return unsubscribe
 
     def tap(self, at: float | None = None) -> None:
-        """Take a beat that somebody taps, at `at` seconds of `clock`; None: now."""
-        self._taps.append(self.clock.now() if at is None else at)
+        """Take a beat that somebody taps, at `at` seconds of `clock`; None: now.
+
+        Raises SoundError for a time that is not finite.
+        """
+        self._taps.append(self.clock.now() if at is None else checked_time(at, "the beat was tapped"))
         self._supervisor.wake()
 
     def counters(self) -> EngineCounters:

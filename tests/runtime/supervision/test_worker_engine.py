@@ -225,6 +225,11 @@ def test_a_worker_that_was_told_a_moment_ago_does_not_hang(
     assert looks == [False]
 
 
+def test_a_tap_at_no_time_is_refused(playing: WorkerEngine) -> None:
+    with pytest.raises(SoundError, match="the beat was tapped"):
+        playing.tap(np.nan)
+
+
 def test_a_slow_rate_that_was_asked_for_is_no_silence(playing: WorkerEngine) -> None:
     for sequence in range(6, 10):
         playing.made(made(sequence), PIXELS)
