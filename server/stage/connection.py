@@ -125,6 +125,8 @@ class Connection:
                 self.outbox.finish(Farewell(CloseCode.POLICY_VIOLATION, TOO_MANY, (Bye(TOO_MANY),)))
                 return
             await sleep(seconds)
+            if self.outbox.farewell is not None:  # its place is another's by now
+                return
         self.heard_at = self._stage.engine.clock.now()
         try:
             self._stage.admission.check(self.token)

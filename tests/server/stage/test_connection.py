@@ -406,6 +406,20 @@ async def test_who_sends_too_much_for_seconds_is_let_go(stage: Stage, monkeypatc
     assert (farewell.code, farewell.reason) == (1008, connection_module.TOO_MANY)
 
 
+async def test_what_waits_until_it_is_paid_for_is_not_taken_after_the_farewell(
+    stage: Stage, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = await started(stage, PLAYING)
+
+    async def replaced(_seconds: float) -> None:
+        connection.outbox.finish(Farewell(4001, "replaced"))
+
+    monkeypatch.setattr(connection_module, "sleep", replaced)
+    monkeypatch.setattr(Allowance, "wait", lambda *_: 0.1)
+    await connection.take(PACKET)
+    assert not engine.heard
+
+
 async def test_ping_works_at_any_time_and_gives_the_time_back(stage: Stage) -> None:
     assert await answer(Connection(stage), Ping(1234.5)) == Pong(1234.5, 100_000_000)
 
