@@ -393,3 +393,14 @@ def test_the_python_client_is_at_hand() -> None:
 def test_there_is_nothing_else_at_hand() -> None:
     with pytest.raises(AttributeError, match="no attribute 'disconnect'"):
         _ = clavilux.disconnect
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="terminals are closed without a signal here")
+def test_a_terminal_that_is_closed_ends_nothing_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit):
+            command.main(["--version"])
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -164,9 +164,10 @@ def _calm(peers: PeerLog) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hanging_up(stop: Callable[[], None]) -> Iterator[None]:
-    """Let a terminal that is closed (SIGHUP) stop the server as SIGTERM does, while the block lasts."""
+    """Let a terminal that is closed (SIGHUP) stop the server as SIGTERM does in the block; under nohup it does not."""
     number = getattr(signal, "SIGHUP", None)
-    if number is None or threading.current_thread() is not threading.main_thread():
+    here = threading.current_thread() is threading.main_thread()
+    if number is None or not here or signal.getsignal(number) is signal.SIG_IGN:
         yield
         return
     before = signal.signal(number, lambda *_: stop())

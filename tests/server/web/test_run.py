@@ -174,6 +174,15 @@ def test_a_signal_in_the_main_thread_lets_serve_return(
     assert not engine.running
 
 
+def test_a_terminal_that_is_closed_ends_no_server_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with run.hanging_up(lambda: pytest.fail("it was to go on")):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_server_and_the_command_goes_on(number: signal.Signals) -> None:
     process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
