@@ -43,6 +43,8 @@ from clavilux.runtime.supervision.shared_pictures import PictureWriter
 
 EMPTY = np.zeros((0, 0, 3), np.uint8)  # pixels of a frame whose picture travels elsewhere
 ENDED, FELL = 0, 70  # exit codes; 70 is what sysexits.h calls a fault of the software
+SENT_TO_ALL = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that often go to all processes of a service, or of a terminal; Windows has no SIGHUP."""
 WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
 Opener = Callable[[], tuple[Bundle, Models]]
@@ -56,7 +58,7 @@ def main(orders: Connection, reports: Connection, prefix: str, opener: Opener, p
 
     `prefix` begins the names of the memory that pictures travel through; `prepare` is called first of all.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # which often go to all processes of a service
+    for number in SENT_TO_ALL:
         signal.signal(number, signal.SIG_IGN)  # whoever has started it ends it
     die_with_parent()
     prepare()

@@ -205,6 +205,9 @@ class EngineWorker:
 
     def _live(self) -> None:
         """Start one worker after another, as long as there is hope."""
+        with suppress(AttributeError):  # Windows has neither
+            # For all processes that are started here: a terminal that closes ends the server, which ends them.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         while not self._closing.is_set() and self._failure is None:
             reason = self._live_once()
             if self._closing.is_set() or self._failure is not None:

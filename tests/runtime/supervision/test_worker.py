@@ -16,6 +16,7 @@ from clavilux.runtime.errors import BundleError, ParameterError, ProviderError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.loading import open_models
 from clavilux.runtime.playing.engine_state import EngineState
+from clavilux.runtime.supervision.host import SENT_TO_ALL
 from clavilux.runtime.supervision.watchdog import Bounds
 from clavilux.runtime.supervision.worker import EngineWorker
 from clavilux.runtime.supervision.worker_engine import WorkerEngine
@@ -166,6 +167,15 @@ def test_three_failures_in_a_minute_are_final_and_say_why(show: Show) -> None:
     )
     assert show.worker.restarts == 2
     assert show.worker.pid is None
+
+
+def test_signals_to_all_processes_of_a_server_end_no_worker(show: Show) -> None:
+    pid = show.worker.pid
+    assert pid is not None
+    for number in SENT_TO_ALL:
+        os.kill(pid, number)
+    show.more()
+    assert (show.worker.pid, show.worker.restarts) == (pid, 0)
 
 
 def test_a_worker_that_hangs_ends_with_its_server(show: Show) -> None:
