@@ -72,7 +72,7 @@ class Listener(socket.socket):
             self._peers.refused("too_often", f"{address[0]} opens connections too often; one was closed at once")
             raise BlockingIOError(errno.EAGAIN, "one address has come too often")
         house = Visitor(str(address[0])).house
-        if self._holds_its_share(house):
+        if not self._arrivals.is_proxy(str(address[0])) and self._holds_its_share(house):
             if not self._end_one(self.lasting(), house):
                 connection.close()
                 self._peers.refused("too_many", f"{address[0]} holds half of all connections; one more was closed")
@@ -103,9 +103,9 @@ class Listener(socket.socket):
         self._open.pop(descriptor, None)
 
     def _holds_its_share(self, house: str) -> bool:
-        """Whether an address that is no proxy's holds half of all connections."""
+        """Whether an address holds half of all connections."""
         share = max(1, self._limit // 2)
-        if len(self._open) < share or self._arrivals.is_proxy(house):
+        if len(self._open) < share:
             return False
         return sum(one.house == house and not one.is_ended for one in self._open.values()) >= share
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from clavilux.runtime.errors import DeviceError
 from clavilux.server.stage.peer_log import PeerLog
 from clavilux.server.web.arrivals import Arrivals
 from clavilux.server.web.listener import SLACK, Listener
@@ -30,16 +31,16 @@ def listener(kept: ExitStack) -> Listener:
     return listening(kept, Arrivals(0, 0.0, ["127.0.0.1"]))
 
 
-def listening(kept: ExitStack, arrivals: Arrivals) -> Listener:
+def listening(kept: ExitStack, arrivals: Arrivals, host: str = "127.0.0.1") -> Listener:
     counter = Counter("refused", "Refused", ["reason"], registry=CollectorRegistry())
-    made = kept.enter_context(Listener(bind("127.0.0.1", 0), LIMIT, PeerLog(counter), arrivals))
+    made = kept.enter_context(Listener(bind(host, 0), LIMIT, PeerLog(counter), arrivals))
     made.settimeout(DEADLINE)
     return made
 
 
 def visit(listener: Listener, kept: ExitStack) -> socket.socket:
     """Come from outside; the listener has not noticed yet."""
-    return kept.enter_context(socket.create_connection(listener.getsockname(), timeout=DEADLINE))
+    return kept.enter_context(socket.create_connection(listener.getsockname()[:2], timeout=DEADLINE))
 
 
 def let_in(listener: Listener, kept: ExitStack) -> tuple[socket.socket, socket.socket]:
@@ -149,3 +150,16 @@ def test_an_address_that_holds_half_of_all_makes_room_for_its_own_whatever_they_
     assert "127.0.0.1 holds half of all connections; one more was closed" in caplog.messages
     inside.sendall(b"stays")
     assert second.recv(5) == b"stays"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_proxy_may_hold_them_all(kept: ExitStack, caplog: pytest.LogCaptureFixture, host: str) -> None:
+    try:
+        listener = listening(kept, Arrivals(0, 0.0, [host]), host)
+    except DeviceError:
+        pytest.skip(f"{host} is none of this machine's addresses")
+    ends = [let_in(listener, kept) for _ in range(LIMIT)]
+    for outside, inside in ends:
+        inside.sendall(b"hello")
+        assert outside.recv(5) == b"hello"
+    assert not caplog.messages
