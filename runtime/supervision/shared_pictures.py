@@ -98,10 +98,16 @@ class PictureReader:
         self._memory: SharedMemory | None = None
 
     def take(self, place: Place) -> NDArray[np.uint8]:
-        """Return a copy of the picture at `place`, uint8 [H, W, 3], read-only, and free the place."""
+        """Return a copy of the picture at `place`, uint8 [H, W, 3], read-only, and free the place.
+
+        Raises ProviderError when its memory cannot be opened.
+        """
         memory = self._memory
         if memory is None or place.block != self._block:
-            memory = self._follow(place.block)
+            try:
+                memory = self._follow(place.block)
+            except OSError as error:
+                raise ProviderError(f"the pictures' shared memory cannot be opened ({error})") from error
         pixels = _view(memory, place).copy()
         _turns(memory)[place.number] = 0
         pixels.flags.writeable = False
@@ -109,7 +115,8 @@ class PictureReader:
 
     def close(self) -> None:
         """Let go of the memory, also of all that the writer has not told of any more."""
-        with suppress(FileNotFoundError, ValueError):  # ValueError: the writer ended before it had given it a size
+        # OSError: there is no more, or none can be opened. ValueError: the writer ended before it had given it a size.
+        with suppress(OSError, ValueError):
             while True:
                 self._follow(self._block + 1)
         self._let_go()

@@ -236,9 +236,12 @@ class EngineWorker:
             self._life = life
         if self._closing.is_set():  # `close` may have seen no worker yet
             life.kill("it was to end when it began")
-        with suppress(EOFError, OSError):
-            while self._failure is None:
-                self._take(life, life.reports.recv())
+        try:
+            with suppress(EOFError, OSError):
+                while self._failure is None:
+                    self._take(life, life.reports.recv())
+        except ProviderError as error:  # of this side
+            life.kill(str(error))
         with self._lock:
             self._life = None
         return life.end()

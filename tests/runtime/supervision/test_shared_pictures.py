@@ -89,11 +89,14 @@ def test_all_that_was_never_told_is_taken_away_too(prefix: str) -> None:
     assert not any(is_there(prefix, block) for block in range(3))
 
 
-def test_memory_that_its_writer_has_only_begun_is_let_be(prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def empty(*_name: object, **_more: object) -> None:
-        raise ValueError("cannot mmap an empty file")
+@pytest.mark.parametrize("error", [ValueError("cannot mmap an empty file"), OSError(24, "Too many open files")])
+def test_memory_that_cannot_be_opened_is_let_be_at_the_end(
+    prefix: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_name: object, **_more: object) -> None:
+        raise error
 
-    monkeypatch.setattr(shared_pictures, "SharedMemory", empty)
+    monkeypatch.setattr(shared_pictures, "SharedMemory", refuse)
     PictureReader(prefix).close()
 
 

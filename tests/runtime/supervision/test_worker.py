@@ -17,6 +17,7 @@ from clavilux.runtime.frame import Frame
 from clavilux.runtime.loading import open_models
 from clavilux.runtime.playing.engine_state import EngineState
 from clavilux.runtime.supervision.host import SENT_TO_ALL
+from clavilux.runtime.supervision.shared_pictures import PictureReader
 from clavilux.runtime.supervision.watchdog import Bounds
 from clavilux.runtime.supervision.worker import EngineWorker
 from clavilux.runtime.supervision.worker_engine import WorkerEngine
@@ -212,6 +213,24 @@ def test_orders_for_a_worker_that_has_just_ended_are_given_to_the_next_one(show:
     show.engine.set({"glide": 3.5})
     show.worker._forget_if_over(over)  # as the sender finds out that it has sent to the one before
     until(lambda: show.frames[-1].values["glide"] == 3.5, "the parameters to arrive")
+
+
+def test_a_server_that_cannot_open_its_workers_memory_says_so(
+    show: Show, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_reader: object, block: int) -> None:
+        if block > 0:  # looked for when a worker has ended
+            raise FileNotFoundError
+        monkeypatch.undo()
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(PictureReader, "_follow", refuse)
+    pid = show.worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: show.worker.restarts == 2, "the second worker to end as well")
+    show.more()
+    assert "shared memory cannot be opened ([Errno 24] Too many open files)" in caplog.messages[-1]
 
 
 def test_what_cannot_be_loaded_is_refused_as_in_process(tmp_path: Path) -> None:
