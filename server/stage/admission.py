@@ -58,6 +58,11 @@ class Admission:
         """Return where a visitor waits until it starts: each right has a lobby, and who has none cannot fill it."""
         return self._lobbies[None if visitor.token is None else visitor.token.right]
 
+    def dismiss(self, farewell: Farewell) -> None:
+        """Say goodbye to all who have not started."""
+        for lobby in self._lobbies.values():
+            lobby.dismiss(farewell)
+
     def identify(self, shown: str | None, visitor: Visitor, now: float, session: str | None = None) -> Token | None:
         """Return the token that a visitor has shown, None where there are no tokens.
 

@@ -6,7 +6,7 @@ starts at once, and whoever only holds places loses them.
 
 from collections import Counter
 
-from clavilux.server.stage.outbox import Outbox
+from clavilux.server.stage.outbox import Farewell, Outbox
 from clavilux.server.stage.refusals import try_again
 
 RETRY_SECONDS = 1.0
@@ -32,6 +32,11 @@ class Lobby:
     def leave(self, outbox: Outbox) -> None:
         """Forget the connection: it has started, or ended; twice does no harm."""
         self._houses.pop(outbox, None)
+
+    def dismiss(self, farewell: Farewell) -> None:
+        """Say goodbye to all of them."""
+        for outbox in self._houses:
+            outbox.finish(farewell)
 
     def _dismiss_oldest(self, house: str) -> None:
         oldest = next(outbox for outbox, from_where in self._houses.items() if from_where == house)

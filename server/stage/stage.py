@@ -157,9 +157,12 @@ class Stage:
             member.outbox.frame(self._last)
 
     async def farewell(self, reason: str = "the server is shutting down") -> None:
-        """Say goodbye to everyone and wait until they are gone."""
+        """Say goodbye to everyone, and wait until those who have started are gone."""
         self._gone.clear()
-        self._dismiss(Farewell(CloseCode.SERVICE_RESTART, reason, (Bye(reason),)))
+        bye = Farewell(CloseCode.SERVICE_RESTART, reason, (Bye(reason),))
+        self.admission.dismiss(bye)
+        self._dismiss(bye)
+        await asyncio.sleep(0)  # in which it leaves for who has not started
         if self.members:
             await self._gone.wait()
 

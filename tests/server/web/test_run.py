@@ -110,16 +110,20 @@ def test_a_bound_socket_takes_a_free_port() -> None:
         assert listener.getsockname()[1] > 0
 
 
-def test_clients_are_told_when_the_server_ends(engine: FakeEngine, settings: Settings) -> None:
+@pytest.mark.parametrize("starts", [True, False])
+def test_clients_are_told_when_the_server_ends(engine: FakeEngine, settings: Settings, starts: bool) -> None:
     with (
         serving(engine, settings) as here,
         open_socket(f"ws://127.0.0.1:{here.port}/ws", subprotocols=V1) as client,
     ):
         assert isinstance(parse_event(str(client.recv())), Hello)
-        client.send(encode(Start("viewer")))
-        assert isinstance(parse_event(str(client.recv())), Started)
+        if starts:
+            client.send(encode(Start("viewer")))
+            assert isinstance(parse_event(str(client.recv())), Started)
         here.stop()
         assert parse_event(str(client.recv(timeout=DEADLINE))) == Bye("the server is shutting down")
+        with pytest.raises(ConnectionClosed, match="1012"):
+            client.recv(timeout=DEADLINE)
 
 
 def test_a_client_that_takes_no_farewell_does_not_keep_the_server_from_ending(
