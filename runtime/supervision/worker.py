@@ -34,6 +34,7 @@ from clavilux.runtime.supervision.worker_engine import WorkerEngine
 
 TICK = 0.1  # s between two looks of the watchdog
 END_SECONDS = 1.0  # that a worker is given to end by itself
+AGAIN_SECONDS = 1.0  # until another try where the system starts none: it may be short of something for a moment
 BOUNDS = Bounds()
 
 log = logging.getLogger("clavilux.worker")
@@ -231,6 +232,7 @@ class EngineWorker:
         try:
             life = self._starter()
         except OSError as error:
+            self._closing.wait(AGAIN_SECONDS)
             return f"the system starts none: {error}"
         with self._lock:
             self._life = life

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from clavilux.runtime.errors import BundleError, ParameterError, ProviderError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.loading import open_models
 from clavilux.runtime.playing.engine_state import EngineState
+from clavilux.runtime.supervision import worker as worker_module
 from clavilux.runtime.supervision.host import SENT_TO_ALL
 from clavilux.runtime.supervision.shared_pictures import PictureReader
 from clavilux.runtime.supervision.watchdog import Bounds
@@ -236,6 +238,19 @@ def test_a_server_that_cannot_open_its_workers_memory_says_so(
 def test_what_cannot_be_loaded_is_refused_as_in_process(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"bundle\.json"):
         EngineWorker(partial(open_models, tmp_path)).open()
+
+
+def test_where_the_system_starts_no_worker_it_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start() -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(worker_module, "AGAIN_SECONDS", 0.1)
+    worker = EngineWorker(partial(os._exit, 5))
+    worker._starter = start
+    begun = time.monotonic()
+    with pytest.raises(ProviderError, match=r"ended 3 times .* the system starts none: .*temporarily unavailable"):
+        worker.open()
+    assert time.monotonic() - begun >= 0.3
 
 
 def test_a_worker_that_dies_while_it_loads_is_tried_three_times() -> None:
