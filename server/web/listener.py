@@ -9,6 +9,7 @@ everywhere but on Windows, where descriptors do not run out.
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
@@ -28,6 +29,7 @@ class _Accepted(socket.socket):
         super().__init__(connection.family, connection.type, connection.proto, fileno=connection.detach())
         self.house = house  # the addresses that count as its own
         self.is_ended = False
+        self.accepted_at = time.monotonic()  # s, as the event loop counts
         self._descriptor = self.fileno()
         self._on_close = on_close
 
@@ -86,6 +88,16 @@ class Listener(socket.socket):
         accepted = _Accepted(connection, house, self._forget)
         self._open[accepted.fileno()] = accepted
         return accepted, address
+
+    def sweep(self, now: float, seconds: float, known: Collection[int]) -> None:
+        """End connections that are no protocol's, whose descriptors are `known`, `seconds` after they came.
+
+        Such a one has not even begun with TLS, or does not go on with it.
+        """
+        for number, one in self._open.items():
+            if number not in known and not one.is_ended and now - one.accepted_at > seconds:
+                one.end()
+                self._peers.refused("asking", f"{one.house}: no handshake of TLS within {seconds:g} s")
 
     def end_all(self) -> None:
         """End every connection, also those that have not become any protocol's yet."""

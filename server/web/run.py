@@ -33,6 +33,7 @@ from clavilux.server.web.arrivals import Arrivals
 from clavilux.server.web.http_protocol import GuardedHttp
 from clavilux.server.web.limits import GuardedConfig, Limits, affordable, free_descriptors
 from clavilux.server.web.listener import Listener
+from clavilux.server.web.transports import read_less
 from clavilux.server.web.websocket_protocol import GuardedWebSocket
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def _bind(settings: Settings) -> socket.socket:
 class _Server(uvicorn.Server):
     def __init__(self, config: GuardedConfig, stage: Stage, listener: Listener, on_started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._peers = config.peers
+        self._peers, self._limits = config.peers, config.limits
         self._stage = stage
         self._listener = listener
         self._on_started = on_started
@@ -115,6 +116,7 @@ class _Server(uvicorn.Server):
             now = asyncio.get_running_loop().time()
             for connection in self._connections():
                 connection.sweep(now)
+            self._listener.sweep(now, self._limits.head_seconds, _descriptors(self._connections()))
             self._peers.tell()
         return await super().on_tick(counter)
 
@@ -206,6 +208,7 @@ def serve(
     does not say so, and for settings that cannot be (`clavilux.server.web.exposure`).
     """
     context = exposure.tls(settings)
+    read_less()
     bound = _bind(settings)
     host, port = settings.host, bound.getsockname()[1]
     exposure.warn(settings)

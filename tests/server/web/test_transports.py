@@ -1,9 +1,11 @@
 """Connections over TLS: bounded, and ended in time, as those without."""
 
+import gc
 import http.client
 import logging
 import socket
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -14,7 +16,7 @@ import pytest
 from clavilux.server.settings import Settings
 from clavilux.server.web.limits import Limits
 from clavilux.server.web.run import Listening
-from clavilux.server.web.transports import UNREAD_BYTES
+from clavilux.server.web.transports import READ_BYTES, UNREAD_BYTES
 from clavilux.server.web.websocket_protocol import GuardedWebSocket
 from tests import waiting
 from tests.server.fakes import DEADLINE, FakeEngine, serving
@@ -97,3 +99,24 @@ def test_as_little_waits_for_who_reads_nothing_as_without_tls(
         while True:  # until it is cut
             client.sendall(frame(PING, bytes(125)) * 50)
     assert UNREAD_BYTES <= waits[0] < 2 * UNREAD_BYTES
+
+
+def test_who_begins_no_handshake_is_cut_in_the_time_for_a_request(
+    engine: FakeEngine, secure: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(engine, secure, Limits(head_seconds=0.2)) as here:
+        silent = [socket.create_connection((here.host, here.port), timeout=5) for _ in range(2)]
+        with silent[0], silent[1]:
+            silent[1].sendall(b"\x16\x03\x01")  # the beginning of one
+            assert [one.recv(1) for one in silent] == [b"", b""]
+        assert get(here) == 200
+    assert "127.0.0.1: no handshake of TLS within 0.2 s" in caplog.text
+
+
+def test_a_connection_over_tls_has_a_small_buffer_to_read_into(engine: FakeEngine, secure: Settings) -> None:
+    def buffers() -> list[int]:
+        return [len(one._ssl_buffer) for one in gc.get_objects() if isinstance(one, SSLProtocol)]  # type: ignore[attr-defined]
+
+    with serving(engine, secure) as here, socket.create_connection((here.host, here.port)):
+        waiting.until(lambda: bool(buffers()), "the connection to be accepted")
+        assert max(buffers()) == READ_BYTES
