@@ -205,10 +205,22 @@ class EngineWorker:
             self.close()
 
     def _live(self) -> None:
-        """Start one worker after another, as long as there is hope."""
+        """Live with workers; with the last one everything is settled, whatever happens."""
         with suppress(AttributeError):  # Windows has neither
             # For all processes that are started here: a terminal that closes ends the server, which ends them.
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            self._live_on()
+        except Exception as error:  # which nobody foresaw: an opener that cannot be pickled
+            log.exception("the engine's worker cannot be started again")
+            self._failure = error
+        if self._failure is not None:
+            for engine in self._all():
+                engine.fail(self._failure)
+        self._settled.set()
+
+    def _live_on(self) -> None:
+        """Start one worker after another, as long as there is hope."""
         while not self._closing.is_set() and self._failure is None:
             reason = self._live_once()
             if self._closing.is_set() or self._failure is not None:
@@ -222,10 +234,6 @@ class EngineWorker:
                 often = f"{self._bounds.failures} times in {self._bounds.within:g} s"
                 self._failure = ProviderError(f"the engine's worker has ended {often}, the last time by {reason}")
                 log.error("%s; it is not started again", self._failure)
-        if self._failure is not None:
-            for engine in self._all():
-                engine.fail(self._failure)
-        self._settled.set()
 
     def _live_once(self) -> str:
         """Live with one worker; return why it has ended."""

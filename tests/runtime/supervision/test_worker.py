@@ -1,6 +1,7 @@
 """A real worker process: killed, hung and failing ones are followed by others, and none is left behind."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def is_alive(pid: int) -> bool:
     """Return whether a process runs, which is not the case for one that only waits to be buried."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it has ended, or does while it is read
         return False
 
 
@@ -215,6 +216,12 @@ def test_orders_for_a_worker_that_has_just_ended_are_given_to_the_next_one(show:
     show.engine.set({"glide": 3.5})
     show.worker._forget_if_over(over)  # as the sender finds out that it has sent to the one before
     until(lambda: show.frames[-1].values["glide"] == 3.5, "the parameters to arrive")
+
+
+def test_what_cannot_be_handed_to_a_worker_is_told_and_waited_for_by_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        EngineWorker(lambda: None).open()  # type: ignore[arg-type,return-value]
+    assert "the engine's worker cannot be started again" in caplog.text
 
 
 def test_a_server_that_cannot_open_its_workers_memory_says_so(
