@@ -46,6 +46,7 @@ class PictureWriter:
         self._prefix = prefix
         self._block = -1
         self._memory: SharedMemory | None = None
+        self._former: SharedMemory | None = None  # goes on Windows with its last handle; the reader may have none yet
         self._size = 0  # bytes of a place
 
     def put(self, pixels: NDArray[np.uint8]) -> Place | None:
@@ -67,13 +68,16 @@ class PictureWriter:
 
     def close(self) -> None:
         """Let go of the memory; the reader takes it away."""
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
+        for memory in (self._memory, self._former):
+            if memory is not None:
+                memory.close()
+        self._memory = self._former = None
 
     def _grow(self, size: int) -> SharedMemory:
         """Return new memory, with places of `size` bytes."""
-        self.close()
+        if self._former is not None:
+            self._former.close()
+        self._former, self._memory = self._memory, None
         whole = HEADER + PLACES * size
         if LINUX.is_dir() and whole > (free := shutil.disk_usage(LINUX).free):  # to write there would end the process
             raise ProviderError(
