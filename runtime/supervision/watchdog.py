@@ -23,6 +23,11 @@ class Bounds:
     failures: int = 3  # of which the last one is final, if they come
     within: float = 60.0  # s
 
+    @property
+    def rest(self) -> float:
+        """How long to leave be what ended a worker, s: as often as that it may be tried without an end for good."""
+        return self.within / max(1, self.failures - 1) + 1.0
+
 
 class Watchdog:
     """Silence of one engine."""

@@ -4,6 +4,7 @@ It keeps what must outlive a worker: parameters, listeners, counts, the position
 """
 
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from clavilux.runtime.clock import Clock
 from clavilux.runtime.control.parameters import Parameters, Range
+from clavilux.runtime.errors import ParameterError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.instrument import Position
 from clavilux.runtime.playing.engine import UNWATCHED_RATE, Subscriber
@@ -59,6 +61,7 @@ class WorkerEngine:
         self.failure: BaseException | None = None  # why no pictures will come any more
         self.watchdog = Watchdog(bounds)
         self._supervisor = supervisor
+        self._bounds = bounds
         self._lock = threading.Lock()
         self._state = EngineState.STARTING
         self._controls = Controls(facts.defaults)
@@ -70,8 +73,8 @@ class WorkerEngine:
         self._started = False
         self._painted: dict[str, Any] = {}  # values of COSTLY that the last picture was painted with
         self._told: Controls | None = None  # what the present worker knows; None: it does not play this stage yet
-        self._before = NOTHING  # counts of the workers before
-        self._counted = NOTHING  # of the present one
+        self._counts = (NOTHING, NOTHING)  # of the workers before, and of the present one
+        self._given_up_at: float | None = None  # when a change of COSTLY was, s; None: none ever
 
     @property
     def state(self) -> EngineState:
@@ -119,10 +122,12 @@ class WorkerEngine:
     def set(self, values: Mapping[str, Any]) -> Parameters:
         """Merge `values` into the parameters; return all that hold from the next frame on.
 
-        Raises ParameterError for the first wrong value; then none is taken.
+        Raises ParameterError for the first wrong value, and for another size or number of steps soon after one that no
+        worker lived with; then none is taken.
         """
         with self._lock:
             merged = self._controls.parameters.merge(values, self.ranges)
+            self._check_change(merged)
             self._order(replace(self._controls, parameters=merged))
             return merged
 
@@ -161,14 +166,9 @@ class WorkerEngine:
 
     def counters(self) -> EngineCounters:
         """Return what has been done so far, by all workers."""
-        before, now = self._before, self._counted
-        return EngineCounters(
-            before.frames + now.frames,
-            before.hops + now.hops,
-            before.heard_seconds + now.heard_seconds,
-            before.dropped_seconds + now.dropped_seconds + self._queue.dropped,
-            self._supervisor.restarts,
-        )
+        done = _sum(*self._counts)
+        lost = done.dropped_seconds + self._queue.dropped
+        return replace(done, dropped_seconds=lost, restarts=self._supervisor.restarts)
 
     @property
     def has_sound(self) -> bool:
@@ -181,7 +181,7 @@ class WorkerEngine:
             return []
         with self._lock:
             controls, told = self._controls, self._told
-            if told is None or _cost(controls) != _cost(told):
+            if told is None or _cost(controls.parameters) != _cost(told.parameters):
                 self.watchdog.change()  # before anybody takes the worker for one that has been told
             self._told = controls
         orders: list[Order] = []
@@ -200,7 +200,7 @@ class WorkerEngine:
 
     def made(self, made: Made, pixels: NDArray[np.uint8]) -> None:
         """Hand on a frame that the worker has made."""
-        self.position, self._counted = made.position, made.counters
+        self.position, self._counts = made.position, (self._counts[0], made.counters)
         if made.frame.stages.get("denoise", 0.0) > 0:  # a frozen or dark one only says what the next will be made with
             self._painted = {name: made.frame.values[name] for name in COSTLY if name in made.frame.values}
         self.watchdog.frame(self.clock.now() - made.frame.time, counts=self._is_painted_as_told())
@@ -223,14 +223,8 @@ class WorkerEngine:
         self.forget_worker()
         with self._lock:
             self._give_up_change()
-        before, now = self._before, self._counted
-        self._counted = NOTHING
-        self._before = EngineCounters(
-            before.frames + now.frames,
-            before.hops + now.hops,
-            before.heard_seconds + now.heard_seconds,
-            before.dropped_seconds + now.dropped_seconds,
-        )
+        before, now = self._counts
+        self._counts = (_sum(before, now), NOTHING)
         if self._state is EngineState.PLAYING:
             self._state = EngineState.RESTARTING
 
@@ -256,11 +250,23 @@ class WorkerEngine:
             )
             back = replace(self.parameters, **{name: self._painted[name] for name in unseen})
             self._controls = replace(self._controls, parameters=back)
+            self._given_up_at = self.clock.now()
+
+    def _check_change(self, wanted: Parameters) -> None:
+        """Let no worker end so soon after another by what somebody chooses that the stage would fail for good."""
+        if self._given_up_at is None or _cost(wanted) == _cost(self._controls.parameters):
+            return
+        wait = self._given_up_at + self._bounds.rest - self.clock.now()
+        if wait > 0:
+            raise ParameterError(
+                f"the engine has just ended by another {' or '.join(COSTLY)}, and went back; "
+                f"try what takes less in {math.ceil(wait)} s"
+            )
 
     def _is_painted_as_told(self) -> bool:
         """Whether the last picture was painted as the worker has been told to, which may hold a change back."""
         told = self._told
-        return told is not None and list(self._painted.values()) == _cost(told)
+        return told is not None and list(self._painted.values()) == _cost(told.parameters)
 
     def _feel(self) -> None:
         with self._lock:
@@ -277,7 +283,16 @@ class WorkerEngine:
         return taps
 
 
-def _cost(controls: Controls) -> list[object]:
+def _cost(parameters: Parameters) -> list[object]:
     """Return what decides how long a picture takes."""
-    values = controls.parameters.values()
+    values = parameters.values()
     return [values[name] for name in COSTLY]
+
+
+def _sum(before: EngineCounters, now: EngineCounters) -> EngineCounters:
+    return EngineCounters(
+        before.frames + now.frames,
+        before.hops + now.hops,
+        before.heard_seconds + now.heard_seconds,
+        before.dropped_seconds + now.dropped_seconds,
+    )

@@ -8,13 +8,13 @@ import pytest
 
 from clavilux.runtime.clock import ManualClock
 from clavilux.runtime.control.parameters import defaults_for, ranges_for
-from clavilux.runtime.errors import ProviderError, SoundError
+from clavilux.runtime.errors import ParameterError, ProviderError, SoundError
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.instrument import Position
 from clavilux.runtime.playing.engine_state import EngineCounters, EngineState
 from clavilux.runtime.supervision.messages import Control, Facts, Hear, Leave, Made, Play
 from clavilux.runtime.supervision.shared_pictures import Place
-from clavilux.runtime.supervision.watchdog import Bounds
+from clavilux.runtime.supervision.watchdog import Bounds, RestartBudget
 from clavilux.runtime.supervision.worker_engine import WorkerEngine
 from tests.runtime.instruments import RATE, unplayed
 
@@ -151,6 +151,9 @@ def test_a_change_that_no_picture_came_of_is_given_up_so_that_it_ends_no_other_w
     playing.interrupt()
     assert (playing.parameters.steps, playing.parameters.glide) == (1, 4.0)
     assert "no picture came with {'steps': 2}; going back to {'steps': 1}" in caplog.messages
+    clock = playing.clock
+    assert isinstance(clock, ManualClock)
+    clock.set(clock.now() + BOUNDS.rest)
     playing.set({"steps": 2})
     playing.made(made(7, steps=2), PIXELS)
     playing.interrupt()
@@ -205,6 +208,35 @@ def test_it_is_patient_until_the_change_is_seen(playing: WorkerEngine, before: d
     for sequence in range(20, 23):
         playing.made(made(sequence, steps=2), PIXELS)
     assert playing.watchdog.bound(0.0) == BOUNDS.least
+
+
+def test_after_a_change_that_no_worker_lived_with_others_wait(playing: WorkerEngine, supervisor: Supervisor) -> None:
+    clock = playing.clock
+    assert isinstance(clock, ManualClock)
+    playing.set({"steps": 2})
+    playing.interrupt()
+    playing.set({"glide": 1.0})
+    with pytest.raises(
+        ParameterError, match=r"the engine has just ended by another steps or .*; try what takes less in 31 s"
+    ):
+        playing.set({"steps": 2})
+    assert playing.parameters.steps == 1
+    clock.set(clock.now() + BOUNDS.rest)
+    assert playing.set({"steps": 2}).steps == 2
+
+
+def test_changes_that_end_each_worker_end_no_stage() -> None:
+    budget, now = RestartBudget(BOUNDS), 0.0
+    for _ in range(10):
+        assert budget.forgives(now)
+        now += BOUNDS.rest
+
+
+def test_counts_go_on_after_a_worker_has_ended(playing: WorkerEngine) -> None:
+    playing.interrupt()
+    assert playing.counters().frames == 6
+    playing.made(made(6, frames=1), PIXELS)
+    assert playing.counters().frames == 7
 
 
 def test_a_worker_that_was_told_a_moment_ago_does_not_hang(
