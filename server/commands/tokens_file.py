@@ -81,7 +81,9 @@ def _tables(path: Path) -> list[Any]:
     except (ValueError, RecursionError) as error:  # of TOML, or of brackets without end
         where = PLACE.search(str(error))
         told = f", at {where[1]}" if where else ""
-        raise DeviceError(f"tokens {path} is not TOML{told}; expected tables that begin with [[token]]") from error
+        raise DeviceError(
+            f"tokens {path} is not TOML{told}; expected tables that begin with [[token]], texts in quotes"
+        ) from error
     tables = found.get("token")
     if set(found) != {"token"} or not isinstance(tables, list) or not tables:
         raise DeviceError(f"tokens {path} has no [[token]], or more than those; expected one table for each token")

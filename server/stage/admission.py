@@ -66,8 +66,8 @@ class Admission:
     def identify(self, shown: str | None, visitor: Visitor, now: float, session: str | None = None) -> Token | None:
         """Return the token that a visitor has shown, None where there are no tokens.
 
-        Raises RefusedError for none, a wrong one, or one that is not looked at: an address has few tries. Who comes
-        back with the token that its `session` began with is not held up by others at its address who guess.
+        Raises RefusedError for none, a wrong one, one that has expired, or one that is not looked at: an address has
+        few tries. Who comes back with the token that its `session` began with is not held up by others there who guess.
         """
         if not self._tokens.required:
             return None
@@ -80,6 +80,7 @@ class Admission:
         if token is None:
             self._tries.wrong(visitor.house, now)
             raise RefusedError(unauthorized("this stage wants a token, and this is not it"))
+        self.check(token)
         return token
 
     def check(self, token: Token | None) -> None:

@@ -135,7 +135,7 @@ class Connection:
             else:
                 self._hear(message)
         except RefusedError as refused:
-            self._stage.peers.refused(refused.code, f"{self.visitor.address}: {refused}")
+            self._stage.peers.refused(refused.code, f"{self.visitor.peer}: {refused}")
             self.outbox.finish(refused.farewell.answering(_name(message)))
         except ProtocolError as error:
             await self.outbox.reply(error_event(error, reply_to=_name(message)))
@@ -193,7 +193,7 @@ class Connection:
 
     def _log_start(self) -> None:
         """Say in the log who has started, by the name of the token."""
-        facts = {"event": "started", "peer": self.visitor.address, "role": self.role}
+        facts = {"event": "started", "peer": self.visitor.peer, "role": self.role}
         facts |= {"token": "no token" if self.token is None else self.token.name}
         logger.info("%(peer)s starts as %(role)s with %(token)s", facts, extra={"facts": facts})
 

@@ -42,10 +42,10 @@ class Tokens:
         return bool(self._known)
 
     def find(self, shown: str) -> Token | None:
-        """Return the token that `shown` is, None for none or one that has expired. All are compared, whatever comes."""
+        """Return the token that `shown` is, which may have expired; None for none. All are compared, whatever comes."""
         wanted = digest(shown)
         found = [token for known, token in self._known if hmac.compare_digest(known, wanted)]
-        return next(filter(self.holds, found), None)
+        return max(found, key=self.holds, default=None)
 
     def holds(self, token: Token) -> bool:
         """Whether `token` has not expired yet."""

@@ -13,8 +13,9 @@ HOUSE_BITS = 64  # of an IPv6 address: whoever has one has all that begin with t
 class Visitor:
     """Where a client comes from, and the token that its request showed in a header."""
 
-    address: str = "nowhere"  # as logs show it
+    address: str = "nowhere"
     token: Token | None = None
+    peer: str = "a peer"  # as logs call it
 
     @property
     def house(self) -> str:

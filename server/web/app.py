@@ -80,7 +80,8 @@ class _Site:
 
     def _visitor(self, request: HTTPConnection) -> Visitor:
         """Return who asks. Raises RefusedError for a token in the header that is wrong, or is not looked at."""
-        visitor = Visitor(request.client.host if request.client else Visitor.address)
+        address = request.client.host if request.client else Visitor.address
+        visitor = Visitor(address, peer=peer_name(request.client))
         shown = bearer(request.headers)
         if shown is None:
             return visitor

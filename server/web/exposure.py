@@ -100,6 +100,10 @@ def _check_origin(origin: str) -> None:
 
 def _check_proxy(proxy: str) -> None:
     try:
-        ipaddress.ip_network(proxy)
+        network = ipaddress.ip_network(proxy, strict=False)
     except ValueError:
         raise DeviceError(f"proxy {proxy!r} is no address; expected one such as 127.0.0.1 or 10.0.0.0/8") from None
+    if "/" in proxy and proxy.partition("/")[0] != str(network.network_address):
+        raise DeviceError(
+            f"proxy {proxy!r} is an address in a network; name it, {proxy.partition('/')[0]}, or the network, {network}"
+        )

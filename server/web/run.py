@@ -22,7 +22,7 @@ import uvicorn
 
 from clavilux.runtime.errors import DeviceError
 from clavilux.server.protocol.words import HARD_LIMIT_BYTES
-from clavilux.server.settings import Settings
+from clavilux.server.settings import Settings, plain
 from clavilux.server.stage.interfaces import EngineLike, OwnSource
 from clavilux.server.stage.peer_log import LibraryLines, PeerLog
 from clavilux.server.stage.stage import Stage
@@ -58,7 +58,7 @@ LIMITS = Limits()
 class Listening:
     """Where a server listens, and how to stop it from any thread."""
 
-    host: str
+    host: str  # with a certificate the first name that it answers to, if it was told any
     port: int
     stop: Callable[[], None]
     secure: bool = False  # whether it speaks TLS
@@ -239,7 +239,8 @@ def serve(
     )
 
     def started() -> None:
-        on_listening(Listening(host, port, stop, context is not None))
+        named = host if context is None else next(map(plain, settings.names), host)
+        on_listening(Listening(named, port, stop, context is not None))
 
     def stop() -> None:
         server.should_exit = True

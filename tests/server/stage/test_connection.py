@@ -199,10 +199,11 @@ async def test_wrong_tokens_stand_in_the_log_and_are_counted_without_them(
     stage = Stage(engine, replace(settings, token="secret"))
     with caplog.at_level(logging.INFO):
         for _ in range(100):
-            await Connection(stage, Visitor("192.0.2.1")).take(encode(Start("viewer", token="a guess")))
+            visitor = Visitor("192.0.2.1", peer="192.0.2.1:50112")
+            await Connection(stage, visitor).take(encode(Start("viewer", token="a guess")))
     assert [record.getMessage() for record in caplog.records] == [
-        "192.0.2.1: this stage wants a token, and this is not it",
-        "192.0.2.1: too many wrong tokens from your address; try again in 10 s",
+        "192.0.2.1:50112: this stage wants a token, and this is not it",
+        "192.0.2.1:50112: too many wrong tokens from your address; try again in 10 s",
     ]
     assert b'clavilux_refused_total{reason="unauthorized"} 5.0' in stage.metrics.text()
     assert b'clavilux_refused_total{reason="try_again"} 95.0' in stage.metrics.text()
@@ -224,6 +225,19 @@ async def test_a_token_that_expires_ends_the_connection_with_its_next_message(
     assert len(engine.heard) == 1
 
 
+async def test_who_shows_a_token_that_has_expired_is_told_so_and_is_no_guesser(
+    engine: FakeEngine, settings: Settings
+) -> None:
+    noon = datetime(2026, 12, 1, 12, tzinfo=UTC)
+    tokens = (Token("secret", expires=noon), Token("other"))
+    stage = Stage(engine, replace(settings, tokens=tokens))
+    stage.admission = Admission(engine, stage.settings, stage.members, lambda: noon)
+    for _ in range(10):
+        farewell = await answer(Connection(stage), Start("viewer", token="secret"))
+        assert (farewell.code, farewell.messages[0].message) == (1008, "this token has expired")
+    assert isinstance(await answer(Connection(stage), Start("viewer", token="other")), Started)
+
+
 @pytest.mark.parametrize("named", [True, False])
 async def test_the_log_names_who_starts_by_the_name_of_the_token(
     engine: FakeEngine, settings: Settings, caplog: pytest.LogCaptureFixture, named: bool
@@ -231,8 +245,9 @@ async def test_the_log_names_who_starts_by_the_name_of_the_token(
     tokens = (Token("secret", Right.WATCH, "door"),) if named else ()
     stage = Stage(engine, replace(settings, tokens=tokens))
     with caplog.at_level(logging.INFO, "clavilux"):
-        await Connection(stage, Visitor("192.0.2.1")).take(encode(Start("viewer", token="secret")))
-    assert caplog.messages == [f"192.0.2.1 starts as viewer with {'door' if named else 'no token'}"]
+        visitor = Visitor("192.0.2.1", peer="192.0.2.1:50112")
+        await Connection(stage, visitor).take(encode(Start("viewer", token="secret")))
+    assert caplog.messages == [f"192.0.2.1:50112 starts as viewer with {'door' if named else 'no token'}"]
 
 
 async def test_who_comes_back_ends_the_former_connection_and_sounds_in_its_place(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """Tokens: which one is shown, whatever it is, and until when."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -37,10 +38,19 @@ def test_each_token_is_found() -> None:
 def test_a_token_ends_the_moment_that_it_expires_and_one_is_wanted_all_the_same() -> None:
     day = Day()
     tokens = Tokens([DOOR], day)
-    assert tokens.find("open sesame") is DOOR
+    assert tokens.holds(DOOR)
     day.now = NOON
-    assert tokens.find("open sesame") is None
+    assert not tokens.holds(DOOR)
+    assert tokens.find("open sesame") is DOOR  # so that it can be told apart from a wrong one
     assert tokens.required
+
+
+def test_of_two_that_are_the_same_the_one_that_holds_is_found() -> None:
+    later = replace(DOOR, expires=None)
+    day = Day()
+    day.now = NOON
+    for both in ([DOOR, later], [later, DOOR]):
+        assert Tokens(both, day).find("open sesame") is later
 
 
 def test_every_token_is_compared_whichever_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +79,8 @@ def test_the_one_token_of_the_settings_may_do_everything() -> None:
 def test_by_default_the_machine_tells_the_time() -> None:
     long_ago, far_off = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
     tokens = Tokens([Token("old", expires=long_ago), Token("new", expires=far_off)])
-    assert tokens.find("old") is None
-    assert tokens.find("new") is not None
+    found = [tokens.find(text) for text in ("old", "new")]
+    assert [token is not None and tokens.holds(token) for token in found] == [False, True]
 
 
 def test_a_token_is_in_no_text_that_shows_settings() -> None:

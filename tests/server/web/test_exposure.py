@@ -62,9 +62,15 @@ def test_an_origin_that_a_browser_sends_is_taken(origin: str) -> None:
     exposure.check(Settings(origins=(origin,)), "127.0.0.1")
 
 
-@pytest.mark.parametrize("proxy", ["stage.example", "*", "10.0.0.1/8", ""])
+@pytest.mark.parametrize("proxy", ["stage.example", "*", "10.0.0.0/33", ""])
 def test_a_proxy_that_is_no_address_is_refused(proxy: str) -> None:
     with pytest.raises(DeviceError, match="is no address; expected one such as"):
+        exposure.check(Settings(proxies=(proxy,)), "127.0.0.1")
+
+
+@pytest.mark.parametrize("proxy", ["10.0.0.1/8", "2001:db8::1/64"])
+def test_a_proxy_that_is_an_address_in_a_network_is_told_apart(proxy: str) -> None:
+    with pytest.raises(DeviceError, match=r"is an address in a network; name it, .*, or the network"):
         exposure.check(Settings(proxies=(proxy,)), "127.0.0.1")
 
 
@@ -149,6 +155,13 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it() -> None:
     assert "ENCRYPTED" in locked.read_text()
     with pytest.raises(DeviceError, match="the key without a password"):
         exposure.tls(Settings(certificate=CERTIFICATE, key=locked))
+
+
+def test_with_a_certificate_the_page_is_told_by_the_name_that_fits_it(engine: FakeEngine) -> None:
+    with serving(engine, replace(PAIR, names=("Stage.Example.", "other.example"))) as here:
+        assert here.url == f"https://stage.example:{here.port}/"
+    with serving(FakeEngine(), Settings(port=0, names=("stage.example",))) as here:
+        assert here.url == f"http://127.0.0.1:{here.port}/"
 
 
 def test_without_a_certificate_there_is_no_tls() -> None:
