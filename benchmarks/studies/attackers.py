@@ -346,9 +346,9 @@ def met(error: BaseException) -> str:
             return "reset"
 
 
-async def _live(attack: Attack, target: Target, endings: Counter[str]) -> None:
-    """Live again and again, until cancelled."""
-    while True:
+async def _live(attack: Attack, target: Target, endings: Counter[str], end: float) -> None:
+    """Live again and again until `end`, by the loop's clock, and be cancelled then."""
+    while asyncio.get_running_loop().time() < end:  # wait_for of Python 3.11 may lose a cancellation
         try:
             endings[await attack.life(target)] += 1
         except asyncio.CancelledError:
@@ -363,7 +363,8 @@ async def attacked(attack: Attack, url: str, seconds: float) -> Counter[str]:
     """Attack for so long; return how often each ending was met."""
     endings: Counter[str] = Counter()
     target = Target(url, urlsplit(url).port or 80, count())
-    lives = [asyncio.create_task(_live(attack, target, endings)) for _ in range(attack.at_once)]
+    end = asyncio.get_running_loop().time() + seconds
+    lives = [asyncio.create_task(_live(attack, target, endings, end)) for _ in range(attack.at_once)]
     await asyncio.wait(lives, timeout=seconds)
     for life in lives:
         life.cancel()
