@@ -92,12 +92,12 @@ class Listener(socket.socket):
     def sweep(self, now: float, seconds: float, known: Collection[int]) -> None:
         """End connections that are no protocol's, whose descriptors are `known`, `seconds` after they came.
 
-        Such a one has not even begun with TLS, or does not go on with it.
+        Such a one has not even begun with TLS, does not go on with it, or does not end it.
         """
         for number, one in self._open.items():
             if number not in known and not one.is_ended and now - one.accepted_at > seconds:
                 one.end()
-                self._peers.refused("asking", f"{one.house}: no handshake of TLS within {seconds:g} s")
+                self._peers.refused("asking", f"{one.house}: TLS has not begun, or has not ended, within {seconds:g} s")
 
     def end_all(self) -> None:
         """End every connection, also those that have not become any protocol's yet."""

@@ -208,7 +208,8 @@ def serve(
     does not say so, and for settings that cannot be (`clavilux.server.web.exposure`).
     """
     context = exposure.tls(settings)
-    read_less()
+    if context is not None:
+        read_less()
     bound = _bind(settings)
     host, port = settings.host, bound.getsockname()[1]
     exposure.warn(settings)

@@ -110,7 +110,7 @@ def test_who_begins_no_handshake_is_cut_in_the_time_for_a_request(
             silent[1].sendall(b"\x16\x03\x01")  # the beginning of one
             assert [one.recv(1) for one in silent] == [b"", b""]
         assert get(here) == 200
-    assert "127.0.0.1: no handshake of TLS within 0.2 s" in caplog.text
+    assert "127.0.0.1: TLS has not begun, or has not ended, within 0.2 s" in caplog.text
 
 
 def test_a_connection_over_tls_has_a_small_buffer_to_read_into(engine: FakeEngine, secure: Settings) -> None:
