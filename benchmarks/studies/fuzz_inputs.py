@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, AnyStr
 
 import numpy as np
 
@@ -208,15 +208,15 @@ class Shaker:
         return first, min(last, first + self.random.choice((1, 4, 16, size)))
 
 
-def _removed(shaker: Shaker, text: str) -> str:
-    first, last = shaker.cut(len(text))
-    return text[:first] + text[last:]
+def _removed(shaker: Shaker, given: AnyStr) -> AnyStr:
+    first, last = shaker.cut(len(given))
+    return given[:first] + given[last:]
 
 
-def _repeated(shaker: Shaker, text: str) -> str:
-    first, last = shaker.cut(len(text))
+def _repeated(shaker: Shaker, given: AnyStr) -> AnyStr:
+    first, last = shaker.cut(len(given))
     times = shaker.random.choice((2, 3, 50, 2000))
-    return text[:first] + text[first:last] * min(times, MAX_GROWTH // max(1, last - first)) + text[last:]
+    return given[:first] + given[first:last] * min(times, MAX_GROWTH // max(1, last - first)) + given[last:]
 
 
 def _inserted(shaker: Shaker, text: str) -> str:
@@ -245,17 +245,6 @@ def _overwritten(shaker: Shaker, data: bytes) -> bytes:
     return data[:place] + word + data[place + len(word) :]
 
 
-def _shortened(shaker: Shaker, data: bytes) -> bytes:
-    first, last = shaker.cut(len(data))
-    return data[:first] + data[last:]
-
-
-def _lengthened(shaker: Shaker, data: bytes) -> bytes:
-    first, last = shaker.cut(len(data))
-    times = shaker.random.choice((2, 3, 50, 2000))
-    return data[:last] + data[first:last] * min(times, MAX_GROWTH // max(1, last - first)) + data[last:]
-
-
 def _scrambled(shaker: Shaker, data: bytes) -> bytes:
     first, last = shaker.cut(len(data))
     return data[:first] + shaker.random.randbytes(last - first) + data[last:]
@@ -263,7 +252,7 @@ def _scrambled(shaker: Shaker, data: bytes) -> bytes:
 
 _TEXT_MUTATIONS: tuple[Callable[[Shaker, str], str], ...] = (_removed, _repeated, _inserted, _inserted, _exchanged)
 _BYTE_MUTATIONS: tuple[Callable[[Shaker, bytes], bytes], ...] = (
-    _flipped, _overwritten, _overwritten, _shortened, _lengthened, _scrambled,
+    _flipped, _overwritten, _overwritten, _removed, _repeated, _scrambled,
 )  # fmt: skip
 
 
