@@ -181,7 +181,7 @@ class WorkerEngine:
             return []
         with self._lock:
             controls, told = self._controls, self._told
-            if told is None or _cost(controls.parameters) != _cost(told.parameters):
+            if told is None or (controls is not told and _cost(controls.parameters) != _cost(told.parameters)):
                 self.watchdog.change()  # before anybody takes the worker for one that has been told
             self._told = controls
         orders: list[Order] = []
@@ -285,8 +285,7 @@ class WorkerEngine:
 
 def _cost(parameters: Parameters) -> list[object]:
     """Return what decides how long a picture takes."""
-    values = parameters.values()
-    return [values[name] for name in COSTLY]
+    return [getattr(parameters, name) for name in COSTLY]
 
 
 def _sum(before: EngineCounters, now: EngineCounters) -> EngineCounters:
