@@ -25,6 +25,7 @@ import onnx
 import onnx_ir as ir
 
 from clavilux.benchmarks.measurements.example_inputs import example
+from clavilux.benchmarks.peers.worker import first_line
 from clavilux.export.graphs import int8
 from clavilux.export.graphs.convert import save
 from clavilux.export.library_logs import quietly
@@ -89,7 +90,7 @@ def measure(bundle: Bundle, part: str, runs: int) -> list[Candidate]:
                     optimise(graph, out, part)
                 session = open_session(out)
             except Exception as error:  # whatever a third party's optimiser raises is its result
-                print(f"{part}, {name}: {str(error).splitlines()[0] or type(error).__name__}")
+                print(f"{part}, {name}: {first_line(error)}")
                 continue
             found = [array.astype(np.float64) for array in session.run(inputs)]
             distance = max(relative_l2(one, other) for one, other in zip(expected, found, strict=True))
