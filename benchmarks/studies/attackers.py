@@ -183,9 +183,9 @@ async def joined(target: Target, *messages: str) -> AsyncIterator[ClientConnecti
             for message in messages:
                 await client.send(message)
             yield client
-        except asyncio.CancelledError:  # its time is over: no closing handshake, which may never end
+            await client.close()
+        finally:  # its time may be over: no closing handshake then, which may never end
             client.transport.abort()
-            raise
 
 
 async def guesses(target: Target) -> str:

@@ -153,7 +153,10 @@ async def _open(url: str, start: Start) -> ClientStage:
     except ConnectionClosed as error:
         raise ended(socket) from error
     except BaseException:
-        await socket.close()
+        try:
+            await socket.close()
+        finally:
+            socket.transport.abort()  # where that was cancelled; does nothing to one that has closed
         raise
 
 

@@ -190,13 +190,16 @@ class ClientStage:
         self._tasks.append(asyncio.create_task(self._keep_clock()))
 
     async def close(self) -> None:
-        """Say bye and end the connection."""
-        with suppress(Disconnected):
-            await self._say(Bye("client closed"))
-        await self._socket.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Say bye and end the connection; where that is cancelled, it ends at once."""
+        try:
+            with suppress(Disconnected):
+                await self._say(Bye("client closed"))
+            await self._socket.close()
+        finally:
+            self._socket.transport.abort()  # does nothing to one that has closed
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def __aiter__(self) -> "ClientStage":
         return self

@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from clavilux.runtime.errors import ProtocolError, SoundError
 from clavilux.runtime.pulse import Pulse
+from clavilux.server.client import connect as client_connect
 from clavilux.server.client import stage as client_stage
 from clavilux.server.client.connect import MAX_WAIT, MIN_WAIT, backoff, connect
 from clavilux.server.client.stage import Disconnected
@@ -276,6 +279,75 @@ async def test_a_connection_that_ends_while_the_clock_is_learnt_is_an_error() ->
     async with strange_server(behave) as url:
         with pytest.raises(Disconnected, match="stage full"):
             await connect(url).__aenter__()
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> list[ClientConnection]:
+    """All connections that the client has opened."""
+    found: list[ClientConnection] = []
+
+    async def remembered(*where: Any, **how: Any) -> ClientConnection:
+        found.append(await open_socket(*where, **how))
+        return found[-1]
+
+    monkeypatch.setattr(client_connect, "open_socket", remembered)
+    return found
+
+
+@asynccontextmanager
+async def deaf_server(begun: Behaviour) -> AsyncIterator[str]:
+    """A server that reads nothing more once it has begun, and so answers no close."""
+    over = asyncio.Event()
+
+    async def behave(connection: ServerConnection) -> None:
+        await begun(connection)
+        connection.transport.pause_reading()
+        await over.wait()
+        connection.transport.abort()
+
+    async with strange_server(behave) as url:
+        try:
+            yield url
+        finally:
+            over.set()
+
+
+async def turned(condition: Callable[[], object]) -> None:
+    """Let the loop turn until a condition holds."""
+    async with asyncio.timeout(DEADLINE):
+        for _ in itertools.repeat(None):
+            if condition():
+                return
+            await asyncio.sleep(0)
+
+
+async def cancelled(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_close_that_is_cancelled_leaves_nothing_open(sockets: list[ClientConnection]) -> None:
+    async with deaf_server(begin) as url:
+        stage = await connect(url).__aenter__()
+        closing = asyncio.create_task(stage.close())
+        await turned(lambda: sockets[0].state is not State.OPEN)
+        await cancelled(closing)
+        assert sockets[0].transport.is_closing()
+        assert all(task.done() for task in stage._tasks)
+
+
+async def test_a_start_that_is_cancelled_while_it_ends_leaves_nothing_open(sockets: list[ClientConnection]) -> None:
+    async def silent(connection: ServerConnection) -> None:
+        assert connection.subprotocol == SUBPROTOCOL  # no hello
+
+    async with deaf_server(silent) as url:
+        starting = asyncio.create_task(connect(url).__aenter__())
+        await turned(lambda: sockets)
+        starting.cancel()
+        await turned(lambda: sockets[0].state is not State.OPEN)
+        await cancelled(starting)
+        assert sockets[0].transport.is_closing()
 
 
 async def test_a_taken_stage_is_an_error_with_its_code(url: str) -> None:
