@@ -32,9 +32,11 @@ from clavilux.training.lumia.data.clips import LabelledClip, Origin, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, SOUNDS
 from clavilux.training.lumia.data.debian_packages import Package, debian_package
 from clavilux.training.lumia.data.qt_resources import read_resources
+from clavilux.training.lumia.data.synthesis.kinds import KINDS
 
 MAX_SECONDS = 2.5  # seconds: speech beyond is left out, of sounds the loudest piece is taken
 WHOLE = 3600.0  # seconds, longer than any file
+HEARD = {*SOUNDS, *KINDS}  # concepts that training hears as sounds
 AUDIO = (".ogg", ".wav")
 
 KTUBERLING = ("ktuberling-data", "ktuberling/sounds/en")
@@ -198,13 +200,13 @@ def real_sounds(folder: Path) -> list[LabelledClip]:
 
 
 def trained(clips: Iterable[LabelledClip]) -> list[LabelledClip]:
-    """Return the clips whose concepts have sounds in training."""
-    return [clip for clip in clips if clip.label in SOUNDS]
+    """Return the clips whose concepts have sounds in training, recorded, rendered or synthesised."""
+    return [clip for clip in clips if clip.label in HEARD]
 
 
 def never_trained(clips: Iterable[LabelledClip]) -> list[LabelledClip]:
     """Return the clips whose concepts are known to training as words only."""
-    return [clip for clip in clips if clip.label not in SOUNDS]
+    return [clip for clip in clips if clip.label not in HEARD]
 
 
 def ktuberling_words(folder: Path) -> Gathered:

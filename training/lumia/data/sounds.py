@@ -1,16 +1,15 @@
 """Real and rendered sounds of the concepts: CC0 and CC-BY recordings, and effects and instruments of two sound fonts.
 
 OpenSFX's `.cat` file: pairs of little-endian (offset, length), then per sound its title (length byte first) and a RIFF
-file. Takes under a share-alike licence are refused. Rendering is by fluidsynth. Keys are split: odd ones are for
-training, even ones for measuring.
+file. Takes under a share-alike licence are refused. Rendered are notes held, chords, arpeggios, phrases and beats. Keys
+are split: odd ones are for training, even ones for measuring, so chords are of whole tones.
 """
 
 import io
 import random
 import struct
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +21,20 @@ from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import assets
 from clavilux.training.lumia.data.clips import LabelledClip, Origin, Split, tidy
 from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, SoundSource
+from clavilux.training.lumia.data.midi import DRUM_CHANNEL, PASSAGE_SECONDS, Note, Passage, rendered
 
 OFFSET_MASK = 0x7FFFFFFF
-TICKS_PER_SECOND = 960  # MIDI: 480 a quarter note at the default 120 quarters a minute
-RENDER_RATE = 32_000  # Hz
-CUT_SECONDS = 2.5  # longest piece of a recording that becomes one clip
-DRUM_CHANNEL = 9
+CUT_SECONDS = PASSAGE_SECONDS  # longest piece of a recording that becomes one clip
 MAX_RECORDING = 12.0  # seconds of a recording that are used
-RENDERED: dict[Split, int] = {"train": 8, "test": 2}  # takes per source
-CHORDS = 0.35  # share of chords among takes of several notes
+RENDERED: dict[Split, int] = {"train": 16, "test": 2}  # takes per source
+TENTH = 16  # semitones
+Keys = Sequence[int]  # MIDI keys that may be struck, rising
 FONTS = {
     "effect": "Debian fluid-soundfont-gs",
     "instrument": "Debian fluid-soundfont-gm",
     "drums": "Debian fluid-soundfont-gm",
 }
+FONT_FILES = {"effect": "FluidR3_GS.sf2", "instrument": "FluidR3_GM.sf2", "drums": "FluidR3_GM.sf2"}
 OPEN_LICENCES = {"Creative Commons Zero": "CC0-1.0", "Creative Commons Attribution 3.0": "CC-BY-3.0"}
 
 
@@ -82,14 +81,14 @@ def rendered_sounds(seed: int, split: Split) -> Iterator[LabelledClip]:
     takes = recordings(assets.installed("opensfx.cat"))
     for concept in CONCEPTS:
         for sound in concept.sounds:
-            if sound.kind not in ("recording", "sample"):
-                if split == "test" and sound.keys[0] == sound.keys[1]:
-                    continue  # its only key was trained on
-                for _ in range(RENDERED[split]):
-                    origin = Origin(sound.source, FONTS[sound.kind], "MIT")
-                    yield LabelledClip(tidy(*render(sound, dice, split), CUT_SECONDS), concept.name, origin)
-            elif split == "train":
-                yield from _cuts(concept, sound, takes)
+            if sound.kind in ("recording", "sample"):
+                if split == "train":
+                    yield from _cuts(concept, sound, takes)
+            elif split == "train" or sound.keys[0] != sound.keys[1]:  # its only key was trained on
+                passages = [passage(sound, dice, split) for _ in range(RENDERED[split])]
+                origin = Origin(sound.source, FONTS[sound.kind], "MIT")
+                for samples, rate in rendered(FONT_FILES[sound.kind], passages):
+                    yield LabelledClip(tidy(samples, rate, CUT_SECONDS), concept.name, origin)
 
 
 def _cuts(concept: Concept, sound: SoundSource, takes: dict[str, Recording]) -> Iterator[LabelledClip]:
@@ -114,56 +113,74 @@ def _read(file: Path | io.BytesIO) -> tuple[NDArray[np.float32], int]:
     return samples, rate
 
 
-def render(sound: SoundSource, dice: random.Random, split: Split) -> tuple[NDArray[np.float32], int]:
-    """Return one rendered take and its rate: notes or a chord of odd keys, or of even ones in the test."""
-    with tempfile.TemporaryDirectory() as folder:
-        midi, wave = Path(folder) / "take.mid", Path(folder) / "take.wav"
-        midi.write_bytes(_midi(sound, dice, split))
-        font = assets.installed("FluidR3_GS.sf2" if sound.kind == "effect" else "FluidR3_GM.sf2")
-        options = ["-ni", "-q", "-g", "0.6", "-r", str(RENDER_RATE), "-o", "synth.midi-bank-select=gs"]
-        assets.run(["fluidsynth", *options, "-F", str(wave), str(font), str(midi)])
-        samples, rate = soundfile.read(wave, dtype="float32")
-    return samples[: int(CUT_SECONDS * rate)], rate
-
-
-def _midi(sound: SoundSource, dice: random.Random, split: Split) -> bytes:
+def passage(sound: SoundSource, dice: random.Random, split: Split) -> Passage:
+    """Return one take: an effect's note, or a figure of odd keys, of even ones in the test."""
     channel = DRUM_CHANNEL if sound.kind == "drums" else 0
-    setup = b"\x00" + bytes([0xB0 | channel, 0, sound.bank]) + b"\x00" + bytes([0xC0 | channel, sound.program])
-    notes = 1 if sound.kind == "effect" else dice.randint(1, 5)
-    chord = notes > 1 and sound.kind == "instrument" and dice.random() < CHORDS
-    length = CUT_SECONDS / (1 if chord else notes) * dice.uniform(0.5, 1.0)
     keys = [key for key in range(sound.keys[0], sound.keys[1] + 1) if key % 2 == (split == "train")] or [sound.keys[0]]
-    chosen = [Note(channel, dice.choice(keys), dice.randint(70, 127)) for _ in range(notes)]
-    ticks = _variable(round(length * TICKS_PER_SECOND))
-    together = b"".join(b"\x00" + one.on for one in chosen) + ticks + b"\x00".join(one.off for one in chosen)
-    in_turn = b"".join(b"\x00" + one.on + ticks + one.off for one in chosen)
-    track = setup + (together if chord else in_turn) + b"\x00\xff\x2f\x00"
-    header = b"MThd" + struct.pack(">IHHH", 6, 0, 1, TICKS_PER_SECOND // 2)
-    return header + b"MTrk" + struct.pack(">I", len(track)) + track
+    if sound.kind == "effect":
+        notes = [Note(0, dice.choice(keys), dice.randint(70, 127), 0.0, CUT_SECONDS * dice.uniform(0.5, 1.0))]
+    else:
+        figure = dice.choice(FIGURES if sound.kind == "instrument" else (beats,))
+        loud = dice.randint(55, 120)
+        notes = [replace(note, channel=channel, velocity=_near(loud, dice)) for note in figure(keys, dice)]
+    return Passage(tuple(notes), {channel: sound.program}, sound.bank, dice.randint(0, 90))
 
 
-@dataclass(frozen=True)
-class Note:
-    """One key of a MIDI channel, struck with a velocity of 1..127."""
-
-    channel: int
-    key: int
-    velocity: int
-
-    @property
-    def on(self) -> bytes:
-        """Return the event that begins it."""
-        return bytes([0x90 | self.channel, self.key, self.velocity])
-
-    @property
-    def off(self) -> bytes:
-        """Return the event that ends it."""
-        return bytes([0x80 | self.channel, self.key, 0])
+def _near(velocity: int, dice: random.Random) -> int:
+    return max(30, min(127, velocity + dice.randint(-15, 15)))
 
 
-def _variable(value: int) -> bytes:
-    """Return MIDI's variable-length form of a number."""
-    parts = [value & 0x7F]
-    while value := value >> 7:
-        parts.append(0x80 | (value & 0x7F))
-    return bytes(reversed(parts))
+def held(keys: Keys, dice: random.Random) -> list[Note]:
+    """Return one long note, or two."""
+    count = dice.choice((1, 1, 2))
+    step = CUT_SECONDS / count
+    return [Note(0, dice.choice(keys), 64, i * step, step * dice.uniform(0.6, 1.0)) for i in range(count)]
+
+
+def chords(keys: Keys, dice: random.Random) -> list[Note]:
+    """Return one to four chords of two to four keys within a tenth."""
+    count = dice.randint(1, 4)
+    step = CUT_SECONDS / count
+    return [
+        Note(0, key, 64, i * step, step * dice.uniform(0.5, 1.0))
+        for i in range(count)
+        for key in _close(keys, dice, dice.randint(2, 4))
+    ]
+
+
+def _close(keys: Keys, dice: random.Random, count: int) -> list[int]:
+    """Return different keys, at most `count`, within TENTH semitones."""
+    low = dice.choice(keys)
+    near = [key for key in keys if low <= key <= low + TENTH]
+    return sorted(dice.sample(near, min(count, len(near))))
+
+
+def arpeggio(keys: Keys, dice: random.Random) -> list[Note]:
+    """Return a chord's keys by turns, up, down or both, two to nine a second."""
+    chord = _close(keys, dice, dice.randint(3, 5))
+    order = dice.choice((chord, chord[::-1], chord + chord[-2:0:-1]))
+    step = 1 / dice.uniform(2.0, 9.0)
+    ringing = dice.uniform(0.6, 2.0)
+    return [Note(0, order[i % len(order)], 64, i * step, ringing * step) for i in range(int(CUT_SECONDS / step))]
+
+
+def phrase(keys: Keys, dice: random.Random) -> list[Note]:
+    """Return a melody: a walk over neighbouring keys in a rhythm of eighths, quarters and halves."""
+    beat, at, place, notes = 60 / dice.uniform(60, 190), 0.0, dice.randrange(len(keys)), []
+    while at < CUT_SECONDS - 0.1:
+        seconds = beat * dice.choice((0.25, 0.5, 0.5, 1.0, 1.0, 2.0))
+        notes.append(Note(0, keys[place], 64, at, seconds * dice.uniform(0.5, 1.05)))
+        at += seconds
+        place = max(0, min(len(keys) - 1, place + dice.choice((-2, -1, -1, 0, 1, 1, 2, 3, -3))))
+    return notes
+
+
+def beats(keys: Keys, dice: random.Random) -> list[Note]:
+    """Return one to sixteen strokes in a rhythm on a few of a kit's pieces."""
+    pieces = dice.sample(keys, min(len(keys), dice.randint(1, 4)))
+    step = 1 / dice.uniform(1.5, 11.0)
+    times = [i * step for i in range(int(CUT_SECONDS / step)) if i == 0 or dice.random() < 0.75]
+    return [Note(0, dice.choice(pieces), 64, at, step) for at in times[: dice.randint(1, 16)]]
+
+
+FIGURES = (held, chords, arpeggio, phrase, phrase)

@@ -4,6 +4,7 @@ import io
 import math
 import random
 import struct
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -14,13 +15,18 @@ from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data import assets, sounds
 from clavilux.training.lumia.data.clips import LabelledClip, Origin, Split
 from clavilux.training.lumia.data.concepts import CONCEPTS, Concept, SoundSource
+from clavilux.training.lumia.data.midi import DRUM_CHANNEL, Passage
 from clavilux.training.lumia.data.sounds import (
     CUT_SECONDS,
+    FIGURES,
     MAX_RECORDING,
     RENDERED,
+    TENTH,
     Recording,
-    _midi,
-    _variable,
+    beats,
+    chords,
+    passage,
+    phrase,
     recordings,
     rendered_sounds,
 )
@@ -130,25 +136,38 @@ def test_a_long_recording_becomes_overlapping_pieces_of_its_beginning(monkeypatc
     assert lengths[0] == pytest.approx(CUT_SECONDS, rel=0.02)
 
 
+def silent(font: str, passages: Sequence[Passage]) -> Iterator[tuple[np.ndarray, int]]:
+    """Stands for fluidsynth."""
+    del font
+    yield from ((np.ones(8000, np.float32), SAMPLE_RATE) for _ in passages)
+
+
 @pytest.mark.usefixtures("cat")
 def test_rendered_sources_give_several_takes_and_fewer_to_measure(monkeypatch):
     only(monkeypatch, PIANO)
-    monkeypatch.setattr(sounds, "render", lambda *_: (np.ones(8000, np.float32), SAMPLE_RATE))
+    monkeypatch.setattr(sounds, "rendered", silent)
     trained, measured = made("train"), made("test")
     assert (len(trained), len(measured)) == (RENDERED["train"], RENDERED["test"])
     assert {clip.origin for clip in trained} == {Origin("instrument/0.0.40", "Debian fluid-soundfont-gm", "MIT")}
 
 
 @pytest.mark.usefixtures("cat")
+def test_what_has_a_single_key_is_trained_on_and_not_measured_with(monkeypatch):
+    only(monkeypatch, SoundSource("drums", keys=(82, 82)))
+    monkeypatch.setattr(sounds, "rendered", silent)
+    assert (len(made("train")), len(made("test"))) == (RENDERED["train"], 0)
+
+
+@pytest.mark.usefixtures("cat")
 def test_the_same_seed_asks_for_the_same_notes(monkeypatch):
     only(monkeypatch, PIANO, SoundSource("drums", keys=(35, 50)))
-    asked = []
+    asked: list[Passage] = []
 
-    def fake_render(sound, dice, split):
-        asked.append(_midi(sound, dice, split))
-        return np.ones(8000, np.float32), SAMPLE_RATE
+    def listening(font: str, passages: Sequence[Passage]) -> Iterator[tuple[np.ndarray, int]]:
+        asked.extend(passages)
+        return silent(font, passages)
 
-    monkeypatch.setattr(sounds, "render", fake_render)
+    monkeypatch.setattr(sounds, "rendered", listening)
     for seed in (1, 1, 2):
         made("train", seed)
     first, second, other = (asked[i : i + len(asked) // 3] for i in range(0, len(asked), len(asked) // 3))
@@ -157,106 +176,83 @@ def test_the_same_seed_asks_for_the_same_notes(monkeypatch):
 
 def test_every_kind_that_is_rendered_names_its_sound_font():
     kinds = {sound.kind for concept in CONCEPTS for sound in concept.sounds}
-    assert set(sounds.FONTS) == kinds - {"recording", "sample"}
+    assert set(sounds.FONTS) == set(sounds.FONT_FILES) == kinds - {"recording", "sample"}
 
 
-def events(midi: bytes) -> list[tuple[int, int, int]]:
-    """Return the notes' events in order: ticks since the one before, status, key."""
-    place, found = 22 + 4 + 3, []
-    while midi[place : place + 2] != b"\x00\xff":
-        ticks = 0
-        while midi[place] & 0x80:
-            ticks, place = (ticks << 7) | (midi[place] & 0x7F), place + 1
-        ticks, place = (ticks << 7) | midi[place], place + 1
-        found.append((ticks, midi[place], midi[place + 1]))
-        place += 3
-    return found
+def keys(played: Passage) -> list[int]:
+    return [note.key for note in played.notes]
 
 
-def keys(midi: bytes) -> list[int]:
-    """Keys of the note-on events."""
-    return [key for _, status, key in events(midi) if status & 0xF0 == 0x90]
-
-
-def midis(sound: SoundSource, split: Split, count: int = 30) -> list[bytes]:
-    return [_midi(sound, random.Random(seed), split) for seed in range(count)]
+def played(sound: SoundSource, split: Split, count: int = 40) -> list[Passage]:
+    return [passage(sound, random.Random(seed), split) for seed in range(count)]
 
 
 @pytest.mark.parametrize(
     "sound", [PIANO, SoundSource("drums", keys=(69, 70)), SoundSource("effect", bank=1, keys=(54, 66))]
 )
 def test_keys_are_odd_in_training_and_even_in_the_test_alone(sound):
-    assert all(key % 2 == 1 for midi in midis(sound, "train") for key in keys(midi))
-    assert all(key % 2 == 0 for midi in midis(sound, "test") for key in keys(midi))
+    assert all(key % 2 == 1 for one in played(sound, "train") for key in keys(one))
+    assert all(key % 2 == 0 for one in played(sound, "test") for key in keys(one))
 
 
 def test_all_keys_of_a_side_are_played_and_none_outside_the_range():
-    assert {key for midi in midis(PIANO, "train") for key in keys(midi)} == set(range(41, 51, 2))
+    assert {key for one in played(PIANO, "train") for key in keys(one)} == set(range(41, 51, 2))
 
 
 def test_a_sound_of_a_single_key_is_played_at_it():
-    assert {key for midi in midis(SoundSource("drums", keys=(82, 82)), "train") for key in keys(midi)} == {82}
+    assert {key for one in played(SoundSource("drums", keys=(82, 82)), "train") for key in keys(one)} == {82}
 
 
-def test_an_instrument_plays_one_to_five_notes_and_an_effect_one():
-    assert {len(keys(midi)) for midi in midis(PIANO, "train", 60)} == {1, 2, 3, 4, 5}
-    assert {len(keys(midi)) for midi in midis(SoundSource("effect", bank=1, keys=(54, 66)), "train")} == {1}
-
-
-def test_some_takes_of_an_instrument_are_chords_and_none_of_drums_are():
-    def chords(sound: SoundSource) -> float:
-        taken = [midi for midi in midis(sound, "train", 60) if len(keys(midi)) > 1]
-        return sum(events(midi)[1][0] == 0 for midi in taken) / len(taken)
-
-    assert 0.1 < chords(PIANO) < 0.7
-    assert chords(SoundSource("drums", keys=(35, 50))) == 0
-
-
-def test_every_note_that_begins_ends_and_all_within_the_longest_piece():
-    for midi in midis(PIANO, "train"):
-        found = events(midi)
-        assert sorted(keys(midi)) == sorted(key for _, status, key in found if status & 0xF0 == 0x80)
-        assert 0 < sum(ticks for ticks, _, _ in found) <= CUT_SECONDS * sounds.TICKS_PER_SECOND + 5
-
-
-def test_a_midi_file_has_a_header_and_one_track_of_the_stated_length():
-    midi = _midi(PIANO, random.Random(0), "train")
-    assert midi[:4] == b"MThd"
-    assert midi[14:18] == b"MTrk"
-    assert struct.unpack(">I", midi[18:22])[0] == len(midi) - 22
-    assert midi.endswith(b"\xff\x2f\x00")
+def test_an_effect_is_one_note_of_its_bank_and_program():
+    for one in played(SoundSource("effect", bank=3, program=122, keys=(60, 60)), "test"):
+        assert len(one.notes) == 1
+        assert (one.bank, one.programs) == (3, {0: 122})
 
 
 def test_drums_play_on_their_own_channel():
-    assert {
-        status & 0x0F for _, status, _ in events(_midi(SoundSource("drums", keys=(35, 50)), random.Random(0), "train"))
-    } == {sounds.DRUM_CHANNEL}
+    passages = played(SoundSource("drums", keys=(35, 50)), "train")
+    assert {note.channel for one in passages for note in one.notes} == {DRUM_CHANNEL}
 
 
-def test_an_effect_selects_its_bank_and_program():
-    midi = _midi(SoundSource("effect", bank=3, program=122, keys=(60, 60)), random.Random(0), "test")
-    assert bytes([0xB0, 0, 3]) in midi
-    assert bytes([0xC0, 122]) in midi
+@pytest.mark.parametrize("figure", [*set(FIGURES), beats])
+def test_every_figure_strikes_given_keys_within_the_passage(figure):
+    for seed in range(30):
+        notes = figure(range(41, 80, 2), random.Random(seed))
+        assert notes
+        assert {note.key for note in notes} <= set(range(41, 80, 2))
+        assert all(0 <= note.start < CUT_SECONDS and note.seconds > 0 for note in notes)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"), [(0, b"\x00"), (127, b"\x7f"), (128, b"\x81\x00"), (16_383, b"\xff\x7f")]
-)
-def test_numbers_have_midis_variable_length(value, expected):
-    assert _variable(value) == expected
+def test_chords_sound_together_within_a_tenth_and_phrases_one_after_the_other():
+    together = chords(range(41, 80, 2), random.Random(1))
+    first = [note.key for note in together if note.start == together[0].start]
+    assert len(set(first)) == len(first) > 1
+    assert max(first) - min(first) <= TENTH
+    melody = phrase(range(41, 80, 2), random.Random(1))
+    assert len({note.start for note in melody}) == len(melody)
 
 
-def test_rendering_asks_fluidsynth_for_the_right_sound_font(monkeypatch, tmp_path):
-    asked = []
+def test_figures_cope_with_a_single_key():
+    for figure in (*set(FIGURES), beats):
+        assert {note.key for note in figure([61], random.Random(2))} == {61}
 
-    def fake_run(command):
-        asked.append(command)
-        soundfile.write(command[command.index("-F") + 1], np.ones((90_000, 2), np.float32), sounds.RENDER_RATE)
 
-    monkeypatch.setattr(assets, "installed", lambda name: tmp_path / name)
-    monkeypatch.setattr(assets, "run", fake_run)
-    samples, rate = sounds.render(PIANO, random.Random(0), "train")
-    sounds.render(SoundSource("effect", bank=1, program=122), random.Random(0), "train")
-    sounds.render(SoundSource("drums", keys=(35, 50)), random.Random(0), "train")
-    assert samples.shape == (CUT_SECONDS * rate, 2)
-    assert [command[-2] for command in asked] == [str(tmp_path / f"FluidR3_{font}.sf2") for font in ("GM", "GS", "GM")]
+def test_velocities_vary_from_take_to_take_and_within_one():
+    loud = [[note.velocity for note in one.notes] for one in played(PIANO, "train")]
+    assert min(map(min, loud)) < 60
+    assert max(map(max, loud)) > 110
+    assert any(len(set(one)) > 1 for one in loud)
+
+
+@pytest.mark.usefixtures("cat")
+def test_each_kind_is_rendered_from_its_sound_font(monkeypatch):
+    only(
+        monkeypatch,
+        PIANO,
+        SoundSource("effect", bank=1, program=122, keys=(54, 66)),
+        SoundSource("drums", keys=(35, 50)),
+    )
+    asked: list[str] = []
+    monkeypatch.setattr(sounds, "rendered", lambda font, _: asked.append(font) or [])
+    assert made("train") == []
+    assert asked == [f"FluidR3_{font}.sf2" for font in ("GM", "GS", "GM")]

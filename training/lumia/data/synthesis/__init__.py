@@ -1,0 +1,1 @@
+"""Parametric synthesis of the sounds that things make: a function of a random generator for each kind."""
