@@ -46,6 +46,10 @@ KINDS = {
     "flite": ("flite",),
     "kokoro": ("kokoro",),
     "sounds": ("recording", "sample", "effect", "instrument", "drums"),
+    "synthesis": ("synthesis",),
+    "none": ("music", "noise", "tone", "singing"),
+    "festival": ("festival",),
+    "pico": ("pico",),
 }
 """Kinds of clips that are drawn in shares of their own, and the engines or kinds of sound in each."""
 COUNTS = ("lengths", "labels", "groups", "spoken")  # of a FrameSet: whole numbers, one for each clip

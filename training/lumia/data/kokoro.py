@@ -1,7 +1,7 @@
 """Kokoro-82M (int8, ONNX) as a synthesiser of many voices, and hibari's phonemes that drive it.
 
-Assumes the unpacked packages of `clavilux.training.lumia.data.assets`. Blending two voices' style tables gives a
-further speaker.
+Assumes the unpacked packages of `clavilux.training.lumia.data.assets`. A convex mixture of voices' style tables is a
+further speaker, "af_bella*0.6+zf_xiaoyi*0.4"; voices of other languages speak English phonemes with an accent.
 """
 
 import importlib
@@ -22,7 +22,7 @@ STYLE_WIDTH = 256
 
 
 class Kokoro:
-    """Text to speech in any of Kokoro's voices, or a blend of two."""
+    """Text to speech in any of Kokoro's voices, or a mixture of several."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
         packages = assets.python_packages(folder)
@@ -36,11 +36,12 @@ class Kokoro:
         self._phonemes: dict[str, str] = {}
 
     def say(self, text: str, voice: str, speed: float = 1.0) -> NDArray[np.float32]:
-        """Return `text` as mono samples at KOKORO_RATE; `voice` is a name, or two joined by "+" for their mean."""
+        """Return `text` as mono samples at KOKORO_RATE; `voice` is a name, or several as `mixture` reads them."""
         if text not in self._phonemes:
             self._phonemes[text] = " ".join(self._hibari.phonemize(text))
         tokens = [self._vocabulary[letter] for letter in self._phonemes[text] if letter in self._vocabulary]
-        style = np.mean([self._table(name)[len(tokens)] for name in voice.split("+")], axis=0, dtype=np.float32)
+        rows = [weight * self._table(name)[len(tokens)] for name, weight in mixture(voice).items()]
+        style = np.sum(rows, axis=0, dtype=np.float32)
         names = [one.name for one in self._session.get_inputs()]
         feed = dict(
             zip(names, (np.array([[PAD, *tokens, PAD]], np.int64), style, np.array([speed], np.float32)), strict=True)
@@ -50,6 +51,14 @@ class Kokoro:
 
     def _table(self, voice: str) -> NDArray[np.float32]:
         return np.fromfile(self._voices / f"{voice}.bin", np.float32).reshape(-1, 1, STYLE_WIDTH)
+
+
+def mixture(voice: str) -> dict[str, float]:
+    """Return the voices of "one*0.3+two*0.7" with weights that sum to 1; a voice without a weight has weight 1."""
+    parts = [part.partition("*") for part in voice.split("+")]
+    weights = {name: float(weight or 1.0) for name, _, weight in parts}
+    whole = sum(weights.values())
+    return {name: weight / whole for name, weight in weights.items()}
 
 
 def load_hibari(folder: Path) -> Any:

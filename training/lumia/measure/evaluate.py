@@ -28,17 +28,18 @@ from clavilux.training.command_line import command
 from clavilux.training.features import windows
 from clavilux.training.lumia.data import measuring_sets
 from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
-from clavilux.training.lumia.data.concepts import NAMES
+from clavilux.training.lumia.data.concepts import NAMES, is_short
+from clavilux.training.lumia.data.speech import HELD_OUT_ENGINES
+from clavilux.training.lumia.measure.conditions import WHOLE, conditions, in_noise
 from clavilux.training.lumia.models.targets import similarities
 
-WHOLE = 3200  # samples of silence after a whole clip: 0.2 s
 HOP = 1600  # samples between two looks: 0.1 s
 SLIDING = tuple(range(-4 * HOP, 17 * HOP, HOP))  # ends of windows relative to the word's end: -0.4 to 1.6 s
 SLIDING_CLIPS = 5  # one clip of so many is looked at through the sliding window
 PAUSE = 8000  # samples between two words said one after the other: 0.5 s
 ROOM_NOISE = 0.003  # deviation of white noise, full scale 1: about 35 dB under a word
 FIVE = 5
-VOICES = ("espeak", "flite", "hibari", "kokoro")
+VOICES = ("espeak", "flite", "kokoro", *HELD_OUT_ENGINES)
 RENDERED = ("effect", "instrument", "drums")
 Encode = Callable[[Tensor], Tensor]
 
@@ -120,11 +121,8 @@ def score(what: str, classifier: SoundClassifier, clips: Sequence[LabelledClip],
 
 
 def in_a_room(clips: Sequence[LabelledClip], seed: int) -> list[LabelledClip]:
-    """Return each clip with two seconds of faint noise before it, and noise through it and WHOLE after it."""
-    dice = np.random.default_rng(seed)
-    padded = [np.pad(clip.sound, (2 * SAMPLE_RATE, WHOLE)) for clip in clips]
-    noisy = [(one + ROOM_NOISE * dice.standard_normal(len(one))).astype(np.float32) for one in padded]
-    return [LabelledClip(sound, clip.label, clip.origin, clip.text) for sound, clip in zip(noisy, clips, strict=True)]
+    """Return each clip with a window of faint noise before it, and noise through it and WHOLE after it."""
+    return in_noise(clips, ROOM_NOISE, seed)
 
 
 def in_succession(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
@@ -142,13 +140,17 @@ def hearing(
 ) -> list[Score]:
     """Return every score; `folder` holds the sets that are only for measuring."""
     few = speech[::SLIDING_CLIPS]
+    music = [clip.sound for clip in of_engine(sounds, "instrument")]
     human, real = measuring_sets.human_words(folder), measuring_sets.real_sounds(folder)
     sets: list[tuple[str, Sequence[LabelledClip], int]]
     sets = [(f"held-out voices: {engine}", of_engine(speech, engine), WHOLE) for engine in VOICES]
     sets += [
+        ("held-out engines", of_engine(speech, *HELD_OUT_ENGINES), WHOLE),
         ("held-out voices, all", speech, WHOLE),
+        ("held-out voices, short words", [clip for clip in speech if is_short(clip.label)], WHOLE),
         ("held-out voices in a noisy room", in_a_room(few, 0), 0),
         ("held-out voices, half a second after another word", in_succession(few), WHOLE),
+        *((f"held-out voices, {one.what}", one.clips, one.offset) for one in conditions(few, music)),
         ("people's words", human, WHOLE),
         ("instruments and effects in keys never trained on", sounds, 0),
         ("other recordings of kinds that are trained", measuring_sets.trained(real), 0),
@@ -203,14 +205,17 @@ def measure(bundle: Path, work: Path) -> Evaluation:
     return Evaluation(tuple(scores), tuple(moments), delay, stay)
 
 
-def table_of(report: Evaluation) -> str:
-    """Return the scores and the sliding window's figures as Markdown."""
-    head = ["| measured on | clips | concepts | R@1 | R@5 |", "|---|---|---|---|---|"]
+def table_of(report: Evaluation, before: Evaluation | None = None) -> str:
+    """Return the scores and the sliding window's figures as Markdown, the scores beside those of another bundle."""
+    others = [before] if before else []
+    head = ["| measured on | clips | concepts | R@1 | R@5 |" + " before: R@1 | R@5 |" * len(others)]
+    head += ["|---" * (5 + 2 * len(others)) + "|"]
     rows = [
-        f"| {one.what} | {one.clips} | {one.concepts} | {100 * one.first:.1f} % | {100 * one.fifth:.1f} % |"
-        for one in report.scores
+        f"| {same[0].what} | {same[0].clips} | {same[0].concepts} | " + " | ".join(map(_shares, same)) + " |"
+        for same in zip(*(one.scores for one in (report, *others)), strict=True)
     ]
-    chance = f"| chance, over all {len(NAMES)} concepts | | | {100 / len(NAMES):.1f} % | {500 / len(NAMES):.1f} % |"
+    chances = f"{100 / len(NAMES):.1f} % | {500 / len(NAMES):.1f} %"
+    chance = f"| chance, over all {len(NAMES)} concepts | | | " + " | ".join([chances] * (1 + len(others))) + " |"
     times = " | ".join(f"{one.after:+.1f}" for one in report.moments)
     right = " | ".join(f"{100 * one.first:.0f}" for one in report.moments)
     through = [f"| s after the end | {times} |", "|---" * (len(report.moments) + 1) + "|", f"| R@1, % | {right} |"]
@@ -220,6 +225,10 @@ def table_of(report: Evaluation) -> str:
         f"{report.stay[1]:.1f} s in nine of ten."
     )
     return "\n".join([*head, *rows, chance, "", *through, "", delays])
+
+
+def _shares(score: Score) -> str:
+    return f"{100 * score.first:.1f} % | {100 * score.fifth:.1f} %"
 
 
 def confusions(classifier: SoundClassifier, clips: Sequence[LabelledClip]) -> list[str]:
@@ -245,6 +254,7 @@ def measuring_parser(description: str) -> argparse.ArgumentParser:
 def main() -> None:
     """Print the tables of a bundle."""
     parser = measuring_parser("What a bundle hears, on voices and recordings never trained on.")
+    parser.add_argument("--before", type=Path, metavar="BUNDLE", help="another bundle, to stand beside it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well, in full")
     options = parser.parse_args()
     Bundle.open(options.bundle)
@@ -253,7 +263,7 @@ def main() -> None:
     report = measure(options.bundle, options.work)
     if options.json:
         options.json.write_text(json.dumps(asdict(report), indent=1))
-    print(table_of(report))
+    print(table_of(report, options.before and measure(options.before, options.work)))
 
 
 if __name__ == "__main__":

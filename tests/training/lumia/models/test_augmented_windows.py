@@ -111,7 +111,23 @@ def test_labels_name_what_sounds():
 
 
 def test_clips_without_a_label_mean_idle():
-    assert set(windows(STILL, ("low", "")).batch(1, 32).labels.tolist()) == {0, len(NAMES)}
+    assert set(windows(STILL, ("low", "")).batch(1, 400).labels.tolist()) == {0, len(NAMES)}
+
+
+def test_clips_that_mean_nothing_count_for_several_labels():
+    labels = windows(STILL, ("low",) * 5 + ("high", "")).batch(1, 1000).labels
+    share = augmented_windows.IDLE_LABELS / (augmented_windows.IDLE_LABELS + 2)
+    assert (labels == len(NAMES)).float().mean() == pytest.approx(share, abs=0.05)
+
+
+def test_of_a_clips_end_a_window_lacks_little_however_long_the_clip():
+    batch = windows(replace(STILL, min_visible=0.5), ("low",), seconds=1.5).batch(1, 64)
+    clip = len(frames_of(tone(200.0, 1.5)))
+    loud = batch.frames.amax(dim=2) > 0
+    cut_at_the_end = loud[:, -1] & ~loud[:, 0]
+    lacking = clip - loud.sum(dim=1)
+    assert cut_at_the_end.any()
+    assert lacking[cut_at_the_end].max() <= augmented_windows.HIDDEN_END + 2
 
 
 def test_labels_are_drawn_evenly_whatever_the_number_of_their_clips():
