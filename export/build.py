@@ -268,6 +268,7 @@ class _Export:
             files={name: entry for name, entry in files.items() if "/" not in name},  # a layout is for others
             parity=tuple(figure for proof in proofs for figure in proof.figures),
             concepts=options.concepts,
+            light="light" in plan.given,
             evidence=self._evidence(),
             steps=options.steps,
             guidance=options.guidance,

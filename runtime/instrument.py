@@ -26,6 +26,7 @@ from clavilux.runtime.hearing.listener import Hop, HopGrid, Listener
 from clavilux.runtime.hearing.pulse.gaps import Gaps
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.models import Models
+from clavilux.runtime.output.light_numbers import LightNumbers, lit
 from clavilux.runtime.pulse import PULSE_STEP, Pulse
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.samples import Samples, as_sound, checked_time
@@ -57,6 +58,7 @@ class Instrument:
         self._modulator = Modulator()
         self._pulses: list[Pulse] = []  # readings since the last frame
         self._conditioner = Conditioner(cached.bos, cached.idle)
+        self._light = LightNumbers()
         self._maker = FrameMaker(bundle, models.denoiser, models.decoder)
         self._hop = Hop()
         self._tokens: NDArray[np.float32] | None = None  # of the last hop that was encoded
@@ -191,6 +193,8 @@ class Instrument:
             return {"condition": 0.0, **NOT_PAINTED}
         watch = Stopwatch()
         prompt = self._conditioner.advance(seconds, parameters.glide, parameters.drift)
+        if self.bundle.conditioning.light is not None:
+            prompt = lit(prompt, self._light.advance(self._pulses, seconds), self.bundle.conditioning.light)
         watch.lap("condition")
         painted = self._maker.make(prompt, parameters, sequence=self._frames, seconds=seconds, heard=until)
         return watch.stages | painted

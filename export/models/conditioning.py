@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from clavilux.export.models.usual_sounds import room, usual_sounds
 from clavilux.runtime.bundle.bundle import Conditioning
+from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.runtime.errors import ExportError
 from clavilux.runtime.sound.samples import Samples
 
@@ -19,7 +20,7 @@ EmbedSound = Callable[[Samples], Embedding]
 
 SEED = 0
 SOUNDS_FOR_STATISTICS = 16
-NAMES = ("bos", "negative", "idle", "token_mean", "token_std", "concepts")
+NAMES = ("bos", "negative", "idle", "token_mean", "token_std", "concepts", "light")
 
 
 def read_given(path: str | Path | None) -> dict[str, Embedding]:
@@ -48,7 +49,11 @@ def check_concepts(given: Mapping[str, Embedding], names: Sequence[str]) -> None
 
 def check_shapes(given: Mapping[str, Embedding], count: int, width: int) -> None:
     """Raise ExportError unless each of `given` fits prompts of `count` tokens, BOS included, that are `width` wide."""
-    shapes = {"bos": (width,), "concepts": (len(given.get("concepts", ())), count - 1, width)}
+    shapes = {
+        "bos": (width,),
+        "concepts": (len(given.get("concepts", ())), count - 1, width),
+        "light": (len(LIGHT_NUMBERS), width),
+    }
     for name, array in given.items():
         shape = shapes.get(name, (count, width))
         if array.shape != shape:
@@ -77,7 +82,8 @@ def make_conditioning(
     }
     arrays = {name: given[name] if name in given else compute() for name, compute in computed.items()}
     mean, std = _statistics(given, prompt, window_samples)
-    return Conditioning(bos=bos, token_mean=mean, token_std=std, concepts=given.get("concepts"), **arrays)
+    light, concepts = given.get("light"), given.get("concepts")
+    return Conditioning(bos=bos, token_mean=mean, token_std=std, concepts=concepts, light=light, **arrays)
 
 
 def _statistics(

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save
 
 from clavilux.runtime.bundle.graphs import AUDIO_ENCODER, DECODER, DENOISER, TEXT_ENCODER, TOKENIZER
 from clavilux.runtime.bundle.manifest import (
+    LIGHT_NUMBERS,
     MANIFEST_FIELDS,
     AudioSpec,
     EvidenceSpec,
@@ -74,6 +75,7 @@ class Conditioning:
     token_mean: NDArray[np.float32]  # [L, D]: mean over the encoder's usual sounds
     token_std: NDArray[np.float32]  # [L, D]: standard deviation over them
     concepts: NDArray[np.float32] | None = None  # [K, L-1, D]: one embedding per named concept, without BOS
+    light: NDArray[np.float32] | None = None  # [9, D]: what each of LIGHT_NUMBERS, at 1, adds to every token but BOS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -183,7 +185,8 @@ def _shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     count, width = manifest.tokens.count, manifest.tokens.width
     whole = dict.fromkeys(("negative", "idle", "token_mean", "token_std"), (count, width))
     concepts = {"concepts": (len(manifest.concepts), count - 1, width)} if manifest.concepts else {}
-    return {"bos": (width,), **whole, **concepts}
+    light = {"light": (len(LIGHT_NUMBERS), width)} if manifest.light else {}
+    return {"bos": (width,), **whole, **concepts, **light}
 
 
 def _check_array(path: Path, name: str, array: NDArray[np.float32] | None, shape: tuple[int, ...]) -> None:

@@ -26,6 +26,12 @@ GUIDANCES = ("none", "classic", "once", "self")
 2022, arXiv:2207.12598); or by the residual to one negative pass a picture, or to none (Kodaira et al. 2023,
 arXiv:2312.12491, onetime-negative and self-negative R-CFG)."""
 
+LIGHT_NUMBERS = (
+    "hue_cosine", "hue_sine", "place", "fineness", "turbulence", "sheets", "symmetry", "extent", "light",
+)  # fmt: skip
+"""Numbers that a light is told by, each -1 to 1; the conditioning of a bundle that paints light has a row for each.
+Hue is an angle, C at 0; how far it is from the middle is how much colour there is."""
+
 MAX_GUIDANCE = 30.0
 MAX_STEPS = 1000
 MAX_BATCH = 64
@@ -211,6 +217,7 @@ class Manifest:
     guidance: GuidanceSpec = GuidanceSpec()
     sizes: SizeSpec | None = None  # None: the usual size only
     batch: Annotated[int, whole(1, MAX_BATCH)] = 1  # pictures that one run of the graphs can make, at most
+    light: bool = False  # whether it paints light, too: then the conditioning says how its numbers are told
 
 
 MANIFEST_FIELDS = tuple(Manifest.__dataclass_fields__)

@@ -305,11 +305,12 @@ def ranges_for(manifest: Manifest) -> dict[str, Range]:
 def defaults_for(manifest: Manifest) -> Parameters:
     """Return the parameters that a bundle begins with.
 
-    One without concepts knows nothing by name, and light would always veil its pictures: it is off until asked for.
+    The screen's light is off until asked for where it would always veil the pictures, as the bundle knows nothing by
+    name, and where the bundle paints light itself.
     """
     height, width = (manifest.picture.height, manifest.picture.width) if manifest.sizes else (0, 0)
     own = Parameters(steps=manifest.steps, guidance=manifest.guidance.scale, height=height, width=width)
-    return own if manifest.concepts else replace(own, light=0.0)
+    return own if manifest.concepts and not manifest.light else replace(own, light=0.0)
 
 
 def describe(

@@ -14,7 +14,10 @@ from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.noise import draw
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.log_mel import log_mel_frames
+from clavilux.runtime.hearing.pulse.tracker import PulseTracker
 from clavilux.runtime.instrument import Instrument
+from clavilux.runtime.output.light_numbers import LightNumbers, Numbers, lit
+from clavilux.runtime.pulse import PULSE_RATE
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.sound_file import Clip, Sound
@@ -61,23 +64,40 @@ def render_picture(instrument: Instrument, clip: Sound, parameters: Parameters |
 
     The clip is resampled as libraries do it, its log-mel frames are normalised over all of it, and the first window of
     them is heard; a shorter clip is padded after that. For a bundle whose encoder was trained on windows after silence
-    (`lead_in`) the clip comes after silence, and is normalised over its first window, as live. Noise, steps, guidance
-    and seed come from `parameters`; None: the bundle's. Raises SoundError.
+    (`lead_in`) the clip comes after silence, and is normalised over its first window, as live. One that paints light is
+    told of that window's brightest moment. Noise, steps, guidance and seed come from `parameters`; None: the bundle's.
+    Raises SoundError.
     """
-    parameters = parameters or instrument.defaults
-    return paint(instrument, instrument.models.encoder.encode(_features(clip, instrument.bundle.audio)), parameters)
+    parameters, bundle = parameters or instrument.defaults, instrument.bundle
+    tokens = instrument.models.encoder.encode(_features(clip, bundle.audio))
+    numbers = None if bundle.conditioning.light is None else light_of(_beginning(clip, bundle.audio.window_samples))
+    return paint(instrument, tokens, parameters, numbers)
 
 
-def paint(instrument: Instrument, tokens: NDArray[np.float32], parameters: Parameters) -> NDArray[np.uint8]:
-    """Return the picture of audio tokens, float32 [tokens, width] without BOS, as uint8 [H, W, 3]."""
-    shape = latent_shape(instrument.bundle, parameters)
-    prompt = np.concatenate([instrument.bundle.conditioning.bos[None], tokens])[None]
+def paint(
+    instrument: Instrument, tokens: NDArray[np.float32], parameters: Parameters, numbers: Numbers | None = None
+) -> NDArray[np.uint8]:
+    """Return the picture of audio tokens, float32 [tokens, width] without BOS, as uint8 [H, W, 3].
+
+    `numbers` are those of its light, float32 [9], for a bundle that paints light.
+    """
+    shape, cached = latent_shape(instrument.bundle, parameters), instrument.bundle.conditioning
+    prompt = np.concatenate([cached.bos[None], tokens])[None]
+    if numbers is not None and cached.light is not None:
+        prompt = lit(prompt, numbers, cached.light)
 
     def noise(step: int) -> NDArray[np.float32]:
         return draw(shape, parameters.seed, 0, step)
 
     painted = instrument.models.denoiser.denoise(prompt, noise, parameters.steps, scale=parameters.guidance)
     return instrument.models.decoder.decode(painted)
+
+
+def light_of(samples: Samples) -> Numbers:
+    """Return the numbers of the light at the brightest moment of a sound at 16 kHz."""
+    light = LightNumbers()
+    moments = [light.advance([pulse], 1 / PULSE_RATE) for pulse in PulseTracker().push(samples)]
+    return max(moments, key=lambda numbers: float(numbers[-1]), default=light.advance([], 0.0))
 
 
 def _features(clip: Sound, audio: AudioSpec) -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ MODULES = {
     "output.flash_budget",
     "output.flash_cells",
     "output.flash_limiter",
+    "output.light_numbers",
     "output.light_state",
     "output.master",
     "output.pictures",

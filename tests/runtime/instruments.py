@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.runtime.clock import Clock, ManualClock
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.listener import HopGrid
@@ -41,6 +43,14 @@ class Player:
 def unplayed(bundle: Path) -> Instrument:
     """Return an instrument that nothing has been played on."""
     return Instrument(*_loaded(bundle))
+
+
+def painting_light(bundle: Path, strength: float = 1.0) -> Instrument:
+    """Return an instrument that nothing has been played on, whose bundle paints light, too, by seeded rows."""
+    opened, models = _loaded(bundle)
+    rows = strength * np.random.default_rng(0).standard_normal((len(LIGHT_NUMBERS), opened.tokens.width))
+    conditioning = replace(opened.conditioning, light=rows.astype(np.float32))
+    return Instrument(replace(opened, light=True, conditioning=conditioning), models)
 
 
 @cache

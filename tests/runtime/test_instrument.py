@@ -3,11 +3,13 @@
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.runtime.conditioning.concepts import ConceptIndex
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
 from clavilux.runtime.errors import BundleError, ProviderError, SoundError
@@ -15,10 +17,11 @@ from clavilux.runtime.frame import STAGES, Frame, Heard, SourceState
 from clavilux.runtime.hearing.listener import HopGrid
 from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
+from clavilux.runtime.output.light_numbers import LightNumbers
 from clavilux.runtime.providers.nvidia import cuda, tensorrt
 from clavilux.runtime.pulse import PULSE_STEP, SILENCE_DB
 from tests.runtime.hearing.pulse.sounds import drum_loop
-from tests.runtime.instruments import RATE, Player, instrument, pixels
+from tests.runtime.instruments import RATE, Player, instrument, painting_light, pixels, unplayed
 from tests.runtime.providers.nvidia.fake_gpu import CARD, FakeRuntime, install
 from tests.runtime.sound.sounds import cuts, noise
 
@@ -570,3 +573,71 @@ def test_a_tap_reaches_the_tracker_at_its_reading(tiny_bundle: Path, monkeypatch
     player.hear(noise(RATE, channels=1), RATE, 10.0)
     player.instrument.tap(10.5)
     assert tapped == [49]
+
+
+def prompts_of(player: Player, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Return a list that fills with the prompts which pictures are made of."""
+    seen: list[np.ndarray] = []
+    make = player._maker.make
+
+    def noticed(prompt: np.ndarray, *given: Any, **named: Any) -> Any:
+        seen.append(prompt)
+        return make(prompt, *given, **named)
+
+    monkeypatch.setattr(player._maker, "make", noticed)
+    return seen
+
+
+def sung(pitch: float) -> np.ndarray:
+    """A second of a tone with overtones, of a pitch in Hz."""
+    times = np.arange(RATE) / RATE
+    return sum(np.sin(2 * np.pi * pitch * i * times) / i for i in range(1, 5)).astype(np.float32) * 0.2
+
+
+def test_a_bundle_that_paints_light_is_told_of_the_sounds_light(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, lit = (Player(one, glide=0) for one in (unplayed(tiny_bundle), painting_light(tiny_bundle)))
+    without, told = (prompts_of(player, monkeypatch) for player in (plain, lit))
+    frames = play(lit, sung(440.0), [])
+    play(plain, sung(440.0), [])
+    rows, light = lit.bundle.conditioning.light, LightNumbers()
+    numbers = [light.advance(frame.pulses, 0.04 if i else 0.0) for i, frame in enumerate(frames)]
+    assert np.abs(numbers[-1] - numbers[0]).max() > 0.2
+    for number, one, other in zip(numbers, told, without, strict=True):
+        np.testing.assert_array_equal(one[0, 0], other[0, 0])
+        np.testing.assert_allclose(one[0, 1:], other[0, 1:] + number @ rows, atol=1e-5)
+
+
+def test_another_pitch_is_another_light(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = []
+    for pitch in (220.0, 330.0):
+        player = Player(painting_light(tiny_bundle), glide=0)
+        told = prompts_of(player, monkeypatch)
+        plain = Player(unplayed(tiny_bundle), glide=0)
+        without = prompts_of(plain, monkeypatch)
+        play(player, sung(pitch), [])
+        play(plain, sung(pitch), [])
+        numbers, *_ = np.linalg.lstsq(player.bundle.conditioning.light.T, (told[-1] - without[-1])[0, 1], rcond=None)
+        heard.append(numbers)
+    for number in ("hue_cosine", "place"):
+        assert abs(heard[0][LIGHT_NUMBERS.index(number)] - heard[1][LIGHT_NUMBERS.index(number)]) > 0.02
+
+
+def test_rows_of_nothing_change_no_bit(tiny_bundle: Path) -> None:
+    plain, dark = (Player(one, glide=0) for one in (unplayed(tiny_bundle), painting_light(tiny_bundle, 0.0)))
+    np.testing.assert_array_equal(*(pixels(play(player, sung(330.0), [])) for player in (plain, dark)))
+
+
+def test_light_changes_the_picture(tiny_bundle: Path) -> None:
+    plain, lit = (Player(one, glide=0) for one in (unplayed(tiny_bundle), painting_light(tiny_bundle)))
+    first, second = (play(player, sung(330.0), [])[-1].pixels for player in (plain, lit))
+    assert not np.array_equal(first, second)
+
+
+def test_in_silence_light_comes_to_rest_and_is_not_painted_again(tiny_bundle: Path) -> None:
+    player = Player(painting_light(tiny_bundle), noise="fixed")
+    play(player, np.concatenate([sung(330.0), np.zeros(RATE, np.float32)]), [])
+    frames = [player.step(2.0 + 0.5 * i) for i in range(80)]
+    assert frames[-1].stages["denoise"] == 0
+    np.testing.assert_array_equal(frames[-1].pixels, frames[-2].pixels)

@@ -72,6 +72,12 @@ def test_given_concepts_are_kept():
     assert make_conditioning({"concepts": concepts}, BOS, HISS, encode, SAMPLES).concepts is concepts
 
 
+def test_given_rows_of_light_are_kept_and_none_are_made():
+    light = np.ones((9, 3), np.float32)
+    assert make_conditioning({"light": light}, BOS, HISS, encode, SAMPLES).light is light
+    assert make_conditioning({}, BOS, HISS, encode, SAMPLES).light is None
+
+
 def test_without_bos_there_is_no_conditioning():
     with pytest.raises(ExportError, match="there is no BOS embedding; give a text encoder"):
         make_conditioning({}, None, HISS, encode, SAMPLES)
@@ -79,7 +85,7 @@ def test_without_bos_there_is_no_conditioning():
 
 @pytest.mark.parametrize(
     ("name", "shape", "expected"),
-    [("bos", (4,), [3]), ("idle", (2, 3), [3, 3]), ("concepts", (5, 3, 3), [5, 2, 3])],
+    [("bos", (4,), [3]), ("idle", (2, 3), [3, 3]), ("concepts", (5, 3, 3), [5, 2, 3]), ("light", (8, 3), [9, 3])],
 )
 def test_a_given_embedding_of_another_shape_is_refused(name: str, shape: tuple[int, ...], expected: list[int]):
     with pytest.raises(ExportError) as caught:
@@ -89,6 +95,7 @@ def test_a_given_embedding_of_another_shape_is_refused(name: str, shape: tuple[i
 
 def test_fitting_embeddings_pass():
     given = {"bos": BOS, "negative": np.zeros((3, 3), np.float32), "concepts": np.zeros((5, 2, 3), np.float32)}
+    given["light"] = np.zeros((9, 3), np.float32)
     check_shapes(given, count=3, width=3)
     check_concepts(given, ["a", "b", "c", "d", "e"])
 

@@ -50,6 +50,7 @@ DOCUMENT: dict[str, Any] = {
     "guidance": {"kind": "once", "scale": 3.0, "delta": 0.5},
     "sizes": {"smallest": 64, "largest": 256, "multiple": 64},
     "batch": 2,
+    "light": False,
 }
 
 

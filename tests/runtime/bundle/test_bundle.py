@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from clavilux.runtime.bundle.bundle import Bundle, write_conditioning, write_manifest
+from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.runtime.bundle.manifest_json import parse_manifest
 from clavilux.runtime.errors import BundleError
 from clavilux.runtime.files import describe_file
@@ -194,6 +195,43 @@ def test_an_embedding_with_nan_is_refused(folder: Path):
     rewrite_conditioning(folder, bos=np.full(WIDTH, np.nan, np.float32))
     with pytest.raises(BundleError, match="'bos' holds NaN or infinity"):
         Bundle.open(folder)
+
+
+@pytest.fixture
+def lit(tmp_path: Path) -> Path:
+    """A bundle that paints light."""
+    return write_bundle(tmp_path / "lit", document("light", True))
+
+
+def test_a_bundle_that_paints_light_has_a_row_for_each_number(lit: Path):
+    rows = np.arange(len(LIGHT_NUMBERS) * WIDTH, dtype=np.float32).reshape(-1, WIDTH)
+    rewrite_conditioning(lit, light=rows)
+    bundle = Bundle.open(lit)
+    assert bundle.light
+    assert bundle.conditioning.light is not None
+    np.testing.assert_array_equal(bundle.conditioning.light, rows)
+    assert not bundle.conditioning.light.flags.writeable
+
+
+def test_a_bundle_that_says_nothing_of_light_has_none(folder: Path):
+    bundle = Bundle.open(folder)
+    assert (bundle.light, bundle.conditioning.light) == (False, None)
+
+
+def test_rows_of_light_that_are_missing_are_named_with_their_shape(lit: Path):
+    with pytest.raises(BundleError, match=r"has no 'light'; expected float32 of shape \[9, 4\]"):
+        Bundle.open(lit)
+
+
+def test_rows_of_light_of_another_shape_are_refused(lit: Path):
+    rewrite_conditioning(lit, light=np.zeros((8, WIDTH), np.float32))
+    with pytest.raises(BundleError, match=r"'light' is float32 of shape \[8, 4\]; expected float32 of shape \[9, 4\]"):
+        Bundle.open(lit)
+
+
+def test_rows_of_light_that_a_bundle_does_not_tell_of_are_left_alone(folder: Path):
+    rewrite_conditioning(folder, light=np.zeros((9, WIDTH), np.float32))
+    assert Bundle.open(folder).conditioning.light is None
 
 
 def test_a_manifest_that_could_not_be_read_back_is_not_written(folder: Path, tmp_path: Path):

@@ -100,13 +100,13 @@ def test_a_manifest_that_does_not_tell_its_lead_in_means_the_references():
     assert parse_manifest(json.dumps(document("audio.lead_in"))).audio.lead_in == "nothing"
 
 
-OPTIONAL = ("parity", "concepts", "evidence", "steps", "guidance", "sizes", "batch")
+OPTIONAL = ("parity", "concepts", "evidence", "steps", "guidance", "sizes", "batch", "light")
 
 
 def test_what_older_bundles_do_not_tell_may_be_missing():
     manifest = parse_manifest(json.dumps({key: value for key, value in DOCUMENT.items() if key not in OPTIONAL}))
     assert (manifest.parity, manifest.concepts, manifest.steps, manifest.batch) == ((), (), 1, 1)
-    assert (manifest.guidance, manifest.sizes) == (GuidanceSpec("none", 1.0, 1.0), None)
+    assert (manifest.guidance, manifest.sizes, manifest.light) == (GuidanceSpec("none", 1.0, 1.0), None, False)
 
 
 @pytest.mark.parametrize("key", ["kept", "choices"])

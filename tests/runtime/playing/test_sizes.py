@@ -149,6 +149,10 @@ def test_light_begins_off_where_nothing_is_known_by_name(plain: Bundle) -> None:
     assert Parameters().light > 0
 
 
+def test_the_screens_light_begins_off_where_the_bundle_paints_light_itself(plain: Bundle) -> None:
+    assert defaults_for(replace(plain, concepts=("owl",), light=True)).light == 0.0
+
+
 @pytest.mark.parametrize("which", ["flexible", "plain"])
 def test_what_a_bundle_begins_with_lies_in_its_ranges(which: str, request: pytest.FixtureRequest) -> None:
     bundle = request.getfixturevalue(which)

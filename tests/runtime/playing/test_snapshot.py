@@ -3,6 +3,7 @@
 import os
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from clavilux.runtime.sound.libpulse import Connection
 from clavilux.runtime.sound.pulse_audio import PulseAudio
 from clavilux.runtime.sound.sound_card import SoundCard
 from clavilux.runtime.sound.sound_file import SoundFile
-from tests.runtime.instruments import RATE, unplayed
+from tests.runtime.instruments import RATE, painting_light, unplayed
 from tests.runtime.sound.sounds import noise
 
 STEP = 0.1  # s
@@ -58,13 +59,17 @@ def test_a_stream_of_batches_goes_on_from_a_snapshot(flexible_bundle: Path) -> N
     check_goes_on(flexible_bundle, chosen)
 
 
-def check_goes_on(bundle: Path, chosen: dict[str, Any]) -> None:
+def test_a_bundle_that_paints_light_goes_on_from_a_snapshot(tiny_bundle: Path) -> None:
+    check_goes_on(tiny_bundle, {"react": 1.0}, painting_light)
+
+
+def check_goes_on(bundle: Path, chosen: dict[str, Any], opened: Callable[[Path], Instrument] = unplayed) -> None:
     """Play an instrument on, and one that was made of its snapshot; what they show is the same."""
-    instrument, film = unplayed(bundle), Film(*SIDES)
+    instrument, film = opened(bundle), Film(*SIDES)
     play(instrument, film, range(12), chosen)
     kept = snapshot.take(instrument, film)
     wanted = play(instrument, film, range(12, 20), chosen)
-    again, screen = snapshot.restore(kept, unplayed(bundle))
+    again, screen = snapshot.restore(kept, opened(bundle))
     assert screen is not None
     for one, other in zip(play(again, screen, range(12, 20), chosen), wanted, strict=True):
         np.testing.assert_array_equal(one, other)
