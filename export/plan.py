@@ -10,7 +10,7 @@ from clavilux.export.checkpoints.locate import Config, Where, join, origin, read
 from clavilux.export.checkpoints.pipeline import SCHEDULER_CONFIG, averaged_notes, check_pipeline, scheduler_notes
 from clavilux.export.models.audio_encoder import check_encoder, max_frames, token_count, token_width
 from clavilux.export.models.conditioning import Embedding, check_concepts, check_shapes, read_given
-from clavilux.export.models.decoder import check_latents, check_vae, upscaling
+from clavilux.export.models.decoder import block_side, check_latents, check_vae, upscaling
 from clavilux.export.models.denoiser import check_unet, downscaling, trained_size
 from clavilux.export.models.feature_extractor import FeatureSettings, read_feature_settings
 from clavilux.export.models.schedule import ReadSchedule, ScheduleChoice, read_schedule
@@ -74,6 +74,7 @@ def make_plan(sources: Sources, options: Options) -> Plan:
     features = _features(sources, options)
     vae = read_model_config(sources.vae, "vae")
     check_vae(vae, sources.vae)
+    _check_layout(options.layout, vae, sources.vae)
     width, channels = token_width(encoder), vae["latent_channels"]
     unet = read_model_config(sources.unet, "unet")
     check_unet(unet, sources.unet, width=width, latent_channels=channels)
@@ -99,6 +100,16 @@ def make_plan(sources: Sources, options: Options) -> Plan:
         given=_given(sources.conditioning, options, (count, width), has_text=text is not None),
         notes=tuple(_notes(sources, trained, vae, text)),
     )
+
+
+def _check_layout(layout: str | None, vae: Config, where: Where) -> None:
+    """Raise ExportError where other programs would not know what the autoencoder's channels mean."""
+    block = block_side(vae)
+    if layout is not None and block > 1:
+        raise ExportError(
+            f"vae {where} makes blocks of {block}x{block} pixels, which programs of the layout {layout!r} do not know; "
+            "expected one of 3 channels, or no layout"
+        )
 
 
 def _given(

@@ -95,9 +95,13 @@ def write_scheduler(folder: Path, kind: type = EulerDiscreteScheduler, **changes
     kind(**settings | changes).save_pretrained(folder)
 
 
-def write_vae(folder: Path) -> None:
-    narrow, single = (8, 8, 8, 8), (1, 1, 1, 1)
+def write_vae(folder: Path, block: int = 1) -> None:
+    """Write an autoencoder that makes eight pixels of a latent on each side, blocks of `block` of them at once."""
+    levels = 4 - block.bit_length() + 1
+    narrow, single = (8,) * levels, (1,) * levels
     vae = AutoencoderTiny(
+        in_channels=3 * block**2,
+        out_channels=3 * block**2,
         encoder_block_out_channels=narrow,
         decoder_block_out_channels=narrow,
         num_encoder_blocks=single,

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.image_processor import VaeImageProcessor
 from torch import Tensor, nn
+from torch.nn.functional import pixel_shuffle
 
 from clavilux.export.checkpoints.load import AUTOENCODERS
 from clavilux.runtime.errors import ExportError
 
 LEVELS = 255
+COLOURS = 3
 
 
 class DecoderGraph(nn.Module):
@@ -25,9 +28,31 @@ class DecoderGraph(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """Decode and quantise, as diffusers' VaeImageProcessor does for PIL images."""
-        decoded = self.vae.decode(latents / self.scale + self.shift, return_dict=False)[0]
+        decoded = decoded_planes(self.vae, latents / self.scale + self.shift)
         levels = torch.round((decoded / 2 + 0.5).clamp(0, 1) * LEVELS)
         return levels.permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def decoded_planes(vae: Any, latents: Tensor) -> Tensor:
+    """Return colours in -1..1, [B, 3, H, W], of unscaled latents; what comes in blocks of pixels is put in place."""
+    decoded: Tensor = vae.decode(latents, return_dict=False)[0]
+    block = block_side(vae.config)
+    return pixel_shuffle(decoded, block) if block > 1 else decoded
+
+
+def block_side(config: Mapping[str, Any]) -> int:
+    """Return how many pixels a side an autoencoder's last layer makes at once: 1, or n where it has 3 n * n channels.
+
+    Such a layer is a sub-pixel convolution (Shi et al. 2016, arXiv:1609.05158). Raises ExportError for other channels.
+    """
+    taken, channels = (int(config.get(key, COLOURS)) for key in ("in_channels", "out_channels"))
+    side = isqrt(channels // COLOURS)
+    if side < 1 or COLOURS * side * side != channels or taken != channels:
+        raise ExportError(
+            f"the vae takes {taken} channels and gives {channels}; expected 3 both ways, or 3 n * n of blocks of "
+            "n * n pixels"
+        )
+    return side
 
 
 def scale_and_shift(vae: Any) -> tuple[float, float]:
@@ -39,7 +64,7 @@ def reference_pictures(vae: Any, latents: Tensor) -> Tensor:
     """Return what diffusers' own pipeline makes of `latents`: uint8 [B, H, W, 3]."""
     scale, shift = scale_and_shift(vae)
     with torch.inference_mode():
-        decoded = vae.decode(latents / scale + shift, return_dict=False)[0]
+        decoded = decoded_planes(vae, latents / scale + shift)
     arrays = VaeImageProcessor().postprocess(decoded, output_type="np")
     return torch.from_numpy((arrays * LEVELS).round().astype("uint8"))
 
@@ -49,6 +74,7 @@ def check_vae(config: Mapping[str, Any], where: object) -> None:
     if config.get("_class_name") not in AUTOENCODERS:
         expected = " or ".join(AUTOENCODERS)
         raise ExportError(f"vae {where} is a {config.get('_class_name', 'nameless')!r}; expected {expected}")
+    block_side(config)
 
 
 @dataclass(frozen=True)
@@ -110,4 +136,4 @@ def check_latents(config: Mapping[str, Any], where: object, own: Mapping[str, An
 def upscaling(config: Mapping[str, Any]) -> int:
     """Return how many pixels one latent spans on each side."""
     blocks = config.get("decoder_block_out_channels") or config["block_out_channels"]
-    return int(config.get("upsampling_scaling_factor", 2) ** (len(blocks) - 1))
+    return int(config.get("upsampling_scaling_factor", 2) ** (len(blocks) - 1)) * block_side(config)

@@ -8,8 +8,9 @@ from diffusers.image_processor import VaeImageProcessor
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import pixel_unshuffle
 
-from clavilux.export.models.decoder import LEVELS, scale_and_shift
+from clavilux.export.models.decoder import LEVELS, block_side, scale_and_shift
 
 Pictures = NDArray[np.uint8]
 
@@ -31,7 +32,8 @@ class ImageEncoderGraph(nn.Module):
 
 
 def _encode(vae: Any, planes: Tensor) -> Tensor:
-    encoded = vae.encode(planes)
+    block = block_side(vae.config)
+    encoded = vae.encode(pixel_unshuffle(planes, block) if block > 1 else planes)
     latents: Tensor = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
     return latents
 

@@ -250,6 +250,32 @@ def test_what_no_manifest_can_say_is_refused_at_once(checkpoints: Path, changes:
     assert message in refusal(tiny_sources(checkpoints), replace(tiny_options(), **changes))
 
 
+def test_a_decoder_of_blocks_counts_them_among_the_pixels_of_a_latent(checkpoints: Path):
+    vae = checkpoints / "pipeline" / "vae"
+    for side, levels in ((2, 3), (4, 2)):
+        channels = dict.fromkeys(("in_channels", "out_channels"), 3 * side**2)
+        change(vae, **channels, decoder_block_out_channels=[8] * levels)
+        assert make_plan(tiny_sources(checkpoints), tiny_options()).latents == LatentSpec(4, 8, 8)
+
+
+@pytest.mark.parametrize("channels", [4, 9])
+def test_an_autoencoder_of_other_channels_than_blocks_have_is_refused(checkpoints: Path, channels: int):
+    change(checkpoints / "pipeline" / "vae", in_channels=channels, out_channels=channels)
+    message = refusal(tiny_sources(checkpoints), tiny_options())
+    assert message.startswith(
+        f"the vae takes {channels} channels and gives {channels}; expected 3 both ways, or 3 n * n"
+    )
+
+
+def test_other_programs_are_not_given_a_decoder_of_blocks(checkpoints: Path):
+    vae = checkpoints / "pipeline" / "vae"
+    change(vae, in_channels=12, out_channels=12, decoder_block_out_channels=[8] * 3)
+    assert refusal(tiny_sources(checkpoints), replace(tiny_options(), layout="diffusers")) == (
+        f"vae {vae} makes blocks of 2x2 pixels, which programs of the layout 'diffusers' do not know; expected one of "
+        "3 channels, or no layout"
+    )
+
+
 def test_a_part_that_a_local_pipeline_lacks_is_not_looked_for_on_the_hub(checkpoints: Path):
     sources = replace(tiny_sources(checkpoints), vae=str(checkpoints / "pipeline" / "decoder"))
     assert "pipeline has no folder decoder" in refusal(sources, tiny_options())

@@ -9,15 +9,21 @@ from diffusers import AutoencoderKL
 from diffusers.image_processor import VaeImageProcessor
 
 from clavilux.export.checkpoints.load import load_vae
+from clavilux.export.graphs.convert import save, to_onnx
 from clavilux.export.models.decoder import (
     DecoderGraph,
+    block_side,
     check_latents,
     check_vae,
     reference_pictures,
     scale_and_shift,
     upscaling,
 )
+from clavilux.export.models.image_encoder import ImageEncoderGraph, reference_latents, usual_pictures
+from clavilux.export.spec import DECODER_GRAPH
 from clavilux.runtime.errors import ExportError
+from clavilux.runtime.placement.devices import open_session
+from tests.tiny import write_vae
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +84,83 @@ def test_taesd_takes_latents_as_they_are(small):
 def test_the_full_autoencoder_is_scaled_and_shifted(full: AutoencoderKL):
     assert scale_and_shift(full) == (0.18215, 0.1)
     assert upscaling(full.config) == 8
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def blocks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """A tiny autoencoder that makes blocks of pixels at once, of 12 or 48 channels."""
+    torch.manual_seed(request.param)
+    folder = tmp_path_factory.mktemp("blocks")
+    write_vae(folder, request.param)
+    return load_vae(folder, "AutoencoderTiny")
+
+
+def test_pixels_of_a_block_are_put_in_their_places(blocks):
+    side = block_side(blocks.config)
+    with torch.inference_mode():
+        decoded = blocks.decode(latents(), return_dict=False)[0]
+    levels = torch.round((decoded / 2 + 0.5).clamp(0, 1) * 255).byte().numpy()
+    found = pictures(blocks, latents())
+    assert (found.shape, found.dtype) == ((1, 64, 64, 3), np.uint8)
+    assert found.std() > 0
+    for down in range(side):
+        for right in range(side):
+            for colour in range(3):
+                channel = (colour * side + down) * side + right
+                np.testing.assert_array_equal(found[:, down::side, right::side, colour], levels[:, channel])
+
+
+def test_the_graph_of_blocks_gives_the_reference_pictures(blocks):
+    np.testing.assert_array_equal(pictures(blocks, latents(2.0)), reference_pictures(blocks, latents(2.0)).numpy())
+
+
+def test_the_block_counts_among_the_pixels_of_a_latent(blocks):
+    assert upscaling(blocks.config) == 8
+    assert upscaling(dict(blocks.config) | {"in_channels": 3, "out_channels": 3}) == 8 // block_side(blocks.config)
+
+
+def test_an_exported_decoder_of_blocks_paints_as_torch_does(blocks, tmp_path: Path):
+    module = DecoderGraph(blocks)
+    save(to_onnx(module, DECODER_GRAPH, {"latents": latents()}), tmp_path / "decoder.onnx")
+    (found,) = open_session(tmp_path / "decoder.onnx").run({"latents": latents(2.0).numpy()})
+    away = np.abs(found.astype(int) - pictures(blocks, latents(2.0)))
+    assert away.max() <= 1
+    assert away.mean() < 0.01
+
+
+def test_an_encoder_of_blocks_takes_them_from_their_places(blocks):
+    given = usual_pictures(64, 64, 0)
+    planes = torch.from_numpy(given).permute(0, 3, 1, 2) / 127.5 - 1
+    side = block_side(blocks.config)
+    rows = [planes[:, c, i::side, j::side] for c in range(3) for i in range(side) for j in range(side)]
+    with torch.inference_mode():
+        expected = blocks.encode(torch.stack(rows, dim=1)).latents.numpy()
+        found = ImageEncoderGraph(blocks)(torch.from_numpy(given)).numpy()
+    assert found.shape == (1, 4, 8, 8)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(reference_latents(blocks, given), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("channels", "side"), [(3, 1), (12, 2), (27, 3), (48, 4)])
+def test_blocks_are_told_by_the_number_of_channels(channels: int, side: int):
+    assert block_side({"in_channels": channels, "out_channels": channels}) == side
+    assert block_side({}) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ({"in_channels": 4, "out_channels": 4}, "takes 4 channels and gives 4"),
+        ({"in_channels": 1, "out_channels": 1}, "takes 1 channels and gives 1"),
+        ({"in_channels": 3, "out_channels": 12}, "takes 3 channels and gives 12"),
+        ({"out_channels": 12}, "takes 3 channels and gives 12"),
+        ({"in_channels": 24, "out_channels": 24}, "takes 24 channels and gives 24"),
+    ],
+)
+def test_other_numbers_of_channels_are_refused(config: dict, line: str):
+    with pytest.raises(ExportError) as caught:
+        check_vae(TINY | config, "here")
+    assert str(caught.value) == f"the vae {line}; expected 3 both ways, or 3 n * n of blocks of n * n pixels"
 
 
 def test_another_class_is_refused():
