@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -39,10 +40,11 @@ from clavilux.training.lumia import packed_set, parcel
 from clavilux.training.lumia.data import build, phonemes
 from clavilux.training.lumia.data.clips import MANIFEST, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
-from clavilux.training.lumia.data.emoji import Emoji, load_emoji
+from clavilux.training.lumia.data.scenes import Emoji, load_emoji
 from clavilux.training.lumia.data.speech import TakeCounts
-from clavilux.training.lumia.models import autoencoder, encoder, judge, unet, words
+from clavilux.training.lumia.models import autoencoder, encoder, finish, judge, light_reader, unet, words
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Windows, frame_set
+from clavilux.training.lumia.models.scene_set import Cells, Pictures, SceneSet, Studio
 from clavilux.training.lumia.models.train_loop import Recipe, trained
 from clavilux.training.lumia.phases import NEVER, PhaseRunner, TimeUpError
 from clavilux.training.lumia.publish import publish
@@ -52,16 +54,25 @@ EAR_WIDTH = 192  # of the audio encoder
 SEED = packed_set.NOISE_SEED
 NOISE_AMPLITUDE = 0.01  # deviation of the white noise behind the negative prompt, as in the reference
 WORDS = Recipe(steps=4000, rate=2e-3, decay=0.0, average=0.995, seed=SEED)
-EAR = Recipe(steps=7500, rate=1.5e-3, warmup=100, average=0.995, seed=SEED)
-PRACTICE = Recipe(steps=4500, rate=1e-3, warmup=100, average=0.995, seed=SEED + 4)
+EAR = Recipe(steps=12_000, rate=1.5e-3, warmup=100, average=0.995, seed=SEED)
+PRACTICE = Recipe(steps=8000, rate=1e-3, warmup=100, average=0.995, seed=SEED + 4)
 CODEC = Recipe(steps=6000, rate=2e-3, average=0.995, seed=SEED)
-MAKER = Recipe(steps=4500, rate=1.5e-3, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
-POLISH = Recipe(steps=800, rate=8e-4, decay=0.0, average=0.99, checkpoint=100, seed=SEED + 1)
-SHARPEN = Recipe(steps=900, rate=1e-3, average=0.99, checkpoint=100, seed=SEED + 2)
-JUDGE = Recipe(steps=1500, rate=2e-3, average=0.99, seed=SEED + 3)
-SHARES = {"espeak": 0.26, "flite": 0.1, "kokoro": 0.42, "sounds": 0.22}  # how often each kind is drawn
-PRACTICE_SHARES = {"espeak": 0.2, "flite": 0.1, "kokoro": 0.4, "sounds": 0.3}
+MAKER = Recipe(steps=16_000, rate=1.5e-3, decay=0.0, average=0.998, checkpoint=100, seed=SEED)
+POLISH = Recipe(steps=3000, rate=8e-4, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 1)
+FINISH = Recipe(steps=3000, rate=4e-4, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 2)
+JUDGE = Recipe(steps=2500, rate=2e-3, average=0.99, seed=SEED + 3)
+READER = Recipe(steps=2500, rate=1.5e-3, average=0.99, seed=SEED + 5)
+SHARES = {  # how often each kind is drawn
+    "espeak": 0.18, "flite": 0.06, "festival": 0.06, "pico": 0.12, "kokoro": 0.32, "sounds": 0.12, "synthesis": 0.07,
+    "none": 0.07,
+}  # fmt: skip
+PRACTICE_SHARES = {
+    "espeak": 0.14, "flite": 0.06, "festival": 0.06, "pico": 0.12, "kokoro": 0.32, "sounds": 0.12, "synthesis": 0.08,
+    "none": 0.10,
+}  # fmt: skip
 HARDER = Augmentation(speed=1.25, formants=1.18, wild=2.0, colour=5.0)  # what is practised with
+SIZES: tuple[Cells, ...] = ((16, 16), (16, 28), (32, 32))  # of latents: 256 x 256 pixels, 256 x 448, 512 x 512
+SIZE_SHARES = (0.5, 0.42, 0.08)  # how often the picture maker sees each
 PACKED = "packed.npz"  # in the work folder, where a packed set is trained from
 EXIT_STOPPED = 3  # time was up; the same command goes on
 
@@ -71,8 +82,9 @@ class LumiaConfig:
     """Amounts of everything; the defaults make the default bundle, tests make a miniature."""
 
     counts: dict[str, TakeCounts] = field(default_factory=lambda: build.COUNTS)
-    codec_noises: int = 3  # pictures of each concept for the codec
-    noises: int = 20  # pictures of each concept for the picture maker
+    pictures: tuple[int, ...] = (1400, 700, 0)  # scenes of each size that are kept as pictures
+    scenes: tuple[int, ...] = (4200, 3600, 400)  # scenes of each size, for the picture maker
+    judged: int = 3  # pictures of each concept for the judge
     heard: int = 24  # windows of each concept for the picture maker
     told: int = 6  # windows of each concept for the statistics of tokens
     width: int = WIDTH
@@ -85,8 +97,9 @@ class LumiaConfig:
     codec: Recipe = CODEC
     maker: Recipe = MAKER
     polish: Recipe = POLISH
-    sharpen: Recipe = SHARPEN
+    finish: Recipe = FINISH
     judge: Recipe = JUDGE
+    reader: Recipe = READER
     device: str = "cpu"  # in torch's words
     deadline: float = NEVER  # s since the epoch
 
@@ -159,8 +172,9 @@ def _ear_line(work: Path, config: LumiaConfig) -> None:
 
 def _picture_line(work: Path, config: LumiaConfig) -> None:
     phases = _begin_line(work, config)
+    phases.run("pictures", lambda: _pictures(work, config))
     phases.run("codec", lambda: _codec(work, config))
-    phases.run("latents", lambda: _latents(work, config))
+    phases.run("scenes", lambda: _scenes(work, config))
     phases.run("maker", lambda: _maker(work, config))
 
 
@@ -171,18 +185,20 @@ def _practice_line(work: Path, config: LumiaConfig) -> None:
 def _finish_line(work: Path, config: LumiaConfig) -> None:
     phases = _begin_line(work, config)
     phases.run("polish", lambda: _polish(work, config))
-    phases.run("sharpen", lambda: _sharpen(work, config))
+    phases.run("finish", lambda: _finish(work, config))
     phases.run("judge", lambda: _judge(work, config))
+    phases.run("reader", lambda: _reader(work, config))
 
 
 def _words(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
     tokenizer = words.build_tokenizer(work / "tokenizer")
     model = words.build(tokenizer, config.width, encoder.token_count() + 1)
-    words.fit(model, tokenizer, words.directions(len(NAMES) + 1, config.width, SEED), config.words, work / "words.pt")
+    known = words.space(len(NAMES) + 1, config.width, SEED)
+    words.fit(model, tokenizer, known, config.words, work / "words.pt")
     model.save_pretrained(work / "text_encoder")
     begin, table = words.token_table(model, tokenizer)
-    save_file({"begin": begin, "table": table}, work / "table.safetensors")
+    save_file({"begin": begin, "table": table, "light": known.light}, work / "table.safetensors")
 
 
 def _table(work: Path) -> tuple[Tensor, Tensor]:
@@ -242,41 +258,48 @@ def _listen(work: Path, ear: str, each: int, device: str = "cpu") -> Tensor:
     return encoder.heard_by_concept(_load_ear(work / ear, device), data, len(NAMES) + 1, each)
 
 
+def _studio(work: Path) -> Studio:
+    return Studio(_emojis(work), SEED, work / "scenes")
+
+
+def _emojis(work: Path) -> list[Emoji]:
+    if (work / PACKED).exists():
+        return [load_emoji(io.BytesIO(one)) for one in packed_set.read(work / PACKED).pictures]
+    folder = packed_set.picture_folder(work)
+    return [load_emoji(folder / f"{concept.code}.webp") for concept in CONCEPTS]
+
+
+def _pictures(work: Path, config: LumiaConfig) -> list[Pictures]:
+    """Return the scenes of each size that are kept as pictures, painted where they are not yet."""
+    studio = _studio(work)
+    return [studio.pictures(cells, count) for cells, count in zip(SIZES, config.pictures, strict=True)]
+
+
 def _codec(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
-    pictures = autoencoder.painted(_emojis(work), autoencoder.seeded_noise(SEED + 1, config.codec_noises)).flatten(0, 1)
-    autoencoder.fit(autoencoder.build(), pictures, config.codec, work / "codec.pt").save_pretrained(work / "vae_first")
+    square = _pictures(work, config)[0]
+    autoencoder.fit(autoencoder.build(), square, config.codec, work / "codec.pt").save_pretrained(work / "vae_first")
 
 
-def _emojis(work: Path) -> list[Emoji | None]:
-    if (work / PACKED).exists():
-        return [*(load_emoji(io.BytesIO(one)) for one in packed_set.read(work / PACKED).pictures), None]
-    folder = packed_set.picture_folder(work)
-    return [*(load_emoji(folder / f"{concept.code}.webp") for concept in CONCEPTS), None]
+def _scenes(work: Path, config: LumiaConfig) -> tuple[SceneSet, ...]:
+    """Return the scenes of each size with their latents, encoded where they are not yet."""
+    model, studio = AutoencoderTiny.from_pretrained(work / "vae_first").to(config.device), _studio(work)
+    encode = partial(autoencoder.encoded, model)
+    return tuple(
+        studio.scenes(cells, count, encode) for cells, count in zip(SIZES, config.scenes, strict=True) if count
+    )
 
 
-def _concept_noise(concept: int, count: int) -> Tensor:
-    """Return the noises under which a concept is painted: its own, so that together they are many."""
-    return autoencoder.seeded_noise(SEED * 1000 + concept, count)
-
-
-def _latents(work: Path, config: LumiaConfig) -> None:
-    model = AutoencoderTiny.from_pretrained(work / "vae_first").to(config.device)
-    noise = torch.stack([_concept_noise(i, config.noises) for i in range(len(NAMES) + 1)])
-    pairs = zip(_emojis(work), noise, strict=True)
-    rows = [autoencoder.encoded(model, autoencoder.painted([one], part)[0]) for one, part in pairs]
-    save_file({"latents": torch.stack(rows), "noise": noise}, work / "latents.safetensors")
-
-
-def _material(work: Path, heard: Tensor) -> unet.Material:
-    stored, (begin, table) = load_file(work / "latents.safetensors"), _table(work)
-    return unet.Material(stored["latents"], stored["noise"], table, heard, begin)
+def _material(work: Path, config: LumiaConfig, heard: Tensor) -> unet.Material:
+    stored, scenes = load_file(work / "table.safetensors"), _scenes(work, config)
+    shares = tuple(share for share, count in zip(SIZE_SHARES, config.scenes, strict=True) if count)
+    return unet.Material(scenes, shares, stored["table"], heard, stored["begin"], stored["light"])
 
 
 def _maker(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
     model = unet.build(config.width, config.channels)
-    unet.fit(model, _material(work, _table(work)[1][:, None]), config.maker, work / "maker.pt")
+    unet.fit(model, _material(work, config, _table(work)[1][:, None]), config.maker, work / "maker.pt")
     model.save_pretrained(work / "maker")
 
 
@@ -284,33 +307,49 @@ def _polish(work: Path, config: LumiaConfig) -> None:
     """Go on with the picture maker on tokens that the trained encoder really gives."""
     model = UNet2DConditionModel.from_pretrained(work / "maker")
     heard = load_file(work / "heard.safetensors")["heard"]
-    unet.fit(model, _material(work, heard), config.polish, work / "polish.pt")
-    model.save_pretrained(work / "unet")
+    unet.fit(model, _material(work, config, heard), config.polish, work / "polish.pt")
+    model.save_pretrained(work / "polished")
     unet.scheduler().save_pretrained(work / "scheduler")
 
 
-def _sharpen(work: Path, config: LumiaConfig) -> None:
-    """Go on with the codec's decoder on latents that the picture maker really gives, to undo their softness."""
-    model = UNet2DConditionModel.from_pretrained(work / "unet").eval().to(config.device)
-    material = _material(work, load_file(work / "heard.safetensors")["heard"])
-    noise, latents = material.noise[:, : config.codec_noises], unet.imagined_table(model, material, config.codec_noises)
-    pairs = zip(_emojis(work), noise, strict=True)
-    pictures = torch.cat([autoencoder.painted([one], part)[0] for one, part in pairs])
-    codec = AutoencoderTiny.from_pretrained(work / "vae_first")
-    autoencoder.sharpen(codec, latents.flatten(0, 1), pictures, config.sharpen, work / "sharpen.pt")
+def _finish(work: Path, config: LumiaConfig) -> None:
+    """Go on with picture maker and decoder together, by the pixels of what they show."""
+    model, codec = (
+        UNet2DConditionModel.from_pretrained(work / "polished"),
+        AutoencoderTiny.from_pretrained(work / "vae_first"),
+    )
+    material = _material(work, config, load_file(work / "heard.safetensors")["heard"])
+    kept = [pictures for pictures, count in zip(_pictures(work, config), config.scenes, strict=True) if count]
+    painted = tuple(finish.Painted(pictures, i) for i, pictures in enumerate(kept) if len(pictures))
+    finish.fit(model, codec, material, painted, config.finish, work / "finish.pt")
+    model.save_pretrained(work / "unet")
     codec.save_pretrained(work / "vae")
 
 
 def _judge(work: Path, config: LumiaConfig) -> None:
-    """Train the judge of the bundle's pictures, and measure it on paintings that it has not seen."""
-    torch.manual_seed(SEED)
-    emojis = _emojis(work)[:-1]
-    trained, unseen = (judge.paintings(emojis, autoencoder.seeded_noise(SEED + i, config.codec_noises)) for i in (5, 6))
-    critic = judge.fit(judge.build(len(NAMES)), trained, config.judge, work / "judge.pt")
+    """Train the judges of the bundle's pictures, and measure them on paintings that they have not seen."""
+    trained, unseen = (judge.paintings(_emojis(work), SEED + i, config.judged) for i in (5, 6))
     concepts = torch.arange(len(NAMES)).repeat_interleave(unseen.shape[1])
-    accuracy = judge.accuracy(critic, judge.changed(unseen.flatten(0, 1)), concepts)
-    (work / "judge.json").write_text(json.dumps(asdict(accuracy)))
-    critic.save_pretrained(work / "judge")
+    kinds = {"judge": (judge.build, judge.changed), "judge_second": (judge.build_second, judge.changed_otherwise)}
+    for name, (build_judge, change) in kinds.items():
+        torch.manual_seed(SEED)
+        critic = judge.fit(build_judge(len(NAMES)), trained, config.judge, work / f"{name}.pt", change)
+        accuracy = judge.accuracy(critic, change(unseen.flatten(0, 1)), concepts)
+        (work / f"{name}.json").write_text(json.dumps(asdict(accuracy)))
+        critic.save_pretrained(work / name)
+
+
+def _reader(work: Path, config: LumiaConfig) -> None:
+    """Train the reader of the bundle's light, and measure it on painted light that it has not seen."""
+    torch.manual_seed(SEED)
+    pictures = _pictures(work, config)[0]
+    numbers = _studio(work).numbers(SIZES[0], len(pictures))
+    model = light_reader.fit(light_reader.build(), pictures, numbers, config.reader, work / "reader.pt")
+    unseen = range(0, len(pictures), light_reader.HELD_OUT)
+    shown = torch.stack([pictures.at(i, light_reader.LIGHT_ALONE) for i in unseen])
+    found = light_reader.reading(light_reader.read(model, shown), numbers[list(unseen)])
+    (work / "reader.json").write_text(json.dumps(asdict(found)))
+    model.save_pretrained(work / "reader")
 
 
 def _conditioning(work: Path, config: LumiaConfig) -> None:
@@ -326,6 +365,7 @@ def _conditioning(work: Path, config: LumiaConfig) -> None:
         "token_mean": everything.mean(dim=0),
         "token_std": everything.std(dim=0),
         "concepts": table[:-1],
+        "light": load_file(work / "table.safetensors")["light"],
     }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, work / "conditioning.safetensors")
 

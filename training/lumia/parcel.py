@@ -35,9 +35,11 @@ KEY = ["clavilux.training.lumia parcel", 1]
 PRODUCTS = {
     "words": ("text_encoder", "tokenizer", "table.safetensors"),
     "practice": ("encoder",),
-    "polish": ("unet", "scheduler"),
-    "sharpen": ("vae", "latents.done.json", "heard.done.json"),  # done for good: nothing needs their tensors any more
-    "judge": ("judge", "judge.json"),
+    "polish": ("polished", "scheduler"),
+    # where it is done, nothing needs the scenes and heard tokens any more: they are done for good
+    "finish": ("unet", "vae", "pictures.done.json", "scenes.done.json", "heard.done.json"),
+    "judge": ("judge", "judge.json", "judge_second", "judge_second.json"),
+    "reader": ("reader", "reader.json"),
     "conditioning": ("conditioning.safetensors",),
     "ear": ("encoder_first", "ear.pt"),
     "codec": ("vae_first",),

@@ -13,8 +13,8 @@ from textwrap import fill
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from transformers import ResNetForImageClassification
+from torch import Tensor, nn
+from transformers import ConvNextForImageClassification, ResNetForImageClassification
 
 from clavilux.export.build import export_bundle
 from clavilux.export.checkpoints.load import Sources
@@ -25,17 +25,29 @@ from clavilux.training.features import WINDOW_SAMPLES
 from clavilux.training.lumia.data.build import asked_credits
 from clavilux.training.lumia.data.clips import MANIFEST, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
-from clavilux.training.lumia.measure import evaluate, sheets
+from clavilux.training.lumia.measure import evaluate, light, sheets
+from clavilux.training.lumia.measure.light import LightFindings
 from clavilux.training.lumia.models import judge
 from clavilux.training.lumia.phases import Duration
 
 HOP_SAMPLES = 1600  # 0.1 s between two looks at the window
 LICENCE = "Apache-2.0"
 PICTURE = 256  # pixels
+SIZES = (256, 1024)  # smallest and largest side, pixels
 REVISION = "clavilux.training.lumia.make"
 PARTS = ("encoder", "text_encoder", "unet", "vae")
+JUDGES = {"judge": ResNetForImageClassification, "judge_second": ConvNextForImageClassification}
 SHEET_QUALITY = 80
 LINE = 116  # characters of a line of the card
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Verdict of one judge on the bundle's pictures."""
+
+    own: judge.Accuracy  # of the judge, on paintings that it has not seen
+    named: judge.Accuracy  # of pictures painted from the concepts' own tokens
+    heard: judge.Accuracy  # of pictures painted from a held-out voice
 
 
 @dataclass(frozen=True)
@@ -43,10 +55,9 @@ class Findings:
     """Everything that is measured about a bundle."""
 
     hearing: evaluate.Evaluation
-    own: judge.Accuracy  # of the judge, on paintings that it has not seen
-    named: judge.Accuracy  # of pictures painted from the concepts' own tokens
-    heard: judge.Accuracy  # of pictures painted from a held-out voice
-    unseen: tuple[str, ...]  # concepts whose named picture the judge does not find
+    verdicts: tuple[Verdict, ...]  # of each judge
+    unseen: tuple[str, ...]  # concepts whose named picture the first judge does not find
+    light: LightFindings
 
 
 def publish(work: Path, out: Path, times: Mapping[str, Duration]) -> None:
@@ -54,7 +65,8 @@ def publish(work: Path, out: Path, times: Mapping[str, Duration]) -> None:
     export(work, out)
     findings = measured(work, out)
     (work / "findings.json").write_text(json.dumps(asdict(findings), indent=1))
-    LOG.info("measured\n%s\n%s", evaluate.table_of(findings.hearing), pictures_table(findings))
+    tables = (evaluate.table_of(findings.hearing), pictures_table(findings), light.table_of(findings.light))
+    LOG.info("measured\n%s", "\n".join(tables))
     (out / "README.md").write_text(card(findings, times, asked_credits(work / MANIFEST)))
 
 
@@ -76,6 +88,7 @@ def export(work: Path, out: Path) -> None:
         hop_samples=HOP_SAMPLES,
         lead_in="silence",
         picture=(PICTURE, PICTURE),
+        sizes=SIZES,
         concepts=NAMES,
         evidence=EvidenceSpec(),  # the defaults are lumia's own, tuned on voices and sounds of other seeds
         sources=tuple(Source(name, "trained from scratch", REVISION, LICENCE) for name in PARTS),
@@ -86,40 +99,58 @@ def export(work: Path, out: Path) -> None:
 
 def measured(work: Path, out: Path) -> Findings:
     """Return what the bundle hears and shows; the contact sheets go to work/named.webp and work/heard.webp."""
-    critic = ResNetForImageClassification.from_pretrained(work / "judge").eval()
-    own = judge.Accuracy(**json.loads((work / "judge.json").read_text()))
     clips = of_engine(read_clips(work, "test"), sheets.SHEET_VOICE)
-    labels = [clip.label for clip in clips]
-    named, missed = _judged(critic, sheets.painted_names(out), NAMES, work / "named.webp")
-    heard, _ = _judged(critic, sheets.painted_clips(out, clips), labels, work / "heard.webp")
-    return Findings(evaluate.measure(out, work), own, named, heard, tuple(NAMES[i] for i in missed))
+    named = _Shown(sheets.painted_names(out), NAMES)
+    heard = _Shown(sheets.painted_clips(out, clips), tuple(clip.label for clip in clips))
+    critics = [model.from_pretrained(work / name).eval() for name, model in JUDGES.items()]
+    missed = named.drawn(critics[0], work / "named.webp")
+    heard.drawn(critics[0], work / "heard.webp")
+    own = (judge.Accuracy(**json.loads((work / f"{name}.json").read_text())) for name in JUDGES)
+    verdicts = tuple(Verdict(one, named.judged(by), heard.judged(by)) for one, by in zip(own, critics, strict=True))
+    unseen = tuple(NAMES[i] for i in missed)
+    return Findings(evaluate.measure(out, work), verdicts, unseen, light.measure(out, work))
 
 
-def _judged(
-    critic: nn.Module, pictures: NDArray[np.uint8], names: Sequence[str], path: Path
-) -> tuple[judge.Accuracy, list[int]]:
-    """Return the verdict on pictures [n, H, W, 3] and the places of failures, and draw the sheet."""
-    seen = judge.seen(torch.from_numpy(pictures).permute(0, 3, 1, 2))
-    concepts = torch.tensor([NAMES.index(name) for name in names])
-    missed = judge.failures(critic, seen, concepts)
-    sheets.sheet(pictures, names, missed).save(path, quality=SHEET_QUALITY)
-    return judge.accuracy(critic, seen, concepts), missed
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """Pictures [n, H, W, 3], and the concept that each should show."""
+
+    pictures: NDArray[np.uint8]
+    names: Sequence[str]
+
+    @property
+    def _seen(self) -> tuple[Tensor, Tensor]:
+        concepts = torch.tensor([NAMES.index(name) for name in self.names])
+        return judge.seen(torch.from_numpy(self.pictures).permute(0, 3, 1, 2)), concepts
+
+    def judged(self, critic: nn.Module) -> judge.Accuracy:
+        """Return how often a judge finds what they should show."""
+        return judge.accuracy(critic, *self._seen)
+
+    def drawn(self, critic: nn.Module, path: Path) -> list[int]:
+        """Draw the sheet, failures in red, and return their places."""
+        missed = judge.failures(critic, *self._seen)
+        sheets.sheet(self.pictures, self.names, missed).save(path, quality=SHEET_QUALITY)
+        return missed
 
 
 def pictures_table(findings: Findings) -> str:
-    """Return what the judge found as Markdown."""
-    rows = [
-        ("the emoji themselves, painted and changed anew: the judge's own accuracy", findings.own),
-        ("the bundle's picture of each concept's own tokens", findings.named),
-        (f"the bundle's picture of each word, heard in {sheets.SHEET_VOICE}'s voice", findings.heard),
+    """Return what the judges found as Markdown."""
+    said = {
+        "own": "the emoji themselves, painted and changed anew: the judge's own accuracy",
+        "named": "the bundle's picture of each concept's own tokens",
+        "heard": f"the bundle's picture of each word, heard in {sheets.SHEET_VOICE}'s voice",
+    }
+    head = [
+        "| pictures judged | how many | first guess right | among five | second judge | among five |",
+        "|---" * 6 + "|",
     ]
-    head = ["| pictures judged | how many | first guess right | among five |", "|---|---|---|---|"]
-    return "\n".join(
-        [
-            *head,
-            *(f"| {what} | {one.pictures} | {100 * one.first:.1f} % | {100 * one.fifth:.1f} % |" for what, one in rows),
-        ]
-    )
+    rows = []
+    for name, what in said.items():
+        found: list[judge.Accuracy] = [getattr(verdict, name) for verdict in findings.verdicts]
+        shares = (f"{100 * share:.1f} %" for one in found for share in (one.first, one.fifth))
+        rows.append(f"| {what} | {found[0].pictures} | {' | '.join(shares)} |")
+    return "\n".join([*head, *rows])
 
 
 def card(findings: Findings, times: Mapping[str, Duration], credits: Sequence[str]) -> str:
@@ -130,6 +161,7 @@ def card(findings: Findings, times: Mapping[str, Duration], credits: Sequence[st
         "count": str(len(NAMES)),
         "hearing": evaluate.table_of(findings.hearing),
         "pictures": pictures_table(findings),
+        "light": light.table_of(findings.light),
         "unseen": fill(", ".join(findings.unseen) or "none", width=LINE),
         "phases": phases,
         "hours": f"{sum(one.processor for one in times.values()) / 3600:.1f}",
@@ -160,7 +192,10 @@ Say one of @count@ things and it appears; many of them can also be played or bar
 
 @concepts@
 
-Pictures are one-step diffusion, 256 x 256 pixels. What it does not know, and silence, drift to coloured light.
+Whatever else sounds becomes light: veils, caustics, rosettes and embers whose colour, place, fineness, number, symmetry
+and extent follow pitch, brightness, noisiness, onsets, harmonicity and loudness. Things stand in that same light.
+
+Pictures are one-step diffusion, 256 x 256 pixels, or wide (256 x 448) and larger by `height` and `width`.
 
 ## Parts
 All trained from scratch by `python -m clavilux.training.lumia.make --work DIR --out runtime/bundles/lumia`, all
@@ -168,10 +203,13 @@ standard classes of transformers and diffusers. Licence: Apache-2.0.
 
 * `Wav2Vec2BertModel`, 4 layers, 192 wide, with the reference's two-layer adapter: a 2 s window becomes 25
   tokens of 144.
-* `CLIPTextModel`, 2 layers, 144 wide, with a `CLIPTokenizer` of its own: names, synonyms, two of them mixed. The
-  encoder of sounds was aligned with it; the instrument itself takes no typed words yet.
-* `UNet2DConditionModel`, 17 million parameters at 16 x 16 latents; it predicts clean latents.
-* `AutoencoderTiny`, which enlarges 16-fold.
+* `CLIPTextModel`, 2 layers, 144 wide, with a `CLIPTokenizer` of its own: names, synonyms, two of them mixed, and words
+  for light ("a dog in warm soft light"). The encoder of sounds was aligned with it; the instrument itself takes no
+  typed words yet.
+* Nine directions of the tokens' space, at right angles to all names, for the light: what is measured in the sound is
+  added along them.
+* `UNet2DConditionModel`, 13 million parameters at 16 x 16 latents; it predicts clean latents.
+* `AutoencoderTiny`, which enlarges 16-fold; its last layer makes blocks of 2 x 2 pixels, which are put in their places.
 
 ## What it hears
 Retrieval among all @count@ concepts. Clips are compared whole unless said otherwise. No voice, recording or key in
@@ -184,13 +222,20 @@ which are used for measuring only (what they say goes by their file names and te
 
 ## What it shows
 A small classifier, trained on the emoji painted afresh, turned, moved, blurred, tinted and noisy, says which of all
-concepts a picture shows. It has never seen a generated picture.
+concepts a picture shows; a second one has another architecture and was trained on other changes. Neither has seen a
+generated picture.
 
 @pictures@
 
 Not among its first five guesses, when painted from their own tokens: @unseen@.
 `docs/lumia.webp` shows every concept as it is painted for a voice never trained on; names in red are those that the
 classifier does not find.
+
+How light follows sound: correlation by rank between what is measured in a sound and what a small network, trained on
+painted light alone, reads in the picture. Sounds are instruments, keys and noises never trained on, at levels 36 dB
+apart. `python -m clavilux.training.lumia.measure.light runtime/bundles/lumia --work DIR` prints this:
+
+@light@
 
 ## Training
 @hours@ processor hours: every stage below, over its processes. Stages overlapped, on two cores shared with other work.
@@ -200,16 +245,17 @@ classifier does not find.
 @phases@
 
 ## Data
-* Pictures: Fluent Emoji by Microsoft (MIT), npm `@lobehub/fluent-emoji-3d` 1.1.0, on a painted ground.
-* Speech: flite (CMU), espeak-ng, Kokoro-82M (Apache-2.0), hibari (Apache-2.0, measuring only).
+* Pictures: Fluent Emoji by Microsoft (MIT), npm `@lobehub/fluent-emoji-3d` 1.1.0, in light of our own renderer.
+* Speech: flite and festival (CMU and Edinburgh, permissive), espeak-ng, SVOX Pico and Kokoro-82M (Apache-2.0). For
+  measuring only: hibari (Apache-2.0), festival's hidden Markov model (CMU), Piper's voice joe (CC0).
 * Instruments and effects: FluidR3 GM and GS sound fonts (MIT) through fluidsynth; samples of Sonic Pi (CC0).
 * Recordings from OpenSFX, CC0 or CC-BY 3.0, cut, resampled and mixed with noise for training. Their credits:
 @credits@
 
 ## Limits
 * English words. Training voices are synthetic; the row of people's words says how far that carries.
-* A kind of sound has few recordings to learn from: the rows of sounds say how far that carries, instruments are
-  mistaken for each other, and a sound whose kind was never trained shows something else.
+* A kind of sound has few recordings to learn from, most are synthesised: the rows of sounds say how far that carries,
+  and instruments are mistaken for each other.
 * Words that it does not know may show the nearest one that it knows.
 * Pictures are shapes and colours of an icon, not photographs; fine parts are soft.
 """

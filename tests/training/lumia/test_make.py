@@ -3,6 +3,7 @@
 import json
 import logging
 from argparse import Namespace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,30 +16,35 @@ from safetensors.torch import load_file
 from transformers import Wav2Vec2BertModel
 
 from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.runtime.conditioning.concepts import ConceptIndex
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.instrument import Instrument
 from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip
 from clavilux.training.lumia import make, packed_set, parcel, publish
-from clavilux.training.lumia.data import measuring_sets, phonemes, sounds, speech
+from clavilux.training.lumia.data import measuring_sets, music, noises, phonemes, sounds, speech
 from clavilux.training.lumia.data.clips import LabelledClip, Origin, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
+from clavilux.training.lumia.data.scenes import SIDE, Emoji
 from clavilux.training.lumia.data.speech import Take, TakeCounts
+from clavilux.training.lumia.data.synthesis import kinds
 from clavilux.training.lumia.measure import evaluate
-from clavilux.training.lumia.models import encoder
+from clavilux.training.lumia.models import encoder, finish, judge
 from clavilux.training.lumia.models.train_loop import Recipe
 from clavilux.training.lumia.phases import Duration, PhaseRunner
 
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = make.LumiaConfig(
     counts={"espeak": TakeCounts(name=1, synonym=0, other=1)},
-    codec_noises=1, noises=1, heard=1, width=16, ear_width=16, channels=(16, 16, 32), ramp=1,
-    told=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, sharpen=SHORT, judge=SHORT,
+    pictures=(2, 0, 0), scenes=(2, 1, 0), judged=1, heard=1, width=16, ear_width=16, channels=(16, 16, 32), ramp=1,
+    told=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, finish=SHORT, judge=SHORT,
+    reader=SHORT,
 )  # fmt: skip
 HEARD = ("dog", "rain", "ice cream")
-EMOJIS = make._emojis
+EMOJIS, DRAWN = make._emojis, (make.SHARES, make.PRACTICE_SHARES)  # as they are before they are patched
 
 
 class Letters:
@@ -64,6 +70,9 @@ def made(tmp_path_factory):
     held_out = [Take("espeak", "en-us+m7", f"A {name}.", name) for name in HEARD]
     patch.setattr(speech, "held_out_takes", lambda: held_out)
     patch.setattr(sounds, "rendered_sounds", tones)
+    patch.setattr(music, "music", lambda seed, split: iter(()))
+    patch.setattr(noises, "noises", lambda seed, split: iter(()))
+    patch.setattr(kinds, "takes", list)
     patch.setattr(phonemes, "load_hibari", lambda folder: Letters())
     patch.setattr(measuring_sets, "human_words", lambda folder: [])
     patch.setattr(measuring_sets, "real_sounds", lambda folder: [tone("dog", 300), tone("cat", 400)])
@@ -72,7 +81,8 @@ def made(tmp_path_factory):
     patch.setattr(publish, "measured", cache(publish.measured))
     for shares in ("SHARES", "PRACTICE_SHARES"):
         patch.setattr(make, shares, {"espeak": 0.8, "sounds": 0.2})
-    patch.setattr(make, "_emojis", lambda work: [None] * (len(CONCEPTS) + 1))
+    patch.setattr(make, "_emojis", lambda work: [Emoji(torch.full((4, SIDE, SIDE), 0.5))] * len(CONCEPTS))
+    patch.setattr(judge, "CELLS", (4, 4))  # the judge learns from paintings of every concept
     patch.setattr(make, "_side_by_side", lambda lines, work, plan: [line(work, plan) for line in lines])
     threads, work = torch.get_num_threads(), tmp_path_factory.mktemp("work")
     handlers = logging.getLogger().handlers[:]
@@ -90,6 +100,33 @@ def test_the_bundle_opens_and_names_its_concepts(made):
     bundle = Bundle.open(made[1])
     assert bundle.concepts == NAMES
     assert bundle.conditioning.concepts.shape == (len(NAMES), 25, 16)
+
+
+def test_the_bundle_says_that_it_paints_light_and_how_it_is_told_of_it(made):
+    bundle = Bundle.open(made[1])
+    assert bundle.light
+    assert bundle.conditioning.light.shape == (len(LIGHT_NUMBERS), 16)
+    stored = load_file(made[0] / "table.safetensors")
+    np.testing.assert_array_equal(bundle.conditioning.light, stored["light"])
+
+
+def test_a_tones_film_changes_with_its_pitch_because_of_light_alone(made):
+    """No name is heard; after two steps of training pictures are nearly black, and their colours change little."""
+    opened = open_instrument(made[1])
+    low, high = (filmed(opened, 1.0, pitch) for pitch in (220.0, 311.1))
+    assert np.any(low[-1].pixels.mean(axis=(0, 1)) != high[-1].pixels.mean(axis=(0, 1)))
+    unlit = [filmed(opened, 0.0, pitch)[-1].pixels for pitch in (220.0, 311.1)]
+    np.testing.assert_array_equal(*unlit)
+
+
+def filmed(opened, strength: float, pitch: float):
+    """Frames of a tone, of a bundle without names whose rows for light are so many times stronger."""
+    cached = opened.bundle.conditioning
+    cached = replace(cached, concepts=None, light=np.float32(strength) * cached.light)
+    player = Instrument(replace(opened.bundle, concepts=(), conditioning=cached), opened.models)
+    player._conditioner.set_target = lambda *_, **__: None  # of a bundle without names all that is heard would count
+    sound = (0.3 * np.sin(2 * np.pi * pitch * np.arange(SAMPLE_RATE) / SAMPLE_RATE)).astype(np.float32)
+    return list(render_frames(player, Clip(sound[:, None], SAMPLE_RATE), 5.0))
 
 
 def test_the_bundle_takes_typed_words(made):
@@ -147,11 +184,23 @@ def test_practice_begins_with_what_the_ear_has_learnt(made, tmp_path, monkeypatc
     assert all(torch.equal(value, begun[0][name]) for name, value in before.items())
 
 
+def test_the_finish_sees_pictures_beside_scenes_of_their_own_size(made, tmp_path, monkeypatch):
+    for name in ("polished", "vae_first", "heard.safetensors", "table.safetensors", "scenes"):
+        (tmp_path / name).symlink_to(made[0] / name)
+    seen = []
+    monkeypatch.setattr(finish, "fit", lambda model, codec, material, painted, *_: seen.append((material, painted)))
+    make._finish(tmp_path, replace(PLAN, pictures=(1, 1, 0), scenes=(0, 1, 0)))
+    ((material, (painted,)),) = seen
+    assert painted.pictures.at(0, 0).shape == (3, 256, 448)
+    assert material.scenes[painted.scenes].noise.shape[-2:] == (16, 28)
+    assert material.shares == (make.SIZE_SHARES[1],)
+
+
 def test_every_stage_is_recorded_with_its_time(made):
     records = {path.name.removesuffix(".done.json") for path in made[0].glob("*.done.json")}
     assert records == {
-        "words", "data", "ear", "heard", "practice", "codec", "latents", "maker", "polish", "sharpen", "conditioning",
-        "judge",
+        "words", "data", "ear", "heard", "practice", "pictures", "codec", "scenes", "maker", "polish", "finish",
+        "conditioning", "judge", "reader",
     }  # fmt: skip
     assert all(json.loads(path.read_text())["wall"] >= 0 for path in made[0].glob("*.done.json"))
 
@@ -167,13 +216,23 @@ def test_the_contact_sheets_are_drawn(made):
 def test_findings_are_kept_as_numbers(made):
     findings = json.loads((made[0] / "findings.json").read_text())
     assert {one["what"] for one in findings["hearing"]["scores"]} >= {"held-out voices, all"}
-    assert 0 <= findings["heard"]["first"] <= findings["heard"]["fifth"] <= 1
+    assert len(findings["verdicts"]) == 2
+    assert all(0 <= one["heard"]["first"] <= one["heard"]["fifth"] <= 1 for one in findings["verdicts"])
+    assert -1 <= findings["light"]["shown"]["correlations"]["place"] <= 1
 
 
 def test_the_default_plan_takes_more_of_everything():
     plan = make.LumiaConfig()
-    assert set(plan.counts) == {"espeak", "flite", "kokoro"}
+    assert set(plan.counts) == {"espeak", "flite", "festival", "pico", "kokoro"}
     assert plan.ear.steps > 1000
+
+
+def test_every_engine_that_is_trained_on_is_drawn_in_a_share():
+    counts = make.LumiaConfig().counts
+    assert set(counts) <= {engine for engines in packed_set.KINDS.values() for engine in engines}
+    for shares in DRAWN:
+        assert set(counts) < set(shares) == set(packed_set.KINDS)
+        assert sum(shares.values()) == pytest.approx(1.0)
 
 
 def test_training_hours_are_those_of_all_phases(made):
@@ -233,11 +292,13 @@ def test_a_work_folder_is_trained_from_what_it_was_begun_with(made, packed, tmp_
     make.adopt(None, made[0])
 
 
-def test_pictures_of_a_packed_set_are_painted(packed, tmp_path, monkeypatch):
+def test_things_are_those_of_the_packed_set_or_of_the_package(packed, tmp_path):
     work = tmp_path / "work"
     make.adopt(packed, work)
-    found = EMOJIS(work)
-    assert (len(found), found[-1]) == (len(CONCEPTS) + 1, None)
+    for place in (work, tmp_path / "another"):
+        found = EMOJIS(place)
+        assert len(found) == len(CONCEPTS)
+        assert found[0].layers.shape == (4, SIDE, SIDE)
 
 
 @pytest.mark.parametrize(
@@ -257,5 +318,5 @@ def test_a_device_and_a_deadline_reach_every_recipe():
     config = make.LumiaConfig().on("cuda", 12.0)
     recipes = [value for value in vars(config).values() if isinstance(value, Recipe)]
     assert {(one.device, one.deadline) for one in recipes} == {(config.device, config.deadline)} == {("cuda", 12.0)}
-    assert len(recipes) == 8
+    assert len(recipes) == 9
     assert config.on("cpu") == make.LumiaConfig()

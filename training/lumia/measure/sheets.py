@@ -12,16 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from safetensors.numpy import load_file
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.output.light_numbers import Numbers, lit
+from clavilux.runtime.playing.render import light_of
 from clavilux.training.command_line import command
 from clavilux.training.features import windows
 from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
+from clavilux.training.lumia.data.light import random_numbers
 from clavilux.training.lumia.measure import evaluate
+from clavilux.training.lumia.measure.conditions import WHOLE
 
 SHEET_VOICE = "hibari"  # held out as a whole engine
 COLUMNS = 19
@@ -29,18 +33,21 @@ TILE = 88  # pixels of a picture
 LABEL = 13  # pixels of the line below it
 PAPER, INK, WRONG = (8, 7, 16), (200, 200, 210), (255, 96, 96)
 ONE_STEP = np.array([[999.0, 0.0, 1.0, 1.0, 0.0, 0.0]], np.float32)  # coefficients: the output is the picture's latents
-Paint = Callable[[NDArray[np.float32], int], NDArray[np.uint8]]
+Paint = Callable[[NDArray[np.float32], int, Numbers], NDArray[np.uint8]]
 
 
 def pipeline(bundle: Path) -> Paint:
-    """Return a function of tokens [N, D] and a seed that paints one picture [H, W, 3] in one step."""
+    """Return a function of tokens [N, D], a seed and a light [9] that paints one picture [H, W, 3] in one step."""
     denoiser, decoder = (ort.InferenceSession(str(bundle / f"{name}.onnx")) for name in ("denoiser", "decoder"))
-    begin = load_file(bundle / "conditioning.safetensors")["bos"]
-    shape = denoiser.get_inputs()[0].shape[1:]
+    opened = Bundle.open(bundle)
+    known, size = opened.conditioning, opened.latents
 
-    def paint(tokens: NDArray[np.float32], seed: int) -> NDArray[np.uint8]:
-        noise = np.random.default_rng(seed).standard_normal([1, *shape]).astype(np.float32)
-        prompt = np.concatenate([begin[None], tokens])[None]
+    def paint(tokens: NDArray[np.float32], seed: int, light: Numbers) -> NDArray[np.uint8]:
+        noise = np.random.default_rng(seed).standard_normal([1, size.channels, size.height, size.width])
+        noise = noise.astype(np.float32)
+        prompt = np.concatenate([known.bos[None], tokens])[None]
+        if known.light is not None:
+            prompt = lit(prompt, light, known.light)
         feed = {"sample": noise, "noise": noise, "tokens": prompt, "coefficients": ONE_STEP}
         picture: NDArray[np.uint8] = decoder.run(None, {"latents": denoiser.run(None, feed)[0]})[0][0]
         return picture
@@ -49,18 +56,18 @@ def pipeline(bundle: Path) -> Paint:
 
 
 def painted_clips(bundle: Path, clips: Sequence[LabelledClip]) -> NDArray[np.uint8]:
-    """Return what the bundle paints for each clip heard whole: [n, H, W, 3]."""
+    """Return what the bundle paints for each clip heard whole, in the light of its brightest moment: [n, H, W, 3]."""
     encode, paint = evaluate.bundle_encoder(bundle), pipeline(bundle)
-    tokens = [encode(windows(clip.sound, [evaluate.WHOLE])).numpy()[0] for clip in clips]
-    return np.stack([paint(one, seed) for seed, one in enumerate(tokens)])
+    tokens = [encode(windows(clip.sound, [WHOLE])).numpy()[0] for clip in clips]
+    lights = [light_of(clip.sound) for clip in clips]
+    return np.stack([paint(one, seed, light) for seed, (one, light) in enumerate(zip(tokens, lights, strict=True))])
 
 
 def painted_names(bundle: Path) -> NDArray[np.uint8]:
-    """Return what the bundle paints for each concept's own tokens: [K, H, W, 3]."""
-    paint = pipeline(bundle)
-    return np.stack(
-        [paint(tokens, seed) for seed, tokens in enumerate(load_file(bundle / "conditioning.safetensors")["concepts"])]
-    )
+    """Return what the bundle paints for each concept's own tokens, each in some light: [K, H, W, 3]."""
+    paint, concepts = pipeline(bundle), evaluate.concept_table(bundle).numpy()
+    lights = random_numbers(len(concepts), torch.Generator().manual_seed(0)).numpy()
+    return np.stack([paint(tokens, seed, lights[seed]) for seed, tokens in enumerate(concepts)])
 
 
 def sheet(pictures: NDArray[np.uint8], names: Sequence[str], wrong: Collection[int] = ()) -> Image.Image:

@@ -3,11 +3,13 @@
 It is trained on the emoji painted afresh, turned, moved, blurred, tinted and noisy, never on generated pictures, and
 then looks at what the bundle paints. Its own accuracy, on paintings and changes that it has not seen, stands beside
 every figure.
-The model is transformers' ResNet (He et al. 2016) with random weights at the beginning.
+The model is transformers' ResNet (He et al. 2016) with random weights at the beginning. A second judge, so that no
+figure hangs on one network's taste, is a ConvNeXt (Liu et al. 2022) that learns from other changes: sheared, mirrored
+in colour, with a piece missing and fewer levels.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, avg_pool2d, cross_entropy, grid_sample, interpolate
-from transformers import ResNetConfig, ResNetForImageClassification
+from transformers import ConvNextConfig, ConvNextForImageClassification, ResNetConfig, ResNetForImageClassification
 
-from clavilux.training.lumia.data.emoji import Emoji
-from clavilux.training.lumia.models import autoencoder
+from clavilux.training.lumia.data.scenes import Emoji, drawn, paint
 from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 
 SIDE = 64  # pixels of what the judge sees
+CELLS = (16, 16)  # of the latents of what it is trained on
 TURN, MOVE, ZOOM = 0.2, 0.12, 1.25  # radians, half picture heights, factor
 TINT, NOISE = 0.25, 0.04  # largest change of a colour channel's strength, deviation of noise
 BLURRED = 0.5  # share of pictures that lose detail
+SHEAR, GREYED, ERASED, LEVELS = 0.25, 0.4, 0.35, 10  # for the second: most of it, shares, side of the piece, levels
 FIVE = 5
 
 
@@ -46,9 +49,30 @@ def build(concepts: int) -> Any:
     )
 
 
-def paintings(emojis: Sequence[Emoji | None], noise: Tensor) -> Tensor:
-    """Return small pictures [concepts, J, 3, SIDE, SIDE] uint8 of every emoji under every noise [J, C, h, w]."""
-    return torch.stack([small(autoencoder.painted([one], noise)[0]) for one in emojis])
+def build_second(concepts: int) -> Any:
+    """Return the untrained second judge."""
+    return ConvNextForImageClassification(
+        ConvNextConfig(
+            hidden_sizes=[48, 96, 160],
+            depths=[1, 1, 2],
+            num_stages=3,
+            patch_size=4,
+            image_size=SIDE,
+            num_labels=concepts,
+        )
+    )
+
+
+def paintings(emojis: Sequence[Emoji], seed: int, count: int) -> Tensor:
+    """Return small pictures [concepts, count, 3, SIDE, SIDE] uint8 of every emoji, each in another light and place."""
+
+    def painted(emoji: Emoji, number: int) -> Tensor:
+        scene = drawn(seed, number, CELLS, len(emojis))
+        return small((paint([emoji], scene.noise, scene.numbers) * 255).round().byte())[0]
+
+    return torch.stack(
+        [torch.stack([painted(one, i * count + j) for j in range(count)]) for i, one in enumerate(emojis)]
+    )
 
 
 def small(pictures: Tensor) -> Tensor:
@@ -75,17 +99,40 @@ def changed(pictures: Tensor) -> Tensor:
     return tinted + NOISE * torch.randn_like(tinted)
 
 
+def changed_otherwise(pictures: Tensor) -> Tensor:
+    """Return uint8 pictures [n, 3, SIDE, SIDE] sheared, grey, with a piece missing, of few levels: -1..1, float32."""
+    count = len(pictures)
+    rows = torch.eye(2).expand(count, 2, 2) + SHEAR * _signed(count, 2, 2)
+    theta = torch.cat([rows, MOVE * _signed(count, 2, 1)], dim=2)
+    grid = affine_grid(theta, [count, 3, SIDE, SIDE], align_corners=False)
+    seen = grid_sample(pictures.float() / 127.5 - 1, grid, padding_mode="border", align_corners=False)
+    grey = torch.where(torch.rand(count, 1, 1, 1) < GREYED, torch.rand(count, 1, 1, 1), 0.0)
+    seen = seen + grey * (seen.mean(dim=1, keepdim=True) - seen)
+    corner = torch.rand(count, 2, 1) * (1 - ERASED)
+    ticks = (torch.arange(SIDE) + 0.5) / SIDE
+    down, across = ((ticks > corner[:, i]) & (ticks < corner[:, i] + ERASED) for i in range(2))
+    seen = seen.masked_fill((down[:, :, None] & across[:, None, :])[:, None], -1.0)
+    return ((seen + 1) * LEVELS / 2).round() * 2 / LEVELS - 1
+
+
 def _signed(*shape: int) -> Tensor:
     return 2 * torch.rand(shape) - 1
 
 
-def fit(model: nn.Module, pictures: Tensor, recipe: Recipe, checkpoint: Path, batch: int = 64) -> Any:
-    """Train on pictures [K, J, 3, SIDE, SIDE] uint8."""
+def fit(
+    model: nn.Module,
+    pictures: Tensor,
+    recipe: Recipe,
+    checkpoint: Path,
+    change: Callable[[Tensor], Tensor] = changed,
+    batch: int = 64,
+) -> Any:
+    """Train on pictures [K, J, 3, SIDE, SIDE] uint8, as `change` shows them."""
 
     def loss(_step: int) -> Tensor:
         concepts, takes = (torch.randint(size, (batch,)) for size in pictures.shape[:2])
         device = device_of(model)
-        found = model(changed(pictures[concepts, takes]).to(device)).logits
+        found = model(change(pictures[concepts, takes]).to(device)).logits
         return cross_entropy(found, concepts.to(device), label_smoothing=0.05)
 
     return train(model, loss, recipe, checkpoint)

@@ -15,7 +15,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from clavilux.training.lumia.models import autoencoder, encoder, judge, unet, words
+from clavilux.training.lumia.models import autoencoder, encoder, finish, judge, unet, words
+from clavilux.training.lumia.models.scene_set import Pictures
 from clavilux.training.lumia.models.train_loop import Recipe, device_of
 from tests.training.lumia.models.test_models import CHANNELS, labelled_noise, material, pupil_of
 
@@ -35,8 +36,8 @@ class OneDevice(TorchDispatchMode):
         return operator(*args, **(kwargs or {}))
 
 
-def pictures() -> torch.Tensor:
-    return torch.randint(256, (4, 3, 256, 256), dtype=torch.uint8)
+def pictures(scenes: int = 4, width: int = 128) -> Pictures:
+    return Pictures([torch.randint(256, (scenes, 3, 3, 128, width), dtype=torch.uint8).numpy()])
 
 
 def fit_ear(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
@@ -47,7 +48,7 @@ def fit_ear(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
 
 def fit_maker(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
     model = unet.build(16, CHANNELS)
-    unet.fit(model, material(), recipe, folder / "maker.pt", batch=4)
+    unet.fit(model, material(), recipe, folder / "maker.pt", batch=1)
     return model
 
 
@@ -55,10 +56,11 @@ def fit_codec(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
     return autoencoder.fit(autoencoder.build(8), pictures(), recipe, folder / "codec.pt", batch=2)
 
 
-def fit_decoder(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
-    model, latents = autoencoder.build(8), torch.randn(4, 12, 16, 16)
-    autoencoder.sharpen(model, latents, pictures(), recipe, folder / "sharpen.pt")
-    return model
+def fit_finish(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
+    model, codec = unet.build(16, CHANNELS), autoencoder.build(8)
+    painted = (finish.Painted(pictures(), 0), finish.Painted(pictures(2, 192), 1))
+    finish.fit(model, codec, material(), painted, recipe, folder / "finish.pt", batch=2)
+    return finish.Pair(model, codec)
 
 
 def fit_judge(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
@@ -69,12 +71,12 @@ def fit_judge(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
 def fit_words(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
     tokenizer = words.build_tokenizer(folder / "tokenizer")
     model = words.build(tokenizer, 16, 26)
-    vectors = torch.randn(len(words.NAMES) + 1, 16)
-    words.fit(model, tokenizer, vectors, recipe, folder / "words.pt", batch=4)
+    known = words.space(len(words.NAMES) + 1, 16, 0)
+    words.fit(model, tokenizer, known, recipe, folder / "words.pt", batch=4)
     return model
 
 
-FITS = [fit_ear, fit_maker, fit_codec, fit_decoder, fit_judge, fit_words]
+FITS = [fit_ear, fit_maker, fit_codec, fit_finish, fit_judge, fit_words]
 
 
 def elsewhere(model: nn.Module, loss: Callable[[int], torch.Tensor], recipe: Recipe, checkpoint: Path) -> nn.Module:
@@ -89,7 +91,7 @@ def elsewhere(model: nn.Module, loss: Callable[[int], torch.Tensor], recipe: Rec
 def test_all_that_meets_a_model_is_where_the_model_is(
     fit: Callable[[Path], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (autoencoder, encoder, judge, unet, words):
+    for module in (autoencoder, encoder, finish, judge, unet, words):
         monkeypatch.setattr(module, "train", elsewhere)
     monkeypatch.setattr(torch, "autocast", lambda kind, dtype: nullcontext())  # which does not know `meta`
     fit(tmp_path)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from clavilux.training.lumia.data.scenes import Emoji
 from clavilux.training.lumia.models import judge
 from clavilux.training.lumia.models.judge import SIDE, Accuracy
 from clavilux.training.lumia.models.train_loop import Recipe
@@ -71,13 +72,45 @@ def test_first_guesses_and_first_five_are_counted():
     assert judge.failures(guesser, pictures, concepts) == [3]
 
 
-def test_paintings_are_made_for_every_emoji_and_noise():
-    noise = torch.randn(2, 12, 16, 16, generator=torch.Generator().manual_seed(0))
-    found = judge.paintings([None], noise)
-    assert (found.shape, found.dtype) == (torch.Size([1, 2, 3, SIDE, SIDE]), torch.uint8)
-    assert bool((found[0, 0] != found[0, 1]).any())
+def test_every_thing_is_painted_in_lights_and_places_of_its_own(monkeypatch):
+    monkeypatch.setattr(judge, "CELLS", (4, 4))
+    things = [Emoji(torch.full((4, 256, 256), share)) for share in (0.3, 0.9)]
+    found = judge.paintings(things, 5, 2)
+    assert (found.shape, found.dtype) == (torch.Size([2, 2, 3, SIDE, SIDE]), torch.uint8)
+    flat = found.flatten(0, 1)
+    assert all(bool((flat[i] != flat[j]).any()) for i in range(4) for j in range(i))
+    assert torch.equal(found, judge.paintings(things, 5, 2))
+    assert not torch.equal(found, judge.paintings(things, 6, 2))
+
+
+def test_paintings_are_of_the_size_that_the_bundle_paints(monkeypatch):
+    sizes = []
+
+    def painted(things, noise, numbers):
+        sizes.append(tuple(noise.shape[1:]))
+        return torch.full((len(things), 3, 256, 256), 0.5)
+
+    monkeypatch.setattr(judge, "paint", painted)
+    assert judge.paintings([None], 0, 1).unique().tolist() == [128]
+    assert sizes == [(16, 16)]
 
 
 @pytest.mark.parametrize("concepts", [2, 9])
 def test_the_judge_has_an_answer_for_every_concept(concepts):
     assert judge.build(concepts).eval()(torch.zeros(1, 3, SIDE, SIDE)).logits.shape == (1, concepts)
+
+
+def test_the_second_judge_sees_other_changes_in_range():
+    torch.manual_seed(0)
+    seen = judge.changed_otherwise(squares(3)[:, 0])
+    assert seen.shape == (3, 3, SIDE, SIDE)
+    assert -1.01 <= float(seen.min()) < -0.9
+    assert float(seen.max()) <= 1.01
+    assert len(seen.unique()) <= judge.LEVELS + 1
+    assert not torch.equal(seen, judge.changed_otherwise(squares(3)[:, 0]))
+
+
+def test_the_second_judge_has_another_architecture_and_says_as_much():
+    first, second = judge.build(5), judge.build_second(5)
+    assert type(first) is not type(second)
+    assert second(torch.zeros(2, 3, SIDE, SIDE)).logits.shape == (2, 5)

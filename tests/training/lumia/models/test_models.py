@@ -1,4 +1,4 @@
-"""The three networks have the shapes that the bundle needs, learn, and treat noise and tokens as they say."""
+"""Ear and picture maker have the shapes that the bundle needs, learn, and treat noise and tokens as they say."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import ctc_loss, interpolate, layer_norm, log_softmax
+from torch.nn.functional import ctc_loss, layer_norm, log_softmax
 
 from clavilux.training.features import MEL_BINS, WINDOW_FRAMES
 from clavilux.training.lumia.data.clips import LabelledClip, Origin
-from clavilux.training.lumia.data.emoji import LATENT_SIZE, SIZE
-from clavilux.training.lumia.models import autoencoder, encoder, targets, unet
+from clavilux.training.lumia.models import encoder, targets, unet
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Batch, Group, Windows, frame_set
+from clavilux.training.lumia.models.scene_set import SceneSet
 from clavilux.training.lumia.models.train_loop import Recipe
 
 WIDTH = 16
@@ -23,12 +23,6 @@ PHONEMES = 5
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
-
-
-@pytest.fixture(scope="module")
-def codec():
-    torch.manual_seed(0)
-    return autoencoder.build(8).eval()
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +37,33 @@ def maker():
     return unet.build(WIDTH, CHANNELS).eval()
 
 
-def material(noises: int = 3, heard: int = 2) -> unet.Material:
-    dice = torch.Generator().manual_seed(0)
+def noise(count: int, cells: tuple[int, int] = (8, 8), seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, unet.LATENT_CHANNELS, *cells, generator=torch.Generator().manual_seed(seed))
+
+
+def scene_set(cells: tuple[int, int], count: int = 4) -> SceneSet:
+    """Scenes of two concepts, and of light alone, whose latents are noise."""
+    dice = torch.Generator().manual_seed(cells[1])
+    return SceneSet(
+        noise(count, cells),
+        2 * torch.rand(count, 9, generator=dice) - 1,
+        torch.tensor([[0, 1, 2], [1, 0, 2]])[torch.arange(count) % 2],
+        torch.randn(count, 3, unet.LATENT_CHANNELS, *cells, generator=dice),
+    )
+
+
+def material(heard: int = 2) -> unet.Material:
+    """Scenes of two sizes, tokens of three concepts, and lights at right angles to each other."""
     table = targets.token_table(2, 5, WIDTH, seed=0)
-    noise = torch.stack([autoencoder.seeded_noise(i, noises) for i in range(3)])
-    latents = torch.randn(noise.shape, generator=dice)
-    return unet.Material(latents, noise, table, table[:, None].repeat(1, heard, 1, 1), targets.begin_token(WIDTH, 0))
+    axes = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(0))).Q
+    return unet.Material(
+        (scene_set((8, 8)), scene_set((8, 12))),
+        (0.5, 0.5),
+        table,
+        table[:, None].repeat(1, heard, 1, 1),
+        targets.begin_token(WIDTH, 0),
+        2.5 * axes[:9],
+    )
 
 
 def pupil_of(model) -> encoder.Pupil:
@@ -72,118 +87,6 @@ def state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 def moved(before: dict[str, torch.Tensor], model: nn.Module) -> set[str]:
     return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-
-
-def test_latents_are_sixteen_times_smaller_than_pictures(codec):
-    latents = autoencoder.encoded(codec, torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8))
-    assert latents.shape == (2, autoencoder.LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE)
-
-
-def test_decoded_pictures_are_bytes_of_full_size(codec):
-    pictures = autoencoder.decoded(codec, autoencoder.seeded_noise(0, 2))
-    assert pictures.shape == (2, 3, SIZE, SIZE)
-    assert pictures.dtype == torch.uint8
-
-
-def test_latent_noise_depends_on_its_seed_alone():
-    torch.testing.assert_close(autoencoder.seeded_noise(4, 3), autoencoder.seeded_noise(4, 3))
-    assert not torch.equal(autoencoder.seeded_noise(4, 3), autoencoder.seeded_noise(5, 3))
-
-
-def test_every_picture_is_painted_under_every_noise():
-    pictures = autoencoder.painted([None, None], autoencoder.seeded_noise(0, 3))
-    assert pictures.shape == (2, 3, 3, SIZE, SIZE)
-    assert torch.equal(pictures[0], pictures[1])
-
-
-def test_after_training_scaled_latents_have_unit_deviation(tmp_path):
-    torch.manual_seed(0)
-    pictures = autoencoder.painted([None], autoencoder.seeded_noise(0, 4))[0]
-    model = autoencoder.build(8)
-    autoencoder.fit(model, pictures, Recipe(steps=2, rate=1e-3), tmp_path / "codec.pt", batch=2)
-    assert autoencoder.encoded(model, pictures).std() == pytest.approx(1.0, abs=0.01)
-
-
-def test_sharpening_moves_the_decoder_alone(tmp_path):
-    torch.manual_seed(0)
-    model = autoencoder.build(8)
-    before = state(model)
-    latents, pictures = autoencoder.seeded_noise(0, 2), torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8)
-    autoencoder.sharpen(model, latents, pictures, Recipe(steps=2, rate=1e-3), tmp_path / "sharpen.pt", batch=2)
-    changed = moved(before, model)
-    assert changed
-    assert all(name.startswith("decoder.") for name in changed)
-
-
-def test_sharpening_lowers_its_loss(tmp_path):
-    torch.manual_seed(0)
-    model = autoencoder.build(8)
-    latents, pictures = autoencoder.seeded_noise(0, 2), torch.full((2, 3, SIZE, SIZE), 200, dtype=torch.uint8)
-
-    def loss() -> float:
-        torch.manual_seed(1)
-        with torch.no_grad():
-            return float(autoencoder._sharpening_loss(model, latents, pictures, 2))
-
-    before = loss()
-    recipe = Recipe(steps=8, rate=5e-3, warmup=1)
-    autoencoder.sharpen(model, latents, pictures, recipe, tmp_path / "sharpen.pt", batch=2)
-    assert loss() < 0.9 * before
-
-
-class Mosaic(nn.Module):
-    """Decodes each cell to a square of its own colour."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.place = nn.Parameter(torch.zeros(()))  # says where the model is, as a weight does
-
-    def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        return interpolate(seen[:, :3], scale_factor=SIZE // LATENT_SIZE)
-
-
-def mosaic(scale: float) -> tuple[SimpleNamespace, torch.Tensor, torch.Tensor]:
-    """Two mosaics: a codec whose decoder is exact, latents that are the colours of the cells, and the pictures."""
-    cells = torch.randint(256, (2, 3, LATENT_SIZE, LATENT_SIZE), generator=torch.Generator().manual_seed(0))
-    pictures = interpolate(cells.float(), scale_factor=SIZE // LATENT_SIZE).byte()
-    latents = scale * torch.cat([cells / 127.5 - 1, torch.zeros(2, 9, LATENT_SIZE, LATENT_SIZE)], dim=1)
-    codec = SimpleNamespace(
-        decoder=Mosaic(),
-        config=SimpleNamespace(scaling_factor=scale),
-    )
-    return codec, latents, pictures
-
-
-@pytest.mark.parametrize("scale", [1.0, 2.5])
-def test_an_exact_decoder_costs_nothing_in_sharpening(scale):
-    codec, latents, pictures = mosaic(scale)
-    torch.manual_seed(0)
-    assert float(autoencoder._sharpening_loss(codec, latents, pictures, 8)) == pytest.approx(0.0, abs=1e-4)
-
-
-@pytest.mark.parametrize("axis", [2, 3])
-def test_a_decoder_that_is_a_cell_off_costs_much_in_sharpening(axis):
-    codec, latents, pictures = mosaic(1.0)
-    torch.manual_seed(0)
-    assert float(autoencoder._sharpening_loss(codec, latents.roll(1, dims=axis), pictures, 8)) > 0.5
-
-
-def test_the_loss_of_a_picture_adds_edges_and_colour_to_its_pixels():
-    grey, red = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
-    red[:, 0] = 0.3
-    assert float(autoencoder._difference(grey, grey)) == 0
-    assert float(autoencoder._difference(grey + 0.3, grey)) == pytest.approx(0.3)
-    assert float(autoencoder._difference(red, grey)) == pytest.approx(0.1 + 0.4 / 3)
-
-
-def test_crops_are_pieces_of_the_pictures_and_half_of_them_mirrored():
-    ramp = torch.arange(SIZE).to(torch.uint8).expand(1, 3, SIZE, SIZE)
-    torch.manual_seed(0)
-    crops = autoencoder._crops(ramp, 64)
-    steps = crops[:, 0, 0].diff(dim=1) * 127.5
-    assert crops.shape == (64, 3, autoencoder.CROP, autoencoder.CROP)
-    torch.testing.assert_close(steps.abs(), torch.ones_like(steps), atol=1e-3, rtol=0)
-    assert (steps[:, 0] > 0).float().mean() == pytest.approx(0.5, abs=0.2)
 
 
 def test_the_encoder_gives_the_tokens_that_it_counts(ear):
@@ -332,18 +235,30 @@ def test_misheard_tokens_give_their_places_to_understood_ones():
     assert torch.equal(kept[2], table[2].expand(4, 1, 3))
 
 
-def test_one_step_gives_latents_of_the_noise_shape(maker):
-    noise, begin = autoencoder.seeded_noise(0, 2), targets.begin_token(WIDTH, 0)
-    latents = unet.imagined(maker, noise, targets.token_table(1, 5, WIDTH, seed=0), begin)
-    assert latents.shape == noise.shape
+def prompts(count: int) -> torch.Tensor:
+    return unet.with_begin(targets.token_table(count - 1, 5, WIDTH, seed=0), targets.begin_token(WIDTH, 0))
+
+
+@pytest.mark.parametrize("cells", [(8, 8), (8, 12), (16, 28)])
+def test_one_step_gives_latents_of_the_noise_shape(maker, cells):
+    assert unet.imagined(maker, noise(2, cells), prompts(2)).shape == (2, unet.LATENT_CHANNELS, *cells)
 
 
 def test_pictures_depend_on_the_tokens_and_on_the_noise(maker):
-    noise, begin = autoencoder.seeded_noise(0, 2), targets.begin_token(WIDTH, 0)
-    table = targets.token_table(1, 5, WIDTH, seed=0)
-    first = unet.imagined(maker, noise, table, begin)
-    assert not torch.allclose(first, unet.imagined(maker, noise, table.flip(0), begin), atol=1e-4)
-    assert not torch.allclose(first, unet.imagined(maker, noise.flip(0), table, begin), atol=1e-4)
+    given = noise(2)
+    first = unet.imagined(maker, given, prompts(2))
+    assert not torch.allclose(first, unet.imagined(maker, given, prompts(2).flip(0)), atol=1e-4)
+    assert not torch.allclose(first, unet.imagined(maker, given.flip(0), prompts(2)), atol=1e-4)
+
+
+def test_a_light_is_added_to_every_token_but_the_constant_one():
+    data = material()
+    tokens, numbers = torch.randn(2, 5, WIDTH), torch.zeros(2, 9)
+    numbers[1, 3] = 0.5
+    made = data.prompts(tokens, numbers)
+    assert torch.equal(made[0], unet.with_begin(tokens, data.begin)[0])
+    assert torch.equal(made[1, 0], data.begin)
+    torch.testing.assert_close(made[1, 1:], tokens[1] + 0.5 * data.light[3])
 
 
 def test_the_unet_attends_to_tokens_of_its_width_and_pools_them_too(maker):
@@ -353,13 +268,6 @@ def test_the_unet_attends_to_tokens_of_its_width_and_pools_them_too(maker):
     assert any(name.startswith("down_blocks") for name in reached)
     assert any(name.startswith("up_blocks") for name in reached)
     assert not any(name.startswith(("down_blocks.0", "up_blocks.2")) for name in reached)
-
-
-def test_the_table_is_imagined_as_it_is_heard_under_each_concepts_first_noises(maker):
-    data = replace(material(noises=3), heard=torch.randn(3, 3, 5, WIDTH))
-    latents = unet.imagined_table(maker, data, 2)
-    assert latents.shape == (3, 2, *data.noise.shape[2:])
-    torch.testing.assert_close(latents[1], unet.imagined(maker, data.noise[1, :2], data.heard[1, :2], data.begin))
 
 
 def test_a_prompt_begins_with_the_constant_token():
@@ -395,10 +303,10 @@ def test_fitting_the_unet_lowers_its_loss(tmp_path):
     def loss() -> float:
         torch.manual_seed(1)
         with torch.no_grad():
-            return float(unet._loss(model, data, alphas, 16))
+            return float(unet._loss(model, data, alphas, 4))
 
     before = loss()
-    unet.fit(model, data, Recipe(steps=25, rate=3e-3, warmup=2, checkpoint=25), tmp_path / "unet.pt", batch=8)
+    unet.fit(model, data, Recipe(steps=25, rate=3e-3, warmup=2, checkpoint=25), tmp_path / "unet.pt", batch=2)
     assert loss() < before
 
 
@@ -409,7 +317,7 @@ def test_a_stopped_fitting_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, mo
     def begin(name: str) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         model = unet.build(WIDTH, CHANNELS)
-        unet.fit(model, material(), recipe, tmp_path / name, batch=2)
+        unet.fit(model, material(), recipe, tmp_path / name, batch=1)
         return state(model)
 
     def until_the_fourth(*arguments) -> torch.Tensor:
@@ -437,11 +345,97 @@ def test_what_is_carried_over_is_another_picture_under_the_same_noise():
 
 def test_tokens_come_from_the_table_and_from_the_encoder_a_little_noisy():
     data = material()
-    tokens = unet._tokens(replace(data, heard=data.heard + 100), torch.zeros(300, dtype=torch.long))
+    tokens = unet.tokens_of(replace(data, heard=data.heard + 100), torch.zeros(300, dtype=torch.long))
     heard = tokens.mean(dim=(1, 2)) > 50
     assert heard.float().mean() == pytest.approx(unet.HEARD, abs=0.1)
     off = tokens[~heard] - data.table[0]
     assert 0 < off.std() < unet.TOKEN_NOISE
+
+
+def test_the_noise_of_tokens_says_nothing_of_the_light():
+    data = material()
+    off = unet.tokens_of(data, torch.zeros(50, dtype=torch.long)) - data.table[0]
+    assert off.abs().max() > 0.1
+    assert (off @ data.light.T).abs().max() < 1e-4
+
+
+class Watched(nn.Module):
+    """Stands in for the UNet, and keeps what it is given."""
+
+    def __init__(self, seen: list[dict[str, torch.Tensor]]) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(()))  # says where the model is, as a weight does
+        self.seen = seen
+
+    def forward(self, sample, times, encoder_hidden_states):
+        self.seen.append({"sample": sample, "times": times, "prompts": encoder_hidden_states})
+        return SimpleNamespace(sample=torch.zeros_like(sample))
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """A function that returns what a UNet is given in twenty steps, and the targets that it is compared with."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def compared(found: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        seen[-1]["target"] = target
+        return found.mean()
+
+    def steps(**changes: tuple[float, ...]) -> list[dict[str, torch.Tensor]]:
+        for _ in range(20):
+            unet._loss(Watched(seen), replace(material(), **changes), unet.scheduler().alphas_cumprod, 2)
+        return seen
+
+    monkeypatch.setattr(unet, "mse_loss", compared)
+    return steps
+
+
+def test_scenes_of_all_sizes_are_learnt_from_with_about_as_many_cells_at_once(given):
+    assert {one["sample"].shape for one in given()} == {(8, 12, 8, 8), (5, 12, 8, 12)}
+
+
+def test_a_size_without_a_share_is_never_learnt_from(given):
+    assert {one["sample"].shape[-1] for one in given(shares=(0.0, 1.0))} == {12}
+
+
+def test_what_is_learnt_is_a_thing_in_the_light_of_its_scene(given, monkeypatch):
+    monkeypatch.setattr(unet, "BLENDED", 0.0)
+    monkeypatch.setattr(unet, "TOKEN_NOISE", 0.0)
+    data, scenes = material(), material().scenes[0]
+    for one in given(shares=(1.0, 0.0)):
+        for prompt, target in zip(one["prompts"], one["target"], strict=True):
+            ((scene, slot),) = [(i, j) for i in range(4) for j in range(3) if torch.equal(scenes.latents[i, j], target)]
+            tokens = data.table[scenes.concepts[scene, slot]][None]
+            torch.testing.assert_close(prompt[None], data.prompts(tokens, scenes.numbers[scene : scene + 1]))
+
+
+def test_without_moving_a_picture_keeps_its_place(monkeypatch):
+    for name in ("ZOOMED", "TURNED", "SHIFTED"):
+        monkeypatch.setattr(unet, name, 0.0)
+    latents = noise(3, (8, 14))
+    torch.testing.assert_close(unet._moved(latents), latents, atol=1e-4, rtol=1e-4)
+
+
+def test_a_flat_picture_stays_flat_however_it_moves():
+    flat = torch.full((16, 3, 8, 14), 0.7)
+    torch.testing.assert_close(unet._moved(flat), flat)
+
+
+def test_a_round_spot_in_the_middle_of_a_wide_picture_stays_round_when_it_turns(monkeypatch):
+    for name, most in (("ZOOMED", 0.0), ("TURNED", 0.4), ("SHIFTED", 0.0)):
+        monkeypatch.setattr(unet, name, most)
+    down, across = torch.arange(32)[:, None] - 15.5, torch.arange(56)[None, :] - 27.5
+    spot = torch.exp(-0.5 * (down**2 + across**2) / 16)
+    assert (unet._moved(spot.expand(8, 1, 32, 56)) - spot).abs().max() < 0.02
+
+
+def test_what_moves_goes_no_further_than_it_may():
+    bar = torch.zeros(64, 1, 16, 28)
+    bar[:, :, 7:9, 4:24] = 1
+    moved = unet._moved(bar)
+    rows = (moved * torch.arange(16.0)[:, None]).sum(dim=(1, 2, 3)) / moved.sum(dim=(1, 2, 3))
+    assert (moved - bar).abs().mean(dim=(1, 2, 3)).min() > 0
+    assert 0.2 < (rows - 7.5).abs().max() < unet.SHIFTED * 8 + 0.3
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 1.0])

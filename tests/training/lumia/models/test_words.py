@@ -8,7 +8,9 @@ import torch
 from torch.nn.functional import mse_loss, normalize
 from transformers import AutoTokenizer, CLIPTextModel, CLIPTokenizer
 
+from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
+from clavilux.training.lumia.data.light_words import LIGHT_WORDS, numbers_of_words
 from clavilux.training.lumia.models import words
 from clavilux.training.lumia.models.train_loop import Recipe
 
@@ -33,14 +35,30 @@ def vectors() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def captions() -> tuple[list[str], torch.Tensor]:
+def said() -> tuple[list[str], torch.Tensor, torch.Tensor]:
+    """Captions, the weights of their names, and their lights."""
     return words.drawn(random.Random(0), 500)
+
+
+@pytest.fixture
+def captions(said) -> tuple[list[str], torch.Tensor]:
+    return said[:2]
+
+
+@pytest.fixture(scope="module")
+def space() -> words.Space:
+    return words.space(ROWS, 48, seed=1)
 
 
 def nearest(vectors: torch.Tensor) -> float:
     """The largest cosine, sign left out, between two rows."""
     flat = normalize(vectors, dim=1)
     return float((flat @ flat.T).abs().tril(-1).max())
+
+
+def lit_by(caption: str) -> set[str]:
+    """Words for light in a caption."""
+    return {word for one in LIGHT_WORDS for word in one.words} & set(re.findall(r"\w+", caption.lower()))
 
 
 def named_in(caption: str) -> set[str]:
@@ -66,6 +84,39 @@ def test_no_direction_of_the_default_bundle_resembles_another():
 def test_directions_depend_on_the_seed_alone():
     assert torch.equal(words.directions(9, 8, seed=2), words.directions(9, 8, seed=2))
     assert not torch.equal(words.directions(9, 8, seed=2), words.directions(9, 8, seed=3))
+
+
+def test_names_of_a_space_have_mean_zero_and_variance_one(space):
+    assert space.names.shape == (ROWS, 48)
+    torch.testing.assert_close(space.names.mean(dim=1), torch.zeros(ROWS), atol=1e-5, rtol=0)
+    torch.testing.assert_close(space.names.var(dim=1, unbiased=False), torch.ones(ROWS), atol=1e-4, rtol=0)
+
+
+def test_light_is_at_right_angles_to_every_name_and_to_itself(space):
+    assert space.light.shape == (len(LIGHT_NUMBERS), 48)
+    assert (space.light @ space.names.T).abs().max() < 1e-4
+    assert space.light.mean(dim=1).abs().max() < 1e-5
+    square = words.LIGHT_LENGTH**2 * torch.eye(len(LIGHT_NUMBERS))
+    torch.testing.assert_close(space.light @ space.light.T, square, atol=1e-4, rtol=0)
+
+
+def test_names_are_as_far_apart_beside_light_as_without_it(space):
+    assert nearest(space.names) < 1.1 * nearest(words.directions(ROWS, 38, seed=1))
+
+
+def test_light_moves_a_thing_less_than_from_one_name_to_another():
+    """Of the default bundle's width: at full strength of one number the nearest name stays the same."""
+    known = words.space(len(NAMES) + 1, 144, seed=0)
+    lit = known.names[:, None] + known.light
+    near = torch.einsum("nld,kd->nlk", normalize(lit, dim=2), normalize(known.names, dim=1)).argmax(dim=2)
+    assert (near == torch.arange(ROWS)[:, None]).all()
+
+
+def test_a_space_depends_on_the_seed_alone():
+    one, again, other = (words.space(9, 20, seed) for seed in (2, 2, 3))
+    assert torch.equal(one.names, again.names)
+    assert torch.equal(one.light, again.light)
+    assert not torch.equal(one.light, other.light)
 
 
 def test_begin_and_end_are_the_last_two_entries(tokenizer):
@@ -147,6 +198,32 @@ def test_captions_that_mean_none_name_none(captions):
     assert [text for text in nothing if named_in(text)] == []
 
 
+def test_the_light_of_a_caption_is_that_of_its_words(said):
+    for text, _, numbers in zip(*said, strict=True):
+        found = tuple(one for one in LIGHT_WORDS if lit_by(text) & set(one.words))
+        assert torch.equal(numbers, numbers_of_words(found)), text
+
+
+def test_words_for_light_have_their_share_and_never_contradict_each_other(said):
+    found = [[one for one in LIGHT_WORDS if lit_by(text) & set(one.words)] for text in said[0]]
+    assert sum(map(bool, found)) / len(found) == pytest.approx(words.LIT, abs=0.06)
+    assert {len(chosen) for chosen in found} == set(range(words.MOST_LIGHTS + 1))
+    for chosen in found:
+        about = [name for one in chosen for name in one.about]
+        assert len(set(about)) == len(about)
+
+
+def test_light_is_said_before_a_thing_behind_it_and_alone(said):
+    texts, weights, _ = said
+    places = set()
+    for text, row in zip(texts, weights, strict=True):
+        if lit_by(text):
+            inner = re.findall(r"\w+", text.lower())
+            first = min(inner.index(word) for word in lit_by(text))
+            places.add("alone" if row[-1] == 1 else "before" if first == 0 else "behind")
+    assert places == {"alone", "before", "behind"}
+
+
 def test_captions_say_names_synonyms_articles_and_chatter(captions):
     texts = [text for text, row in zip(*captions, strict=True) if row[-1] == 0]
     synonyms = {word for one in CONCEPTS for word in one.synonyms}
@@ -177,17 +254,28 @@ def test_the_first_token_is_the_same_for_every_prompt(model, tokenizer):
     torch.testing.assert_close(tokens[:, 0], begin.expand(2, -1), atol=1e-4, rtol=1e-3)
 
 
-def test_fitting_pulls_the_names_to_their_directions(tokenizer, tmp_path):
+@torch.no_grad()
+def answer(model: CLIPTextModel, tokenizer: CLIPTokenizer, *texts: str) -> torch.Tensor:
+    """Tokens of texts but for the first, the mean over positions: [texts, width]."""
+    return model(words.ids_of(tokenizer, texts, LENGTH)).last_hidden_state[:, 1:].mean(dim=1)
+
+
+def test_fitting_pulls_names_to_their_directions_and_words_for_light_to_theirs(tokenizer, tmp_path):
     torch.manual_seed(0)
-    model, vectors = words.build(tokenizer, WIDTH, LENGTH), words.directions(ROWS, WIDTH, seed=0)
+    model, known = words.build(tokenizer, WIDTH, LENGTH).eval(), words.space(ROWS, WIDTH, seed=0)
 
     def distance() -> float:
         _, table = words.token_table(model, tokenizer)
-        return float(mse_loss(table, vectors[:, None].expand_as(table)))
+        return float(mse_loss(table, known.names[:, None].expand_as(table)))
 
-    before = distance()
-    words.fit(model, tokenizer, vectors, Recipe(steps=40, rate=1e-2, warmup=2), tmp_path / "words.pt", batch=32)
-    assert distance() < 0.95 * before
+    def brightness() -> float:
+        bright, dark = answer(model, tokenizer, "bright light", "dark light") @ known.light[-1]
+        return float(bright - dark)
+
+    before = distance(), brightness()
+    words.fit(model, tokenizer, known, Recipe(steps=60, rate=1e-2, warmup=2), tmp_path / "words.pt", batch=32)
+    assert distance() < 0.95 * before[0]
+    assert brightness() > 1.2 * before[1]
 
 
 def test_the_vocabulary_is_the_same_in_every_run(tokenizer, tmp_path):

@@ -1,0 +1,120 @@
+"""Sets of scenes: what pictures are learnt from, painted, and encoded, in pieces that are each made once.
+
+Every scene is a function of seed, size and number (`clavilux.training.lumia.data.scenes`). Of all of them the latents
+are kept, of the first ones the pictures too, which the autoencoder and the last phase of the UNet learn from.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from clavilux.runtime.files import written_whole
+from clavilux.training.command_line import LOG
+from clavilux.training.lumia.data.scenes import Emoji, drawn, paint
+
+PIECE = 50  # scenes in a file: what an interruption loses at most
+Cells = tuple[int, int]  # height and width of the latents
+Encode = Callable[[Tensor], Tensor]  # uint8 pictures [n, 3, H, W] to latents [n, C, h, w]
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """Scenes of one size: S of them, M pictures in the light of each, the last one of the light alone."""
+
+    noise: Tensor  # [S, C, h, w]
+    numbers: Tensor  # [S, 9] of the light
+    concepts: Tensor  # [S, M] int64
+    latents: Tensor  # [S, M, C, h, w], scaled
+
+
+class Pictures:
+    """Pictures of the first scenes of one size, on disk."""
+
+    def __init__(self, pieces: Sequence[NDArray[np.uint8]]) -> None:
+        """`pieces` are [PIECE, M, 3, H, W] each, the last one may be shorter."""
+        self._pieces = pieces
+
+    def __len__(self) -> int:
+        return sum(len(piece) for piece in self._pieces)
+
+    @property
+    def slots(self) -> int:
+        """How many pictures a scene has."""
+        return int(self._pieces[0].shape[1])
+
+    def at(self, scene: int, slot: int) -> Tensor:
+        """Return one picture, uint8 [3, H, W]."""
+        return torch.from_numpy(self._pieces[scene // PIECE][scene % PIECE, slot].copy())
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Where scenes are painted: by which seed, of which things, and where they are kept."""
+
+    emojis: Sequence[Emoji]
+    seed: int
+    folder: Path
+
+    def painted(self, index: int, cells: Cells) -> Tensor:
+        """Return the pictures of one scene, uint8 [M, 3, H, W]."""
+        scene = drawn(self.seed, index, cells, len(self.emojis))
+        things = [self.emojis[i] if i < len(self.emojis) else None for i in scene.concepts]
+        return (paint(things, scene.noise, scene.numbers) * 255).round().byte()
+
+    def pictures(self, cells: Cells, count: int) -> Pictures:
+        """Return the pictures of the first `count` scenes; what is on disk is not painted again."""
+        pieces = []
+        for path, indices in self._files("pictures", cells, count, ".npy"):
+            if not path.exists():
+                found = torch.stack([self.painted(index, cells) for index in indices]).numpy()
+                with written_whole(path) as part, part.open("wb") as file:
+                    np.save(file, found)
+                LOG.info("%s: painted", path.name)
+            pieces.append(np.load(path, mmap_mode="r"))
+        return Pictures(pieces)
+
+    def numbers(self, cells: Cells, count: int) -> Tensor:
+        """Return the numbers of the light of the first `count` scenes, [count, 9]."""
+        return torch.stack([drawn(self.seed, index, cells, len(self.emojis)).numbers for index in range(count)])
+
+    def scenes(self, cells: Cells, count: int, encode: Encode) -> SceneSet:
+        """Return the first `count` scenes with their latents; what is on disk is not encoded again."""
+        pieces = []
+        for path, indices in self._files("latents", cells, count, ".safetensors"):
+            if not path.exists():
+                with written_whole(path) as part:
+                    save_file(self._encoded(indices, cells, encode), part)
+                LOG.info("%s: encoded", path.name)
+            pieces.append(load_file(path))
+        joined = {one.name: torch.cat([piece[one.name] for piece in pieces]) for one in fields(SceneSet)}
+        return SceneSet(**{**joined, "latents": joined["latents"].float()})
+
+    def _files(self, what: str, cells: Cells, count: int, ending: str) -> Iterator[tuple[Path, range]]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for start in range(0, count, PIECE):
+            end = min(start + PIECE, count)
+            yield self.folder / f"{what}-{cells[0]}x{cells[1]}-{start:06}-{end:06}{ending}", range(start, end)
+
+    def _encoded(self, indices: Sequence[int], cells: Cells, encode: Encode) -> dict[str, Tensor]:
+        scenes = [drawn(self.seed, index, cells, len(self.emojis)) for index in indices]
+        return {
+            "noise": torch.stack([scene.noise for scene in scenes]),
+            "numbers": torch.stack([scene.numbers for scene in scenes]),
+            "concepts": torch.tensor([scene.concepts for scene in scenes]),
+            "latents": torch.stack([encode(self._shown(index, cells)) for index in indices]).half(),
+        }
+
+    def _shown(self, index: int, cells: Cells) -> Tensor:
+        """Return the pictures of one scene, from disk where they are there."""
+        start = index - index % PIECE
+        for path in self.folder.glob(f"pictures-{cells[0]}x{cells[1]}-{start:06}-*.npy"):
+            piece = np.load(path, mmap_mode="r")
+            if index - start < len(piece):
+                return torch.from_numpy(piece[index - start].copy())
+        return self.painted(index, cells)
