@@ -314,10 +314,8 @@ def _polish(work: Path, config: LumiaConfig) -> None:
 
 def _finish(work: Path, config: LumiaConfig) -> None:
     """Go on with picture maker and decoder together, by the pixels of what they show."""
-    model, codec = (
-        UNet2DConditionModel.from_pretrained(work / "polished"),
-        AutoencoderTiny.from_pretrained(work / "vae_first"),
-    )
+    model = UNet2DConditionModel.from_pretrained(work / "polished")
+    codec = AutoencoderTiny.from_pretrained(work / "vae_first")
     material = _material(work, config, load_file(work / "heard.safetensors")["heard"])
     kept = [pictures for pictures, count in zip(_pictures(work, config), config.scenes, strict=True) if count]
     painted = tuple(finish.Painted(pictures, i) for i, pictures in enumerate(kept) if len(pictures))
@@ -405,7 +403,7 @@ def run(options: argparse.Namespace, config: LumiaConfig) -> int:
 def main() -> int:
     """Read the command line and make the bundle; return the exit code."""
     parser = argparse.ArgumentParser(
-        description="Make the default bundle from open data: some 3 hours of a processor core, 2 GB, no GPU. "
+        description="Make the default bundle from open data: many hours of two processor cores, 5 GB, no GPU. "
         f"What is finished is kept; the same command goes on. Exit code {EXIT_STOPPED}: time was up."
     )
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="for data, checkpoints and the log")
