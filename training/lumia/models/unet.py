@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, mse_loss, normalize
 
@@ -83,7 +84,8 @@ class Material:
 
 
 def fit(model: UNet2DConditionModel, material: Material, recipe: Recipe, checkpoint: Path, batch: int = 32) -> None:
-    """Train in place."""
+    """Train in place; attention is written out, as torch's fused one costs more here, in bfloat16 on a processor."""
+    model.set_attn_processor(AttnProcessor())
     alphas = scheduler().alphas_cumprod
     train(model, lambda step: _loss(model, material, alphas, batch), recipe, checkpoint)
 
