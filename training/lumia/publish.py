@@ -247,7 +247,8 @@ apart. `python -m clavilux.training.lumia.measure.light runtime/bundles/lumia --
 ## Data
 * Pictures: Fluent Emoji by Microsoft (MIT), npm `@lobehub/fluent-emoji-3d` 1.1.0, in light of our own renderer.
 * Speech: flite and festival (CMU and Edinburgh, permissive), espeak-ng, SVOX Pico and Kokoro-82M (Apache-2.0). For
-  measuring only: hibari (Apache-2.0), festival's hidden Markov model (CMU), Piper's voice joe (CC0).
+  measuring only: hibari (Apache-2.0), festival's hidden Markov model (CMU), Piper's voice joe (CC0). Kokoro learnt from
+  recordings of Koniwa, `tnc` (CC-BY 3.0), and SIWIS (CC-BY 4.0), among others, says its model card.
 * Instruments and effects: FluidR3 GM and GS sound fonts (MIT) through fluidsynth; samples of Sonic Pi (CC0).
 * Recordings from OpenSFX, CC0 or CC-BY 3.0, cut, resampled and mixed with noise for training. Their credits:
 @credits@
