@@ -159,7 +159,7 @@ def _widen(path: Path) -> None:
     Raises ValueError when they are no weights.
     """
     try:
-        if path.suffix not in HALVED or (path.suffix == ".pt" and "optimizer" in torch.load(path, weights_only=True)):
+        if path.suffix not in HALVED or (path.suffix == ".pt" and "optimizers" in torch.load(path, weights_only=True)):
             return
         content = _recast(path, torch.float16, torch.float32)
     except Exception as error:  # of any kind: torch unpickles; its words are advice to load what may do anything

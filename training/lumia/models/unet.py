@@ -23,7 +23,7 @@ from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 
 TRAIN_STEPS = 1000
 LATENT_SIZE = 16
-CHANNELS = (112, 160, 176)  # at 16, 8 and 4 cells
+CHANNELS = (96, 144, 208)  # at 16, 8 and 4 cells
 POOLING_HEADS = 4
 PURE = 0.6  # share of training at pure noise
 BLENDED = 0.3  # share with two concepts' tokens
@@ -83,7 +83,7 @@ class Material:
         return with_begin(tokens + (numbers @ self.light)[:, None], self.begin)
 
 
-def fit(model: UNet2DConditionModel, material: Material, recipe: Recipe, checkpoint: Path, batch: int = 32) -> None:
+def fit(model: UNet2DConditionModel, material: Material, recipe: Recipe, checkpoint: Path, batch: int = 64) -> None:
     """Train in place; attention is written out, as torch's fused one costs more here, in bfloat16 on a processor."""
     model.set_attn_processor(AttnProcessor())
     alphas = scheduler().alphas_cumprod

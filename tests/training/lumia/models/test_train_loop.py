@@ -26,6 +26,22 @@ class Line(nn.Module):
         return (self.linear(self.dropout(data))[:, 0] - data.sum(dim=1)).pow(2).mean()
 
 
+class Layers(nn.Module):
+    """A model with a hidden layer that Muon takes, a convolution, and what it leaves to AdamW."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.first = nn.Linear(4, 40)
+        self.hidden = nn.Linear(40, 36)
+        self.last = nn.Conv1d(36, 32, 3)
+
+    def loss(self, step: int) -> torch.Tensor:
+        data = torch.randn(8, 5, 4, generator=torch.Generator().manual_seed(step))
+        seen = self.last(self.hidden(self.first(data).tanh()).transpose(1, 2)).mean(dim=(1, 2))
+        return (seen - data.mean(dim=(1, 2))).pow(2).mean()
+
+
 def recipe(steps: int = 12, average: float = 0.0) -> Recipe:
     return Recipe(steps=steps, rate=0.05, warmup=2, checkpoint=4, average=average, seed=3)
 
@@ -49,6 +65,39 @@ def test_resumed_training_equals_uninterrupted_training(tmp_path, average):
     train(second, second.loss, recipe(average=average), tmp_path / "parts.pt")
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(second.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_training_by_muon_resumes_with_its_momentum(tmp_path):
+    by_muon = replace(recipe(), muon=0.02)
+    whole, first, second = Layers(), Layers(), Layers()
+    train(whole, whole.loss, by_muon, tmp_path / "whole.pt")
+
+    def until_nine(step: int) -> torch.Tensor:
+        if step == 9:
+            raise InterruptionError
+        return first.loss(step)
+
+    with pytest.raises(InterruptionError):
+        train(first, until_nine, by_muon, tmp_path / "parts.pt")
+    train(second, second.loss, by_muon, tmp_path / "parts.pt")
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(second.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_muon_changes_hidden_layers_and_adamw_the_others(tmp_path):
+    still = replace(recipe(), rate=0.0, muon=0.02)
+    model = Layers()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    train(model, model.loss, still, tmp_path / "layers.pt")
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"hidden.weight", "last.weight"}
+
+
+def test_training_by_muon_lowers_the_loss(tmp_path):
+    model = Layers()
+    before = sum(float(model.loss(step).detach()) for step in range(1000, 1020))
+    train(model, model.loss, replace(recipe(steps=150), muon=0.02), tmp_path / "layers.pt")
+    assert sum(float(model.loss(step).detach()) for step in range(1000, 1020)) < 0.25 * before
 
 
 def test_a_finished_training_is_not_trained_further(tmp_path):
