@@ -1,19 +1,14 @@
-"""Muon: momentum whose matrices are made orthogonal before they are added, for the hidden layers of a network.
+"""torch's Muon for the hidden layers of a network, convolutions among them, as matrices of their output channels.
 
-K. Jordan and others, "Muon: an optimizer for hidden layers in neural networks", 2024: all directions of a weight
-matrix move equally far, also those of small gradients, which here are the shapes of single things. Convolutions count
-as matrices of their output channels. What has few channels, and vectors, are for another optimizer.
+K. Jordan and others, "Muon: an optimizer for hidden layers in neural networks", 2024: momentum is made orthogonal
+before it is added, so that all directions of a weight matrix move equally far, also those of small gradients, which
+here are the shapes of single things. What has few channels, and vectors, are for another optimizer.
 """
 
-from collections.abc import Callable, Iterable
-
-import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim import Muon
 
 MIN_CHANNELS = 32  # in and out, from which on a weight counts as a hidden layer's
-MOMENTUM = 0.95
-ITERATIONS = 5  # of Newton-Schulz
-QUINTIC = (3.4445, -4.7750, 2.0315)  # its coefficients, from there
 
 
 def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
@@ -21,38 +16,17 @@ def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
     return [one for one in model.parameters() if one.dim() > 1 and min(one.shape[:2]) >= MIN_CHANNELS]
 
 
-class Muon(torch.optim.Optimizer):
-    """Optimizer for weights of two or more dimensions; `lr` is about the spectral norm of a change."""
+def muon(weights: list[nn.Parameter], rate: float) -> Muon:
+    """Return torch's Muon, which takes matrices alone, over flat views of weights [out, in, ...], without decay.
 
-    def __init__(self, weights: Iterable[nn.Parameter], lr: float) -> None:
-        super().__init__(weights, {"lr": lr})
+    `rate` is about the spectral norm of a change. Raises RuntimeError for weights that are not stored in that order.
+    """
+    flat = [nn.Parameter(weight.detach().view(len(weight), -1)) for weight in weights]  # share the weights' memory
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Change the weights by their gradients; takes no closure."""
-        if closure is not None:
-            raise ValueError("Muon takes no closure")
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._change(weight, weight.grad, group["lr"])
+    def give_gradients(*_: object) -> None:
+        for matrix, weight in zip(flat, weights, strict=True):
+            matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
 
-    def _change(self, weight: Tensor, gradient: Tensor, rate: float) -> None:
-        state = self.state[weight]
-        momentum = state.setdefault("momentum", torch.zeros_like(weight)).lerp_(gradient, 1 - MOMENTUM)
-        tall = max(1.0, weight.shape[0] / weight[0].numel()) ** 0.5
-        weight.add_(orthogonalised(gradient.lerp(momentum, MOMENTUM)), alpha=-rate * tall)
-
-
-def orthogonalised(weight: Tensor) -> Tensor:
-    """Return a weight of the same shape whose matrix has singular values near 1, computed in bfloat16."""
-    matrix = weight.flatten(1).bfloat16()
-    upright = matrix.shape[0] > matrix.shape[1]
-    matrix = matrix.T if upright else matrix
-    matrix = matrix / (matrix.norm() + 1e-7)
-    first, third, fifth = QUINTIC
-    for _ in range(ITERATIONS):
-        square = matrix @ matrix.T
-        matrix = first * matrix + (third * square + fifth * square @ square) @ matrix
-    found: Tensor = matrix.T if upright else matrix
-    return found.to(weight.dtype).reshape(weight.shape)
+    optimizer = Muon(flat, lr=rate, weight_decay=0.0)
+    optimizer.register_step_pre_hook(give_gradients)
+    return optimizer

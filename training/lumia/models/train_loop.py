@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG
-from clavilux.training.lumia.models.muon import Muon, hidden_weights
+from clavilux.training.lumia.models.muon import hidden_weights, muon
 from clavilux.training.lumia.phases import NEVER, TimeUpError
 
 CLIP_NORM = 1.0  # largest norm of all gradients together
@@ -90,7 +90,7 @@ def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]
     taken = {id(one) for one in hidden}
     others = [one for one in model.parameters() if id(one) not in taken]
     adam = torch.optim.AdamW(others, lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.98))
-    return [adam, Muon(hidden, recipe.muon)] if hidden else [adam]
+    return [adam, muon(hidden, recipe.muon)] if hidden else [adam]
 
 
 def _step(model: nn.Module, optimizers: list[torch.optim.Optimizer], loss: Tensor, share: float) -> float:
