@@ -5,7 +5,7 @@ before it is added, so that all directions of a weight matrix move equally far, 
 here are the shapes of single things. What has few channels, and vectors, are for another optimizer.
 """
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Muon
 
 MIN_CHANNELS = 32  # in and out, from which on a weight counts as a hidden layer's
@@ -19,14 +19,22 @@ def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
 def muon(weights: list[nn.Parameter], rate: float) -> Muon:
     """Return torch's Muon, which takes matrices alone, over flat views of weights [out, in, ...], without decay.
 
-    `rate` is about the spectral norm of a change. Raises RuntimeError for weights that are not stored in that order.
+    `rate` is about the spectral norm of a change. The columns of a matrix stand as the weight lies in memory, channels
+    first or last: Muon does not mind their order. Raises RuntimeError for weights whose memory has gaps.
     """
-    flat = [nn.Parameter(weight.detach().view(len(weight), -1)) for weight in weights]  # share the weights' memory
+    flat = [nn.Parameter(_matrix(weight.detach(), weight)) for weight in weights]  # share the weights' memory
 
     def give_gradients(*_: object) -> None:
         for matrix, weight in zip(flat, weights, strict=True):
-            matrix.grad = None if weight.grad is None else weight.grad.reshape(matrix.shape)
+            matrix.grad = None if weight.grad is None else _matrix(weight.grad, weight)
 
     optimizer = Muon(flat, lr=rate, weight_decay=0.0)
     optimizer.register_step_pre_hook(give_gradients)
     return optimizer
+
+
+def _matrix(values: Tensor, weight: Tensor) -> Tensor:
+    """Return values of a weight's shape as [out, the rest], the rest in the order of the weight's memory."""
+    rest = sorted(range(1, weight.dim()), key=weight.stride, reverse=True)
+    ordered = values.permute(0, *rest)
+    return ordered.view(len(weight), -1) if values.data_ptr() == weight.data_ptr() else ordered.reshape(len(weight), -1)

@@ -43,7 +43,20 @@ def test_hidden_weights_have_channels_in_and_out():
     assert [tuple(one.shape) for one in hidden_weights(model)] == [(32, 64, 3, 3)]
 
 
-def test_weights_in_another_order_are_refused_rather_than_copied():
-    convolution = nn.Conv2d(32, 32, 3).to(memory_format=torch.channels_last)
+def test_the_order_in_memory_does_not_change_a_step():
+    first, last = (
+        nn.Conv2d(32, 48, 3).to(memory_format=kind) for kind in (torch.contiguous_format, torch.channels_last)
+    )
+    last.load_state_dict(first.state_dict())
+    gradient = torch.randn(first.weight.shape, generator=torch.Generator().manual_seed(2))
+    for convolution in (first, last):
+        optimizer = muon(hidden_weights(convolution), 0.1)
+        convolution.weight.grad = gradient.to(memory_format=torch.channels_last)
+        optimizer.step()
+    assert last.weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(first.weight, last.weight, atol=2e-3)  # its matrices are rounded to bfloat16
+
+
+def test_weights_with_gaps_are_refused_rather_than_copied():
     with pytest.raises(RuntimeError, match="view"):
-        muon(hidden_weights(convolution), 0.1)
+        muon([nn.Parameter(torch.zeros(32, 64, 6)[..., :3])], 0.1)
