@@ -1,13 +1,15 @@
 """The default bundle, from nothing: data, ear, picture codec, picture maker, export, measurement, model card.
 
     python -m clavilux.training.lumia.make --work DIR --out runtime/bundles/lumia
+    python -m clavilux.training.lumia.make --work DIR --out BUNDLE --ear OLD
     python -m clavilux.training.lumia.make --work DIR --out PARCEL --set PACKED --device cuda --minutes 8
 
 Restartable: finished phases are kept in DIR, an unfinished one resumes from its last checkpoint; delete DIR to begin
-anew. The log goes to DIR/training.log as well. Ear and pictures do not need each other, so they are made side by side,
-one processor core each.
+anew. The log goes to DIR/training.log as well. Ear and pictures are made side by side, one processor core each.
 
-The second line is for a card that is lent for minutes, on a machine without packages: it trains from a packed set
+By the second line the audio encoder goes on from that of a bundle, instead of from nothing: the recipe of lumia 2.
+
+The third line is for a card that is lent for minutes, on a machine without packages: it trains from a packed set
 (`clavilux.training.lumia.packed_set`), stops at a checkpoint when time is up, and leaves what is finished as a parcel
 (`clavilux.training.lumia.parcel`), which goes on at home. It was tried on a processor; no card has run it yet.
 """
@@ -20,7 +22,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -42,12 +44,12 @@ from clavilux.training.lumia.data.clips import MANIFEST, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.scenes import Emoji, load_emoji
 from clavilux.training.lumia.data.speech import TakeCounts
-from clavilux.training.lumia.models import autoencoder, encoder, finish, judge, light_reader, unet, words
+from clavilux.training.lumia.models import autoencoder, bundled_ear, encoder, finish, judge, light_reader, unet, words
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Windows, frame_set
 from clavilux.training.lumia.models.scene_set import Cells, Pictures, SceneSet, Studio
 from clavilux.training.lumia.models.train_loop import Recipe, trained
 from clavilux.training.lumia.phases import NEVER, PhaseRunner, TimeUpError
-from clavilux.training.lumia.publish import publish
+from clavilux.training.lumia.publish import EAR_OF, publish
 
 WIDTH = 144  # of the tokens
 EAR_WIDTH = 192  # of the audio encoder
@@ -55,11 +57,12 @@ SEED = packed_set.NOISE_SEED
 NOISE_AMPLITUDE = 0.01  # deviation of the white noise behind the negative prompt, as in the reference
 WORDS = Recipe(steps=4000, rate=2e-3, decay=0.0, average=0.995, seed=SEED)
 EAR = Recipe(steps=12_000, rate=1.5e-3, warmup=100, average=0.995, seed=SEED)
-PRACTICE = Recipe(steps=8000, rate=1e-3, warmup=100, average=0.995, seed=SEED + 4)
-CODEC = Recipe(steps=6000, rate=2e-3, average=0.995, seed=SEED)
-MAKER = Recipe(steps=4500, rate=1.5e-3, muon=0.01, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
-POLISH = Recipe(steps=1000, rate=8e-4, muon=0.004, decay=0.0, average=0.99, checkpoint=100, seed=SEED + 1)
-FINISH = Recipe(steps=3000, rate=4e-4, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 2)
+EAR_ON = Recipe(steps=2400, rate=1e-3, muon=0.005, warmup=100, average=0.995, seed=SEED)  # from a bundle's
+PRACTICE = Recipe(steps=2200, rate=1e-3, muon=0.004, warmup=100, average=0.995, seed=SEED + 4)
+CODEC = Recipe(steps=3500, rate=2e-3, muon=0.02, average=0.995, seed=SEED)
+MAKER = Recipe(steps=2700, rate=1.5e-3, muon=0.01, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
+POLISH = Recipe(steps=500, rate=8e-4, muon=0.004, decay=0.0, average=0.99, checkpoint=100, seed=SEED + 1)
+FINISH = Recipe(steps=1200, rate=4e-4, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 2)
 JUDGE = Recipe(steps=2500, rate=2e-3, average=0.99, seed=SEED + 3)
 READER = Recipe(steps=2500, rate=1.5e-3, average=0.99, seed=SEED + 5)
 SHARES = {  # how often each kind is drawn
@@ -73,6 +76,7 @@ PRACTICE_SHARES = {
 HARDER = Augmentation(speed=1.25, formants=1.18, wild=2.0, colour=5.0)  # what is practised with
 SIZES: tuple[Cells, ...] = ((16, 16), (16, 28), (32, 32))  # of latents: 256 x 256 pixels, 256 x 448, 512 x 512
 SIZE_SHARES = (0.5, 0.42, 0.08)  # how often the picture maker sees each
+RAMP_ON = 300  # steps until the windows are as hard as they get, for an ear that goes on
 PACKED = "packed.npz"  # in the work folder, where a packed set is trained from
 EXIT_STOPPED = 3  # time was up; the same command goes on
 
@@ -83,7 +87,7 @@ class LumiaConfig:
 
     counts: dict[str, TakeCounts] = field(default_factory=lambda: build.COUNTS)
     pictures: tuple[int, ...] = (1400, 700, 0)  # scenes of each size that are kept as pictures
-    scenes: tuple[int, ...] = (4200, 3600, 400)  # scenes of each size, for the picture maker
+    scenes: tuple[int, ...] = (3000, 2600, 300)  # scenes of each size, for the picture maker
     judged: int = 3  # pictures of each concept for the judge
     heard: int = 24  # windows of each concept for the picture maker
     told: int = 6  # windows of each concept for the statistics of tokens
@@ -91,8 +95,10 @@ class LumiaConfig:
     ear_width: int = EAR_WIDTH
     channels: tuple[int, ...] = unet.CHANNELS
     ramp: int = 1500  # steps until the windows are as hard as they get
+    ear_of: Path | None = None  # a bundle whose audio encoder the ear goes on from; None: from nothing
     words: Recipe = WORDS
     ear: Recipe = EAR
+    ear_on: Recipe = EAR_ON
     practice: Recipe = PRACTICE
     codec: Recipe = CODEC
     maker: Recipe = MAKER
@@ -122,11 +128,9 @@ def make(work: Path, out: Path, config: LumiaConfig) -> None:
 
 def train_parts(work: Path, config: LumiaConfig) -> None:
     """Make all that a bundle is exported from. Raises TimeUpError at the deadline."""
-    phases = PhaseRunner(work, config.deadline)
-    phases.run("words", lambda: _words(work, config))
-    _side_by_side([_ear_line, _picture_line], work, config)
-    _side_by_side([_practice_line, _finish_line], work, config)
-    phases.run("conditioning", lambda: _conditioning(work, config))
+    for side_by_side in ((_data_line, _scene_line), (_ear_line, _maker_line), (_practice_line, _finish_line)):
+        _side_by_side(side_by_side, work, config)
+    PhaseRunner(work, config.deadline).run("conditioning", lambda: _conditioning(work, config))
 
 
 def adopt(packed: Path | None, work: Path) -> None:
@@ -149,7 +153,7 @@ def adopt(packed: Path | None, work: Path) -> None:
         part.write_bytes(packed.read_bytes())
 
 
-def _side_by_side(lines: list[Callable[[Path, LumiaConfig], None]], work: Path, config: LumiaConfig) -> None:
+def _side_by_side(lines: Sequence[Callable[[Path, LumiaConfig], None]], work: Path, config: LumiaConfig) -> None:
     with ProcessPoolExecutor(len(lines), multiprocessing.get_context("spawn")) as pool:
         for line in [pool.submit(line, work, config) for line in lines]:
             line.result()
@@ -162,32 +166,41 @@ def _begin_line(work: Path, config: LumiaConfig) -> PhaseRunner:
     return PhaseRunner(work, config.deadline)
 
 
-def _ear_line(work: Path, config: LumiaConfig) -> None:
+def _data_line(work: Path, config: LumiaConfig) -> None:
     phases = _begin_line(work, config)
+    phases.run("words", lambda: _words(work, config))
     if not (work / PACKED).exists():
         phases.run("data", lambda: build.build(work, config.counts))
-    phases.run("ear", lambda: _ear(work, config))
-    phases.run("heard", lambda: _heard(work, config))
 
 
-def _picture_line(work: Path, config: LumiaConfig) -> None:
+def _scene_line(work: Path, config: LumiaConfig) -> None:
     phases = _begin_line(work, config)
     phases.run("pictures", lambda: _pictures(work, config))
     phases.run("codec", lambda: _codec(work, config))
     phases.run("scenes", lambda: _scenes(work, config))
-    phases.run("maker", lambda: _maker(work, config))
+
+
+def _ear_line(work: Path, config: LumiaConfig) -> None:
+    phases = _begin_line(work, config)
+    phases.run("ear", lambda: _ear(work, config))
+    phases.run("heard", lambda: _heard(work, config))
+
+
+def _maker_line(work: Path, config: LumiaConfig) -> None:
+    _begin_line(work, config).run("maker", lambda: _maker(work, config))
 
 
 def _practice_line(work: Path, config: LumiaConfig) -> None:
-    _begin_line(work, config).run("practice", lambda: _practice(work, config))
+    phases = _begin_line(work, config)
+    phases.run("practice", lambda: _practice(work, config))
+    phases.run("judge", lambda: _judge(work, config))
+    phases.run("reader", lambda: _reader(work, config))
 
 
 def _finish_line(work: Path, config: LumiaConfig) -> None:
     phases = _begin_line(work, config)
     phases.run("polish", lambda: _polish(work, config))
     phases.run("finish", lambda: _finish(work, config))
-    phases.run("judge", lambda: _judge(work, config))
-    phases.run("reader", lambda: _reader(work, config))
 
 
 def _words(work: Path, config: LumiaConfig) -> None:
@@ -224,9 +237,14 @@ def training_windows(
 
 def _ear(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
-    data, count = training_windows(work, config.ramp)
-    pupil = encoder.Pupil(encoder.build(config.ear_width, config.width), _table(work)[1], count)
-    encoder.fit(pupil, data, config.ear, work / "ear.pt")
+    model = encoder.build(config.ear_width, config.width)
+    recipe, ramp = (config.ear, config.ramp) if config.ear_of is None else (config.ear_on, RAMP_ON)
+    if config.ear_of:
+        bundled_ear.take_over(model, config.ear_of)
+        (work / EAR_OF).write_text(bundled_ear.named(config.ear_of))
+    data, count = training_windows(work, ramp)
+    pupil = encoder.Pupil(model, _table(work)[1], count)
+    encoder.fit(pupil, data, recipe, work / "ear.pt")
     pupil.model.save_pretrained(work / "encoder_first")
 
 
@@ -383,7 +401,7 @@ def run(options: argparse.Namespace, config: LumiaConfig) -> int:
     device = check_device(options.device)
     deadline = NEVER if options.minutes is None else time.time() + 60 * options.minutes
     adopt(options.set, options.work)
-    config, code = config.on(device, deadline), 0
+    config, code = replace(config, ear_of=options.ear).on(device, deadline), 0
     try:
         if options.set:
             train_parts(options.work, config)
@@ -408,6 +426,7 @@ def main() -> int:
     )
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="for data, checkpoints and the log")
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="replaced where it is a bundle")
+    parser.add_argument("--ear", type=Path, metavar="BUNDLE", help="whose encoder the ear goes on from (from nothing)")
     parser.add_argument("--set", type=Path, metavar="PACKED", help="train from a packed set; --out is then a parcel")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:1")
     parser.add_argument("--minutes", type=_minutes, metavar="N", help="then stop at a checkpoint (never)")

@@ -36,7 +36,11 @@ PICTURE = 256  # pixels
 SIZES = (256, 1024)  # smallest and largest side, pixels
 REVISION = "clavilux.training.lumia.make"
 PARTS = ("encoder", "text_encoder", "unet", "vae")
+EAR_OF = (
+    "ear_of.txt"  # in the work folder: whose audio encoder the ear went on from, where it did not begin from nothing
+)
 JUDGES = {"judge": ResNetForImageClassification, "judge_second": ConvNextForImageClassification}
+SCRATCH = "trained from scratch"
 SHEET_QUALITY = 80
 LINE = 116  # characters of a line of the card
 
@@ -67,7 +71,7 @@ def publish(work: Path, out: Path, times: Mapping[str, Duration]) -> None:
     (work / "findings.json").write_text(json.dumps(asdict(findings), indent=1))
     tables = (evaluate.table_of(findings.hearing), pictures_table(findings), light.table_of(findings.light))
     LOG.info("measured\n%s", "\n".join(tables))
-    (out / "README.md").write_text(card(findings, times, asked_credits(work / MANIFEST)))
+    (out / "README.md").write_text(card(findings, times, asked_credits(work / MANIFEST), _origin(work, "encoder")))
 
 
 def export(work: Path, out: Path) -> None:
@@ -91,10 +95,16 @@ def export(work: Path, out: Path) -> None:
         sizes=SIZES,
         concepts=NAMES,
         evidence=EvidenceSpec(),  # the defaults are lumia's own, tuned on voices and sounds of other seeds
-        sources=tuple(Source(name, "trained from scratch", REVISION, LICENCE) for name in PARTS),
+        sources=tuple(Source(name, _origin(work, name), REVISION, LICENCE) for name in PARTS),
         overwrite=True,
     )
     export_bundle(sources, out, options, LOG.info)
+
+
+def _origin(work: Path, part: str) -> str:
+    """Return where a part's training began."""
+    begun = work / EAR_OF
+    return f"trained on from {begun.read_text()}" if part == "encoder" and begun.exists() else SCRATCH
 
 
 def measured(work: Path, out: Path) -> Findings:
@@ -153,12 +163,13 @@ def pictures_table(findings: Findings) -> str:
     return "\n".join([*head, *rows])
 
 
-def card(findings: Findings, times: Mapping[str, Duration], credits: Sequence[str]) -> str:
-    """Return the model card."""
+def card(findings: Findings, times: Mapping[str, Duration], credits: Sequence[str], ear: str = SCRATCH) -> str:
+    """Return the model card; `ear` says where the audio encoder's training began."""
     phases = "\n".join(f"| {name} | {one.wall / 60:.0f} | {one.processor / 60:.0f} |" for name, one in times.items())
     filled = {
         "concepts": "\n".join(_categories()),
         "count": str(len(NAMES)),
+        "ear": ear,
         "hearing": evaluate.table_of(findings.hearing),
         "pictures": pictures_table(findings),
         "light": light.table_of(findings.light),
@@ -198,8 +209,8 @@ and extent follow pitch, brightness, noisiness, onsets, harmonicity and loudness
 Pictures are one-step diffusion, 256 x 256 pixels, or wide (256 x 448) and larger by `height` and `width`.
 
 ## Parts
-All trained from scratch by `python -m clavilux.training.lumia.make --work DIR --out runtime/bundles/lumia`, all
-standard classes of transformers and diffusers. Licence: Apache-2.0.
+All trained by `python -m clavilux.training.lumia.make --work DIR --out runtime/bundles/lumia`, all standard classes of
+transformers and diffusers. Licence: Apache-2.0. The audio encoder was @ear@, all others from scratch.
 
 * `Wav2Vec2BertModel`, 4 layers, 192 wide, with the reference's two-layer adapter: a 2 s window becomes 25
   tokens of 144.

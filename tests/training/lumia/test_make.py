@@ -32,7 +32,7 @@ from clavilux.training.lumia.data.scenes import SIDE, Emoji
 from clavilux.training.lumia.data.speech import Take, TakeCounts
 from clavilux.training.lumia.data.synthesis import kinds
 from clavilux.training.lumia.measure import evaluate
-from clavilux.training.lumia.models import encoder, finish, judge
+from clavilux.training.lumia.models import bundled_ear, encoder, finish, judge
 from clavilux.training.lumia.models.train_loop import Recipe
 from clavilux.training.lumia.phases import Duration, PhaseRunner
 
@@ -213,6 +213,29 @@ def test_the_contact_sheets_are_drawn(made):
     assert all((made[0] / name).stat().st_size > 1000 for name in ("named.webp", "heard.webp"))
 
 
+def test_an_ear_goes_on_from_that_of_a_bundle(made, tmp_path):
+    given = Wav2Vec2BertModel.from_pretrained(made[0] / "encoder").state_dict()
+    model = encoder.build(16, 16)
+    bundled_ear.take_over(model, made[1])
+    for name, value in model.state_dict().items():
+        assert name in bundled_ear.UNTOLD or torch.allclose(value, given[name], atol=2e-3)
+    for name in ("data.done.json", "manifest.jsonl", "audio", "recipe.json", "table.safetensors"):
+        (tmp_path / name).symlink_to(made[0] / name)
+    still = replace(PLAN, ear_of=made[1], ear_on=replace(SHORT, rate=0.0))
+    make._ear(tmp_path, still)
+    kept = Wav2Vec2BertModel.from_pretrained(tmp_path / "encoder_first").state_dict()
+    assert all(torch.allclose(value, given[name], atol=2e-3) for name, value in kept.items() if value.dim())
+    assert "lumia's" in publish._origin(tmp_path, "encoder")
+    assert publish._origin(tmp_path, "unet") == publish._origin(made[0], "encoder") == publish.SCRATCH
+
+
+def test_an_ear_of_another_shape_or_of_no_bundle_is_refused(made, tmp_path):
+    with pytest.raises(ClaviluxError, match=r"expected \(64,\); an ear goes on from a bundle"):
+        bundled_ear.take_over(encoder.build(32, 16), made[1])
+    with pytest.raises(ClaviluxError, match="expected the encoder of a bundle"):
+        bundled_ear.take_over(encoder.build(16, 16), tmp_path)
+
+
 def test_findings_are_kept_as_numbers(made):
     findings = json.loads((made[0] / "findings.json").read_text())
     assert {one["what"] for one in findings["hearing"]["scores"]} >= {"held-out voices, all"}
@@ -242,7 +265,7 @@ def test_training_hours_are_those_of_all_phases(made):
 
 
 def asked(work: Path, out: Path, packed: Path | None = None, **more: Any) -> Namespace:
-    return Namespace(**{"work": work, "out": out, "set": packed, "device": "cpu", "minutes": None, **more})
+    return Namespace(**{"work": work, "out": out, "set": packed, "device": "cpu", "minutes": None, "ear": None, **more})
 
 
 @pytest.fixture
@@ -267,11 +290,11 @@ def test_all_is_trained_from_a_packed_set_and_comes_home_in_a_parcel(made, packe
     make.train_parts(home, PLAN)  # nothing is left to do
 
 
-def test_when_time_is_up_the_exit_code_says_so_and_the_same_command_goes_on(packed, tmp_path, caplog):
-    caplog.set_level(logging.INFO)
+def test_when_time_is_up_the_exit_code_says_so_and_the_same_command_goes_on(packed, tmp_path):
     work, out = tmp_path / "work", tmp_path / "parcel"
     assert make.run(asked(work, out, packed, minutes=1e-9), PLAN) == make.EXIT_STOPPED
-    assert "words: time is up before it begins; the same command goes on" in caplog.text
+    log = (work / "training.log").read_text()
+    assert "words: time is up before it begins; the same command goes on" in log
     PhaseRunner(work).run("words", lambda: make._words(work, PLAN))
     assert make.run(asked(work, out, packed, minutes=1e-9), PLAN) == make.EXIT_STOPPED
     parcel.unwrap(out, tmp_path / "home")
@@ -318,5 +341,5 @@ def test_a_device_and_a_deadline_reach_every_recipe():
     config = make.LumiaConfig().on("cuda", 12.0)
     recipes = [value for value in vars(config).values() if isinstance(value, Recipe)]
     assert {(one.device, one.deadline) for one in recipes} == {(config.device, config.deadline)} == {("cuda", 12.0)}
-    assert len(recipes) == 9
+    assert len(recipes) == 10
     assert config.on("cpu") == make.LumiaConfig()

@@ -1,6 +1,6 @@
 """The data builder: the default bundle's training set from packages, with manifest, licences, credits and split.
 
-    python -m clavilux.training.lumia.data.build DIR     (two hours and a half of one core, most for Kokoro's voices)
+    python -m clavilux.training.lumia.data.build DIR     (an hour of one core, much of it for Kokoro's voices)
 
 DIR holds the fetched packages, `audio/` and, at the end, `manifest.jsonl` and `CREDITS.md`. Parts that are finished are
 kept, so the command goes on where it was stopped. Kokoro's takes are made beside all others. A share of the plain takes
@@ -45,11 +45,11 @@ from clavilux.training.lumia.data.synthesis import kinds
 
 SEED = 20_261_124
 COUNTS = {
-    "espeak": TakeCounts(name=22, synonym=15, other=11),
-    "flite": TakeCounts(name=6, synonym=4, other=4),
-    "festival": TakeCounts(name=4, synonym=3, other=4),
-    "pico": TakeCounts(name=8, synonym=5, other=4),
-    "kokoro": TakeCounts(name=11, synonym=7, other=6, most=4000),
+    "espeak": TakeCounts(name=14, synonym=9, other=7),
+    "flite": TakeCounts(name=4, synonym=3, other=3),
+    "festival": TakeCounts(name=3, synonym=2, other=3),
+    "pico": TakeCounts(name=5, synonym=4, other=3),
+    "kokoro": TakeCounts(name=11, synonym=7, other=6, most=1250),
 }
 MANNER_SHARE = 0.25  # of the plain takes, which are also there in a manner
 TRAVELLED_SHARE = 0.5  # of these and the plain ones, which are also there after travelling
@@ -193,7 +193,7 @@ def _summed(lines: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(
-        description="Build the default bundle's training set from packages: two hours and a half of one core, 4 GB. "
+        description="Build the default bundle's training set from packages: an hour of one core, 4 GB. "
         "What is finished is kept; the same command goes on."
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="where packages, clips and manifest go")
