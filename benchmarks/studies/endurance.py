@@ -144,8 +144,10 @@ async def endure(venue: Venue, hours: float, seed: int) -> list[Look]:
     audience, looks, workers, began = Audience(venue.url, seed), list[Look](), 0, time.monotonic()
     tasks = audience.start()
     try:
-        while (hour := audience.pictures / USUAL_RATE / 3600) < hours:
+        hour = 0.0
+        while hour < hours:
             await asyncio.sleep(POLL)
+            hour = audience.pictures / USUAL_RATE / 3600
             if hour >= (workers + 1) / KILLS:
                 await venue.killed()
                 workers += 1
