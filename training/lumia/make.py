@@ -401,6 +401,8 @@ def run(options: argparse.Namespace, config: LumiaConfig) -> int:
     device = check_device(options.device)
     deadline = NEVER if options.minutes is None else time.time() + 60 * options.minutes
     adopt(options.set, options.work)
+    if options.ear:  # a mistake is told now, not after the data
+        bundled_ear.take_over(encoder.build(config.ear_width, config.width), options.ear)
     config, code = replace(config, ear_of=options.ear).on(device, deadline), 0
     try:
         if options.set:

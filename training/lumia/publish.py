@@ -36,9 +36,7 @@ PICTURE = 256  # pixels
 SIZES = (256, 1024)  # smallest and largest side, pixels
 REVISION = "clavilux.training.lumia.make"
 PARTS = ("encoder", "text_encoder", "unet", "vae")
-EAR_OF = (
-    "ear_of.txt"  # in the work folder: whose audio encoder the ear went on from, where it did not begin from nothing
-)
+EAR_OF = "ear_of.txt"  # in the work folder: whose encoder the ear went on from, where not from nothing
 JUDGES = {"judge": ResNetForImageClassification, "judge_second": ConvNextForImageClassification}
 SCRATCH = "trained from scratch"
 SHEET_QUALITY = 80

@@ -233,7 +233,8 @@ def test_an_ear_of_another_shape_or_of_no_bundle_is_refused(made, tmp_path):
     with pytest.raises(ClaviluxError, match=r"expected \(64,\); an ear goes on from a bundle"):
         bundled_ear.take_over(encoder.build(32, 16), made[1])
     with pytest.raises(ClaviluxError, match="expected the encoder of a bundle"):
-        bundled_ear.take_over(encoder.build(16, 16), tmp_path)
+        make.run(asked(tmp_path / "work", tmp_path / "bundle", ear=tmp_path), PLAN)
+    assert not (tmp_path / "work").exists()
 
 
 def test_findings_are_kept_as_numbers(made):

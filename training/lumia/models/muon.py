@@ -22,19 +22,17 @@ def muon(weights: list[nn.Parameter], rate: float) -> Muon:
     `rate` is about the spectral norm of a change. The columns of a matrix stand as the weight lies in memory, channels
     first or last: Muon does not mind their order. Raises RuntimeError for weights whose memory has gaps.
     """
-    flat = [nn.Parameter(_matrix(weight.detach(), weight)) for weight in weights]  # share the weights' memory
+    flat = [nn.Parameter(_as_stored(one.detach(), one).view(len(one), -1)) for one in weights]  # share their memory
 
     def give_gradients(*_: object) -> None:
         for matrix, weight in zip(flat, weights, strict=True):
-            matrix.grad = None if weight.grad is None else _matrix(weight.grad, weight)
+            matrix.grad = None if weight.grad is None else _as_stored(weight.grad, weight).reshape(matrix.shape)
 
     optimizer = Muon(flat, lr=rate, weight_decay=0.0)
     optimizer.register_step_pre_hook(give_gradients)
     return optimizer
 
 
-def _matrix(values: Tensor, weight: Tensor) -> Tensor:
-    """Return values of a weight's shape as [out, the rest], the rest in the order of the weight's memory."""
-    rest = sorted(range(1, weight.dim()), key=weight.stride, reverse=True)
-    ordered = values.permute(0, *rest)
-    return ordered.view(len(weight), -1) if values.data_ptr() == weight.data_ptr() else ordered.reshape(len(weight), -1)
+def _as_stored(values: Tensor, weight: Tensor) -> Tensor:
+    """Return values of a weight's shape with their dimensions behind the first in the order of the weight's memory."""
+    return values.permute(0, *sorted(range(1, weight.dim()), key=weight.stride, reverse=True))
