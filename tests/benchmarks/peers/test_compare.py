@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from diffusers.image_processor import VaeImageProcessor
 from safetensors.numpy import save_file
 
 from clavilux.benchmarks.errors import BenchError
@@ -17,7 +20,9 @@ from clavilux.benchmarks.peers.pytorch import Torch
 from clavilux.benchmarks.peers.wanted import SharedWeights, Wanted
 from clavilux.benchmarks.peers.weights import PARTS, gathered, given
 from clavilux.benchmarks.peers.worker import Job
+from clavilux.export.models.decoder import DecoderGraph
 from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.training.lumia.models import autoencoder
 
 SETTING = Setting(64, 64, 1)
 WARMED = WarmUp(10, 1.0, stable=True)
@@ -102,6 +107,16 @@ def test_torch_takes_the_arithmetic_of_clavilux(
     assert peer.notes[1:] == notes
     kinds = {str(weight.dtype) for weight in peer._pipeline.unet.parameters()}
     assert kinds == {"torch.bfloat16" if notes else "torch.float32"}
+
+
+def test_torch_puts_blocks_of_pixels_where_the_bundle_puts_them():
+    torch.manual_seed(1)
+    vae, latents, peer = autoencoder.build(8).eval(), torch.randn(1, 12, 4, 7), Torch()
+    peer._torch, peer._pipeline = torch, SimpleNamespace(vae=vae, image_processor=VaeImageProcessor())
+    with torch.inference_mode():
+        ours = DecoderGraph(vae)(latents)[0].numpy()
+    assert ours.shape == (64, 112, 3)
+    assert np.abs(peer.decode(latents).astype(int) - ours).max() <= 1
 
 
 class Dying:
