@@ -34,11 +34,7 @@ VOICES = (
     ("flite", "slt"), ("flite", "kal"), ("flite", "awb"), ("flite", "rms"), ("espeak", "en-us+f2"),
     ("espeak", "en-gb+m3"), ("espeak", "en-gb-scotland+f4"), ("espeak", "en-us+m7"),
 )  # fmt: skip
-PROGRAMS = (  # General MIDI's, without those that some concept of lumia sounds like in its training
-    4, 5, 6, 7, 8, 9, 13, 15, 16, 17, 18, 20, 23, 28, 30, 32, 33, 34, 36, 38, 43, 44, 45, 49, 50, 51, 54, 58, 61, 62,
-    63, 67, 68, 69, 70, 71, 72, 77, 79, 80, 81, 83, 84, 85, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 98, 99, 104, 106,
-    107, 108, 109, 110, 111, 114,
-)  # fmt: skip
+PROGRAMS = (5, 13, 37, 45, 61, 69, 77, 85, 93, 101, 109)  # held out by lumia's training, and no thing of it
 TICKS = 480  # of a quarter note
 BAR = 4 * TICKS
 PROGRESSION = (0, 0, 7, 7, 9, 9, 5, 5)  # semitones above the key, a bar each
