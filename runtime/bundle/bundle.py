@@ -61,13 +61,17 @@ __all__ = [
 CONDITIONING = "conditioning.safetensors"
 
 REQUIRED = (AUDIO_ENCODER, DENOISER, DECODER, CONDITIONING)
+HALF = ("concepts",)  # embeddings that may be float16 on disk
 _TEXT = (TEXT_ENCODER, TOKENIZER)
 _MAX_MANIFEST = 16 * 2**20  # bytes
 
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """Cached embeddings, all float32 and read-only. L is the prompt's token count with BOS, D its width."""
+    """Cached embeddings, all float32 and read-only. L is the prompt's token count with BOS, D its width.
+
+    On disk `concepts`, which only cosines are taken of, are float16 where that holds them.
+    """
 
     bos: NDArray[np.float32]  # [D]: stands in front of every prompt
     negative: NDArray[np.float32]  # [L, D]: what white noise sounds like, for guidance
@@ -115,8 +119,13 @@ def write_conditioning(folder: Path, conditioning: Conditioning) -> None:
     """Write `conditioning.safetensors` into `folder`."""
     arrays = {key: value for key, value in vars(conditioning).items() if value is not None}
     # save_file would make a file that only its owner can read
-    content = save({key: np.ascontiguousarray(value, np.float32) for key, value in arrays.items()})
+    content = save({key: np.ascontiguousarray(value, _stored_type(key, value)) for key, value in arrays.items()})
     (folder / CONDITIONING).write_bytes(content)
+
+
+def _stored_type(name: str, array: NDArray[np.float32]) -> type[np.floating]:
+    fits = name in HALF and bool(np.abs(array).max(initial=0.0) < np.finfo(np.float16).max)
+    return np.float16 if fits else np.float32
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -174,6 +183,9 @@ def _read_conditioning(path: Path, manifest: Manifest) -> Conditioning:
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise BundleError(f"{path} is not a safetensors file ({error}); export the bundle again") from error
     shapes = _shapes(manifest)
+    for name in HALF:
+        if name in arrays and arrays[name].dtype == np.float16:
+            arrays[name] = arrays[name].astype(np.float32)
     for name, shape in shapes.items():
         _check_array(path, name, arrays.get(name), shape)
     for array in arrays.values():

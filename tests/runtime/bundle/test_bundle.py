@@ -1,11 +1,12 @@
 """Opening and writing bundles."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from clavilux.runtime.bundle.bundle import Bundle, write_conditioning, write_manifest
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
@@ -35,6 +36,18 @@ def test_embeddings_come_back_as_they_were_written(folder: Path):
     for name in ("bos", "negative", "idle", "token_mean", "token_std", "concepts"):
         np.testing.assert_array_equal(getattr(read, name), getattr(written, name))
         assert getattr(read, name).dtype == np.float32
+
+
+@pytest.mark.parametrize(("largest", "stored"), [(6e4, np.float16), (7e4, np.float32)])
+def test_concepts_are_halved_on_disk_where_that_holds_them(tmp_path: Path, largest: float, stored: type):
+    named = np.linspace(-1, 1, 2 * (COUNT - 1) * WIDTH, dtype=np.float32).reshape(2, COUNT - 1, WIDTH)
+    named[0, 0, 0] = largest
+    write_conditioning(tmp_path, replace(conditioning(), concepts=named))
+    kept = load_file(tmp_path / "conditioning.safetensors")
+    assert {name for name, array in kept.items() if array.dtype == np.float16} == (
+        {"concepts"} if stored is np.float16 else set()
+    )
+    np.testing.assert_allclose(kept["concepts"].astype(np.float32), named, rtol=1e-3)
 
 
 def test_embeddings_are_read_only(folder: Path):

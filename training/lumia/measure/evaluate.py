@@ -91,7 +91,7 @@ def concept_table(bundle: Path) -> Tensor:
         raise ClaviluxError(
             f"{bundle} knows {len(names)} concepts, expected these {len(NAMES)}; measure with its version"
         )
-    return torch.from_numpy(load_file(bundle / "conditioning.safetensors")["concepts"])
+    return torch.from_numpy(load_file(bundle / "conditioning.safetensors")["concepts"]).float()
 
 
 class SoundClassifier:
