@@ -25,7 +25,7 @@ from clavilux.training.features import WINDOW_SAMPLES
 from clavilux.training.lumia.data.build import asked_credits
 from clavilux.training.lumia.data.clips import MANIFEST, of_engine, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
-from clavilux.training.lumia.measure import evaluate, light, sheets
+from clavilux.training.lumia.measure import evaluate, light, sheets, typed
 from clavilux.training.lumia.measure.light import LightFindings
 from clavilux.training.lumia.models import judge
 from clavilux.training.lumia.phases import Duration
@@ -60,6 +60,7 @@ class Findings:
     verdicts: tuple[Verdict, ...]  # of each judge
     unseen: tuple[str, ...]  # concepts whose named picture the first judge does not find
     light: LightFindings
+    typed: tuple[typed.Figure, ...]
 
 
 def publish(work: Path, out: Path, times: Mapping[str, Duration]) -> None:
@@ -67,7 +68,12 @@ def publish(work: Path, out: Path, times: Mapping[str, Duration]) -> None:
     export(work, out)
     findings = measured(work, out)
     (work / "findings.json").write_text(json.dumps(asdict(findings), indent=1))
-    tables = (evaluate.table_of(findings.hearing), pictures_table(findings), light.table_of(findings.light))
+    tables = (
+        evaluate.table_of(findings.hearing),
+        pictures_table(findings),
+        light.table_of(findings.light),
+        typed.table_of(findings.typed),
+    )
     LOG.info("measured\n%s", "\n".join(tables))
     (out / "README.md").write_text(card(findings, times, asked_credits(work / MANIFEST), _origin(work, "encoder")))
 
@@ -116,7 +122,8 @@ def measured(work: Path, out: Path) -> Findings:
     own = (judge.Accuracy(**json.loads((work / f"{name}.json").read_text())) for name in JUDGES)
     verdicts = tuple(Verdict(one, named.judged(by), heard.judged(by)) for one, by in zip(own, critics, strict=True))
     unseen = tuple(NAMES[i] for i in missed)
-    return Findings(evaluate.measure(out, work), verdicts, unseen, light.measure(out, work))
+    read = tuple(typed.measure(out))
+    return Findings(evaluate.measure(out, work), verdicts, unseen, light.measure(out, work), read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +178,7 @@ def card(findings: Findings, times: Mapping[str, Duration], credits: Sequence[st
         "hearing": evaluate.table_of(findings.hearing),
         "pictures": pictures_table(findings),
         "light": light.table_of(findings.light),
+        "typed": typed.table_of(findings.typed),
         "unseen": fill(", ".join(findings.unseen) or "none", width=LINE),
         "phases": phases,
         "hours": f"{sum(one.processor for one in times.values()) / 3600:.1f}",
@@ -228,6 +236,12 @@ which are used for measuring only (what they say goes by their file names and te
 `python -m clavilux.training.lumia.measure.evaluate runtime/bundles/lumia --work DIR` prints this:
 
 @hearing@
+
+## What it reads
+Captions given to the text encoder, which is its own graph in the bundle.
+`python -m clavilux.training.lumia.measure.typed runtime/bundles/lumia` prints this:
+
+@typed@
 
 ## What it shows
 A small classifier, trained on the emoji painted afresh, turned, moved, blurred, tinted and noisy, says which of all
