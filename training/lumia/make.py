@@ -22,7 +22,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
@@ -58,13 +58,13 @@ NOISE_AMPLITUDE = 0.01  # deviation of the white noise behind the negative promp
 WORDS = Recipe(steps=4000, rate=2e-3, decay=0.0, average=0.995, seed=SEED)
 EAR = Recipe(steps=12_000, rate=1.5e-3, warmup=100, average=0.995, seed=SEED)
 EAR_ON = Recipe(steps=2400, rate=1e-3, muon=0.005, warmup=100, average=0.995, seed=SEED)  # from a bundle's
-PRACTICE = Recipe(steps=2200, rate=1e-3, muon=0.004, warmup=100, average=0.995, seed=SEED + 4)
+PRACTICE = Recipe(steps=8000, rate=1e-3, muon=0.004, warmup=100, average=0.995, seed=SEED + 4)
 CODEC = Recipe(steps=3500, rate=2e-3, muon=0.02, average=0.995, seed=SEED)
-MAKER = Recipe(steps=2700, rate=1.5e-3, muon=0.01, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
+MAKER = Recipe(steps=7000, rate=1.5e-3, muon=0.01, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
 POLISH = Recipe(steps=500, rate=8e-4, muon=0.004, decay=0.0, average=0.99, checkpoint=100, seed=SEED + 1)
 FINISH = Recipe(steps=1200, rate=4e-4, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 2)
-JUDGE = Recipe(steps=2500, rate=2e-3, average=0.99, seed=SEED + 3)
-READER = Recipe(steps=2500, rate=1.5e-3, average=0.99, seed=SEED + 5)
+JUDGE = Recipe(steps=2500, rate=2e-3, muon=0.02, average=0.99, seed=SEED + 3)
+READER = Recipe(steps=3000, rate=1.5e-3, muon=0.02, average=0.99, seed=SEED + 5)
 SHARES = {  # how often each kind is drawn
     "espeak": 0.18, "flite": 0.06, "festival": 0.06, "pico": 0.12, "kokoro": 0.32, "sounds": 0.12, "synthesis": 0.07,
     "none": 0.07,
@@ -76,6 +76,7 @@ PRACTICE_SHARES = {
 HARDER = Augmentation(speed=1.25, formants=1.18, wild=2.0, colour=5.0)  # what is practised with
 SIZES: tuple[Cells, ...] = ((16, 16), (16, 28), (32, 32))  # of latents: 256 x 256 pixels, 256 x 448, 512 x 512
 SIZE_SHARES = (0.5, 0.42, 0.08)  # how often the picture maker sees each
+UNSEEN = 4  # how many times more pictures judges and the reader of light learn from than they are measured with
 RAMP_ON = 300  # steps until the windows are as hard as they get, for an ear that goes on
 PACKED = "packed.npz"  # in the work folder, where a packed set is trained from
 EXIT_STOPPED = 3  # time was up; the same command goes on
@@ -88,7 +89,8 @@ class LumiaConfig:
     counts: dict[str, TakeCounts] = field(default_factory=lambda: build.COUNTS)
     pictures: tuple[int, ...] = (1400, 700, 0)  # scenes of each size that are kept as pictures
     scenes: tuple[int, ...] = (3000, 2600, 300)  # scenes of each size, for the picture maker
-    judged: int = 3  # pictures of each concept for the judge
+    judged: int = 12  # pictures of each concept for the judge
+    read: int = 4000  # pictures for the reader of light
     heard: int = 24  # windows of each concept for the picture maker
     told: int = 6  # windows of each concept for the statistics of tokens
     width: int = WIDTH
@@ -344,7 +346,8 @@ def _finish(work: Path, config: LumiaConfig) -> None:
 
 def _judge(work: Path, config: LumiaConfig) -> None:
     """Train the judges of the bundle's pictures, and measure them on paintings that they have not seen."""
-    trained, unseen = (judge.paintings(_emojis(work), SEED + i, config.judged) for i in (5, 6))
+    emojis = _emojis(work)
+    trained, unseen = (judge.paintings(emojis, SEED + i, count) for i, count in _and_unseen(5, config.judged))
     concepts = torch.arange(len(NAMES)).repeat_interleave(unseen.shape[1])
     kinds = {"judge": (judge.build, judge.changed), "judge_second": (judge.build_second, judge.changed_otherwise)}
     for name, (build_judge, change) in kinds.items():
@@ -358,14 +361,17 @@ def _judge(work: Path, config: LumiaConfig) -> None:
 def _reader(work: Path, config: LumiaConfig) -> None:
     """Train the reader of the bundle's light, and measure it on painted light that it has not seen."""
     torch.manual_seed(SEED)
-    pictures = _pictures(work, config)[0]
-    numbers = _studio(work).numbers(SIZES[0], len(pictures))
-    model = light_reader.fit(light_reader.build(), pictures, numbers, config.reader, work / "reader.pt")
-    unseen = range(0, len(pictures), light_reader.HELD_OUT)
-    shown = torch.stack([pictures.at(i, light_reader.LIGHT_ALONE) for i in unseen])
-    found = light_reader.reading(light_reader.read(model, shown), numbers[list(unseen)])
+    trained, unseen = (light_reader.paintings(SEED + i, count) for i, count in _and_unseen(7, config.read))
+    model = light_reader.fit(light_reader.build(), *trained, config.reader, work / "reader.pt")
+    found = light_reader.reading(light_reader.read_small(model, unseen[0]), unseen[1])
     (work / "reader.json").write_text(json.dumps(asdict(found)))
     model.save_pretrained(work / "reader")
+
+
+def _and_unseen(seed: int, count: int) -> Iterator[tuple[int, int]]:
+    """Yield a seed and how many pictures are learnt from, and another seed and how many are measured with."""
+    yield seed, count
+    yield seed + 1, -(-count // UNSEEN)
 
 
 def _conditioning(work: Path, config: LumiaConfig) -> None:

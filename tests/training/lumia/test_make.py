@@ -39,9 +39,9 @@ from clavilux.training.lumia.phases import Duration, PhaseRunner
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = make.LumiaConfig(
     counts={"espeak": TakeCounts(name=1, synonym=0, other=1)},
-    pictures=(2, 0, 0), scenes=(2, 1, 0), judged=1, heard=1, width=16, ear_width=16, channels=(16, 16, 32), ramp=1,
-    told=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT, finish=SHORT, judge=SHORT,
-    reader=SHORT,
+    pictures=(2, 0, 0), scenes=(2, 1, 0), judged=1, read=2, heard=1, told=1, width=16, ear_width=16,
+    channels=(16, 16, 32), ramp=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT,
+    finish=SHORT, judge=SHORT, reader=SHORT,
 )  # fmt: skip
 HEARD = ("dog", "rain", "ice cream")
 EMOJIS, DRAWN = make._emojis, (make.SHARES, make.PRACTICE_SHARES)  # as they are before they are patched
@@ -154,7 +154,7 @@ def test_the_prompt_is_the_first_token_and_twenty_five_heard_ones(made):
 
 def test_concepts_are_the_text_encoders_own_tokens(made):
     stored = load_file(made[0] / "table.safetensors")
-    np.testing.assert_allclose(Bundle.open(made[1]).conditioning.concepts, stored["table"][:-1], atol=1e-6)
+    np.testing.assert_allclose(Bundle.open(made[1]).conditioning.concepts, stored["table"][:-1], rtol=1e-3, atol=1e-6)
 
 
 def test_token_statistics_are_those_of_heard_prompts(made):

@@ -17,13 +17,13 @@ from torch.nn.functional import avg_pool2d, mse_loss
 from transformers import ResNetConfig, ResNetForImageClassification
 
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
-from clavilux.training.lumia.models.scene_set import Pictures
+from clavilux.training.lumia.data.scenes import drawn, paint
 from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 
 SIDE = 128  # pixels of what it sees: sparks are small
-LIGHT_ALONE = -1  # slot of a scene that shows nothing but light
-HELD_OUT = 7  # one scene of so many is not trained on
-SOFTENED, TINTED, NOISE = 0.3, 0.1, 0.02  # share that loses detail, change of a colour's strength, deviation of noise
+CELLS = (16, 16)  # of the latents of what it is trained on
+MIRRORED, SOFTENED = 0.5, 0.3  # shares that are turned left to right, and that lose detail
+TINTED, NOISE = 0.1, 0.02  # change of a colour's strength, deviation of noise
 COLOURED = 0.5  # length of the hue's two numbers from which on hue can be told
 HUE = "hue"
 
@@ -54,26 +54,30 @@ def small(pictures: Tensor) -> Tensor:
     return avg_pool2d(pictures.float(), pictures.shape[-1] // SIDE) / 127.5 - 1
 
 
-def fit(
-    model: nn.Module, pictures: Pictures, numbers: Tensor, recipe: Recipe, checkpoint: Path, batch: int = 24
-) -> Any:
-    """Train on the light of scenes, numbers [S, 9], but for every HELD_OUT-th of them."""
-    trained = [i for i in range(len(pictures)) if i % HELD_OUT]
-    seen = torch.stack([small(pictures.at(i, LIGHT_ALONE)[None])[0].half() for i in trained])
-    numbers = numbers[trained]
+def paintings(seed: int, count: int) -> tuple[Tensor, Tensor]:
+    """Return light as the reader takes it, [count, 3, SIDE, SIDE] float16, and its numbers, [count, 9]."""
+    scenes = [drawn(seed, index, CELLS, 1) for index in range(count)]
+    painted = (paint([None], one.noise, one.numbers) for one in scenes)
+    seen = torch.cat([small((one * 255).round().byte()).half() for one in painted])
+    return seen, torch.stack([one.numbers for one in scenes])
+
+
+def fit(model: nn.Module, seen: Tensor, numbers: Tensor, recipe: Recipe, checkpoint: Path, batch: int = 24) -> Any:
+    """Train on what `paintings` gives."""
 
     def loss(_step: int) -> Tensor:
         chosen = torch.randint(len(seen), (batch,))
         device = device_of(model)
-        read = model(_changed(seen[chosen].float()).to(device)).logits
-        return mse_loss(read, numbers[chosen].to(device))
+        found = model(_changed(seen[chosen].float()).to(device)).logits
+        return mse_loss(found, numbers[chosen].to(device))
 
     return train(model, loss, recipe, checkpoint)
 
 
 def _changed(pictures: Tensor) -> Tensor:
-    """Return pictures a little softer, tinted and noisy, as a decoder makes them."""
+    """Return pictures mirrored, which changes no number, a little softer, tinted and noisy, as a decoder makes them."""
     count = len(pictures)
+    pictures = torch.where(torch.rand(count, 1, 1, 1) < MIRRORED, pictures.flip(3), pictures)
     soft = avg_pool2d(pictures, 3, stride=1, padding=1, count_include_pad=False)
     pictures = torch.where(torch.rand(count, 1, 1, 1) < SOFTENED, soft, pictures)
     tinted = (pictures + 1) * (1 + TINTED * (2 * torch.rand(count, 3, 1, 1) - 1)) - 1
@@ -83,7 +87,13 @@ def _changed(pictures: Tensor) -> Tensor:
 @torch.no_grad()
 def read(model: nn.Module, pictures: Tensor) -> Tensor:
     """Return the numbers [n, 9] that square uint8 pictures [n, 3, H, H] seem to be made of."""
-    return torch.cat([model(small(part)).logits for part in torch.split(pictures, 64)])
+    return read_small(model, small(pictures))
+
+
+@torch.no_grad()
+def read_small(model: nn.Module, seen: Tensor) -> Tensor:
+    """Return the same of pictures as the reader takes them."""
+    return torch.cat([model(part.float()).logits for part in torch.split(seen, 64)])
 
 
 def reading(found: Tensor, known: Tensor) -> Reading:

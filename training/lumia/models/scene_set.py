@@ -79,10 +79,6 @@ class Studio:
             pieces.append(np.load(path, mmap_mode="r"))
         return Pictures(pieces)
 
-    def numbers(self, cells: Cells, count: int) -> Tensor:
-        """Return the numbers of the light of the first `count` scenes, [count, 9]."""
-        return torch.stack([drawn(self.seed, index, cells, len(self.emojis)).numbers for index in range(count)])
-
     def scenes(self, cells: Cells, count: int, encode: Encode) -> SceneSet:
         """Return the first `count` scenes with their latents; what is on disk is not encoded again."""
         pieces = []
