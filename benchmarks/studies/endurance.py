@@ -147,7 +147,7 @@ async def endure(venue: Venue, hours: float, seed: int) -> list[Look]:
         hour = 0.0
         while hour < hours:
             await asyncio.sleep(POLL)
-            hour = audience.pictures / USUAL_RATE / 3600
+            hour = min(hours, audience.pictures / USUAL_RATE / 3600)  # so that nothing is due after the end
             if hour >= (workers + 1) / KILLS:
                 await venue.killed()
                 workers += 1
