@@ -38,7 +38,11 @@ class Figure:
 
     what: str
     captions: int
-    value: str
+    value: float  # a share, 0..1, or a correlation
+    is_share: bool = True
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} %" if self.is_share else f"{self.value:.2f}"
 
 
 def reader(bundle: Path) -> Read:
@@ -69,7 +73,7 @@ def measure(bundle: Path) -> list[Figure]:
 
 def table_of(figures: Sequence[Figure]) -> str:
     """Return the figures as Markdown."""
-    rows = [f"| {one.what} | {one.captions} | {one.value} |" for one in figures]
+    rows = [f"| {one.what} | {one.captions} | {one} |" for one in figures]
     return "\n".join(["| captions | how many | |", "|---|---|---|", *rows])
 
 
@@ -81,9 +85,9 @@ def _names(read: Read, table: Tensor) -> list[Figure]:
     two = similarities(read(said), table).topk(2).indices.sort().values
     both = (two == torch.tensor(pairs).sort().values).all(dim=1).float().mean()
     return [
-        Figure("names", len(names), _share(_right(read, table, names))),
-        Figure("other words for them", len(others), _share(_right(read, table, others))),
-        Figure('two names, "an owl and a castle": both are the nearest', len(pairs), _share(float(both))),
+        Figure("names", len(names), _right(read, table, names)),
+        Figure("other words for them", len(others), _right(read, table, others)),
+        Figure('two names, "an owl and a castle": both are the nearest', len(pairs), float(both)),
     ]
 
 
@@ -91,7 +95,7 @@ def _nothing(read: Read, table: Tensor, idle: Tensor) -> Figure:
     """Return how many phrases that name nothing are nearer to idle than to any name."""
     found = similarities(read(OTHER_PHRASES), torch.cat([table, idle[None]])).argmax(dim=1)
     share = float((found == len(table)).float().mean())
-    return Figure("phrases that name none of them: idle is nearer than any name", len(OTHER_PHRASES), _share(share))
+    return Figure("phrases that name none of them: idle is nearer than any name", len(OTHER_PHRASES), share)
 
 
 def _lights(read: Read, table: Tensor, rows: Tensor) -> list[Figure]:
@@ -99,9 +103,11 @@ def _lights(read: Read, table: Tensor, rows: Tensor) -> list[Figure]:
     three = [(group, " ".join(one.words[0] for one in group)) for group in _threes()]
     lit = [(place, f"{with_article(name)} in {three[place % len(three)][1]} light") for place, name in enumerate(NAMES)]
     return [
-        Figure("a word for light: correlation of its numbers", len(single), _agreement(read, rows, single)),
-        Figure('three of them, "warm low slow": the same', len(three), _agreement(read, rows, three)),
-        Figure('names in light, "an owl in warm low slow light"', len(lit), _share(_right(read, table, lit))),
+        Figure(
+            "words for light: correlation of the numbers", len(single), _agreement(read, rows, single), is_share=False
+        ),
+        Figure('three of them, "warm low slow": the same', len(three), _agreement(read, rows, three), is_share=False),
+        Figure('names in light, "an owl in warm low slow light"', len(lit), _right(read, table, lit)),
     ]
 
 
@@ -122,15 +128,11 @@ def _right(read: Read, table: Tensor, captions: Sequence[tuple[int, str]]) -> fl
     return float((found == torch.tensor([place for place, _ in captions])).float().mean())
 
 
-def _agreement(read: Read, rows: Tensor, captions: Sequence[tuple[tuple[LightWord, ...], str]]) -> str:
+def _agreement(read: Read, rows: Tensor, captions: Sequence[tuple[tuple[LightWord, ...], str]]) -> float:
     """Return the correlation, over all captions and numbers, of what is told with what the words set."""
     told = read([caption for _, caption in captions]).mean(dim=1) @ rows.T / rows.square().sum(dim=1)
     meant = torch.stack([numbers_of_words(words) for words, _ in captions])
-    return f"{float(torch.corrcoef(torch.stack([told.flatten(), meant.flatten()]))[0, 1]):.2f}"
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return float(torch.corrcoef(torch.stack([told.flatten(), meant.flatten()]))[0, 1])
 
 
 def main() -> None:
