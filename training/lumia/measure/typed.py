@@ -14,7 +14,6 @@ from pathlib import Path
 
 import onnxruntime as ort
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -28,7 +27,6 @@ from clavilux.training.lumia.measure.evaluate import concept_table
 from clavilux.training.lumia.models.targets import similarities
 
 STEPS = (1, 7, 31, 101)  # from a concept to those that it is said together with
-CONDITIONING = "conditioning.safetensors"
 Read = Callable[[Sequence[str]], Tensor]
 
 
@@ -64,11 +62,9 @@ def reader(bundle: Path) -> Read:
 
 def measure(bundle: Path) -> list[Figure]:
     """Return what the bundle's text encoder makes of captions. Raises ClaviluxError where it has none."""
-    read, table, stored = reader(bundle), concept_table(bundle), load_file(bundle / CONDITIONING)
-    figures = [*_names(read, table), _nothing(read, table, stored["idle"][1:])]
-    if Bundle.open(bundle).light:
-        figures += _lights(read, table, stored["light"])
-    return figures
+    read, table, stored = reader(bundle), concept_table(bundle), Bundle.open(bundle).conditioning
+    figures = [*_names(read, table), _nothing(read, table, torch.tensor(stored.idle[1:]))]
+    return figures if stored.light is None else figures + _lights(read, table, torch.tensor(stored.light))
 
 
 def table_of(figures: Sequence[Figure]) -> str:
