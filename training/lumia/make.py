@@ -34,12 +34,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Wav2Vec2BertModel
 
+from clavilux.export.work.staging import check_place
+from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG, command, start_log
 from clavilux.training.features import WINDOW_SAMPLES, windows
 from clavilux.training.lumia import packed_set, parcel
-from clavilux.training.lumia.data import build, phonemes
+from clavilux.training.lumia.data import assets, build, phonemes
 from clavilux.training.lumia.data.clips import MANIFEST, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.scenes import Emoji, load_emoji
@@ -48,8 +50,8 @@ from clavilux.training.lumia.models import autoencoder, bundled_ear, encoder, fi
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Windows, frame_set
 from clavilux.training.lumia.models.scene_set import Cells, Pictures, SceneSet, Studio
 from clavilux.training.lumia.models.train_loop import Recipe, trained
-from clavilux.training.lumia.phases import NEVER, PhaseRunner, TimeUpError
-from clavilux.training.lumia.publish import EAR_OF, publish
+from clavilux.training.lumia.phases import NEVER, PhaseRunner, TimeUpError, all_ended, done_record
+from clavilux.training.lumia.publish import publish
 
 WIDTH = 144  # of the tokens
 EAR_WIDTH = 192  # of the audio encoder
@@ -155,10 +157,21 @@ def adopt(packed: Path | None, work: Path) -> None:
         part.write_bytes(packed.read_bytes())
 
 
+def check_ear(work: Path, ear_of: Path | None) -> None:
+    """Raise ClaviluxError when the work folder's ear was begun from another encoder, or the bundle has no fit one."""
+    if ear_of is not None:
+        Bundle.open(ear_of)
+    note, wanted = work / bundled_ear.NOTE, bundled_ear.beginning(ear_of)
+    begun = done_record(work, "ear").exists() or (work / "ear.pt").exists()
+    if begun and note.exists() and (found := note.read_text()) != wanted:
+        raise ClaviluxError(
+            f"the ear in {work} was {found}, expected {wanted}; give the same --ear as then, or another --work"
+        )
+
+
 def _side_by_side(lines: Sequence[Callable[[Path, LumiaConfig], None]], work: Path, config: LumiaConfig) -> None:
     with ProcessPoolExecutor(len(lines), multiprocessing.get_context("spawn")) as pool:
-        for line in [pool.submit(line, work, config) for line in lines]:
-            line.result()
+        all_ended([pool.submit(line, work, config) for line in lines])
 
 
 def _begin_line(work: Path, config: LumiaConfig) -> PhaseRunner:
@@ -229,12 +242,20 @@ def training_windows(
     shares = shares or SHARES
     if (work / PACKED).exists():
         packed = packed_set.read(work / PACKED)
+        _check_heard({NAMES[i] for i in packed.source.labels.tolist() if i < len(NAMES)}, work)
         return Windows(packed.drawn(shares), SEED, options=options, ramp=ramp), packed.phoneme_count
     clips = read_clips(work, "train")
+    _check_heard({clip.label for clip in clips}, work)
     spoken = phonemes.phonemes_of((clip.text for clip in clips), work)
     groups = packed_set.groups_of(clips, shares)
     rows, count = phonemes.numbered([clip for group in groups for clip in group.clips], spoken)
     return Windows(frame_set(groups, NAMES, SEED, rows), SEED, options=options, ramp=ramp), count
+
+
+def _check_heard(labels: set[str], work: Path) -> None:
+    """Raise ClaviluxError unless every concept has a clip: windows of each are drawn until there are enough."""
+    if silent := [name for name in NAMES if name not in labels]:
+        raise ClaviluxError(f"{work} has no clip of {', '.join(silent[:3])}; expected one of each at least")
 
 
 def _ear(work: Path, config: LumiaConfig) -> None:
@@ -243,7 +264,8 @@ def _ear(work: Path, config: LumiaConfig) -> None:
     recipe, ramp = (config.ear, config.ramp) if config.ear_of is None else (config.ear_on, RAMP_ON)
     if config.ear_of:
         bundled_ear.take_over(model, config.ear_of)
-        (work / EAR_OF).write_text(bundled_ear.named(config.ear_of))
+    with written_whole(work / bundled_ear.NOTE) as part:
+        part.write_text(bundled_ear.beginning(config.ear_of))
     data, count = training_windows(work, ramp)
     pupil = encoder.Pupil(model, _table(work)[1], count)
     encoder.fit(pupil, data, recipe, work / "ear.pt")
@@ -278,8 +300,8 @@ def _listen(work: Path, ear: str, each: int, device: str = "cpu") -> Tensor:
     return encoder.heard_by_concept(_load_ear(work / ear, device), data, len(NAMES) + 1, each)
 
 
-def _studio(work: Path) -> Studio:
-    return Studio(_emojis(work), SEED, work / "scenes")
+def _studio(work: Path, config: LumiaConfig) -> Studio:
+    return Studio(_emojis(work), SEED, work / "scenes", config.deadline)
 
 
 def _emojis(work: Path) -> list[Emoji]:
@@ -291,7 +313,7 @@ def _emojis(work: Path) -> list[Emoji]:
 
 def _pictures(work: Path, config: LumiaConfig) -> list[Pictures]:
     """Return the scenes of each size that are kept as pictures, painted where they are not yet."""
-    studio = _studio(work)
+    studio = _studio(work, config)
     return [studio.pictures(cells, count) for cells, count in zip(SIZES, config.pictures, strict=True)]
 
 
@@ -303,7 +325,7 @@ def _codec(work: Path, config: LumiaConfig) -> None:
 
 def _scenes(work: Path, config: LumiaConfig) -> tuple[SceneSet, ...]:
     """Return the scenes of each size with their latents, encoded where they are not yet."""
-    model, studio = AutoencoderTiny.from_pretrained(work / "vae_first").to(config.device), _studio(work)
+    model, studio = AutoencoderTiny.from_pretrained(work / "vae_first").to(config.device), _studio(work, config)
     encode = partial(autoencoder.encoded, model)
     return tuple(
         studio.scenes(cells, count, encode) for cells, count in zip(SIZES, config.scenes, strict=True) if count
@@ -347,7 +369,9 @@ def _finish(work: Path, config: LumiaConfig) -> None:
 def _judge(work: Path, config: LumiaConfig) -> None:
     """Train the judges of the bundle's pictures, and measure them on paintings that they have not seen."""
     emojis = _emojis(work)
-    trained, unseen = (judge.paintings(emojis, SEED + i, count) for i, count in _and_unseen(5, config.judged))
+    trained, unseen = (
+        judge.paintings(emojis, SEED + i, count, config.deadline) for i, count in _and_unseen(5, config.judged)
+    )
     concepts = torch.arange(len(NAMES)).repeat_interleave(unseen.shape[1])
     kinds = {"judge": (judge.build, judge.changed), "judge_second": (judge.build_second, judge.changed_otherwise)}
     for name, (build_judge, change) in kinds.items():
@@ -361,7 +385,9 @@ def _judge(work: Path, config: LumiaConfig) -> None:
 def _reader(work: Path, config: LumiaConfig) -> None:
     """Train the reader of the bundle's light, and measure it on painted light that it has not seen."""
     torch.manual_seed(SEED)
-    trained, unseen = (light_reader.paintings(SEED + i, count) for i, count in _and_unseen(7, config.read))
+    trained, unseen = (
+        light_reader.paintings(SEED + i, count, config.deadline) for i, count in _and_unseen(7, config.read)
+    )
     model = light_reader.fit(light_reader.build(), *trained, config.reader, work / "reader.pt")
     found = light_reader.reading(light_reader.read_small(model, unseen[0]), unseen[1])
     (work / "reader.json").write_text(json.dumps(asdict(found)))
@@ -406,9 +432,17 @@ def run(options: argparse.Namespace, config: LumiaConfig) -> int:
     """Train as the command line says, and publish, or wrap a parcel; return the exit code."""
     device = check_device(options.device)
     deadline = NEVER if options.minutes is None else time.time() + 60 * options.minutes
-    adopt(options.set, options.work)
-    if options.ear:  # a mistake is told now, not after the data
+    if options.set:  # a mistake is told now, not after hours
+        parcel.check_place(options.out)
+    else:
+        check_place(options.out, overwrite=True)
+        build.check_same_recipe(options.work, config.counts)
+    check_ear(options.work, options.ear)
+    if options.ear:
         bundled_ear.take_over(encoder.build(config.ear_width, config.width), options.ear)
+    if not options.set and not done_record(options.work, "data").exists():
+        assets.check_all_installed()
+    adopt(options.set, options.work)
     config, code = replace(config, ear_of=options.ear).on(device, deadline), 0
     try:
         if options.set:

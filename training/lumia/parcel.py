@@ -23,6 +23,7 @@ from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import Record, describe_files, written_whole
 from clavilux.runtime.providers.session import first_line
 from clavilux.training.command_line import LOG, command
+from clavilux.training.lumia.models import bundled_ear
 from clavilux.training.lumia.models.train_loop import trained
 from clavilux.training.lumia.phases import done_record, times_record
 
@@ -30,6 +31,8 @@ PART_BYTES = 16_000_000
 MAX_FILES = 8  # parcel.json is one of them
 ENTRY_BYTES = 4 * tarfile.BLOCKSIZE  # what a file takes in an archive beside its content, at most
 INDEX = "parcel.json"
+CODEC = "vae_first"  # in the work folder: the autoencoder that the scenes are encoded by
+NOTES = {"ear": (bundled_ear.NOTE,)}  # what a checkpoint needs beside it
 HALVED = (".safetensors", ".pt")  # files whose weights travel in float16
 KEY = ["clavilux.training.lumia parcel", 1]
 PRODUCTS = {
@@ -41,8 +44,8 @@ PRODUCTS = {
     "judge": ("judge", "judge.json", "judge_second", "judge_second.json"),
     "reader": ("reader", "reader.json"),
     "conditioning": ("conditioning.safetensors",),
-    "ear": ("encoder_first", "ear.pt"),
-    "codec": ("vae_first",),
+    "ear": ("encoder_first", "ear.pt", bundled_ear.NOTE),
+    "codec": (CODEC,),
     "maker": ("maker",),
 }
 """Files and folders that a phase leaves for those after it and for the bundle, the most wanted first. Others are made
@@ -53,6 +56,7 @@ Files = dict[str, bytes]
 
 def wrap(work: Path, out: Path) -> list[Path]:
     """Write what is finished in `work` as the folder `out`, and return its files. Raises ClaviluxError."""
+    check_place(out)
     room = PART_BYTES * (MAX_FILES - 1)
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as archive:
@@ -73,6 +77,12 @@ def wrap(work: Path, out: Path) -> list[Path]:
     return sorted(out.iterdir())
 
 
+def check_place(out: Path) -> None:
+    """Raise ClaviluxError unless a parcel may be written to `out`: it replaces what is there."""
+    if out.exists() and not (out / INDEX).is_file():
+        raise ClaviluxError(f"{out} is there and no parcel; expected a new folder, or a parcel to replace")
+
+
 def unwrap(parcel: Path, work: Path) -> None:
     """Put what a parcel holds into `work`: all of it or, where something is wrong, nothing.
 
@@ -87,6 +97,10 @@ def unwrap(parcel: Path, work: Path) -> None:
         except (tarfile.TarError, OverflowError, ValueError) as error:
             raise _damaged(parcel, first_line(error)) from error
         _refuse_finished(parcel, names, work)
+        if any(name.is_relative_to(CODEC) for name in names):  # latents of another autoencoder mean nothing to it
+            done_record(work, "scenes").unlink(missing_ok=True)
+            for latents in (work / "scenes").glob("latents-*"):
+                latents.unlink()
         for one in sorted(names, key=lambda one: one.match("*.done.json")):  # records last: they vouch for the others
             (work / one).parent.mkdir(parents=True, exist_ok=True)
             (folder / one).replace(work / one)
@@ -143,7 +157,8 @@ def _parcels(work: Path) -> Iterator[tuple[str, Files]]:
     for name in PRODUCTS:
         checkpoint = work / f"{name}.pt"
         if name not in finished and checkpoint.exists():
-            files = [one for one in (times_record(work, name), checkpoint) if one.exists()]
+            notes = (work / note for note in NOTES.get(name, ()))
+            files = [one for one in (times_record(work, name), checkpoint, *notes) if one.exists()]
             yield name, {one.relative_to(work).as_posix(): one.read_bytes() for one in files}
 
 
@@ -196,7 +211,11 @@ def main() -> None:
     parser.add_argument("work", type=Path, metavar="WORK", help="of clavilux.training.lumia.make")
     options = parser.parse_args()
     unwrap(options.parcel, options.work)
-    print(f"{options.work} has it; go on: python -m clavilux.training.lumia.make --work {options.work} --out BUNDLE")
+    begun = options.work / bundled_ear.NOTE
+    ear = " --ear OLD" if begun.exists() and begun.read_text() != bundled_ear.SCRATCH else ""
+    print(
+        f"{options.work} has it; go on: python -m clavilux.training.lumia.make --work {options.work} --out BUNDLE{ear}"
+    )
 
 
 if __name__ == "__main__":

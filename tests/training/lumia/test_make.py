@@ -225,7 +225,7 @@ def test_an_ear_goes_on_from_that_of_a_bundle(made, tmp_path):
     make._ear(tmp_path, still)
     kept = Wav2Vec2BertModel.from_pretrained(tmp_path / "encoder_first").state_dict()
     assert all(torch.allclose(value, given[name], atol=2e-3) for name, value in kept.items() if value.dim())
-    assert "lumia's" in publish._origin(tmp_path, "encoder")
+    assert publish._origin(tmp_path, "encoder").startswith("trained on from lumia's, SHA-256 ")
     assert publish._origin(tmp_path, "unet") == publish._origin(made[0], "encoder") == publish.SCRATCH
 
 
@@ -233,8 +233,30 @@ def test_an_ear_of_another_shape_or_of_no_bundle_is_refused(made, tmp_path):
     with pytest.raises(ClaviluxError, match=r"expected \(64,\); an ear goes on from a bundle"):
         bundled_ear.take_over(encoder.build(32, 16), made[1])
     with pytest.raises(ClaviluxError, match="expected the encoder of a bundle"):
-        make.run(asked(tmp_path / "work", tmp_path / "bundle", ear=tmp_path), PLAN)
+        bundled_ear.take_over(encoder.build(16, 16), tmp_path)
+    (tmp_path / bundled_ear.GRAPH).write_bytes(b"none")
+    with pytest.raises(ClaviluxError, match="is damaged; expected the encoder of a bundle"):
+        bundled_ear.take_over(encoder.build(16, 16), tmp_path)
+
+
+def test_mistakes_are_told_before_anything_is_trained(made, tmp_path):
+    def run(**more):
+        return make.run(asked(**{"work": tmp_path / "work", "out": tmp_path / "bundle", **more}), PLAN)
+
+    for mistake in ({"ear": tmp_path}, {"out": tmp_path}, {"out": made[0], "packed": tmp_path / "packed.npz"}):
+        with pytest.raises(ClaviluxError, match=r"bundle.json|no bundle|no parcel"):
+            run(**mistake)
     assert not (tmp_path / "work").exists()
+    with pytest.raises(ClaviluxError, match=r"the ear .+ was trained from scratch, expected trained on"):
+        run(work=made[0], ear=made[1])
+    with pytest.raises(ClaviluxError, match="was begun with other counts"):
+        make.run(asked(*made), replace(PLAN, counts={}))
+
+
+def test_a_concept_without_a_clip_is_told(made, monkeypatch):
+    monkeypatch.setattr(make, "NAMES", (*NAMES, "hat stand"))
+    with pytest.raises(ClaviluxError, match="has no clip of hat stand; expected one of each"):
+        make.training_windows(made[0])
 
 
 def test_findings_are_kept_as_numbers(made):

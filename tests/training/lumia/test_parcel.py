@@ -19,6 +19,7 @@ from torch import nn
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.files import Record, describe_files
 from clavilux.training.lumia import parcel
+from clavilux.training.lumia.models import bundled_ear
 from clavilux.training.lumia.models.train_loop import Recipe, train, trained
 from clavilux.training.lumia.parcel import MAX_FILES, unwrap, wrap
 from clavilux.training.lumia.phases import PhaseRunner, TimeUpError, done_record
@@ -275,3 +276,42 @@ def test_nothing_finished_is_an_empty_parcel(tmp_path: Path) -> None:
     wrap(tmp_path / "work", tmp_path / "parcel")
     unwrap(tmp_path / "parcel", tmp_path / "home")
     assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_only_a_parcel_is_replaced(tmp_path: Path) -> None:
+    (precious := tmp_path / "work" / "ear.pt").parent.mkdir()
+    precious.touch()
+    for _ in range(2):
+        parcel.wrap(precious.parent, tmp_path / "parcel")
+    for place in (precious.parent, tmp_path, precious):
+        with pytest.raises(
+            ClaviluxError, match="is there and no parcel; expected a new folder, or a parcel to replace"
+        ):
+            parcel.wrap(precious.parent, place)
+    assert precious.exists()
+
+
+def test_where_an_ear_began_comes_along_with_it(tmp_path: Path, capsys, monkeypatch) -> None:
+    work, home = tmp_path / "work", tmp_path / "home"
+    work.mkdir()
+    (work / bundled_ear.NOTE).write_text("trained on from lumia's, SHA-256 0123")
+    (work / "ear.done.json").write_text('{"wall": 1.0, "processor": 1.0}')
+    parcel.wrap(work, tmp_path / "parcel")
+    monkeypatch.setattr("sys.argv", ["parcel", str(tmp_path / "parcel"), str(home)])
+    parcel.main()
+    assert (home / bundled_ear.NOTE).read_text() == "trained on from lumia's, SHA-256 0123"
+    assert capsys.readouterr().out.endswith("--out BUNDLE --ear OLD\n")
+
+
+def test_latents_of_another_codec_are_made_again(tmp_path: Path) -> None:
+    work, home = tmp_path / "work", tmp_path / "home"
+    for folder in (work / "vae_first", home / "scenes"):
+        folder.mkdir(parents=True)
+    (work / "vae_first" / "config.json").write_text("{}")
+    (work / "codec.done.json").write_text('{"wall": 1.0, "processor": 1.0}')
+    kept, stale = home / "scenes" / "pictures-16x16-000000-000050.npy", home / "scenes" / "latents-16x16-000000-000050"
+    for one in (kept, stale, home / "scenes.done.json"):
+        one.write_text("old")
+    parcel.wrap(work, tmp_path / "parcel")
+    parcel.unwrap(tmp_path / "parcel", home)
+    assert [one.exists() for one in (kept, stale, home / "scenes.done.json")] == [True, False, False]

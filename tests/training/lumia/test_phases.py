@@ -2,10 +2,12 @@
 
 import json
 import logging
+from concurrent.futures import Future
 
 import pytest
 
-from clavilux.training.lumia.phases import Duration, PhaseRunner, TimeUpError
+from clavilux.training.lumia import phases as phases_module
+from clavilux.training.lumia.phases import Duration, PhaseRunner, TimeUpError, all_ended, times_record
 
 
 def test_a_step_is_done_once(tmp_path):
@@ -59,3 +61,34 @@ def test_times_are_listed_in_the_order_of_finishing(tmp_path):
         phases.run(name, lambda: None)
     assert list(phases.times()) == ["second", "first"]
     assert all(isinstance(one, Duration) for one in phases.times().values())
+
+
+def test_times_are_noted_while_a_phase_runs_for_a_process_that_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(phases_module, "NOTED", 0.001)
+    record, found = times_record(tmp_path, "data"), []
+
+    def work():
+        while not record.exists():
+            pass
+        found.append(json.loads(record.read_text()))
+
+    PhaseRunner(tmp_path).run("data", work)
+    assert 0 < found[0]["wall"] <= PhaseRunner(tmp_path).times()["data"].wall
+
+
+def ended(*reasons):
+    lines = [Future() for _ in reasons]
+    for line, reason in zip(lines, reasons, strict=True):
+        line.set_result(None) if reason is None else line.set_exception(reason)
+    return lines
+
+
+@pytest.mark.parametrize("reasons", [(TimeUpError("late"), ValueError("wrong")), (ValueError("wrong"), None)])
+def test_a_mistake_beside_is_logged_and_goes_before_a_deadline(caplog, reasons):
+    with pytest.raises(ValueError, match="wrong"):
+        all_ended(ended(*reasons))
+    assert "wrong; what runs beside it goes on to its end" in caplog.text
+
+
+def test_lines_that_end_well_raise_nothing():
+    all_ended(ended(None, None))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
 
 EMOJI_PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
 VOICES_PACKAGE = "kokoro-js@1.2.1"
@@ -28,7 +29,18 @@ DATA_FILES = {
     "samples": ("sonic-pi/samples", "sonic-pi-samples"),
 }
 
+PROGRAMS = {  # and the package of each
+    "espeak-ng": "espeak-ng", "flite": "flite", "festival": "festival", "fluidsynth": "fluidsynth", "npm": "npm",
+}  # fmt: skip
 FETCHING = threading.RLock()
+
+
+def check_all_installed() -> None:
+    """Raise ClaviluxError, in a line that names the packages, where a program or installed data is missing."""
+    missing = {package for program, package in PROGRAMS.items() if shutil.which(program) is None}
+    missing |= {package for relative, package in DATA_FILES.values() if not _found(relative)}
+    if missing:
+        raise ClaviluxError(f"what speaks and plays is not all here; install {', '.join(sorted(missing))}")
 
 
 def installed(name: str) -> Path:
@@ -37,10 +49,13 @@ def installed(name: str) -> Path:
     Raises ClaviluxError when no search folder holds it.
     """
     relative, package = DATA_FILES[name]
-    for root in SEARCH:
-        if (root / relative).exists():
-            return root / relative
+    if found := _found(relative):
+        return found
     raise ClaviluxError(f"{name} was not found under {', '.join(map(str, SEARCH))}; install the package {package}")
+
+
+def _found(relative: str) -> Path | None:
+    return next((root / relative for root in SEARCH if (root / relative).exists()), None)
 
 
 def npm_package(spec: str, folder: Path) -> Path:
@@ -49,8 +64,8 @@ def npm_package(spec: str, folder: Path) -> Path:
     with FETCHING:
         if not target.exists():
             packed = run(["npm", "pack", "--silent", "--pack-destination", str(folder), spec]).split()[-1]
-            with tarfile.open(folder / packed) as archive:
-                archive.extractall(target, filter="data")
+            with tarfile.open(folder / packed) as archive, written_whole(target) as part:
+                archive.extractall(part, filter="data")
             (folder / packed).unlink()
     return target / "package"
 

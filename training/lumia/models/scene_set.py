@@ -17,6 +17,7 @@ from torch import Tensor
 from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG
 from clavilux.training.lumia.data.scenes import Emoji, drawn, paint
+from clavilux.training.lumia.phases import NEVER, check_time
 
 PIECE = 50  # scenes in a file: what an interruption loses at most
 Cells = tuple[int, int]  # height and width of the latents
@@ -60,6 +61,7 @@ class Studio:
     emojis: Sequence[Emoji]
     seed: int
     folder: Path
+    deadline: float = NEVER  # s since the epoch: no piece is begun after it
 
     def painted(self, index: int, cells: Cells) -> Tensor:
         """Return the pictures of one scene, uint8 [M, 3, H, W]."""
@@ -72,6 +74,7 @@ class Studio:
         pieces = []
         for path, indices in self._files("pictures", cells, count, ".npy"):
             if not path.exists():
+                check_time(self.deadline, path.name)
                 found = torch.stack([self.painted(index, cells) for index in indices]).numpy()
                 with written_whole(path) as part, part.open("wb") as file:
                     np.save(file, found)
@@ -84,6 +87,7 @@ class Studio:
         pieces = []
         for path, indices in self._files("latents", cells, count, ".safetensors"):
             if not path.exists():
+                check_time(self.deadline, path.name)
                 with written_whole(path) as part:
                     save_file(self._encoded(indices, cells, encode), part)
                 LOG.info("%s: encoded", path.name)

