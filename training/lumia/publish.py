@@ -11,10 +11,8 @@ from pathlib import Path
 from textwrap import fill
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from transformers import ConvNextForImageClassification, ResNetForImageClassification
+from torch import nn
 
 from clavilux.export.build import export_bundle
 from clavilux.export.checkpoints.load import Sources
@@ -28,6 +26,7 @@ from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.measure import evaluate, light, sheets, typed
 from clavilux.training.lumia.measure.light import LightFindings
 from clavilux.training.lumia.models import judge
+from clavilux.training.lumia.models.bundled_ear import NOTE, SCRATCH
 from clavilux.training.lumia.phases import Duration
 
 HOP_SAMPLES = 1600  # 0.1 s between two looks at the window
@@ -36,9 +35,7 @@ PICTURE = 256  # pixels
 SIZES = (256, 1024)  # smallest and largest side, pixels
 REVISION = "clavilux.training.lumia.make"
 PARTS = ("encoder", "text_encoder", "unet", "vae")
-EAR_OF = "ear_of.txt"  # in the work folder: whose encoder the ear went on from, where not from nothing
-JUDGES = {"judge": ResNetForImageClassification, "judge_second": ConvNextForImageClassification}
-SCRATCH = "trained from scratch"
+JUDGES = (sheets.JUDGE, "judge_second")
 SHEET_QUALITY = 80
 LINE = 116  # characters of a line of the card
 
@@ -98,7 +95,7 @@ def export(work: Path, out: Path) -> None:
         picture=(PICTURE, PICTURE),
         sizes=SIZES,
         concepts=NAMES,
-        evidence=EvidenceSpec(),  # the defaults are lumia's own, tuned on voices and sounds of other seeds
+        evidence=EvidenceSpec(),  # the defaults are lumia's own
         sources=tuple(Source(name, _origin(work, name), REVISION, LICENCE) for name in PARTS),
         overwrite=True,
     )
@@ -107,8 +104,8 @@ def export(work: Path, out: Path) -> None:
 
 def _origin(work: Path, part: str) -> str:
     """Return where a part's training began."""
-    begun = work / EAR_OF
-    return f"trained on from {begun.read_text()}" if part == "encoder" and begun.exists() else SCRATCH
+    begun = work / NOTE
+    return begun.read_text() if part == "encoder" and begun.exists() else SCRATCH
 
 
 def measured(work: Path, out: Path) -> Findings:
@@ -116,7 +113,7 @@ def measured(work: Path, out: Path) -> Findings:
     clips = of_engine(read_clips(work, "test"), sheets.SHEET_VOICE)
     named = _Shown(sheets.painted_names(out), NAMES)
     heard = _Shown(sheets.painted_clips(out, clips), tuple(clip.label for clip in clips))
-    critics = [model.from_pretrained(work / name).eval() for name, model in JUDGES.items()]
+    critics = [judge.load(work / name) for name in JUDGES]
     missed = named.drawn(critics[0], work / "named.webp")
     heard.drawn(critics[0], work / "heard.webp")
     own = (judge.Accuracy(**json.loads((work / f"{name}.json").read_text())) for name in JUDGES)
@@ -133,18 +130,13 @@ class _Shown:
     pictures: NDArray[np.uint8]
     names: Sequence[str]
 
-    @property
-    def _seen(self) -> tuple[Tensor, Tensor]:
-        concepts = torch.tensor([NAMES.index(name) for name in self.names])
-        return judge.seen(torch.from_numpy(self.pictures).permute(0, 3, 1, 2)), concepts
-
     def judged(self, critic: nn.Module) -> judge.Accuracy:
         """Return how often a judge finds what they should show."""
-        return judge.accuracy(critic, *self._seen)
+        return judge.accuracy(critic, *sheets.judged(self.pictures, self.names))
 
     def drawn(self, critic: nn.Module, path: Path) -> list[int]:
         """Draw the sheet, failures in red, and return their places."""
-        missed = judge.failures(critic, *self._seen)
+        missed = sheets.missed(critic, self.pictures, self.names)
         sheets.sheet(self.pictures, self.names, missed).save(path, quality=SHEET_QUALITY)
         return missed
 
@@ -229,10 +221,11 @@ transformers and diffusers. Licence: Apache-2.0. The audio encoder was @ear@, al
 * `AutoencoderTiny`, which enlarges 16-fold; its last layer makes blocks of 2 x 2 pixels, which are put in their places.
 
 ## What it hears
-Retrieval among all @count@ concepts. Clips are compared whole unless said otherwise. No voice, recording or key in
-the table was trained on: hibari is a whole engine held out together with the Kokoro voice it was distilled from;
-people's words and other recordings come from Debian's ktuberling-data, tuxpaint-stamps-default and gcompris-qt-data,
-which are used for measuring only (what they say goes by their file names and texts).
+Retrieval among all @count@ concepts. Clips are compared whole unless said otherwise. No voice or recording in the table
+was trained on, nor any instrument alone in such a key: hibari is a whole engine held out together with the Kokoro
+voice it was distilled from; people's words and other recordings come from Debian's ktuberling-data,
+tuxpaint-stamps-default and gcompris-qt-data, which are used for measuring only (what they say goes by their file names
+and texts).
 `python -m clavilux.training.lumia.measure.evaluate runtime/bundles/lumia --work DIR` prints this:
 
 @hearing@
@@ -255,8 +248,8 @@ Not among its first five guesses, when painted from their own tokens: @unseen@.
 classifier does not find.
 
 How light follows sound: correlation by rank between what is measured in a sound and what a small network, trained on
-painted light alone, reads in the picture. Sounds are instruments, keys and noises never trained on, at levels 36 dB
-apart. `python -m clavilux.training.lumia.measure.light runtime/bundles/lumia --work DIR` prints this:
+painted light alone, reads in the picture. Sounds are instruments, keys and noises never trained on, each at a level of
+its own within 36 dB. `python -m clavilux.training.lumia.measure.light runtime/bundles/lumia --work DIR` prints this:
 
 @light@
 

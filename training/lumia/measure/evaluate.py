@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,9 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import AUDIO_ENCODER
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.providers.session import first_line
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.command_line import command
 from clavilux.training.features import windows
@@ -39,8 +41,10 @@ SLIDING_CLIPS = 5  # one clip of so many is looked at through the sliding window
 PAUSE = 8000  # samples between two words said one after the other: 0.5 s
 ROOM_NOISE = 0.003  # deviation of white noise, full scale 1: about 35 dB under a word
 FIVE = 5
+PICTURES = (".png", ".webp", ".jpg")  # endings of pictures that are drawn
 VOICES = ("espeak", "flite", "kokoro", *HELD_OUT_ENGINES)
-RENDERED = ("effect", "instrument", "drums")
+PITCHED = ("effect", "instrument")
+RENDERED = (*PITCHED, "drums")
 Encode = Callable[[Tensor], Tensor]
 
 
@@ -70,12 +74,20 @@ class Evaluation:
     scores: tuple[Score, ...]
     moments: tuple[Moment, ...]
     delay: tuple[float, float]  # seconds from a word's end until it is right and stays so: median, 90th percentile
-    stay: tuple[float, float]  # seconds that it then stays right while silence follows: median, 10th percentile
+    stay: tuple[float, float]  # seconds from then on that it stays right, in silence: median, 10th percentile
+
+
+def graph(bundle: Path, name: str) -> ort.InferenceSession:
+    """Return one of the bundle's graphs, on the processor. Raises ClaviluxError when it is missing or damaged."""
+    try:
+        return ort.InferenceSession(str(bundle / name), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has a class for each status, and no base of them
+        raise ClaviluxError(f"{bundle / name} cannot be opened ({first_line(error)}); export it again") from error
 
 
 def bundle_encoder(bundle: Path) -> Encode:
     """Return the bundle's encoder as a function of mel windows [n, T, 80] giving tokens [n, N, D]."""
-    session = ort.InferenceSession(str(bundle / "audio_encoder.onnx"), providers=["CPUExecutionProvider"])
+    session = graph(bundle, AUDIO_ENCODER)
 
     def encode(frames: Tensor) -> Tensor:
         outputs = [session.run(None, {"features": one[None].numpy()})[0] for one in frames]
@@ -109,7 +121,7 @@ class SoundClassifier:
         rows = []
         for clip in clips:
             found = self.likeness(clip.sound, offsets)
-            rows.append((found > found[:, NAMES.index(clip.label), None]).sum(dim=1))
+            rows.append((~(found < found[:, NAMES.index(clip.label), None])).sum(dim=1) - 1)  # equals, NaN: not right
         return torch.stack(rows)
 
 
@@ -126,13 +138,16 @@ def in_a_room(clips: Sequence[LabelledClip], seed: int) -> list[LabelledClip]:
 
 
 def in_succession(clips: Sequence[LabelledClip]) -> list[LabelledClip]:
-    """Return each clip behind the one before it in the list and a pause; it means the later one."""
-    pause = np.zeros(PAUSE, np.float32)
-    pairs = zip([clips[-1], *clips], clips, strict=False)
-    return [
-        LabelledClip(np.concatenate([one.sound, pause, two.sound]), two.label, two.origin, two.text)
-        for one, two in pairs
-    ]
+    """Return each clip behind one of another word and a pause; it means the later one.
+
+    The other is the next before it in the list, from whose end it goes on at its beginning.
+    """
+    pause, found = np.zeros(PAUSE, np.float32), []
+    for i, two in enumerate(clips):
+        others = (clips[i - back] for back in range(1, len(clips)))
+        if (one := next((other for other in others if other.label != two.label), None)) is not None:
+            found.append(replace(two, sound=np.concatenate([one.sound, pause, two.sound])))
+    return found
 
 
 def hearing(
@@ -152,7 +167,8 @@ def hearing(
         ("held-out voices, half a second after another word", in_succession(few), WHOLE),
         *((f"held-out voices, {one.what}", one.clips, one.offset) for one in conditions(few, music)),
         ("people's words", human, WHOLE),
-        ("instruments and effects in keys never trained on", sounds, 0),
+        ("instruments and effects alone, in keys never trained on", of_engine(sounds, *PITCHED), 0),
+        ("drum loops of kits never trained on", of_engine(sounds, "drums"), 0),
         ("other recordings of kinds that are trained", measuring_sets.trained(real), 0),
         ("recordings of kinds that are only known by name", measuring_sets.never_trained(real), 0),
     ]
@@ -170,7 +186,7 @@ def sliding(
         if row.any():
             begin, length = longest_run(row.tolist())
             delays.append(max(0.0, SLIDING[begin] / SAMPLE_RATE))
-            stays.append(length * HOP / SAMPLE_RATE)
+            stays.append(max(0, begin + length - max(begin, SLIDING.index(0))) * HOP / SAMPLE_RATE)
     return moments, delays, stays
 
 
@@ -251,13 +267,24 @@ def measuring_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def picture_file(text: str) -> Path:
+    """Return the path of a picture to be written. Raises ArgumentTypeError where that is impossible."""
+    path = Path(text)
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"{text} has no ending of a picture; expected one of {', '.join(PICTURES)}")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: there is no folder {path.parent}; make it first")
+    return path
+
+
 def main() -> None:
     """Print the tables of a bundle."""
     parser = measuring_parser("What a bundle hears, on voices and recordings never trained on.")
     parser.add_argument("--before", type=Path, metavar="BUNDLE", help="another bundle, to stand beside it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well, in full")
     options = parser.parse_args()
-    Bundle.open(options.bundle)
+    for bundle in filter(None, (options.bundle, options.before)):
+        Bundle.open(bundle)
     if options.json and not options.json.parent.is_dir():
         raise ClaviluxError(f"--json is {options.json}, but there is no folder {options.json.parent}")
     report = measure(options.bundle, options.work)

@@ -37,7 +37,7 @@ from clavilux.runtime.sound.samples import Samples
 from clavilux.runtime.sound.sound_file import Clip
 from clavilux.training.command_line import command
 from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
-from clavilux.training.lumia.measure.evaluate import measuring_parser
+from clavilux.training.lumia.measure.evaluate import measuring_parser, picture_file
 from clavilux.training.lumia.models import light_reader
 from clavilux.training.lumia.models.light_reader import HUE, Reading
 
@@ -114,7 +114,9 @@ def measure(bundle: Path, work: Path) -> LightFindings:
     """
     if not Bundle.open(bundle).light:
         raise ClaviluxError(f"{bundle} paints no light; measure a bundle that does")
-    reader = ResNetForImageClassification.from_pretrained(work / "reader").eval()
+    if not (work / "reader" / "config.json").is_file() or not (work / "reader.json").is_file():
+        raise ClaviluxError(f"{work} has no reader of light; expected a folder of clavilux.training.lumia.make")
+    reader = ResNetForImageClassification.from_pretrained(work / "reader", local_files_only=True).eval()
     painted = Reading(**json.loads((work / "reader.json").read_text()))
     sounds = held_out_sounds(read_clips(work, "test"), 0)
     if not sounds:
@@ -152,7 +154,7 @@ def table_of(findings: LightFindings) -> str:
 def main() -> None:
     """Print the figures of a bundle."""
     parser = measuring_parser("How a bundle's light follows sounds never trained on.")
-    parser.add_argument("--wall", type=Path, metavar="FILE", help="picture to draw of some of it")
+    parser.add_argument("--wall", type=picture_file, metavar="FILE", help="picture to draw of some of it")
     options = parser.parse_args()
     print(table_of(measure(options.bundle, options.work)))
     if options.wall:

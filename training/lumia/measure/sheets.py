@@ -11,22 +11,26 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from torch import Tensor, nn
 
 from clavilux.runtime.bundle.bundle import Bundle
+from clavilux.runtime.bundle.graphs import DECODER, DENOISER
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.output.light_numbers import Numbers, lit
 from clavilux.runtime.playing.render import light_of
 from clavilux.training.command_line import command
 from clavilux.training.features import windows
 from clavilux.training.lumia.data.clips import LabelledClip, of_engine, read_clips
+from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.data.light import random_numbers
 from clavilux.training.lumia.measure import evaluate
 from clavilux.training.lumia.measure.conditions import WHOLE
+from clavilux.training.lumia.models import judge
 
+JUDGE = "judge"  # folder in the work folder
 SHEET_VOICE = "hibari"  # held out as a whole engine
 COLUMNS = 19
 TILE = 88  # pixels of a picture
@@ -38,7 +42,7 @@ Paint = Callable[[NDArray[np.float32], int, Numbers], NDArray[np.uint8]]
 
 def pipeline(bundle: Path) -> Paint:
     """Return a function of tokens [N, D], a seed and a light [9] that paints one picture [H, W, 3] in one step."""
-    denoiser, decoder = (ort.InferenceSession(str(bundle / f"{name}.onnx")) for name in ("denoiser", "decoder"))
+    denoiser, decoder = (evaluate.graph(bundle, name) for name in (DENOISER, DECODER))
     opened = Bundle.open(bundle)
     known, size = opened.conditioning, opened.latents
 
@@ -82,18 +86,31 @@ def sheet(pictures: NDArray[np.uint8], names: Sequence[str], wrong: Collection[i
     return paper
 
 
+def missed(critic: nn.Module, pictures: NDArray[np.uint8], names: Sequence[str]) -> list[int]:
+    """Return the places of pictures [n, H, W, 3] in which a judge does not find the concept they should show."""
+    return judge.failures(critic, *judged(pictures, names))
+
+
+def judged(pictures: NDArray[np.uint8], names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Return pictures [n, H, W, 3] as a judge takes them, and the concepts they should show, [n] int64."""
+    concepts = torch.tensor([NAMES.index(name) for name in names])
+    return judge.seen(torch.from_numpy(pictures).permute(0, 3, 1, 2)), concepts
+
+
 def main() -> None:
     """Draw the sheet of a bundle."""
     parser = evaluate.measuring_parser("Draw what a bundle paints for every concept in a held-out voice.")
-    parser.add_argument("--out", type=Path, required=True, help="picture to write")
+    parser.add_argument("--out", type=evaluate.picture_file, required=True, help="picture to write")
     options = parser.parse_args()
     Bundle.open(options.bundle)
+    critic = judge.load(options.work / JUDGE)
     clips = of_engine(read_clips(options.work, "test"), SHEET_VOICE)
     if not clips:
         raise ClaviluxError(
             f"{options.work} has no clips of {SHEET_VOICE}; expected a set of clavilux.training.lumia.data.build"
         )
-    sheet(painted_clips(options.bundle, clips), [clip.label for clip in clips]).save(options.out)
+    pictures, names = painted_clips(options.bundle, clips), [clip.label for clip in clips]
+    sheet(pictures, names, missed(critic, pictures, names)).save(options.out)
     print(options.out)
 
 

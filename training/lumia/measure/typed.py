@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnxruntime as ort
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -20,12 +19,24 @@ from torch import Tensor
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import TEXT_ENCODER, TOKENIZER
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.providers.session import first_line
 from clavilux.training.command_line import command
-from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, OTHER_PHRASES, with_article
+from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES, with_article
 from clavilux.training.lumia.data.light_words import LIGHT_WORDS, LightWord, numbers_of_words
-from clavilux.training.lumia.measure.evaluate import concept_table
+from clavilux.training.lumia.measure.evaluate import concept_table, graph
 from clavilux.training.lumia.models.targets import similarities
 
+UNKNOWN = (  # phrases of everyday life, none of which training knows, without a name or a word for light
+    "where did you put it", "i forgot what you said", "see you on monday", "how much does that cost",
+    "we are late again", "please sit down", "nobody told me", "could you repeat that", "it was twenty years ago",
+    "that makes no sense", "a question of taste", "the second attempt", "they moved to another country",
+    "my sister works there", "in spite of everything", "what happened next", "hold on a minute", "not my fault",
+    "an unusual idea", "thanks for coming", "the meeting was cancelled", "he never answers", "let us begin",
+    "a matter of opinion", "do you remember", "somewhere else", "the price went up", "she laughed about it",
+    "between you and me", "it depends", "an old agreement", "without any reason", "count to seven",
+    "the weather forecast was wrong", "have a nice weekend", "that is your decision", "half of them left",
+    "an empty promise", "who is next", "try it once more",
+)  # fmt: skip
 STEPS = (1, 7, 31, 101)  # from a concept to those that it is said together with
 Read = Callable[[Sequence[str]], Tensor]
 
@@ -50,8 +61,7 @@ def reader(bundle: Path) -> Read:
     """
     if not (bundle / TEXT_ENCODER).exists():
         raise ClaviluxError(f"{bundle} has no {TEXT_ENCODER}; measure a bundle that reads")
-    tokenizer = Tokenizer.from_file(str(bundle / TOKENIZER))
-    session = ort.InferenceSession(str(bundle / TEXT_ENCODER), providers=["CPUExecutionProvider"])
+    session, tokenizer = graph(bundle, TEXT_ENCODER), _tokenizer(bundle / TOKENIZER)
 
     def read(captions: Sequence[str]) -> Tensor:
         given = (torch.tensor([one.ids]).numpy() for one in tokenizer.encode_batch(list(captions)))
@@ -60,9 +70,17 @@ def reader(bundle: Path) -> Read:
     return read
 
 
+def _tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises Exception itself
+        raise ClaviluxError(f"{path} cannot be read ({first_line(error)}); export the bundle again") from error
+
+
 def measure(bundle: Path) -> list[Figure]:
     """Return what the bundle's text encoder makes of captions. Raises ClaviluxError where it has none."""
-    read, table, stored = reader(bundle), concept_table(bundle), Bundle.open(bundle).conditioning
+    stored = Bundle.open(bundle).conditioning
+    read, table = reader(bundle), concept_table(bundle)
     figures = [*_names(read, table), _nothing(read, table, torch.tensor(stored.idle[1:]))]
     return figures if stored.light is None else figures + _lights(read, table, torch.tensor(stored.light))
 
@@ -89,9 +107,9 @@ def _names(read: Read, table: Tensor) -> list[Figure]:
 
 def _nothing(read: Read, table: Tensor, idle: Tensor) -> Figure:
     """Return how many phrases that name nothing are nearer to idle than to any name."""
-    found = similarities(read(OTHER_PHRASES), torch.cat([table, idle[None]])).argmax(dim=1)
+    found = similarities(read(UNKNOWN), torch.cat([table, idle[None]])).argmax(dim=1)
     share = float((found == len(table)).float().mean())
-    return Figure("phrases that name none of them: idle is nearer than any name", len(OTHER_PHRASES), share)
+    return Figure("phrases never trained on that name none: idle is nearer than any name", len(UNKNOWN), share)
 
 
 def _lights(read: Read, table: Tensor, rows: Tensor) -> list[Figure]:

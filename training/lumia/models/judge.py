@@ -17,10 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, avg_pool2d, cross_entropy, grid_sample, interpolate
-from transformers import ConvNextConfig, ConvNextForImageClassification, ResNetConfig, ResNetForImageClassification
+from transformers import (
+    AutoModelForImageClassification,
+    ConvNextConfig,
+    ConvNextForImageClassification,
+    ResNetConfig,
+    ResNetForImageClassification,
+)
 
+from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.lumia.data.scenes import Emoji, drawn, paint
 from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
+from clavilux.training.lumia.phases import NEVER, check_time
 
 SIDE = 64  # pixels of what the judge sees
 CELLS = (16, 16)  # of the latents of what it is trained on
@@ -63,10 +71,24 @@ def build_second(concepts: int) -> Any:
     )
 
 
-def paintings(emojis: Sequence[Emoji], seed: int, count: int) -> Tensor:
-    """Return small pictures [concepts, count, 3, SIDE, SIDE] uint8 of every emoji, each in another light and place."""
+def load(folder: Path) -> nn.Module:
+    """Return a trained judge. Raises ClaviluxError where there is none."""
+    if not (folder / "config.json").is_file():
+        raise ClaviluxError(
+            f"{folder} is no judge of pictures; expected one in a folder of clavilux.training.lumia.make"
+        )
+    model: nn.Module = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True)
+    return model.eval()
+
+
+def paintings(emojis: Sequence[Emoji], seed: int, count: int, deadline: float = NEVER) -> Tensor:
+    """Return small pictures [concepts, count, 3, SIDE, SIDE] uint8 of every emoji, each in another light and place.
+
+    Raises TimeUpError at the deadline.
+    """
 
     def painted(emoji: Emoji, number: int) -> Tensor:
+        check_time(deadline, "judge")
         scene = drawn(seed, number, CELLS, len(emojis))
         return small((paint([emoji], scene.noise, scene.numbers) * 255).round().byte())[0]
 

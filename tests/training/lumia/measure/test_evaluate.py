@@ -1,6 +1,7 @@
 """Hearing is measured as said: ranks over all concepts, windows that slide, words behind words."""
 
 import json
+from argparse import ArgumentTypeError
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.errors import ClaviluxError
+from clavilux.runtime.loading import DEFAULT_BUNDLE
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.training.lumia.data.clips import LabelledClip, Origin
 from clavilux.training.lumia.data.concepts import NAMES
@@ -67,6 +69,23 @@ def test_the_longest_run_is_all_true_and_none_is_longer(row: list[bool]) -> None
     assert length == max(map(len, runs), default=0)
 
 
+def test_no_word_stands_behind_itself() -> None:
+    clips = [clip(label, 0.1 * (i + 1)) for i, label in enumerate(["dog", "dog", "cat", "cat", "cat"])]
+    found = evaluate.in_succession(clips)
+    sounds = {one.sound.tobytes(): one.label for one in clips}
+    before = [sounds[pair.sound[: len(clips[0].sound)].tobytes()] for pair in found]
+    assert [pair.label for pair in found] == [one.label for one in clips]
+    assert before == ["cat", "cat", "dog", "dog", "dog"]
+    assert evaluate.in_succession(clips[:2]) == []
+
+
+@pytest.mark.parametrize("nothing", [float("nan"), 0.0])
+def test_an_encoder_that_says_nothing_is_never_right(nothing: float) -> None:
+    classifier = SoundClassifier(lambda frames: torch.full((len(frames), 1, len(NAMES)), nothing), TABLE)
+    found = evaluate.score("words", classifier, [clip(name) for name in NAMES[:7]])
+    assert (found.first, found.fifth) == (0.0, 0.0)
+
+
 def test_sliding_says_when_a_word_begins_to_be_right_and_how_long() -> None:
     class Late(SoundClassifier):
         def ranks(self, clips, offsets):
@@ -79,8 +98,30 @@ def test_sliding_says_when_a_word_begins_to_be_right_and_how_long() -> None:
 
 
 def test_a_word_right_before_its_end_has_no_delay() -> None:
-    _, delays, _ = evaluate.sliding(SoundClassifier(hears(NAMES.index("dog")), TABLE), [clip("dog")])
+    _, delays, stays = evaluate.sliding(SoundClassifier(hears(NAMES.index("dog")), TABLE), [clip("dog")])
     assert delays == [0.0]
+    assert stays == [pytest.approx(1.7)]  # from its end on, that is 0.0 to 1.6 s
+
+
+def test_a_graph_that_is_missing_or_damaged_is_told_in_a_line(tmp_path) -> None:
+    (tmp_path / "decoder.onnx").write_bytes(b"none")
+    for name in ("decoder.onnx", "denoiser.onnx"):
+        with pytest.raises(ClaviluxError, match=rf"{name} cannot be opened \(.+\); export it again$"):
+            evaluate.graph(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["sheet.foo", "sheet", "missing/sheet.png"])
+def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_painted(tmp_path, name: str) -> None:
+    assert evaluate.picture_file(str(tmp_path / "sheet.webp")) == tmp_path / "sheet.webp"
+    with pytest.raises(ArgumentTypeError, match=r"has no ending of a picture|there is no folder"):
+        evaluate.picture_file(str(tmp_path / name))
+
+
+def test_another_bundle_is_opened_before_the_first_is_measured(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("sys.argv", ["evaluate", str(DEFAULT_BUNDLE), "--work", "x", "--before", str(tmp_path)])
+    monkeypatch.setattr(evaluate, "measure", lambda *_: pytest.fail("measured"))
+    with pytest.raises(ClaviluxError, match=str(tmp_path)):
+        evaluate.main()
 
 
 def test_confusions_are_counted_by_pair() -> None:
