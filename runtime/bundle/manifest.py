@@ -97,8 +97,8 @@ class EvidenceSpec:
     """
 
     similarity: Share = 0.5  # cosine from which a concept is near enough for something short, such as a word,
-    persistence: Annotated[float, number(0.0, _MAX_PERSISTENCE)] = 0.06  # s after its end, by similarity squared
-    held_similarity: Share = 0.85  # and from which it is for a sound that goes on,
+    persistence: Annotated[float, number(0.0, _MAX_PERSISTENCE)] = 0.08  # s after its end, by similarity squared
+    held_similarity: Share = 0.9  # and from which it is for a sound that goes on,
     held_persistence: Annotated[float, number(0.0, _MAX_PERSISTENCE)] = 1.0  # after so many s
 
 

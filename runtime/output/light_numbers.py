@@ -20,7 +20,7 @@ STEPS = 256  # to each side of 0: a light that differs by less is the same, so t
 PALE = 0.25  # colour of what has no pitch, 0 to 1
 COLOUR_TIME = 0.4  # s, for 63 % of the way between pale and coloured
 AWAKE = 0.02  # loudness below which colour stays as it is
-REST_EXTENT, REST_LIGHT = 0.25, 0.15  # what is left in silence, 0 to 1: a wall is never black
+REST_EXTENT, REST_LIGHT = 0.5, 0.35  # what is left in silence, 0 to 1: a wall is never black
 BREATH = 0.05  # of the extent, of a whole breath of the beat
 
 
