@@ -31,6 +31,8 @@ from clavilux.training.lumia.data.light import (
 )
 
 CHANNELS = 12  # of the latents
+THINGS_ALONE = (0, 1, 6, 7)  # channels of the noise that place and bend things, and no light
+APART = 7_000_003  # turns from the concepts of one variant to those of the next
 SIDE = 256  # pixels of an emoji
 COVER = 0.80  # of the picture's height that a thing fills, about
 SMALL = 0.36  # the same, at most, of those about it
@@ -63,12 +65,18 @@ class Scene:
     concepts: tuple[int, ...]  # each painted in that same light; the number of all concepts stands for light alone
 
 
-def drawn(seed: int, index: int, cells: tuple[int, int], concepts: int) -> Scene:
-    """Return scene `index` of a seed, of latents [CHANNELS, *cells]: two of all concepts by turns, and light alone."""
-    turn, place = divmod(2 * index, concepts)
+def drawn(seed: int, index: int, cells: tuple[int, int], concepts: int, variant: int = 0) -> Scene:
+    """Return scene `index` of a seed, of latents [CHANNELS, *cells]: two of all concepts by turns, and light alone.
+
+    Variants other than 0 have the same light, other things, and other noise where it places and bends things alone.
+    """
+    turn, place = divmod(2 * (index + APART * variant), concepts)
     order = torch.randperm(concepts, generator=torch.Generator().manual_seed(1_000_003 * seed + turn)).tolist()
     dice = torch.Generator().manual_seed(999_983 * seed + index)
     noise, numbers = torch.randn(CHANNELS, *cells, generator=dice), random_numbers(1, dice)[0]
+    if variant:
+        dice.manual_seed(31 * (999_983 * seed + index) + variant)
+        noise[list(THINGS_ALONE)] = torch.randn(len(THINGS_ALONE), *cells, generator=dice)
     return Scene(noise, numbers, (order[place], order[(place + 1) % concepts], concepts))
 
 
@@ -80,13 +88,19 @@ def load_emoji(file: Path | IO[bytes]) -> Emoji:
     return Emoji(torch.cat([pixels[:3] * pixels[3:], pixels[3:]]))
 
 
-def paint(emojis: Sequence[Emoji | None], noise: Tensor, numbers: Tensor) -> Tensor:
+def paint_behind(noise: Tensor, numbers: Tensor) -> Tensor:
+    """Return the light [3, H, W], linear, that things stand in; it takes most of the time of a scene."""
+    return (paint_ground(noise[None], numbers[None]) + paint_light(noise[None], numbers[None]))[0]
+
+
+def paint(emojis: Sequence[Emoji | None], noise: Tensor, numbers: Tensor, behind: Tensor | None = None) -> Tensor:
     """Return pictures [len(emojis), 3, H, W], encoded in 0..1, of things in the same light, or of that light alone.
 
-    `noise` is [C, h, w], `numbers` are [9], as `clavilux.runtime.output.light_numbers` has them; H is CELL h.
+    `noise` is [C, h, w], `numbers` are [9], as `clavilux.runtime.output.light_numbers` has them; H is CELL h. `behind`
+    is what `paint_behind` gives of them.
     """
+    behind = paint_behind(noise, numbers) if behind is None else behind
     noise, numbers = noise[None], numbers[None]
-    behind = (paint_ground(noise, numbers) + paint_light(noise, numbers))[0]
     return torch.stack([encoded(behind if one is None else _lit(one, behind, noise, numbers)) for one in emojis])
 
 

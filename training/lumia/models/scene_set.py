@@ -1,11 +1,13 @@
 """Sets of scenes: what pictures are learnt from, painted, and encoded, in pieces that are each made once.
 
-Every scene is a function of seed, size and number (`clavilux.training.lumia.data.scenes`). Of all of them the latents
-are kept, of the first ones the pictures too, which the autoencoder and the last phase of the UNet learn from.
+Every scene is a function of seed, size, number and variant (`clavilux.training.lumia.data.scenes`). Of all of them the
+latents are kept, of the first ones' variant 0 the pictures too, which the autoencoder and the finish learn from.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,11 @@ from torch import Tensor
 
 from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG
-from clavilux.training.lumia.data.scenes import Emoji, drawn, paint
+from clavilux.training.lumia.data.scenes import Emoji, drawn, paint, paint_behind
 from clavilux.training.lumia.phases import NEVER, check_time
 
 PIECE = 50  # scenes in a file: what an interruption loses at most
+VARIANTS = 4  # of each scene that are learnt from: painting its light costs more than painting things in it
 Cells = tuple[int, int]  # height and width of the latents
 Encode = Callable[[Tensor], Tensor]  # uint8 pictures [n, 3, H, W] to latents [n, C, h, w]
 
@@ -63,11 +66,12 @@ class Studio:
     folder: Path
     deadline: float = NEVER  # s since the epoch: no piece is begun after it
 
-    def painted(self, index: int, cells: Cells) -> Tensor:
+    def painted(self, index: int, cells: Cells, variant: int = 0) -> Tensor:
         """Return the pictures of one scene, uint8 [M, 3, H, W]."""
-        scene = drawn(self.seed, index, cells, len(self.emojis))
+        scene = drawn(self.seed, index, cells, len(self.emojis), variant)
         things = [self.emojis[i] if i < len(self.emojis) else None for i in scene.concepts]
-        return (paint(things, scene.noise, scene.numbers) * 255).round().byte()
+        behind = _behind(self.seed, index, cells, len(self.emojis))
+        return (paint(things, scene.noise, scene.numbers, behind) * 255).round().byte()
 
     def pictures(self, cells: Cells, count: int) -> Pictures:
         """Return the pictures of the first `count` scenes; what is on disk is not painted again."""
@@ -83,16 +87,21 @@ class Studio:
         return Pictures(pieces)
 
     def scenes(self, cells: Cells, count: int, encode: Encode) -> SceneSet:
-        """Return the first `count` scenes with their latents; what is on disk is not encoded again."""
-        pieces = []
+        """Return the first `count` scenes with their latents, then their other variants, by turns.
+
+        What is on disk is not encoded again.
+        """
+        pieces: tuple[list[dict[str, Tensor]], ...] = ([], [])
         for path, indices in self._files("latents", cells, count, ".safetensors"):
-            if not path.exists():
-                check_time(self.deadline, path.name)
-                with written_whole(path) as part:
-                    save_file(self._encoded(indices, cells, encode), part)
-                LOG.info("%s: encoded", path.name)
-            pieces.append(load_file(path))
-        joined = {one.name: torch.cat([piece[one.name] for piece in pieces]) for one in fields(SceneSet)}
+            others = path.with_name(path.name.replace("latents", "latents-others"))
+            for kept, file, variants in zip(pieces, (path, others), (range(1), range(1, VARIANTS)), strict=True):
+                if not file.exists():
+                    check_time(self.deadline, file.name)
+                    with written_whole(file) as part:
+                        save_file(self._encoded([(i, v) for i in indices for v in variants], cells, encode), part)
+                    LOG.info("%s: encoded", file.name)
+                kept.append(load_file(file))
+        joined = {one.name: torch.cat([piece[one.name] for piece in chain(*pieces)]) for one in fields(SceneSet)}
         return SceneSet(**{**joined, "latents": joined["latents"].float()})
 
     def _files(self, what: str, cells: Cells, count: int, ending: str) -> Iterator[tuple[Path, range]]:
@@ -101,20 +110,30 @@ class Studio:
             end = min(start + PIECE, count)
             yield self.folder / f"{what}-{cells[0]}x{cells[1]}-{start:06}-{end:06}{ending}", range(start, end)
 
-    def _encoded(self, indices: Sequence[int], cells: Cells, encode: Encode) -> dict[str, Tensor]:
-        scenes = [drawn(self.seed, index, cells, len(self.emojis)) for index in indices]
+    def _encoded(self, which: Sequence[tuple[int, int]], cells: Cells, encode: Encode) -> dict[str, Tensor]:
+        """Return scenes by number and variant, as they are on disk."""
+        scenes = [drawn(self.seed, index, cells, len(self.emojis), variant) for index, variant in which]
         return {
             "noise": torch.stack([scene.noise for scene in scenes]),
             "numbers": torch.stack([scene.numbers for scene in scenes]),
             "concepts": torch.tensor([scene.concepts for scene in scenes]),
-            "latents": torch.stack([encode(self._shown(index, cells)) for index in indices]).half(),
+            "latents": torch.stack([encode(self._shown(*one, cells)) for one in which]).half(),
         }
 
-    def _shown(self, index: int, cells: Cells) -> Tensor:
+    def _shown(self, index: int, variant: int, cells: Cells) -> Tensor:
         """Return the pictures of one scene, from disk where they are there."""
+        if variant:
+            return self.painted(index, cells, variant)
         start = index - index % PIECE
         for path in self.folder.glob(f"pictures-{cells[0]}x{cells[1]}-{start:06}-*.npy"):
             piece = np.load(path, mmap_mode="r")
             if index - start < len(piece):
                 return torch.from_numpy(piece[index - start].copy())
         return self.painted(index, cells)
+
+
+@lru_cache(maxsize=PIECE)
+def _behind(seed: int, index: int, cells: Cells, concepts: int) -> Tensor:
+    """Return the light of a scene, which is that of all its variants."""
+    scene = drawn(seed, index, cells, concepts)
+    return paint_behind(scene.noise, scene.numbers)

@@ -13,7 +13,7 @@ from torch import Tensor
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.training.lumia.data import scenes
 from clavilux.training.lumia.data.light import encoded, paint_ground, paint_light
-from clavilux.training.lumia.data.scenes import CHANNELS, SIDE, Emoji, drawn, load_emoji, paint
+from clavilux.training.lumia.data.scenes import CHANNELS, SIDE, Emoji, drawn, load_emoji, paint, paint_behind
 
 SQUARE, BROAD = (8, 8), (8, 14)  # cells
 
@@ -209,6 +209,17 @@ def test_a_scene_is_the_same_for_the_same_seed_and_number_alone() -> None:
     for other in (drawn(4, 8, (4, 7), 10), drawn(5, 7, (4, 7), 10)):
         assert not torch.equal(first.noise, other.noise)
         assert not torch.equal(first.numbers, other.numbers)
+
+
+def test_variants_differ_in_their_things_and_not_in_their_light() -> None:
+    first, *others = (drawn(4, 7, BROAD, 10, variant) for variant in range(4))
+    lights = [paint_behind(one.noise, one.numbers) for one in (first, *others)]
+    for other, light in zip(others, lights[1:], strict=True):
+        assert torch.equal(light, lights[0])
+        assert other.concepts != first.concepts
+        shown = [paint([square(1, 1, 1)], one.noise, one.numbers, light) for one in (first, other)]
+        assert float((shown[0] - shown[1]).abs().max()) > 0.3
+    assert len({one.noise.sum().item() for one in (first, *others)}) == 4
 
 
 def test_scenes_show_two_of_all_concepts_by_turns_and_light_alone() -> None:

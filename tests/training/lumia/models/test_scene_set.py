@@ -19,16 +19,17 @@ EMOJIS = [Emoji(torch.full((4, SIDE, SIDE), share)) for share in (0.2, 0.5, 0.9)
 
 @pytest.fixture
 def painted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The numbers of the scenes that are painted, in order; pieces are of three scenes."""
+    """The numbers of the scenes that are painted, in order; pieces are of three scenes, of two variants each."""
     seen: list[int] = []
     true = Studio.painted
 
-    def noticed(self: Studio, index: int, cells: tuple[int, int]) -> Tensor:
-        seen.append(index)
-        return true(self, index, cells)
+    def noticed(self: Studio, index: int, cells: tuple[int, int], variant: int = 0) -> Tensor:
+        seen.extend([index] * (not variant))
+        return true(self, index, cells, variant)
 
     monkeypatch.setattr(Studio, "painted", noticed)
     monkeypatch.setattr(scene_set, "PIECE", 3)
+    monkeypatch.setattr(scene_set, "VARIANTS", 2)
     return seen
 
 
@@ -107,7 +108,7 @@ def test_a_picture_is_found_in_its_piece(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_scenes_are_drawn_and_their_pictures_encoded(tmp_path: Path, painted: list[int]) -> None:
     found = studio(tmp_path).scenes(CELLS, 4, means)
     assert found.latents.dtype == torch.float32
-    assert found.latents.shape == (4, 3, 12, *CELLS)
+    assert found.latents.shape == (8, 3, 12, *CELLS)
     for index in range(4):
         scene = drawn(1, index, CELLS, len(EMOJIS))
         assert torch.equal(found.noise[index], scene.noise)
@@ -115,6 +116,22 @@ def test_scenes_are_drawn_and_their_pictures_encoded(tmp_path: Path, painted: li
         assert found.concepts[index].tolist() == list(scene.concepts)
         expected = means(studio(tmp_path).painted(index, CELLS))
         torch.testing.assert_close(found.latents[index], expected, atol=1e-3, rtol=0)
+
+
+def test_other_variants_come_behind_all_first_ones_in_the_same_light(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(scene_set, "PIECE", 2)
+    monkeypatch.setattr(scene_set, "VARIANTS", 3)
+    found = studio(tmp_path).scenes(CELLS, 3, means)
+    which = [(0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 1), (2, 2)]
+    for place, (index, variant) in enumerate(which):
+        scene = drawn(1, index, CELLS, len(EMOJIS), variant)
+        assert torch.equal(found.noise[place], scene.noise)
+        assert found.concepts[place].tolist() == list(scene.concepts)
+        assert torch.equal(found.numbers[place], found.numbers[index])
+        things = [*(EMOJIS[i] for i in scene.concepts[:2]), None]
+        expected = means((paint(things, scene.noise, scene.numbers) * 255).round().byte())
+        torch.testing.assert_close(found.latents[place], expected, atol=1e-3, rtol=0)
+    assert torch.equal(studio(tmp_path).scenes(CELLS, 3, pytest.fail).latents, found.latents)
 
 
 def test_scenes_on_disk_are_not_encoded_twice_and_a_longer_count_adds_to_them(
@@ -126,7 +143,7 @@ def test_scenes_on_disk_are_not_encoded_twice_and_a_longer_count_adds_to_them(
     assert torch.equal(before.latents, again.latents)
     longer = studio(tmp_path).scenes(CELLS, 5, means)
     assert painted == [3, 4]
-    assert torch.equal(longer.latents[:3], before.latents)
+    assert torch.equal(longer.latents[:3], before.latents[:3])
 
 
 def test_pictures_that_are_there_are_encoded_from_disk_and_others_painted(tmp_path: Path, painted: list[int]) -> None:
