@@ -11,7 +11,8 @@ effects and the flash limiter, in 8-bit sRGB:
 * songs: correlation of onset strength (log-mel flux of the sound) with the change of the picture, both at 30 frames a
   second over 100 ms (a Hann window), at the best lag of 0 to 100 ms, which is told;
 * loudness: mean luminance of a piano and of the same piano 12 dB quieter;
-* sweep: rank correlation (Spearman) of pitch with the height of the light beside the picture;
+* sweep: rank correlation (Spearman) of pitch with the height of the light beside the picture, or in it where the
+  bundle paints light;
 * words: of the pictures in the 0.6 s after words of a synthetic voice, the percentage that show the word: of the
   bundle's own pictures of all its concepts, that of the word is nearest. With `react` 0, and as it is set.
 
@@ -155,10 +156,10 @@ class Study:
         return float(loud - quiet)
 
     def sweep(self) -> float:
-        """Return the rank correlation of pitch with the height of the light beside the picture."""
-        clip, pitch = sweep()
-        pictures = film(self._open(), clip, self._parameters, FRAME_RATE)[15:]
-        heights = [height_of_light(picture) for picture in pictures]
+        """Return the rank correlation of pitch with the height of the light beside the picture, or that it paints."""
+        (clip, pitch), instrument = sweep(), self._open()
+        pictures = film(instrument, clip, self._parameters, FRAME_RATE)[15:]
+        heights = [height_of_light(picture, inside=instrument.bundle.light) for picture in pictures]
         return rank_correlation(
             np.array([pitch((15 + k) / FRAME_RATE) for k in range(len(heights))]), np.array(heights)
         )

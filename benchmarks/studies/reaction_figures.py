@@ -64,14 +64,16 @@ def peak_after(shown: Floats, times: Floats, click: float) -> float:
     return float(times[near[np.argmax(shown[near])]] - click)
 
 
-def height_of_light(picture: NDArray[np.uint8]) -> float:
-    """Return how high the light beside a picture [H, W, 3] stands: 0 at the foot of the wall, 1 at its head.
+def height_of_light(picture: NDArray[np.uint8], *, inside: bool = False) -> float:
+    """Return how high the light of a picture [H, W, 3] stands: 0 at the foot of the wall, 1 at its head.
 
-    Beside it is left and right of the square in the middle; light is what is brighter there than half of all pixels.
+    It is looked for left and right of the square in the middle, where the page draws it, or inside of that, where a
+    bundle paints it; light is what is brighter there than half of all pixels.
     """
     rows, columns = picture.shape[:2]
     side = (columns - rows) // 2
-    luminance = to_linear(np.concatenate([picture[:, :side], picture[:, columns - side :]], axis=1)) @ LUMINANCE
+    beside = np.concatenate([picture[:, :side], picture[:, columns - side :]], axis=1)
+    luminance = to_linear(picture[:, side : columns - side] if inside else beside) @ LUMINANCE
     light = np.maximum(luminance - np.median(luminance), 0).sum(axis=1)
     heights = np.linspace(1, 0, rows)
     return float((light * heights).sum() / max(light.sum(), 1e-9))

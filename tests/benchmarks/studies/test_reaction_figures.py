@@ -62,6 +62,14 @@ def test_light_at_the_head_is_high_and_the_square_in_the_middle_does_not_count()
     assert height_of_light(picture[::-1]) == pytest.approx(0.0)
 
 
+def test_painted_light_is_looked_for_in_the_square_in_the_middle():
+    picture = np.zeros((90, 160, 3), np.uint8)
+    picture[-1, :20] = 255  # beside it
+    picture[0, 60:100] = 255
+    assert height_of_light(picture, inside=True) == pytest.approx(1.0)
+    assert height_of_light(picture) == pytest.approx(0.0)
+
+
 def test_a_picture_is_nearest_to_itself_however_bright_and_whatever_is_beside_it() -> None:
     rng = np.random.default_rng(3)
     pictures = rng.integers(0, 128, (4, 32, 40, 3)).astype(np.uint8)
