@@ -62,8 +62,8 @@ EAR_ON = Recipe(steps=2400, rate=1e-3, muon=0.005, warmup=100, average=0.995, se
 PRACTICE = Recipe(steps=8000, rate=1e-3, muon=0.004, warmup=100, average=0.995, seed=SEED + 4)
 CODEC = Recipe(steps=3500, rate=2e-3, muon=0.02, average=0.995, seed=SEED)
 MAKER = Recipe(steps=7000, rate=1.5e-3, muon=0.01, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
-POLISH = Recipe(steps=4000, rate=8e-4, muon=0.006, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 1)
-FINISH = Recipe(steps=1200, rate=4e-4, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 2)
+POLISH = Recipe(steps=3000, rate=8e-4, muon=0.006, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 1)
+FINISH = Recipe(steps=1500, rate=5e-4, decay=0.0, average=0.98, checkpoint=100, seed=SEED + 2)
 JUDGE = Recipe(steps=2500, rate=2e-3, muon=0.02, average=0.99, seed=SEED + 3)
 READER = Recipe(steps=3000, rate=1.5e-3, muon=0.02, average=0.99, seed=SEED + 5)
 SHARES = {  # how often each kind is drawn
@@ -88,8 +88,9 @@ class LumiaConfig:
     """Amounts of everything; the defaults make the default bundle, tests make a miniature."""
 
     counts: dict[str, TakeCounts] = field(default_factory=lambda: build.COUNTS)
-    pictures: tuple[int, ...] = (1400, 700, 0)  # scenes of each size that are kept as pictures
+    pictures: tuple[int, ...] = (1400, 700, 0)  # scenes of each size that are kept as pictures, for the codec
     scenes: tuple[int, ...] = (6000, 5000, 300)  # scenes of each size, for the picture maker, in several variants
+    unseen: tuple[int, ...] = (600, 300, 0)  # scenes of each size that the picture maker never sees, for the finish
     judged: int = 12  # pictures of each concept for the judge
     read: int = 4000  # pictures for the reader of light
     heard: int = 24  # windows of each concept for the picture maker
@@ -299,8 +300,8 @@ def _listen(work: Path, ear: str, each: int, device: str = "cpu") -> Tensor:
     return encoder.heard_by_concept(_load_ear(work / ear, device), data, len(NAMES) + 1, each)
 
 
-def _studio(work: Path, config: LumiaConfig) -> Studio:
-    return Studio(_emojis(work), SEED, work / "scenes", config.deadline)
+def _studio(work: Path, config: LumiaConfig, name: str = "scenes", seed: int = SEED) -> Studio:
+    return Studio(_emojis(work), seed, work / name, config.deadline)
 
 
 def _emojis(work: Path) -> list[Emoji]:
@@ -358,12 +359,17 @@ def _polish(work: Path, config: LumiaConfig) -> None:
 
 
 def _finish(work: Path, config: LumiaConfig) -> None:
-    """Go on with picture maker and decoder together, by the pixels of what they show."""
+    """Go on with the decoder, on what the picture maker makes of scenes that it was never trained on."""
     model = UNet2DConditionModel.from_pretrained(work / "polished")
     codec = AutoencoderTiny.from_pretrained(work / "vae_first")
-    material = _material(work, config, load_file(work / "heard.safetensors")["heard"])
-    kept = [pictures for pictures, count in zip(_pictures(work, config), config.scenes, strict=True) if count]
-    painted = tuple(finish.Painted(pictures, i) for i, pictures in enumerate(kept) if len(pictures))
+    stored, studio = load_file(work / "table.safetensors"), _studio(work, config, "unseen", SEED + 9)
+    heard = load_file(work / "heard.safetensors")["heard"]
+    material = unet.Material((), (), stored["table"], heard, stored["begin"], stored["light"])
+    painted = tuple(
+        finish.Painted(studio.pictures(cells, count), studio.drawn(cells, count))
+        for cells, count in zip(SIZES, config.unseen, strict=True)
+        if count
+    )
     finish.fit(model, codec, material, painted, config.finish, work / "finish.pt")
     model.save_pretrained(work / "unet")
     codec.save_pretrained(work / "vae")

@@ -39,7 +39,7 @@ from clavilux.training.lumia.phases import Duration, PhaseRunner
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = make.LumiaConfig(
     counts={"espeak": TakeCounts(name=1, synonym=0, other=1)},
-    pictures=(2, 0, 0), scenes=(2, 1, 0), judged=1, read=2, heard=1, told=1, width=16, ear_width=16,
+    pictures=(2, 0, 0), scenes=(2, 1, 0), unseen=(1, 0, 0), judged=1, read=2, heard=1, told=1, width=16, ear_width=16,
     channels=(16, 16, 32), ramp=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT,
     finish=SHORT, judge=SHORT, reader=SHORT,
 )  # fmt: skip
@@ -184,16 +184,17 @@ def test_practice_begins_with_what_the_ear_has_learnt(made, tmp_path, monkeypatc
     assert all(torch.equal(value, begun[0][name]) for name, value in before.items())
 
 
-def test_the_finish_sees_pictures_beside_scenes_of_their_own_size(made, tmp_path, monkeypatch):
-    for name in ("polished", "vae_first", "heard.safetensors", "table.safetensors", "scenes"):
+def test_the_finish_sees_scenes_that_nothing_else_was_trained_on(made, tmp_path, monkeypatch):
+    for name in ("polished", "vae_first", "table.safetensors", "heard.safetensors"):
         (tmp_path / name).symlink_to(made[0] / name)
     seen = []
-    monkeypatch.setattr(finish, "fit", lambda model, codec, material, painted, *_: seen.append((material, painted)))
-    make._finish(tmp_path, replace(PLAN, pictures=(1, 1, 0), scenes=(0, 1, 0)))
-    ((material, (painted,)),) = seen
-    assert painted.pictures.at(0, 0).shape == (3, 256, 448)
-    assert material.scenes[painted.scenes].noise.shape[-2:] == (16, 28)
-    assert material.shares == (make.SIZE_SHARES[1],)
+    monkeypatch.setattr(finish, "fit", lambda model, codec, material, painted, *_: seen.extend(painted))
+    make._finish(tmp_path, replace(PLAN, unseen=(2, 1, 0)))
+    assert [(len(one.pictures), one.pictures.at(0, 0).shape[1:]) for one in seen] == [(2, (256, 256)), (1, (256, 448))]
+    trained = make._scenes(made[0], PLAN)
+    for one, scenes in zip(seen, trained, strict=True):
+        assert one.scenes[0].noise.shape == scenes.noise[0].shape
+        assert not any(torch.equal(one.scenes[0].noise, noise) for noise in scenes.noise)
 
 
 def test_every_stage_is_recorded_with_its_time(made):

@@ -1,7 +1,7 @@
 """Sets of scenes: what pictures are learnt from, painted, and encoded, in pieces that are each made once.
 
 Every scene is a function of seed, size, number and variant (`clavilux.training.lumia.data.scenes`). Of all of them the
-latents are kept, of the first ones' variant 0 the pictures too, which the autoencoder and the finish learn from.
+latents are kept, of the first ones' variant 0 the pictures too, which the autoencoder learns from.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from clavilux.runtime.files import written_whole
 from clavilux.training.command_line import LOG
-from clavilux.training.lumia.data.scenes import Emoji, drawn, paint, paint_behind
+from clavilux.training.lumia.data.scenes import Emoji, Scene, drawn, paint, paint_behind
 from clavilux.training.lumia.phases import NEVER, check_time
 
 PIECE = 50  # scenes in a file: what an interruption loses at most
@@ -72,6 +72,10 @@ class Studio:
         things = [self.emojis[i] if i < len(self.emojis) else None for i in scene.concepts]
         behind = _behind(self.seed, index, cells, len(self.emojis))
         return (paint(things, scene.noise, scene.numbers, behind) * 255).round().byte()
+
+    def drawn(self, cells: Cells, count: int) -> list[Scene]:
+        """Return what the first `count` scenes are painted from."""
+        return [drawn(self.seed, index, cells, len(self.emojis)) for index in range(count)]
 
     def pictures(self, cells: Cells, count: int) -> Pictures:
         """Return the pictures of the first `count` scenes; what is on disk is not painted again."""
