@@ -48,7 +48,7 @@ def foreign(folder: Path, **line: object) -> Path:
 
 @pytest.mark.parametrize("name", ["evaluate", "sheets", "films"])
 def test_a_missing_bundle_is_named_first(mistake: Callable[..., str], tmp_path: Path, name: str) -> None:
-    out = [] if name == "evaluate" else ["--out", tmp_path / "out"]
+    out = [] if name == "evaluate" else ["--out", tmp_path / "out.png"]
     line = mistake(name, tmp_path / "none", "--work", tmp_path / "nowhere", *out)
     assert line.startswith(f"{name}: ")
     assert str(tmp_path / "none") in line

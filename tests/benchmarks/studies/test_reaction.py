@@ -1,6 +1,7 @@
 """Reaction: the sounds that it plays, and what it tells of films whose answer is known."""
 
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def study(monkeypatch: pytest.MonkeyPatch, films: list[np.ndarray]) -> Study:
     """Return a study to which these films are shown, one after the other."""
     shown = iter(films)
     monkeypatch.setattr(reaction, "film", lambda *_: next(shown))
-    return Study(lambda: None, Parameters())  # type: ignore[arg-type, return-value]
+    without_light: Any = SimpleNamespace(bundle=SimpleNamespace(light=False))
+    return Study(lambda: without_light, Parameters())
 
 
 def test_a_metronome_clicks_twice_a_second() -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from clavilux.training.lumia.data.scenes import drawn
 from clavilux.training.lumia.models import autoencoder, encoder, finish, judge, unet, words
 from clavilux.training.lumia.models.scene_set import Pictures
 from clavilux.training.lumia.models.train_loop import Recipe, device_of
@@ -58,9 +59,10 @@ def fit_codec(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
 
 def fit_finish(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
     model, codec = unet.build(16, CHANNELS), autoencoder.build(8)
-    painted = (finish.Painted(pictures(), 0), finish.Painted(pictures(2, 192), 1))
+    sizes = ((pictures(), (8, 8)), (pictures(2, 192), (8, 12)))
+    painted = tuple(finish.Painted(one, [drawn(0, i, cells, 2) for i in range(len(one))]) for one, cells in sizes)
     finish.fit(model, codec, material(), painted, recipe, folder / "finish.pt", batch=2)
-    return finish.Pair(model, codec)
+    return codec
 
 
 def fit_judge(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
