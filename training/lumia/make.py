@@ -45,7 +45,17 @@ from clavilux.training.lumia.data.clips import MANIFEST, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.scenes import Emoji, load_emoji
 from clavilux.training.lumia.data.speech import TakeCounts
-from clavilux.training.lumia.models import autoencoder, bundled_ear, encoder, finish, judge, light_reader, unet, words
+from clavilux.training.lumia.models import (
+    autoencoder,
+    bundled_ear,
+    encoder,
+    finish,
+    judge,
+    light_reader,
+    sharpen,
+    unet,
+    words,
+)
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Windows, frame_set
 from clavilux.training.lumia.models.scene_set import Cells, Pictures, SceneSet, Studio
 from clavilux.training.lumia.models.train_loop import Recipe, trained
@@ -63,6 +73,7 @@ PRACTICE = Recipe(steps=8000, rate=1e-3, muon=0.004, warmup=100, average=0.995, 
 CODEC = Recipe(steps=3500, rate=2e-3, muon=0.02, average=0.995, seed=SEED)
 MAKER = Recipe(steps=7000, rate=1.5e-3, muon=0.01, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
 POLISH = Recipe(steps=3000, rate=8e-4, muon=0.006, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 1)
+SHARPEN = Recipe(steps=1500, rate=2e-4, critic=1.5e-3, decay=0.0, average=0.99, checkpoint=100, seed=SEED + 6)
 FINISH = Recipe(steps=1500, rate=5e-4, decay=0.0, average=0.98, checkpoint=100, seed=SEED + 2)
 JUDGE = Recipe(steps=2500, rate=2e-3, muon=0.02, average=0.99, seed=SEED + 3)
 READER = Recipe(steps=3000, rate=1.5e-3, muon=0.02, average=0.99, seed=SEED + 5)
@@ -107,6 +118,7 @@ class LumiaConfig:
     codec: Recipe = CODEC
     maker: Recipe = MAKER
     polish: Recipe = POLISH
+    sharpen: Recipe = SHARPEN
     finish: Recipe = FINISH
     judge: Recipe = JUDGE
     reader: Recipe = READER
@@ -215,6 +227,7 @@ def _practice_line(work: Path, config: LumiaConfig) -> None:
 def _finish_line(work: Path, config: LumiaConfig) -> None:
     phases = _begin_line(work, config)
     phases.run("polish", lambda: _polish(work, config))
+    phases.run("sharpen", lambda: _sharpen(work, config))
     phases.run("finish", lambda: _finish(work, config))
 
 
@@ -358,9 +371,17 @@ def _polish(work: Path, config: LumiaConfig) -> None:
     unet.scheduler().save_pretrained(work / "scheduler")
 
 
+def _sharpen(work: Path, config: LumiaConfig) -> None:
+    """Go on with the picture maker beside a critic."""
+    model = UNet2DConditionModel.from_pretrained(work / "polished")
+    heard = load_file(work / "heard.safetensors")["heard"]
+    sharpen.fit(model, _material(work, config, heard), config.sharpen, work / "sharpen.pt")
+    model.save_pretrained(work / "sharpened")
+
+
 def _finish(work: Path, config: LumiaConfig) -> None:
     """Go on with the decoder, on what the picture maker makes of scenes that it was never trained on."""
-    model = UNet2DConditionModel.from_pretrained(work / "polished")
+    model = UNet2DConditionModel.from_pretrained(work / "sharpened")
     codec = AutoencoderTiny.from_pretrained(work / "vae_first")
     stored, studio = load_file(work / "table.safetensors"), _studio(work, config, "unseen", SEED + 9)
     heard = load_file(work / "heard.safetensors")["heard"]
@@ -392,13 +413,18 @@ def _judge(work: Path, config: LumiaConfig) -> None:
 
 
 def _reader(work: Path, config: LumiaConfig) -> None:
-    """Train the reader of the bundle's light, and measure it on painted light that it has not seen."""
+    """Train the reader of the bundle's light, and measure it on light that it has not seen, as the autoencoder has it.
+
+    Light that the autoencoder softens is no other light: the reader learns from both.
+    """
     torch.manual_seed(SEED)
+    codec = AutoencoderTiny.from_pretrained(work / "vae_first").eval()
     trained, unseen = (
-        light_reader.paintings(SEED + i, count, config.deadline) for i, count in _and_unseen(7, config.read)
+        light_reader.paintings(codec, SEED + i, count, config.deadline) for i, count in _and_unseen(7, config.read)
     )
-    model = light_reader.fit(light_reader.build(), *trained, config.reader, work / "reader.pt")
-    found = light_reader.reading(light_reader.read_small(model, unseen[0]), unseen[1])
+    seen, numbers = torch.cat([trained.painted, trained.coded]), trained.numbers.repeat(2, 1)
+    model = light_reader.fit(light_reader.build(), seen, numbers, config.reader, work / "reader.pt")
+    found = light_reader.reading(light_reader.read_small(model, unseen.coded), unseen.numbers)
     (work / "reader.json").write_text(json.dumps(asdict(found)))
     model.save_pretrained(work / "reader")
 

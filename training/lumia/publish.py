@@ -217,7 +217,8 @@ transformers and diffusers. Licence: Apache-2.0. The audio encoder was @ear@, al
   typed words yet.
 * Nine directions of the tokens' space, at right angles to all names, for the light: what is measured in the sound is
   added along them.
-* `UNet2DConditionModel`, 13 million parameters at 16 x 16 latents; it predicts clean latents.
+* `UNet2DConditionModel`, 13 million parameters at 16 x 16 latents; it predicts clean latents. A critic of latents ended
+  its training, one of pictures the decoder's.
 * `AutoencoderTiny`, which enlarges 16-fold; its last layer makes blocks of 2 x 2 pixels, which are put in their places.
 
 ## What it hears
@@ -248,8 +249,9 @@ Not among its first five guesses, when painted from their own tokens: @unseen@.
 classifier does not find.
 
 How light follows sound: correlation by rank between what is measured in a sound and what a small network, trained on
-painted light alone, reads in the picture. Sounds are instruments, keys and noises never trained on, each at a level of
-its own within 36 dB. `python -m clavilux.training.lumia.measure.light runtime/bundles/lumia --work DIR` prints this:
+painted light, also as the autoencoder shows it, reads in the picture. Sounds are instruments, keys and noises never
+trained on, each at a level of its own within 36 dB.
+`python -m clavilux.training.lumia.measure.light runtime/bundles/lumia --work DIR` prints this:
 
 @light@
 

@@ -41,7 +41,7 @@ PLAN = make.LumiaConfig(
     counts={"espeak": TakeCounts(name=1, synonym=0, other=1)},
     pictures=(2, 0, 0), scenes=(2, 1, 0), unseen=(1, 0, 0), judged=1, read=2, heard=1, told=1, width=16, ear_width=16,
     channels=(16, 16, 32), ramp=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT,
-    finish=SHORT, judge=SHORT, reader=SHORT,
+    sharpen=SHORT, finish=SHORT, judge=SHORT, reader=SHORT,
 )  # fmt: skip
 HEARD = ("dog", "rain", "ice cream")
 EMOJIS, DRAWN = make._emojis, (make.SHARES, make.PRACTICE_SHARES)  # as they are before they are patched
@@ -185,7 +185,7 @@ def test_practice_begins_with_what_the_ear_has_learnt(made, tmp_path, monkeypatc
 
 
 def test_the_finish_sees_scenes_that_nothing_else_was_trained_on(made, tmp_path, monkeypatch):
-    for name in ("polished", "vae_first", "table.safetensors", "heard.safetensors"):
+    for name in ("sharpened", "vae_first", "table.safetensors", "heard.safetensors"):
         (tmp_path / name).symlink_to(made[0] / name)
     seen = []
     monkeypatch.setattr(finish, "fit", lambda model, codec, material, painted, *_: seen.extend(painted))
@@ -200,8 +200,8 @@ def test_the_finish_sees_scenes_that_nothing_else_was_trained_on(made, tmp_path,
 def test_every_stage_is_recorded_with_its_time(made):
     records = {path.name.removesuffix(".done.json") for path in made[0].glob("*.done.json")}
     assert records == {
-        "words", "data", "ear", "heard", "practice", "pictures", "codec", "scenes", "maker", "polish", "finish",
-        "conditioning", "judge", "reader",
+        "words", "data", "ear", "heard", "practice", "pictures", "codec", "scenes", "maker", "polish", "sharpen",
+        "finish", "conditioning", "judge", "reader",
     }  # fmt: skip
     assert all(json.loads(path.read_text())["wall"] >= 0 for path in made[0].glob("*.done.json"))
 
@@ -365,5 +365,5 @@ def test_a_device_and_a_deadline_reach_every_recipe():
     config = make.LumiaConfig().on("cuda", 12.0)
     recipes = [value for value in vars(config).values() if isinstance(value, Recipe)]
     assert {(one.device, one.deadline) for one in recipes} == {(config.device, config.deadline)} == {("cuda", 12.0)}
-    assert len(recipes) == 10
+    assert len(recipes) == 11
     assert config.on("cpu") == make.LumiaConfig()

@@ -54,7 +54,7 @@ COLUMNS, ROWS, TILE = 8, 6, (224, 128)  # of the wall; pixels
 class LightFindings:
     """How light follows sound."""
 
-    painted: Reading  # of the reader itself, on painted light that it has not seen
+    painted: Reading  # of the reader itself, on painted light that it has not seen, through the autoencoder
     shown: Reading  # of the bundle's pictures
 
 
@@ -143,7 +143,8 @@ def table_of(findings: LightFindings) -> str:
         "light": "loudness: light",
     }
     shown, painted = findings.shown, findings.painted
-    head = f"| what is heard: what is seen | in {shown.pictures} of its pictures | in {painted.pictures} painted ones |"
+    counts = f"in {shown.pictures} of its pictures | in {painted.pictures} painted ones, through the autoencoder"
+    head = f"| what is heard: what is seen | {counts} |"
     rows = []
     for name, text in said.items():
         figures = (f"{one.correlations[name]:.2f}" for one in (shown, painted))

@@ -1,8 +1,8 @@
 """A reader of light: a small network that says which numbers a picture of light was made of.
 
-It is trained on painted light alone, never on generated pictures, and then looks at what the bundle paints while a
-sound plays: whether hue, place, fineness and the others can be seen, and follow what was heard. How well it reads
-painted light that it has not seen stands beside every figure.
+It is trained on painted light, as it is and as the autoencoder shows it, never on generated pictures, and then looks at
+what the bundle paints while a sound plays: whether hue, place, fineness and the others can be seen, and follow what was
+heard. How well it reads light that it has not seen, through the autoencoder, stands beside every figure.
 The model is transformers' ResNet (He et al. 2016) with random weights at the beginning, as a regression.
 """
 
@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, mse_loss
 from transformers import ResNetConfig, ResNetForImageClassification
 
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.training.lumia.data.scenes import drawn, paint
+from clavilux.training.lumia.models import autoencoder
 from clavilux.training.lumia.models.train_loop import Recipe, device_of, train
 from clavilux.training.lumia.phases import NEVER, check_time
 
@@ -55,16 +57,25 @@ def small(pictures: Tensor) -> Tensor:
     return avg_pool2d(pictures.float(), pictures.shape[-1] // SIDE) / 127.5 - 1
 
 
-def paintings(seed: int, count: int, deadline: float = NEVER) -> tuple[Tensor, Tensor]:
-    """Return light as the reader takes it, [count, 3, SIDE, SIDE] float16, and its numbers, [count, 9].
+@dataclass(frozen=True)
+class Paintings:
+    """Pictures of light as the reader takes them, [n, 3, SIDE, SIDE] float16, and their numbers."""
 
-    Raises TimeUpError at the deadline.
-    """
-    scenes, seen = [drawn(seed, index, CELLS, 1) for index in range(count)], []
+    painted: Tensor
+    coded: Tensor  # the same, encoded and decoded
+    numbers: Tensor  # [n, 9]
+
+
+def paintings(codec: AutoencoderTiny, seed: int, count: int, deadline: float = NEVER) -> Paintings:
+    """Paint light, and look at it through an autoencoder. Raises TimeUpError at the deadline."""
+    scenes = [drawn(seed, index, CELLS, 1) for index in range(count)]
+    painted, coded = [], []
     for one in scenes:
         check_time(deadline, "reader")
-        seen.append(small((paint([None], one.noise, one.numbers) * 255).round().byte()).half())
-    return torch.cat(seen), torch.stack([one.numbers for one in scenes])
+        picture = (paint([None], one.noise, one.numbers) * 255).round().byte()
+        painted.append(small(picture).half())
+        coded.append(small(autoencoder.decoded(codec, autoencoder.encoded(codec, picture))).half())
+    return Paintings(torch.cat(painted), torch.cat(coded), torch.stack([one.numbers for one in scenes]))
 
 
 def fit(model: nn.Module, seen: Tensor, numbers: Tensor, recipe: Recipe, checkpoint: Path, batch: int = 24) -> Any:

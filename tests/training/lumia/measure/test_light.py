@@ -61,7 +61,7 @@ def test_a_reader_that_reads_aright_finds_what_was_told(monkeypatch):
 
 def test_the_table_has_a_row_for_every_figure():
     table = light.table_of(LightFindings(Reading(5, ALIKE), Reading(7, {**ALIKE, "place": 0.25})))
-    assert "in 7 of its pictures | in 5 painted ones" in table
+    assert "in 7 of its pictures | in 5 painted ones, through the autoencoder |" in table
     assert "| pitch height: place | 0.25 | 0.50 |" in table
     assert len(table.split("\n")) == 2 + len(ALIKE)
 

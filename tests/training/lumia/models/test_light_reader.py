@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
-from clavilux.training.lumia.models import light_reader
+from clavilux.training.lumia.models import autoencoder, light_reader
 from clavilux.training.lumia.models.light_reader import HUE, angular_correlation, rank_correlation
 from clavilux.training.lumia.models.train_loop import Recipe
 
@@ -64,11 +64,20 @@ def test_a_little_training_reads_light_that_was_held_out(tmp_path):
 
 
 def test_paintings_are_those_of_their_seed_and_as_bright_as_their_numbers():
-    (seen, numbers), (same, _), (other, _) = (light_reader.paintings(seed, 12) for seed in (1, 1, 2))
-    assert seen.shape == (12, 3, light_reader.SIDE, light_reader.SIDE)
-    assert torch.equal(seen, same)
-    assert not torch.equal(seen, other)
-    assert rank_correlation(seen.float().amax(dim=(1, 2, 3)), numbers[:, -1]) > 0.3
+    torch.manual_seed(0)
+    codec = autoencoder.build(8).eval()
+    found, same, other = (light_reader.paintings(codec, seed, 12) for seed in (1, 1, 2))
+    assert found.painted.shape == found.coded.shape == (12, 3, light_reader.SIDE, light_reader.SIDE)
+    assert torch.equal(found.painted, same.painted)
+    assert not torch.equal(found.painted, other.painted)
+    assert rank_correlation(found.painted.float().amax(dim=(1, 2, 3)), found.numbers[:, -1]) > 0.3
+
+
+def test_coded_paintings_are_what_the_autoencoder_shows_of_the_painted_ones(monkeypatch):
+    monkeypatch.setattr(autoencoder, "encoded", lambda codec, pictures: (codec, pictures))
+    monkeypatch.setattr(autoencoder, "decoded", lambda codec, latents: 255 - latents[1] if codec is latents[0] else 0)
+    found = light_reader.paintings(autoencoder.build(8), 1, 2)
+    torch.testing.assert_close(found.coded, -found.painted, atol=2e-3, rtol=0)
 
 
 def test_pictures_of_any_square_size_come_down_to_the_readers():
