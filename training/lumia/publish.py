@@ -201,8 +201,9 @@ Say one of @count@ things and it appears; many of them can also be played or bar
 
 @concepts@
 
-Whatever else sounds becomes light: veils, caustics, rosettes and embers whose colour, place, fineness, number, symmetry
-and extent follow pitch, brightness, noisiness, onsets, harmonicity and loudness. Things stand in that same light.
+Whatever else sounds becomes light: veils, caustics and rosettes that are told by pitch, brightness, noisiness, onsets,
+harmonicity and loudness which colour, place, fineness, turbulence, number, symmetry and extent they should have; how
+far each can be seen stands below. Things stand in that same light.
 
 Pictures are one-step diffusion, 256 x 256 pixels, or wide (256 x 448) and larger by `height` and `width`.
 
@@ -277,4 +278,6 @@ trained on, each at a level of its own within 36 dB.
   and instruments are mistaken for each other.
 * Words that it does not know may show the nearest one that it knows.
 * Pictures are shapes and colours of an icon, not photographs; fine parts are soft.
+* Fineness and turbulence of its light can hardly be seen: cells of 16 x 16 pixels keep little of what is painted of
+  them, and the picture maker less.
 """
