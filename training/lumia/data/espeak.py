@@ -1,7 +1,8 @@
 """espeak-ng in the same process: a hundred times faster than starting the program for every word.
 
-Assumes the Debian package `libespeak-ng1` (or the same library elsewhere). One process may hold one synthesiser, and
-one thread may use it: the library keeps its state in globals. Function and constant names are those of `speak_lib.h`.
+Assumes the Debian package `libespeak-ng1` (or the same library elsewhere). One thread of a process may use it: the
+library keeps its state in globals, so that each synthesiser tells it anew who listens, how and by what voice it speaks.
+Function and constant names are those of `speak_lib.h`.
 """
 
 import ctypes
@@ -59,7 +60,6 @@ class Espeak:
         self.variants = frozenset(file.name for file in variants.iterdir()) if variants.is_dir() else frozenset()
         self._parts: list[NDArray[np.int16]] = []
         self._callback = Callback(self._keep)  # must outlive the library's use of it
-        self._library.espeak_SetSynthCallback(self._callback)
 
     def say(self, text: str, voice: str, words_per_minute: int = 160, pitch: int = 50) -> NDArray[np.float32]:
         """Return `text` as mono samples in -1..1 at `rate` Hz; `voice` is a language, or language+variant.
@@ -70,6 +70,7 @@ class Espeak:
         self._library.espeak_SetParameter(RATE, words_per_minute, 0)
         self._library.espeak_SetParameter(PITCH, pitch, 0)
         self._parts.clear()
+        self._library.espeak_SetSynthCallback(self._callback)  # another synthesiser's may be gone by now
         data = text.encode()
         self._library.espeak_Synth(data, len(data) + 1, 0, POS_CHARACTER, 0, CHARS_UTF8 | SSML_OFF, None, None)
         samples = np.concatenate(self._parts) if self._parts else np.zeros(0, np.int16)

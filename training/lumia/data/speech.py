@@ -191,7 +191,7 @@ def _start_flite(_folder: Path) -> Synthesise:
 
 @cache
 def _espeak() -> Espeak:
-    """Return the one synthesiser that a process may hold."""
+    """Return the one synthesiser of this process: to start the library takes longer than a word."""
     return Espeak()
 
 

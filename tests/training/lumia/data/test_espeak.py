@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import gc
 
 import numpy as np
 import pytest
@@ -99,3 +100,19 @@ def test_an_unknown_variant_is_refused_where_espeak_would_take_another_voice():
 
 def test_every_variant_that_is_trained_or_held_out_exists():
     assert set(ESPEAK_TRAINED) - {""} | set(ESPEAK_HELD_OUT) <= Espeak().variants
+
+
+def test_a_synthesiser_speaks_after_another_one_has_come_and_gone(espeak):
+    other = Espeak()
+    assert seconds(other, "A horse.") > 0.2
+    del other
+    gc.collect()
+    assert 0.2 < seconds(espeak, "A dog.") < 1.5
+
+
+def test_two_synthesisers_speak_by_turns_each_for_itself(espeak):
+    other = Espeak()
+    short, long = (len(one.say(text, "en-us")) for one, text in ((espeak, "A dog."), (other, "A dog and a horse.")))
+    assert [len(espeak.say("A dog.", "en-us")), len(other.say("A dog and a horse.", "en-us"))] == pytest.approx(
+        [short, long], rel=0.1
+    )
