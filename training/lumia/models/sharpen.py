@@ -1,4 +1,4 @@
-"""Sharpening of the picture maker by a critic of latents, which ends the mean over what the noise leaves open.
+"""Sharpening of the picture maker by a critic of latents, against the mean over what the noise leaves open.
 
 By squared error alone a one-step model shows the mean of all folds that it cannot tell apart: lights become blobs. Here
 a critic, a small network, learns meanwhile to tell scenes from what is imagined, given the prompt (projection: Miyato
