@@ -51,6 +51,11 @@ def test_a_bundle_is_measured_told_written_and_drawn(tiny_bundle: Path, tmp_path
     assert all((out / name).is_file() for name in found["files"])
 
 
+def test_another_size_than_the_one_that_a_bundle_paints_is_one_line(tiny_bundle: Path, tmp_path: Path):
+    code, _, told = run("--bundle", tiny_bundle, "--sizes", "128", "--out", tmp_path)
+    assert (code, "bundle tiny paints 64x64 alone" in told.splitlines()[-1]) == (2, True)
+
+
 def test_json_alone_is_printed_when_it_is_asked_for(tiny_bundle: Path, tmp_path: Path):
     words = ("--without", "startup,ceiling,socket", "--no-plots", "--json", "--steps", "1", "--seconds", 0.01)
     _, told, _ = run("--bundle", tiny_bundle, *words, "--out", tmp_path)
@@ -72,7 +77,8 @@ def test_json_alone_is_printed_when_it_is_asked_for(tiny_bundle: Path, tmp_path:
         (("--architecture", "tiny", "--checkpoints", "x"), "are both given"),
         (("--bundle", "x", "--compare", "torch"), "--bundle alone holds no weights for peers"),
         (("--checkpoints", "none"), "hold no encoder/"),
-        (("--sizes", "999"), "paints 256x256 alone"),
+        (("--sizes", "999"), "height is 999; expected a multiple of 64"),
+        (("--sizes", "2048"), "height is 2048; expected"),
         (("--steps", "99"), "has no 99 steps"),
     ],
 )

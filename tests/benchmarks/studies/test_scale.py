@@ -193,7 +193,8 @@ def test_every_part_is_drawn_on_one_sheet(tmp_path: Path, changes: dict[str, obj
         (("--steps", "0"), "'0' are no steps"),
         (("--steps", "99"), "has no 99 steps"),
         (("--sizes", "big"), "'big' is no size"),
-        (("--sizes", "999"), "paints 256x256 alone"),
+        (("--sizes", "999"), "height is 999; expected a multiple of 64"),
+        (("--sizes", "2048"), "height is 2048; expected"),
         (("--seconds", "nan"), "expected seconds"),
         (("--without", "sleep"), "'sleep'; expected some of cost, viewers, stages"),
         (("--without", "cost,viewers,stages"), "nothing is left to measure"),
@@ -207,6 +208,12 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], complaint: str, tmp_path:
     last = told.getvalue().splitlines()[-1]
     assert last.startswith("scale: ")
     assert complaint in last
+
+
+def test_another_size_than_the_one_that_a_bundle_paints_is_one_line(tiny_bundle: Path, tmp_path: Path):
+    with redirect_stderr(StringIO()) as told:
+        assert scale.main(["--bundle", str(tiny_bundle), "--sizes", "128", "--out", str(tmp_path)]) == 2
+    assert "bundle tiny paints 64x64 alone" in told.getvalue().splitlines()[-1]
 
 
 def test_a_system_that_does_not_tell_cpu_time_is_one_line(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch):
