@@ -67,7 +67,9 @@ def test_the_picture_of_a_clip_is_what_playing_it_ends_with() -> None:
     parameters = player.defaults.merge({"glide": 0, "noise": "fixed"})
     live = [list(render_frames(player, said(word), FRAME_RATE, parameters))[-1].pixels for word in words]
     apart = np.array([[np.abs(one.astype(float) - picture).mean() for picture in still] for one in live])
-    assert list(apart.argmin(axis=1)) == list(apart.argmin(axis=0)) == [0, 1]
+    own, other = np.diag(apart), np.diag(apart[:, ::-1])  # an own picture is 0.74 and 0.55 times as far as another
+    assert (own < 0.8 * other).all()
+    assert (own < 0.8 * other[::-1]).all()
 
 
 def test_the_model_card_says_what_was_measured_and_credits_its_sources() -> None:
