@@ -193,8 +193,10 @@ class Instrument:
             return {"condition": 0.0, **NOT_PAINTED}
         watch = Stopwatch()
         prompt = self._conditioner.advance(seconds, parameters.glide, parameters.drift)
+        light = None
         if self.bundle.conditioning.light is not None:
-            prompt = lit(prompt, self._light.advance(self._pulses, seconds), self.bundle.conditioning.light)
+            light = self._light.advance(self._pulses, seconds)
+            prompt = lit(prompt, light, self.bundle.conditioning.light)
         watch.lap("condition")
-        painted = self._maker.make(prompt, parameters, sequence=self._frames, seconds=seconds, heard=until)
+        painted = self._maker.make(prompt, parameters, light=light, sequence=self._frames, seconds=seconds, heard=until)
         return watch.stages | painted

@@ -17,6 +17,7 @@ from clavilux.runtime.diffusion.denoiser import Denoiser, Latents
 from clavilux.runtime.diffusion.journey import START, Journey, carry
 from clavilux.runtime.diffusion.motion import motion_of
 from clavilux.runtime.diffusion.noise import draw, walk
+from clavilux.runtime.diffusion.noise_spectrum import coloured
 from clavilux.runtime.diffusion.pipeline import Picture, PictureRequest, Pipeline
 from clavilux.runtime.diffusion.stream_batch import StreamBatchPipeline
 from clavilux.runtime.errors import ProviderError
@@ -43,6 +44,7 @@ class PictureKey:
     parameters: Parameters
     walked: float  # draws passed on the walk through noise
     journey: Journey  # of the noise
+    light: NDArray[np.float32] | None  # numbers, [9], which colour the noise
     heard_until: float | None  # capture time of the newest sample in the prompt, s
 
     def same(self, other: "PictureKey") -> bool:
@@ -50,7 +52,14 @@ class PictureKey:
         noise = self.parameters.noise
         moved = noise == "fresh" or (noise == "walk" and self.walked != other.walked) or self.journey != other.journey
         still = not moved and self.parameters.feedback == 0
-        return still and self._made_with() == other._made_with() and np.array_equal(self.prompt, other.prompt)
+        told = [(self.prompt, other.prompt)]
+        if self.light is not None and other.light is not None:
+            told.append((self.light, other.light))
+        return still and self._made_with() == other._made_with() and all(np.array_equal(*pair) for pair in told)
+
+    def colour(self, white: Latents) -> Latents:
+        """Return noise in the colour of the light, where there is one."""
+        return white if self.light is None else coloured(white, self.light)
 
     def _made_with(self) -> dict[str, Value]:
         """Return the parameters that change a picture: those of the screen and the routes act elsewhere."""
@@ -103,27 +112,35 @@ class FrameMaker:
         self._journey = START
 
     def make(
-        self, prompt: NDArray[np.float32], parameters: Parameters, *, sequence: int, seconds: float, heard: float | None
+        self,
+        prompt: NDArray[np.float32],
+        parameters: Parameters,
+        *,
+        light: NDArray[np.float32] | None = None,
+        sequence: int,
+        seconds: float,
+        heard: float | None,
     ) -> dict[str, float]:
         """Make the picture of `prompt`, float32 [1, tokens, width]; return the seconds that denoiser and decoder took.
 
-        `seconds` have passed since the last frame, `heard` is the capture time of the newest sample in the prompt, and
-        `sequence` seeds noise that is fresh for every frame. Raises ProviderError when a graph does not run.
+        `light` are the numbers, float32 [9], of the light that is in the prompt: they colour the noise. `seconds` have
+        passed since the last frame, `heard` is the capture time of the newest sample in the prompt, and `sequence`
+        seeds noise that is fresh for every frame. Raises ProviderError when a graph does not run.
         """
         self._walked += seconds * parameters.walk
         self._played += seconds
         shape, motion = latent_shape(self._bundle, parameters), motion_of(parameters, seconds, self._played)
         if motion is not None:
             self._journey = self._journey.after(motion, *shape[2:])
-        key = PictureKey(prompt, parameters, self._walked, self._journey, heard)
+        key = PictureKey(prompt, parameters, self._walked, self._journey, light, heard)
         if self._keys and all(key.same(one) for one in self._keys):
             self._keys = self._up_to_date(self._keys, heard)
             return NOT_PAINTED
 
         def noise(step: int) -> Latents:
             if parameters.noise == "fresh":
-                return draw(shape, parameters.seed, sequence, step)
-            return carry(lambda layer: _layer(shape, key, step, layer), key.journey)
+                return key.colour(draw(shape, parameters.seed, sequence, step))
+            return key.colour(carry(lambda layer: _layer(shape, key, step, layer), key.journey))
 
         stays = self._choose_pipeline(streams=parameters.stream_batch and parameters.steps > 1)
         # Latents that another pipeline kept may be minutes old.

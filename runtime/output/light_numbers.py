@@ -20,7 +20,10 @@ STEPS = 256  # to each side of 0: a light that differs by less is the same, so t
 PALE = 0.25  # colour of what has no pitch, 0 to 1
 COLOUR_TIME = 0.4  # s, for 63 % of the way between pale and coloured
 AWAKE = 0.02  # loudness below which colour stays as it is
-REST_EXTENT, REST_LIGHT = 0.5, 0.35  # what is left in silence, 0 to 1: a wall is never black
+REST_EXTENT, REST_LIGHT = 0.3, 0.3  # what is left in silence, 0 to 1: a wall is never black
+FULL = 0.78  # loudness of a light that is whole: music that is played, not only what clips
+DULL, SHARP = 0.25, 0.85  # brightness of the least and the finest folds: where nearly all sounds lie
+CROWDED, CROWD = 0.45, 0.5  # density of onsets of all sheets, and power: one form more is seen at once
 BREATH = 0.05  # of the extent, of a whole breath of the beat
 
 
@@ -45,15 +48,15 @@ class LightNumbers:
 
 def numbers_of(settings: LightSettings, colour: float = 1.0) -> Numbers:
     """Return settings in the order of LIGHT_NUMBERS, float32 [9]; `colour` is 0, pale, to 1."""
-    turn = 2 * pi * settings.hue
+    turn, density = 2 * pi * settings.hue, (settings.sheets - 1) / (MAX_SHEETS - 1)
     shares = (
         settings.place,
-        settings.fineness,
+        (settings.fineness - DULL) / (SHARP - DULL),
         settings.turbulence,
-        (settings.sheets - 1) / (MAX_SHEETS - 1),
+        (density / CROWDED) ** CROWD,
         settings.symmetry,
-        REST_EXTENT + (1 - REST_EXTENT) * settings.extent + BREATH * settings.breath,
-        REST_LIGHT + (1 - REST_LIGHT) * settings.light,
+        REST_EXTENT + (1 - REST_EXTENT) * min(1.0, settings.extent / FULL) + BREATH * settings.breath,
+        REST_LIGHT + (1 - REST_LIGHT) * min(1.0, settings.light / FULL),
     )
     found = np.array([colour * cos(turn), colour * sin(turn), *(2 * share - 1 for share in shares)])
     return (np.round(STEPS * found.clip(-1, 1)) / STEPS).astype(np.float32)

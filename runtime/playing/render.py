@@ -12,6 +12,7 @@ from clavilux.runtime.bundle.manifest import AudioSpec
 from clavilux.runtime.control.parameters import Parameters
 from clavilux.runtime.diffusion.frame_maker import latent_shape
 from clavilux.runtime.diffusion.noise import draw
+from clavilux.runtime.diffusion.noise_spectrum import coloured
 from clavilux.runtime.frame import Frame
 from clavilux.runtime.hearing.log_mel import log_mel_frames
 from clavilux.runtime.hearing.pulse.tracker import PulseTracker
@@ -83,11 +84,14 @@ def paint(
     """
     shape, cached = latent_shape(instrument.bundle, parameters), instrument.bundle.conditioning
     prompt = np.concatenate([cached.bos[None], tokens])[None]
-    if numbers is not None and cached.light is not None:
+    if cached.light is None:
+        numbers = None
+    elif numbers is not None:
         prompt = lit(prompt, numbers, cached.light)
 
     def noise(step: int) -> NDArray[np.float32]:
-        return draw(shape, parameters.seed, 0, step)
+        white = draw(shape, parameters.seed, 0, step)
+        return white if numbers is None else coloured(white, numbers)
 
     painted = instrument.models.denoiser.denoise(prompt, noise, parameters.steps, scale=parameters.guidance)
     return instrument.models.decoder.decode(painted)

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
 from clavilux.runtime.conditioning.concepts import ConceptIndex
 from clavilux.runtime.diffusion.device_pipeline import DevicePipeline
+from clavilux.runtime.diffusion.noise_spectrum import coloured
+from clavilux.runtime.diffusion.pipeline import PictureRequest
 from clavilux.runtime.errors import BundleError, ProviderError, SoundError
 from clavilux.runtime.frame import STAGES, Frame, Heard, SourceState
 from clavilux.runtime.hearing.listener import HopGrid
@@ -624,9 +626,37 @@ def test_another_pitch_is_another_light(tiny_bundle: Path, monkeypatch: pytest.M
         assert abs(heard[0][LIGHT_NUMBERS.index(number)] - heard[1][LIGHT_NUMBERS.index(number)]) > 0.02
 
 
-def test_rows_of_nothing_change_no_bit(tiny_bundle: Path) -> None:
-    plain, dark = (Player(one, glide=0) for one in (unplayed(tiny_bundle), painting_light(tiny_bundle, 0.0)))
-    np.testing.assert_array_equal(*(pixels(play(player, sung(330.0), [])) for player in (plain, dark)))
+def noises_of(player: Player, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """Return a list that fills with the noise which pictures begin with."""
+    seen: list[np.ndarray] = []
+    run = player._maker.pipeline.run
+
+    def noticed(request: PictureRequest) -> Any:
+        seen.append(request.noise(0))
+        return run(request)
+
+    monkeypatch.setattr(player._maker.pipeline, "run", noticed)
+    return seen
+
+
+@pytest.mark.parametrize("noise", ["walk", "fresh"])
+def test_noise_takes_the_colour_of_the_light(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, noise: str) -> None:
+    opened = unplayed(tiny_bundle), painting_light(tiny_bundle)
+    plain, lit = (Player(one, glide=0, noise=noise) for one in opened)
+    without, told = (noises_of(player, monkeypatch) for player in (plain, lit))
+    play(plain, sung(330.0), [])
+    frames = play(lit, sung(330.0), [])
+    light = LightNumbers()
+    numbers = [light.advance(frame.pulses, 0.04 if i else 0.0) for i, frame in enumerate(frames)]
+    assert len(told) == len(without) == len(numbers)
+    for number, white, seen in zip(numbers, without, told, strict=True):
+        np.testing.assert_allclose(seen, coloured(white, number), atol=1e-6)
+
+
+def test_a_light_that_changes_is_painted_though_its_rows_say_nothing(tiny_bundle: Path) -> None:
+    dark = Player(painting_light(tiny_bundle, 0.0), glide=0, noise="fixed")
+    first, *_, last = pixels(play(dark, sung(330.0), []))
+    assert not np.array_equal(first, last)
 
 
 def test_light_changes_the_picture(tiny_bundle: Path) -> None:

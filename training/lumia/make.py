@@ -45,17 +45,7 @@ from clavilux.training.lumia.data.clips import MANIFEST, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.scenes import Emoji, load_emoji
 from clavilux.training.lumia.data.speech import TakeCounts
-from clavilux.training.lumia.models import (
-    autoencoder,
-    bundled_ear,
-    encoder,
-    finish,
-    judge,
-    light_reader,
-    sharpen,
-    unet,
-    words,
-)
+from clavilux.training.lumia.models import autoencoder, bundled_ear, encoder, finish, judge, light_reader, unet, words
 from clavilux.training.lumia.models.augmented_windows import Augmentation, Windows, frame_set
 from clavilux.training.lumia.models.scene_set import Cells, Pictures, SceneSet, Studio
 from clavilux.training.lumia.models.train_loop import Recipe, trained
@@ -71,9 +61,9 @@ EAR = Recipe(steps=12_000, rate=1.5e-3, warmup=100, average=0.995, seed=SEED)
 EAR_ON = Recipe(steps=2400, rate=1e-3, muon=0.005, warmup=100, average=0.995, seed=SEED)  # from a bundle's
 PRACTICE = Recipe(steps=8000, rate=1e-3, muon=0.004, warmup=100, average=0.995, seed=SEED + 4)
 CODEC = Recipe(steps=3500, rate=2e-3, muon=0.02, average=0.995, seed=SEED)
+CODEC_ON = Recipe(steps=2000, rate=2e-3, muon=0.02, average=0.995, seed=SEED)  # its encoder alone
 MAKER = Recipe(steps=7000, rate=1.5e-3, muon=0.01, decay=0.0, average=0.995, checkpoint=100, seed=SEED)
 POLISH = Recipe(steps=3000, rate=8e-4, muon=0.006, decay=0.0, average=0.995, checkpoint=100, seed=SEED + 1)
-SHARPEN = Recipe(steps=1500, rate=2e-4, critic=1.5e-3, decay=0.0, average=0.99, checkpoint=100, seed=SEED + 6)
 FINISH = Recipe(steps=1500, rate=5e-4, decay=0.0, average=0.98, checkpoint=100, seed=SEED + 2)
 JUDGE = Recipe(steps=2500, rate=2e-3, muon=0.02, average=0.99, seed=SEED + 3)
 READER = Recipe(steps=3000, rate=1.5e-3, muon=0.02, average=0.99, seed=SEED + 5)
@@ -87,9 +77,12 @@ PRACTICE_SHARES = {
 }  # fmt: skip
 HARDER = Augmentation(speed=1.25, formants=1.18, wild=2.0, colour=5.0)  # what is practised with
 SIZES: tuple[Cells, ...] = ((16, 16), (16, 28), (32, 32))  # of latents: 256 x 256 pixels, 256 x 448, 512 x 512
-SIZE_SHARES = (0.5, 0.42, 0.08)  # how often the picture maker sees each
+SIZE_SHARES = (0.33, 0.27, 0.05)  # how often the picture maker sees scenes of each
+LIGHT_SHARES = (0.24, 0.11, 0.0)  # and light alone
 UNSEEN = 4  # how many times more pictures judges and the reader of light learn from than they are measured with
 RAMP_ON = 300  # steps until the windows are as hard as they get, for an ear that goes on
+TABLE = "table.safetensors"  # the names' tokens, in the work folder
+CODEC_FIRST = "vae_first"  # the autoencoder before its finish, there
 PACKED = "packed.npz"  # in the work folder, where a packed set is trained from
 EXIT_STOPPED = 3  # time was up; the same command goes on
 
@@ -101,6 +94,7 @@ class LumiaConfig:
     counts: dict[str, TakeCounts] = field(default_factory=lambda: build.COUNTS)
     pictures: tuple[int, ...] = (1400, 700, 0)  # scenes of each size that are kept as pictures, for the codec
     scenes: tuple[int, ...] = (6000, 5000, 300)  # scenes of each size, for the picture maker, in several variants
+    lights: tuple[int, ...] = (6000, 1500, 0)  # of each size, beside those of the scenes
     unseen: tuple[int, ...] = (600, 300, 0)  # scenes of each size that the picture maker never sees, for the finish
     judged: int = 12  # pictures of each concept for the judge
     read: int = 4000  # pictures for the reader of light
@@ -116,9 +110,9 @@ class LumiaConfig:
     ear_on: Recipe = EAR_ON
     practice: Recipe = PRACTICE
     codec: Recipe = CODEC
+    codec_on: Recipe = CODEC_ON
     maker: Recipe = MAKER
     polish: Recipe = POLISH
-    sharpen: Recipe = SHARPEN
     finish: Recipe = FINISH
     judge: Recipe = JUDGE
     reader: Recipe = READER
@@ -202,7 +196,7 @@ def _data_line(work: Path, config: LumiaConfig) -> None:
 
 def _scene_line(work: Path, config: LumiaConfig) -> None:
     phases = _begin_line(work, config)
-    phases.run("pictures", lambda: _pictures(work, config))
+    phases.run("pictures", lambda: pictures(work, config))
     phases.run("codec", lambda: _codec(work, config))
     phases.run("scenes", lambda: _scenes(work, config))
 
@@ -227,7 +221,6 @@ def _practice_line(work: Path, config: LumiaConfig) -> None:
 def _finish_line(work: Path, config: LumiaConfig) -> None:
     phases = _begin_line(work, config)
     phases.run("polish", lambda: _polish(work, config))
-    phases.run("sharpen", lambda: _sharpen(work, config))
     phases.run("finish", lambda: _finish(work, config))
 
 
@@ -239,12 +232,12 @@ def _words(work: Path, config: LumiaConfig) -> None:
     words.fit(model, tokenizer, known, config.words, work / "words.pt")
     model.save_pretrained(work / "text_encoder")
     begin, table = words.token_table(model, tokenizer)
-    save_file({"begin": begin, "table": table, "light": known.light}, work / "table.safetensors")
+    save_file({"begin": begin, "table": table, "light": known.light}, work / TABLE)
 
 
 def _table(work: Path) -> tuple[Tensor, Tensor]:
     """Return the first token [D] of every prompt, and the concepts' tokens [K + 1, N, D], idle last."""
-    stored = load_file(work / "table.safetensors")
+    stored = load_file(work / TABLE)
     return stored["begin"], stored["table"]
 
 
@@ -324,7 +317,7 @@ def _emojis(work: Path) -> list[Emoji]:
     return [load_emoji(folder / f"{concept.code}.webp") for concept in CONCEPTS]
 
 
-def _pictures(work: Path, config: LumiaConfig) -> list[Pictures]:
+def pictures(work: Path, config: LumiaConfig) -> list[Pictures]:
     """Return the scenes of each size that are kept as pictures, painted where they are not yet."""
     studio = _studio(work, config)
     return [studio.pictures(cells, count) for cells, count in zip(SIZES, config.pictures, strict=True)]
@@ -332,26 +325,27 @@ def _pictures(work: Path, config: LumiaConfig) -> list[Pictures]:
 
 def _codec(work: Path, config: LumiaConfig) -> None:
     torch.manual_seed(SEED)
-    square = _pictures(work, config)[0]
-    autoencoder.fit(autoencoder.build(), square, config.codec, work / "codec.pt").save_pretrained(work / "vae_first")
+    square = pictures(work, config)[0]
+    autoencoder.fit(autoencoder.build(), square, config.codec, work / "codec.pt").save_pretrained(work / CODEC_FIRST)
 
 
 def _scenes(work: Path, config: LumiaConfig) -> tuple[SceneSet, ...]:
-    """Return the scenes of each size with their latents, encoded where they are not yet."""
-    model, studio = AutoencoderTiny.from_pretrained(work / "vae_first").to(config.device), _studio(work, config)
+    """Return the scenes of each size with their latents, then lights alone, encoded where they are not yet."""
+    model, studio = AutoencoderTiny.from_pretrained(work / CODEC_FIRST).to(config.device), _studio(work, config)
 
     def encode(pictures: Tensor) -> Tensor:
         with torch.autocast(torch.device(config.device).type, torch.bfloat16):  # as good, in half the time
             return autoencoder.encoded(model, pictures)
 
-    return tuple(
-        studio.scenes(cells, count, encode) for cells, count in zip(SIZES, config.scenes, strict=True) if count
-    )
+    scenes = [studio.scenes(cells, count, encode) for cells, count in zip(SIZES, config.scenes, strict=True) if count]
+    lights = [studio.lights(cells, count, encode) for cells, count in zip(SIZES, config.lights, strict=True) if count]
+    return *scenes, *lights
 
 
 def _material(work: Path, config: LumiaConfig, heard: Tensor) -> unet.Material:
-    stored, scenes = load_file(work / "table.safetensors"), _scenes(work, config)
-    shares = tuple(share for share, count in zip(SIZE_SHARES, config.scenes, strict=True) if count)
+    stored, scenes = load_file(work / TABLE), _scenes(work, config)
+    drawn = zip(SIZE_SHARES + LIGHT_SHARES, config.scenes + config.lights, strict=True)
+    shares = tuple(share for share, count in drawn if count)
     return unet.Material(scenes, shares, stored["table"], heard, stored["begin"], stored["light"])
 
 
@@ -371,19 +365,11 @@ def _polish(work: Path, config: LumiaConfig) -> None:
     unet.scheduler().save_pretrained(work / "scheduler")
 
 
-def _sharpen(work: Path, config: LumiaConfig) -> None:
-    """Go on with the picture maker beside a critic."""
-    model = UNet2DConditionModel.from_pretrained(work / "polished")
-    heard = load_file(work / "heard.safetensors")["heard"]
-    sharpen.fit(model, _material(work, config, heard), config.sharpen, work / "sharpen.pt")
-    model.save_pretrained(work / "sharpened")
-
-
 def _finish(work: Path, config: LumiaConfig) -> None:
     """Go on with the decoder, on what the picture maker makes of scenes that it was never trained on."""
-    model = UNet2DConditionModel.from_pretrained(work / "sharpened")
-    codec = AutoencoderTiny.from_pretrained(work / "vae_first")
-    stored, studio = load_file(work / "table.safetensors"), _studio(work, config, "unseen", SEED + 9)
+    model = UNet2DConditionModel.from_pretrained(work / "polished")
+    codec = AutoencoderTiny.from_pretrained(work / CODEC_FIRST)
+    stored, studio = load_file(work / TABLE), _studio(work, config, "unseen", SEED + 9)
     heard = load_file(work / "heard.safetensors")["heard"]
     material = unet.Material((), (), stored["table"], heard, stored["begin"], stored["light"])
     painted = tuple(
@@ -418,7 +404,7 @@ def _reader(work: Path, config: LumiaConfig) -> None:
     Light that the autoencoder softens is no other light: the reader learns from both.
     """
     torch.manual_seed(SEED)
-    codec = AutoencoderTiny.from_pretrained(work / "vae_first").eval()
+    codec = AutoencoderTiny.from_pretrained(work / CODEC_FIRST).eval()
     trained, unseen = (
         light_reader.paintings(codec, SEED + i, count, config.deadline) for i, count in _and_unseen(7, config.read)
     )
@@ -448,7 +434,7 @@ def _conditioning(work: Path, config: LumiaConfig) -> None:
         "token_mean": everything.mean(dim=0),
         "token_std": everything.std(dim=0),
         "concepts": table[:-1],
-        "light": load_file(work / "table.safetensors")["light"],
+        "light": load_file(work / TABLE)["light"],
     }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, work / "conditioning.safetensors")
 

@@ -39,7 +39,6 @@ PRODUCTS = {
     "words": ("text_encoder", "tokenizer", "table.safetensors"),
     "practice": ("encoder",),
     "polish": ("polished", "scheduler"),
-    "sharpen": ("sharpened",),
     # where it is done, nothing needs the scenes and heard tokens any more: they are done for good
     "finish": ("unet", "vae", "pictures.done.json", "scenes.done.json", "heard.done.json"),
     "judge": ("judge", "judge.json", "judge_second", "judge_second.json"),

@@ -34,7 +34,9 @@ LICENCE = "Apache-2.0"
 PICTURE = 256  # pixels
 SIZES = (256, 1024)  # smallest and largest side, pixels
 REVISION = "clavilux.training.lumia.make"
-PARTS = ("encoder", "text_encoder", "unet", "vae")
+ORIGINS = "origins.json"  # in the work folder, where parts were not trained from nothing
+CALLED = {"encoder": "audio encoder", "text_encoder": "text encoder", "unet": "UNet", "vae": "autoencoder"}
+PARTS = tuple(CALLED)
 JUDGES = (sheets.JUDGE, "judge_second")
 SHEET_QUALITY = 80
 LINE = 116  # characters of a line of the card
@@ -72,7 +74,7 @@ def publish(work: Path, out: Path, times: Mapping[str, Duration]) -> None:
         typed.table_of(findings.typed),
     )
     LOG.info("measured\n%s", "\n".join(tables))
-    (out / "README.md").write_text(card(findings, times, asked_credits(work / MANIFEST), _origin(work, "encoder")))
+    (out / "README.md").write_text(card(findings, times, asked_credits(work / MANIFEST), _origins(work)))
 
 
 def export(work: Path, out: Path) -> None:
@@ -96,16 +98,27 @@ def export(work: Path, out: Path) -> None:
         sizes=SIZES,
         concepts=NAMES,
         evidence=EvidenceSpec(),  # the defaults are lumia's own
-        sources=tuple(Source(name, _origin(work, name), REVISION, LICENCE) for name in PARTS),
+        sources=tuple(Source(name, _origins(work).get(name, SCRATCH), REVISION, LICENCE) for name in PARTS),
         overwrite=True,
     )
     export_bundle(sources, out, options, LOG.info)
 
 
-def _origin(work: Path, part: str) -> str:
-    """Return where a part's training began."""
-    begun = work / NOTE
-    return begun.read_text() if part == "encoder" and begun.exists() else SCRATCH
+def _origins(work: Path) -> dict[str, str]:
+    """Return where each part's training began, for parts that did not begin from nothing."""
+    begun, told = work / NOTE, work / ORIGINS
+    origins: dict[str, str] = json.loads(told.read_text()) if told.exists() else {}
+    if begun.exists() and begun.read_text() != SCRATCH:
+        origins["encoder"] = begun.read_text()
+    return origins
+
+
+def _told(origins: Mapping[str, str]) -> str:
+    """Return the origins in a sentence."""
+    parts = [f"the {CALLED[part]} was {begun}" for part, begun in origins.items()]
+    others = f"all {'others' if parts else 'parts'} were trained from scratch"
+    sentence = "; ".join(parts if len(parts) == len(PARTS) else [*parts, others])
+    return fill(f"{sentence[0].upper()}{sentence[1:]}.", LINE)
 
 
 def measured(work: Path, out: Path) -> Findings:
@@ -160,13 +173,15 @@ def pictures_table(findings: Findings) -> str:
     return "\n".join([*head, *rows])
 
 
-def card(findings: Findings, times: Mapping[str, Duration], credits: Sequence[str], ear: str = SCRATCH) -> str:
-    """Return the model card; `ear` says where the audio encoder's training began."""
+def card(
+    findings: Findings, times: Mapping[str, Duration], credits: Sequence[str], origins: Mapping[str, str] | None = None
+) -> str:
+    """Return the model card; `origins` say where the training of each part began that did not begin from nothing."""
     phases = "\n".join(f"| {name} | {one.wall / 60:.0f} | {one.processor / 60:.0f} |" for name, one in times.items())
     filled = {
         "concepts": "\n".join(_categories()),
         "count": str(len(NAMES)),
-        "ear": ear,
+        "origins": _told(origins or {}),
         "hearing": evaluate.table_of(findings.hearing),
         "pictures": pictures_table(findings),
         "light": light.table_of(findings.light),
@@ -201,15 +216,17 @@ Say one of @count@ things and it appears; many of them can also be played or bar
 
 @concepts@
 
-Whatever else sounds becomes light: veils, caustics and rosettes that are told by pitch, brightness, noisiness, onsets,
-harmonicity and loudness which colour, place, fineness, turbulence, number, symmetry and extent they should have; how
-far each can be seen stands below. Things stand in that same light.
+Whatever else sounds becomes light: veils, caustics, rosettes and sparks that are told by pitch, brightness, noisiness,
+onsets, harmonicity and loudness which colour, place, fineness, turbulence, number, symmetry and extent they should
+have; how far each can be seen stands below. Things stand in that same light.
 
 Pictures are one-step diffusion, 256 x 256 pixels, or wide (256 x 448) and larger by `height` and `width`.
 
 ## Parts
 All trained by `python -m clavilux.training.lumia.make --work DIR --out runtime/bundles/lumia`, all standard classes of
-transformers and diffusers. Licence: Apache-2.0. The audio encoder was @ear@, all others from scratch.
+transformers and diffusers. Licence: Apache-2.0.
+
+@origins@
 
 * `Wav2Vec2BertModel`, 4 layers, 192 wide, with the reference's two-layer adapter: a 2 s window becomes 25
   tokens of 144.
@@ -218,9 +235,10 @@ transformers and diffusers. Licence: Apache-2.0. The audio encoder was @ear@, al
   typed words yet.
 * Nine directions of the tokens' space, at right angles to all names, for the light: what is measured in the sound is
   added along them.
-* `UNet2DConditionModel`, 13 million parameters at 16 x 16 latents; it predicts clean latents. A critic of latents ended
-  its training, one of pictures the decoder's.
+* `UNet2DConditionModel`, 13 million parameters at 16 x 16 latents; it predicts clean latents, from noise of the scale
+  that the light's fineness and turbulence ask for, and as much its own mirror image as the light is symmetric.
 * `AutoencoderTiny`, which enlarges 16-fold; its last layer makes blocks of 2 x 2 pixels, which are put in their places.
+  A critic of pictures ended its training.
 
 ## What it hears
 Retrieval among all @count@ concepts. Clips are compared whole unless said otherwise. No voice or recording in the table
@@ -278,6 +296,4 @@ trained on, each at a level of its own within 36 dB.
   and instruments are mistaken for each other.
 * Words that it does not know may show the nearest one that it knows.
 * Pictures are shapes and colours of an icon, not photographs; fine parts are soft.
-* Fineness and turbulence of its light can hardly be seen: cells of 16 x 16 pixels keep little of what is painted of
-  them, and the picture maker less.
 """

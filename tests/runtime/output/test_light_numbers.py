@@ -9,8 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
-from clavilux.runtime.output.light_numbers import PALE, REST_LIGHT, STEPS, LightNumbers, lit, numbers_of
-from clavilux.runtime.output.light_state import LightSettings
+from clavilux.runtime.output.light_numbers import (
+    CROWDED,
+    DULL,
+    FULL,
+    PALE,
+    REST_LIGHT,
+    SHARP,
+    STEPS,
+    LightNumbers,
+    lit,
+    numbers_of,
+)
+from clavilux.runtime.output.light_state import MAX_SHEETS, LightSettings
 from clavilux.runtime.pulse import Pulse
 
 A4 = Pulse(
@@ -52,6 +63,22 @@ def test_each_reading_moves_its_own_number(reading, number):
     assert high[number] > low[number]
     others = {"extent", "light"} if reading == "level" else {number}
     assert all(low[name] == high[name] for name in set(SHARES) - others)
+
+
+@pytest.mark.parametrize(
+    ("setting", "number", "least", "most"),
+    [("fineness", "fineness", DULL, SHARP), ("sheets", "sheets", 1.0, 1 + (MAX_SHEETS - 1) * CROWDED)],
+)
+def test_the_range_is_that_where_sounds_lie(setting, number, least, most):
+    low, high = (numbers_of(LightSettings(**{setting: value})) for value in (least, most))
+    at = LIGHT_NUMBERS.index(number)
+    assert [low[at], high[at]] == pytest.approx([-1.0, 1.0], abs=1 / STEPS)
+
+
+def test_a_light_is_whole_before_a_sound_clips():
+    full, clipped = (numbers_of(LightSettings(light=share, extent=share)) for share in (FULL, 1.0))
+    np.testing.assert_array_equal(full, clipped)
+    assert full[-2:].tolist() == [1.0, 1.0]
 
 
 @given(st.floats(0, 1))

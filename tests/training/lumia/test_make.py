@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderTiny, UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import Wav2Vec2BertModel
+from transformers import CLIPTextModel, Wav2Vec2BertModel
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
@@ -24,7 +25,7 @@ from clavilux.runtime.loading import open_instrument
 from clavilux.runtime.playing.render import render_frames
 from clavilux.runtime.sound.format import SAMPLE_RATE
 from clavilux.runtime.sound.sound_file import Clip
-from clavilux.training.lumia import make, packed_set, parcel, publish
+from clavilux.training.lumia import go_on, make, packed_set, parcel, publish
 from clavilux.training.lumia.data import measuring_sets, music, noises, phonemes, sounds, speech
 from clavilux.training.lumia.data.clips import LabelledClip, Origin, read_clips
 from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
@@ -39,10 +40,11 @@ from clavilux.training.lumia.phases import Duration, PhaseRunner
 SHORT = Recipe(steps=2, rate=1e-3, average=0.5, checkpoint=1)
 PLAN = make.LumiaConfig(
     counts={"espeak": TakeCounts(name=1, synonym=0, other=1)},
-    pictures=(2, 0, 0), scenes=(2, 1, 0), unseen=(1, 0, 0), judged=1, read=2, heard=1, told=1, width=16, ear_width=16,
-    channels=(16, 16, 32), ramp=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT, maker=SHORT, polish=SHORT,
-    sharpen=SHORT, finish=SHORT, judge=SHORT, reader=SHORT,
+    pictures=(2, 0, 0), scenes=(2, 1, 0), lights=(2, 0, 0), unseen=(1, 0, 0), judged=1, read=2, heard=1, told=1,
+    width=16, ear_width=16, channels=(16, 16, 32), ramp=1, words=SHORT, ear=SHORT, practice=SHORT, codec=SHORT,
+    maker=SHORT, polish=SHORT, finish=SHORT, judge=SHORT, reader=SHORT,
 )  # fmt: skip
+NEXT = replace(PLAN, codec_on=SHORT)
 HEARD = ("dog", "rain", "ice cream")
 EMOJIS, DRAWN = make._emojis, (make.SHARES, make.PRACTICE_SHARES)  # as they are before they are patched
 
@@ -185,7 +187,7 @@ def test_practice_begins_with_what_the_ear_has_learnt(made, tmp_path, monkeypatc
 
 
 def test_the_finish_sees_scenes_that_nothing_else_was_trained_on(made, tmp_path, monkeypatch):
-    for name in ("sharpened", "vae_first", "table.safetensors", "heard.safetensors"):
+    for name in ("polished", "vae_first", "table.safetensors", "heard.safetensors"):
         (tmp_path / name).symlink_to(made[0] / name)
     seen = []
     monkeypatch.setattr(finish, "fit", lambda model, codec, material, painted, *_: seen.extend(painted))
@@ -200,8 +202,8 @@ def test_the_finish_sees_scenes_that_nothing_else_was_trained_on(made, tmp_path,
 def test_every_stage_is_recorded_with_its_time(made):
     records = {path.name.removesuffix(".done.json") for path in made[0].glob("*.done.json")}
     assert records == {
-        "words", "data", "ear", "heard", "practice", "pictures", "codec", "scenes", "maker", "polish", "sharpen",
-        "finish", "conditioning", "judge", "reader",
+        "words", "data", "ear", "heard", "practice", "pictures", "codec", "scenes", "maker", "polish", "finish",
+        "conditioning", "judge", "reader",
     }  # fmt: skip
     assert all(json.loads(path.read_text())["wall"] >= 0 for path in made[0].glob("*.done.json"))
 
@@ -226,8 +228,10 @@ def test_an_ear_goes_on_from_that_of_a_bundle(made, tmp_path):
     make._ear(tmp_path, still)
     kept = Wav2Vec2BertModel.from_pretrained(tmp_path / "encoder_first").state_dict()
     assert all(torch.allclose(value, given[name], atol=2e-3) for name, value in kept.items() if value.dim())
-    assert publish._origin(tmp_path, "encoder").startswith("trained on from lumia's, SHA-256 ")
-    assert publish._origin(tmp_path, "unet") == publish._origin(made[0], "encoder") == publish.SCRATCH
+    begun = publish._origins(tmp_path)
+    assert begun["encoder"].startswith("trained on from lumia's, SHA-256 ")
+    assert set(begun) == {"encoder"}
+    assert publish._origins(made[0]) == {}
 
 
 def test_an_ear_of_another_shape_or_of_no_bundle_is_refused(made, tmp_path):
@@ -238,6 +242,55 @@ def test_an_ear_of_another_shape_or_of_no_bundle_is_refused(made, tmp_path):
     (tmp_path / bundled_ear.GRAPH).write_bytes(b"none")
     with pytest.raises(ClaviluxError, match="is damaged; expected the encoder of a bundle"):
         bundled_ear.take_over(encoder.build(16, 16), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def gone_on(made, tmp_path_factory):
+    """The work folder of the next lumia, filled from the bundle."""
+    work = tmp_path_factory.mktemp("next") / "work"
+    go_on.go_on(made[1], work, NEXT)
+    return work
+
+
+def test_the_next_lumia_begins_with_the_parts_of_a_bundle(made, gone_on):
+    for before, after, model in (
+        ("encoder", "encoder_first", Wav2Vec2BertModel),
+        ("encoder", "encoder", Wav2Vec2BertModel),
+        ("text_encoder", "text_encoder", CLIPTextModel),
+        ("unet", "maker", UNet2DConditionModel),
+        ("vae", "vae_first", AutoencoderTiny),
+    ):
+        given, found = (model.from_pretrained(one / name) for one, name in ((made[0], before), (gone_on, after)))
+        unknown = {"encoder": bundled_ear.UNTOLD, "vae": {name for name in given.state_dict() if name[:3] == "enc"}}
+        for name, value in given.state_dict().items():
+            known = name not in unknown.get(before, set())
+            assert not known or torch.allclose(value, found.state_dict()[name], rtol=1e-3, atol=2e-3), (before, name)
+    scales = [AutoencoderTiny.load_config(one)["scaling_factor"] for one in (made[0] / "vae", gone_on / "vae_first")]
+    assert scales[0] == pytest.approx(scales[1])
+    tables = [load_file(work / make.TABLE) for work in (made[0], gone_on)]
+    for name, value in tables[0].items():
+        torch.testing.assert_close(value, tables[1][name], rtol=1e-3, atol=1e-5)
+
+
+def test_what_is_left_of_the_next_lumia_is_trained_as_ever(gone_on):
+    make.train_parts(gone_on, NEXT)
+    log = (gone_on / "training.log").read_text()
+    assert all(f"{name}: done before" in log for name in (*go_on.TAKEN, "pictures", "codec"))
+    assert {"polish.pt", "finish.pt", "unet", "vae", "conditioning.safetensors"} <= {
+        one.name for one in gone_on.iterdir()
+    }
+    begun = publish._origins(gone_on)
+    assert begun["unet"].startswith("trained on from lumia's, SHA-256 ")
+    assert begun["encoder"].startswith("taken over from lumia's, SHA-256 ")
+    assert "scratch" not in publish._told(begun)
+
+
+def test_a_bundle_of_another_recipe_is_not_gone_on_from(made, tmp_path):
+    with pytest.raises(ClaviluxError, match=r"has finished .+ already; expected a new folder"):
+        go_on.go_on(made[1], made[0], NEXT)
+    with pytest.raises(ClaviluxError, match="is of another network, or another export"):
+        go_on.go_on(made[1], tmp_path / "work", replace(NEXT, ear_width=32))
+    assert not list((tmp_path / "work").glob("*.done.json"))
 
 
 def test_mistakes_are_told_before_anything_is_trained(made, tmp_path):
@@ -365,5 +418,5 @@ def test_a_device_and_a_deadline_reach_every_recipe():
     config = make.LumiaConfig().on("cuda", 12.0)
     recipes = [value for value in vars(config).values() if isinstance(value, Recipe)]
     assert {(one.device, one.deadline) for one in recipes} == {(config.device, config.deadline)} == {("cuda", 12.0)}
-    assert len(recipes) == 11
+    assert len(recipes) == 10
     assert config.on("cpu") == make.LumiaConfig()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from clavilux.runtime.diffusion.noise_spectrum import middle
 from clavilux.runtime.output.light_sheets import RING
 from clavilux.runtime.output.light_state import MAX_SHEETS
 
@@ -26,9 +27,12 @@ ROWS = 16  # cells of the usual height
 FOLD_ACROSS, FOLD_DOWN = 4, 5  # channels of the noise that fold all sheets, each where it stands
 HUE_NOISE, MESH_NOISE = 2, 3  # channels that shade the hue and let the source show its weave
 EMBER_NOISE, EMBER_ACROSS, EMBER_DOWN, HAZE_NOISE = 8, 9, 10, 11  # channels, not smoothed
+LOCAL = 0.55  # width of the low-pass that leaves noise its own scale, in sixteenths of the height
 RAYS = 1.5  # for each pixel along a side
 OVERHANG = 1.15  # the rays' plane, relative to the picture
-SLOW, MIDDLE, QUICK, EDDY = 3.2, 2.1, 1.6, 0.8  # widths of the low-pass over the noise, in sixteenths of the height
+SLOW = 3.2  # width of another, for shades
+VEIL = 0.6  # power by which a smaller veil is brighter
+CALM, TORN = 0.5, 1.7  # how far folds are bent, relative to what makes rays meet
 RISE = 0.55  # half heights from the middle to where the lowest and the highest notes stand
 SPREAD = ((0.0, 0.0), (-0.56, 0.16), (0.58, -0.12), (0.10, 0.42))  # where each sheet stands, half widths and heights
 TURNS = (0.0, 0.13, -0.12, 0.42)  # hue of each sheet beside the first, turns
@@ -41,8 +45,8 @@ EXPOSURE = 2.6
 GAMMA = 2.0  # of the pictures
 MOONLIGHT = (0.42, 0.55, 0.80)  # linear light of what has no pitch
 NIGHT = (0.0022, 0.0018, 0.0090)  # linear light of the ground
-COLD, HOT = 2.4, -0.3  # noise from which a cell glows, in a calm and in a torn light
-EMBER_SIZE = 1.5  # pixels, standard deviation
+COLD, HOT = 2.5, 0.2  # noise from which a cell glows, in a calm and in a torn light
+EMBER_SIZE = 3.0  # pixels, standard deviation
 
 
 @dataclass(frozen=True)
@@ -78,21 +82,22 @@ def random_numbers(count: int, dice: torch.Generator) -> Tensor:
     return torch.cat([(colour * turn.cos())[:, None], (colour * turn.sin())[:, None], 2 * shares - 1], dim=1)
 
 
-def field(channel: Tensor, width: float, height: int, across: int) -> Tensor:
+def field(channel: Tensor, width: float, height: int, across: int, overhang: float = 1.0) -> Tensor:
     """Return the smooth field [B, height, across] of unit variance that noise [B, h, w] draws.
 
-    `width` is that of the low-pass, in sixteenths of the height.
+    `width` is that of the low-pass, in sixteenths of the height; the field goes beyond the edges by `overhang`.
     """
     rows, columns = channel.shape[-2:]
     width *= rows / ROWS
-    return _bells(rows, height, width) @ channel @ _bells(columns, across, width).T
+    return _bells(rows, height, width, overhang) @ channel @ _bells(columns, across, width, overhang).T
 
 
 @lru_cache(maxsize=256)
-def _bells(cells: int, points: int, width: float) -> Tensor:
-    """Return Gaussian weights [points, cells] of cells for points spread evenly over them."""
+def _bells(cells: int, points: int, width: float, overhang: float) -> Tensor:
+    """Return Gaussian weights [points, cells] of cells for points spread evenly over them, and beyond."""
     centres = torch.arange(cells, dtype=torch.float64) + 0.5
-    places = (torch.arange(points, dtype=torch.float64) + 0.5) / points * cells
+    places = ((torch.arange(points, dtype=torch.float64) + 0.5) / points - 0.5) * overhang * cells + cells / 2
+    places = places.clamp(0, cells)
     bells = torch.exp(-0.5 * ((places[:, None] - centres[None, :]) / width) ** 2)
     return (bells / bells.pow(2).sum(dim=1, keepdim=True).sqrt()).float()
 
@@ -146,14 +151,14 @@ def _sheets(noise: Tensor, known: Figures) -> Tensor:
     height, width = CELL * rows, CELL * columns
     mesh = round(RAYS * height), round(RAYS * width)
     picture = torch.zeros(batch * height * width, 3)
-    shade = torch.tanh(field(noise[:, HUE_NOISE], SLOW, *mesh))
-    weave = torch.cos(3.1 * field(noise[:, MESH_NOISE], 2.2, *mesh) + 4 * known.fineness)
+    shade = torch.tanh(field(noise[:, HUE_NOISE], SLOW, *mesh, OVERHANG))
+    weave = torch.tanh(1.4 * field(noise[:, MESH_NOISE], LOCAL, *mesh, OVERHANG))
     folds = [_fold(noise[:, i], known, mesh) for i in (FOLD_ACROSS, FOLD_DOWN)]
     for number in range(MAX_SHEETS):
         present = _smooth((MAX_SHEETS - 1) * known.sheets + 1 - number)
         if bool((present > 0).any()):
             x, y, source = _folded(folds, known, number, columns / rows)
-            source = source * (0.55 + 0.45 * weave) * present * (FAINTEST + BRIGHTEST * known.light**2)
+            source = source * (0.58 + 0.42 * weave) * present * (FAINTEST + BRIGHTEST * known.light**2)
             colours = _tones(known.hue + TURNS[number] + 0.07 * shade, known.colour.expand_as(shade))
             light = (OVERHANG / RAYS) ** 2 * source[..., None] * colours
             _land(picture, (x * rows / columns + 1) * width / 2, (y + 1) * height / 2, light, (height, width))
@@ -166,27 +171,28 @@ def _folded(folds: list[Tensor], known: Figures, number: int, aspect: float) -> 
     down, across = (torch.linspace(1 / count - 1, 1 - 1 / count, count) * OVERHANG for count in right.shape[1:])
     size = (0.32 + 0.88 * known.extent) * (0.75 + 0.25 * aspect)
     size = size * (1 - FEWER * known.sheets if number == 0 else SECOND)
-    middle = aspect * SPREAD[number][0], RISE * (1 - 2 * known.place) - SPREAD[number][1]
-    u, v = (aspect * across[None, None, :] - middle[0]) / size, (down[None, :, None] - middle[1]) / size
-    square = u * u + v * v
+    centre = aspect * SPREAD[number][0], RISE * (1 - 2 * known.place) - SPREAD[number][1]
+    u, v = aspect * across[None, None, :] - centre[0], down[None, :, None] - centre[1]
+    square = (u * u + v * v) / size**2
     radius, angle = square.sqrt(), torch.atan2(v, u)
-    ripple = 0.30 * torch.cos(3 * math.pi * radius) * torch.exp(-0.8 * square)
+    waves = 1.5 + 5 * known.fineness  # rings, half ones in the sheet's own size
+    ripple = 0.9 / waves * torch.cos(waves * math.pi * radius) * torch.exp(-0.8 * square)
     petals = 0.34 * torch.cos(ARMS * angle) * radius * torch.exp(-0.5 * square)
-    out = known.symmetry * (petals + ripple - 0.12 * radius)
-    round_it = -0.20 * known.symmetry * torch.sin(ARMS * angle) * radius
-    flat = 0.55 + 0.45 * known.symmetry  # how much of a sheet's own size is left between its folds
-    narrow = 0.8 * flat + 0.2 * known.symmetry
+    out = size * known.symmetry * (petals + ripple - 0.12 * radius)
+    round_it = -0.20 * size * known.symmetry * torch.sin(ARMS * angle) * radius
     cosine, sine = torch.cos(angle), torch.sin(angle)
-    x = middle[0] + size * (flat * u + right + out * cosine - round_it * sine)
-    y = middle[1] + size * (narrow * v + below + out * sine + round_it * cosine)
-    return x, y, torch.exp(-1.3 * square * square)
+    x = centre[0] + u + right + out * cosine - round_it * sine
+    y = centre[1] + v + below + out * sine + round_it * cosine
+    wide, high = 0.6 + 0.4 * known.symmetry, 0.48 + 0.52 * known.symmetry  # a veil lies, a rosette is round
+    inside = ((u / wide) ** 2 + (v / high) ** 2) / size**2
+    return x, y, torch.exp(-1.3 * inside * inside) / (wide * high) ** VEIL
 
 
 def _fold(channel: Tensor, known: Figures, mesh: tuple[int, int]) -> Tensor:
-    """Return how far a sheet is displaced [B, *mesh], in its own size."""
-    slow, middle, quick, eddy = (field(channel, width, *mesh) for width in (SLOW, MIDDLE, QUICK, EDDY))
-    calm = 0.42 * (1 - 0.4 * known.fineness) * slow + 0.12 * middle + 0.12 * known.fineness * quick
-    return (1 - 0.92 * known.symmetry) * calm + 0.085 * known.turbulence * eddy
+    """Return how far rays are displaced [B, *mesh], half heights: near, so that what noise folds lies where it is."""
+    reach = (CALM + (TORN - CALM) * known.turbulence) / (math.pi * middle(known.fineness))
+    folds: Tensor = (1 - 0.65 * known.symmetry) * reach * field(channel, LOCAL, *mesh, OVERHANG)
+    return folds
 
 
 def _land(picture: Tensor, x: Tensor, y: Tensor, light: Tensor, size: tuple[int, int]) -> None:
@@ -206,7 +212,7 @@ def _land(picture: Tensor, x: Tensor, y: Tensor, light: Tensor, size: tuple[int,
 def _sharpened(sheets: Tensor, fineness: float) -> Tensor:
     """Return sheets [3, H, W] in soft focus, with their glow."""
     height = sheets.shape[1]
-    figure = blurred(sheets, 0.8 + 4.2 * (1 - fineness) ** 2 * height / (CELL * ROWS))
+    figure = blurred(sheets, (2.2 + 7.8 * (1 - fineness) ** 2) * height / (CELL * ROWS))
     return figure + 0.22 * blurred(figure, 0.05 * height) + 0.2 * blurred(figure, 0.17 * height)
 
 
@@ -250,13 +256,13 @@ def _embers(noise: Tensor, known: Figures) -> Tensor:
     ]
     sparks = torch.einsum("bij,bijy,bijx->byx", hot * _near_figure(noise, known), *bells)
     colours = 0.45 + 0.55 * _tones(known.hue + 0.06, known.colour)[:, 0, 0]
-    return 0.9 * sparks[:, None] * colours[:, :, None, None]
+    return 1.3 * sparks[:, None] * colours[:, :, None, None]
 
 
 def _haze(noise: Tensor, known: Figures) -> Tensor:
     height, width = CELL * noise.shape[2], CELL * noise.shape[3]
     near = _widened(_near_figure(noise, known), CELL)
-    cloud = field(noise[:, HAZE_NOISE], 0.9, height, width).clamp(min=0)
+    cloud = field(noise[:, HAZE_NOISE], LOCAL, height, width).clamp(min=0)
     cloud = cloud + field(noise[:, EMBER_DOWN], 1.8, height, width).clamp(min=0)
     dense = 0.13 * known.turbulence * (0.1 + 0.5 * known.light) * cloud * near
     return dense[:, None] * _tones(known.hue, known.colour)[:, 0, 0][:, :, None, None]

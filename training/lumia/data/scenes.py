@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from clavilux.runtime.diffusion.noise_spectrum import coloured
 from clavilux.training.lumia.data.light import (
     GAMMA,
     blurred,
@@ -77,6 +78,7 @@ def drawn(seed: int, index: int, cells: tuple[int, int], concepts: int, variant:
     if variant:
         dice.manual_seed(31 * (999_983 * seed + index) + variant)
         noise[list(THINGS_ALONE)] = torch.randn(len(THINGS_ALONE), *cells, generator=dice)
+    noise = torch.from_numpy(coloured(noise.numpy(), numbers.numpy()))
     return Scene(noise, numbers, (order[place], order[(place + 1) % concepts], concepts))
 
 
@@ -127,7 +129,7 @@ def _placed(emoji: Emoji, noise: Tensor, height: int, width: int) -> Tensor:
     for middle, size in _places(noise, aspect):
         down = torch.linspace(1 / height - 1, 1 - 1 / height, height)[:, None]
         across = torch.linspace(1 / width - 1, 1 - 1 / width, width)[None, :] * aspect
-        bend = [BEND * field(noise[:, i], BEND_WIDTH, height, width)[0] for i in range(2)]
+        bend = [2 * BEND * torch.tanh(field(noise[:, i], BEND_WIDTH, height, width)[0] / 2) for i in range(2)]
         grid = torch.stack([(across - middle[0]) / size + bend[0], (down - middle[1]) / size + bend[1]], dim=-1)
         layers = grid_sample(emoji.layers[None], grid[None], padding_mode="zeros", align_corners=False)[0]
         whole = layers + (1 - layers[3:]) * whole

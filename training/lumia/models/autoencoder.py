@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderTiny
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, l1_loss, pixel_shuffle, pixel_unshuffle
 
 from clavilux.training.lumia.data.scenes import CHANNELS as LATENT_CHANNELS
@@ -46,6 +46,22 @@ def fit(
     train(model, lambda step: _loss(model, _crops(pictures, batch)), recipe, checkpoint)
     seen = torch.stack([pictures.at(i, 0) for i in range(min(64, len(pictures)))])
     model.register_to_config(scaling_factor=1 / float(_latents(model, seen).std()))
+    return model
+
+
+def fit_encoder(
+    model: AutoencoderTiny, pictures: Pictures, recipe: Recipe, checkpoint: Path, batch: int = 8
+) -> AutoencoderTiny:
+    """Train the encoder alone, for a decoder that stays as it is, on crops of pictures."""
+    model = model.to(memory_format=torch.channels_last)
+    model.decoder.requires_grad_(False).to(recipe.device)
+    train(
+        nn.ModuleDict({"encoder": model.encoder}),
+        lambda step: _loss(model, _crops(pictures, batch)),
+        recipe,
+        checkpoint,
+    )
+    model.decoder.requires_grad_(True).to("cpu")
     return model
 
 

@@ -47,6 +47,7 @@ def build() -> Any:
             hidden_sizes=[32, 64, 96, 128],
             depths=[1, 1, 1, 1],
             layer_type="basic",
+            num_channels=6,
             num_labels=len(LIGHT_NUMBERS),
         )
     )
@@ -84,10 +85,15 @@ def fit(model: nn.Module, seen: Tensor, numbers: Tensor, recipe: Recipe, checkpo
     def loss(_step: int) -> Tensor:
         chosen = torch.randint(len(seen), (batch,))
         device = device_of(model)
-        found = model(_changed(seen[chosen].float()).to(device)).logits
+        found = model(_with_mirror(_changed(seen[chosen].float())).to(device)).logits
         return mse_loss(found, numbers[chosen].to(device))
 
     return train(model, loss, recipe, checkpoint)
+
+
+def _with_mirror(pictures: Tensor) -> Tensor:
+    """Return pictures [n, 6, H, W] beside their mirror images: what looks at places cannot see symmetry else."""
+    return torch.cat([pictures, pictures.flip(3)], dim=1)
 
 
 def _changed(pictures: Tensor) -> Tensor:
@@ -109,7 +115,7 @@ def read(model: nn.Module, pictures: Tensor) -> Tensor:
 @torch.no_grad()
 def read_small(model: nn.Module, seen: Tensor) -> Tensor:
     """Return the same of pictures as the reader takes them."""
-    return torch.cat([model(part.float()).logits for part in torch.split(seen, 64)])
+    return torch.cat([model(_with_mirror(part.float())).logits for part in torch.split(seen, 64)])
 
 
 def reading(found: Tensor, known: Tensor) -> Reading:

@@ -23,6 +23,7 @@ from clavilux.training.lumia.phases import NEVER, check_time
 
 PIECE = 50  # scenes in a file: what an interruption loses at most
 VARIANTS = 4  # of each scene that are learnt from: painting its light costs more than painting things in it
+LIGHTS = 500_000  # number of the first light that stands alone
 Cells = tuple[int, int]  # height and width of the latents
 Encode = Callable[[Tensor], Tensor]  # uint8 pictures [n, 3, H, W] to latents [n, C, h, w]
 
@@ -107,6 +108,30 @@ class Studio:
                 kept.append(load_file(file))
         joined = {one.name: torch.cat([piece[one.name] for piece in chain(*pieces)]) for one in fields(SceneSet)}
         return SceneSet(**{**joined, "latents": joined["latents"].float()})
+
+    def lights(self, cells: Cells, count: int, encode: Encode) -> SceneSet:
+        """Return `count` more scenes, of light alone: each shows it twice. What is on disk is not encoded again."""
+        pieces = []
+        for path, indices in self._files("lights", cells, count, ".safetensors"):
+            if not path.exists():
+                check_time(self.deadline, path.name)
+                with written_whole(path) as part:
+                    save_file(self._alone(indices, cells, encode), part)
+                LOG.info("%s: encoded", path.name)
+            pieces.append(load_file(path))
+        joined = {one: torch.cat([piece[one] for piece in pieces]) for one in ("noise", "numbers", "latents")}
+        latents = joined.pop("latents").float()[:, None].expand(-1, 2, -1, -1, -1)
+        return SceneSet(**joined, concepts=torch.full((len(latents), 2), len(self.emojis)), latents=latents)
+
+    def _alone(self, indices: range, cells: Cells, encode: Encode) -> dict[str, Tensor]:
+        """Return lights by number, as they are on disk."""
+        scenes = [drawn(self.seed, LIGHTS + index, cells, 1) for index in indices]
+        shown = ((paint([None], scene.noise, scene.numbers) * 255).round().byte() for scene in scenes)
+        return {
+            "noise": torch.stack([scene.noise for scene in scenes]),
+            "numbers": torch.stack([scene.numbers for scene in scenes]),
+            "latents": torch.cat([encode(one) for one in shown]).half(),
+        }
 
     def _files(self, what: str, cells: Cells, count: int, ending: str) -> Iterator[tuple[Path, range]]:
         self.folder.mkdir(parents=True, exist_ok=True)

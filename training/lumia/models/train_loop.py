@@ -30,7 +30,6 @@ class Recipe:
     steps: int
     rate: float  # peak learning rate of AdamW
     muon: float = 0.0  # peak learning rate of Muon, for the weights of hidden layers; 0: AdamW for all
-    critic: float = 0.0  # peak learning rate of a module's part `critic`, by an AdamW of its own; 0: as the others
     warmup: int = 50  # steps
     decay: float = 0.02  # weight decay
     checkpoint: int = 200  # steps between checkpoints
@@ -86,24 +85,12 @@ def _shape(step: int, recipe: Recipe) -> float:
 
 
 def _optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Return AdamW, and where the recipe asks for it Muon for the hidden layers, and a quicker AdamW for the critic.
-
-    A critic has to keep up with what it looks at: it learns faster, and remembers less (two time scales: Heusel et al.
-    2017, arXiv:1706.08500).
-    """
-    critic = list(model.get_submodule("critic").parameters()) if recipe.critic else []
-    taken = {id(one) for one in critic}
-    hidden = [one for one in hidden_weights(model) if id(one) not in taken] if recipe.muon else []
-    taken |= {id(one) for one in hidden}
+    """Return AdamW, and Muon for the hidden layers where the recipe asks for it."""
+    hidden = hidden_weights(model) if recipe.muon else []
+    taken = {id(one) for one in hidden}
     others = [one for one in model.parameters() if id(one) not in taken]
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(others, lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.98))
-    ]
-    if hidden:
-        found.append(muon(hidden, recipe.muon))
-    if critic:
-        found.append(torch.optim.AdamW(critic, lr=recipe.critic, weight_decay=0.0, betas=(0.0, 0.95)))
-    return found
+    adam = torch.optim.AdamW(others, lr=recipe.rate, weight_decay=recipe.decay, betas=(0.9, 0.98))
+    return [adam, muon(hidden, recipe.muon)] if hidden else [adam]
 
 
 def _step(model: nn.Module, optimizers: list[torch.optim.Optimizer], loss: Tensor, share: float) -> float:

@@ -8,7 +8,7 @@ the tokens, their pooled sum scales and shifts every block through the time embe
 from another thing in its light, moved a little and blurred by that, as feedback with zoom and drift does.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -83,24 +83,11 @@ class Material:
         return with_begin(tokens + (numbers @ self.light)[:, None], self.begin)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """B examples of one size: what the UNet is given, and what it should make of it."""
-
-    sample: Tensor  # [B, C, h, w] noise, or noise over a picture
-    times: Tensor  # [B] int64
-    prompts: Tensor  # [B, 1 + N, D]
-    target: Tensor  # [B, C, h, w]
-
-    def to(self, device: torch.device) -> "Batch":
-        """Return the same on a device."""
-        return Batch(*(getattr(self, one.name).to(device) for one in fields(self)))
-
-
 def fit(model: UNet2DConditionModel, material: Material, recipe: Recipe, checkpoint: Path, batch: int = 64) -> None:
     """Train in place; attention is written out, as torch's fused one costs more here, in bfloat16 on a processor."""
     model.set_attn_processor(AttnProcessor())
-    train(model, lambda step: _loss(model, drawn_batch(material, batch)), recipe, checkpoint)
+    alphas = scheduler().alphas_cumprod
+    train(model, lambda step: _loss(model, material, alphas, batch), recipe, checkpoint)
 
 
 @torch.no_grad()
@@ -116,15 +103,7 @@ def with_begin(tokens: Tensor, begin: Tensor) -> Tensor:
     return torch.cat([begin.expand(len(tokens), 1, -1), tokens], dim=1)
 
 
-def _loss(model: UNet2DConditionModel, drawn: Batch) -> Tensor:
-    drawn = drawn.to(device_of(model))
-    with torch.autocast(drawn.sample.device.type, torch.bfloat16):
-        seen = model(drawn.sample, drawn.times, encoder_hidden_states=drawn.prompts).sample
-    return mse_loss(seen.float(), drawn.target)
-
-
-def drawn_batch(material: Material, batch: int) -> Batch:
-    """Return examples of a size drawn by its share: `batch` of the usual one, as many cells of the others."""
+def _loss(model: UNet2DConditionModel, material: Material, alphas: Tensor, batch: int) -> Tensor:
     scenes = material.scenes[int(torch.multinomial(torch.tensor(material.shares), 1))]
     batch = max(1, batch * LATENT_SIZE**2 // (scenes.noise.shape[-1] * scenes.noise.shape[-2]))
     chosen, slots = torch.randint(len(scenes.noise), (batch,)), torch.rand(batch, scenes.concepts.shape[1]).argsort(1)
@@ -134,8 +113,12 @@ def drawn_batch(material: Material, batch: int) -> Batch:
     tokens = _glided(one, other, share)
     first, second = (scenes.latents[chosen, slots[:, i]] for i in range(2))
     target = _blend(first, second, _eased(share))
-    sample, times = _noised(target, second, noise)
-    return Batch(sample, times, material.prompts(tokens, scenes.numbers[chosen]), target)
+    sample, times = _noised(target, second, noise, alphas)
+    given = (sample, times, material.prompts(tokens, scenes.numbers[chosen]), target)
+    sample, times, prompts, target = (one.to(device_of(model)) for one in given)
+    with torch.autocast(sample.device.type, torch.bfloat16):
+        seen = model(sample, times, encoder_hidden_states=prompts).sample
+    return mse_loss(seen.float(), target)
 
 
 def tokens_of(material: Material, concepts: Tensor) -> Tensor:
@@ -153,7 +136,7 @@ def _glided(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
     return normalize(_blend(first, second, share), dim=-1) * length
 
 
-def _noised(target: Tensor, other: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+def _noised(target: Tensor, other: Tensor, noise: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:
     """Return what the UNet sees and its timesteps: pure noise, or noise over the target or over another picture."""
     batch = len(target)
     pure = torch.rand(batch) < PURE
@@ -161,7 +144,7 @@ def _noised(target: Tensor, other: Tensor, noise: Tensor) -> tuple[Tensor, Tenso
     carried = torch.rand(batch) < CARRIED
     below = torch.where(carried[:, None, None, None], other, target)
     below = torch.where((torch.rand(batch) < MOVED)[:, None, None, None], _moved(below), below)
-    alpha = torch.where(pure, 0.0, scheduler().alphas_cumprod[times])[:, None, None, None]
+    alpha = torch.where(pure, 0.0, alphas[times])[:, None, None, None]
     return alpha.sqrt() * below + (1 - alpha).sqrt() * noise, times
 
 

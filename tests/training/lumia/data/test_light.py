@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, normalize
 
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
+from clavilux.runtime.diffusion.noise_spectrum import coloured
 from clavilux.runtime.output.light_sheets import RING
 from clavilux.training.lumia.data.light import (
     MOONLIGHT,
@@ -37,8 +38,9 @@ def numbers(count: int = 3, **changes: float) -> Tensor:
 
 
 def light(count: int = 3, **changes: float) -> Tensor:
-    """Light [count, 3, 128, 128] of one kind under several noises."""
-    return paint_light(noise(count), numbers(count, **changes))
+    """Light [count, 3, 128, 128] of one kind under several noises of its colour."""
+    told = numbers(count, **changes)
+    return paint_light(torch.from_numpy(coloured(noise(count).numpy(), told[0].numpy())), told)
 
 
 def hue(turns: float, colour: float = 1.0) -> dict[str, float]:
@@ -52,6 +54,18 @@ def detail(pictures: Tensor) -> float:
     """How much of the light changes within four pixels."""
     soft = interpolate(avg_pool2d(pictures, 4), scale_factor=4.0, mode="bilinear")
     return float((pictures - soft).pow(2).mean() / pictures.pow(2).mean())
+
+
+def scale(pictures: Tensor) -> float:
+    """Mean scale of the forms inside lights [n, 3, H, H], as cells of 8 pixels show them: octaves above one wave."""
+    shown = encoded(avg_pool2d(pictures.mean(dim=1), 8))
+    side = shown.shape[-1]
+    window = torch.hann_window(side, periodic=False)
+    seen = (shown - shown.mean(dim=(1, 2), keepdim=True)) * window[:, None] * window
+    power = torch.fft.fft2(seen).abs().square().mean(dim=0)
+    waves = torch.hypot(*(torch.fft.fftfreq(side).reshape(shape) * side for shape in ((-1, 1), (1, -1))))
+    inside = waves > 2.5  # what is larger is where the light stands
+    return float((waves[inside].log2() * power[inside]).sum() / power[inside].sum())
 
 
 @pytest.mark.parametrize("cells", [(4, 4), (4, 7), (16, 16), (16, 28)])
@@ -161,7 +175,8 @@ def test_a_symmetric_light_is_more_like_itself_turned_by_a_sixth() -> None:
     theta = torch.tensor([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0]])
     likenesses = []
     for share in (-1.0, 1.0):
-        found = light(symmetry=share).mean(dim=1, keepdim=True)
+        found = light(symmetry=share, fineness=0.6).mean(dim=1, keepdim=True)
+        found = found - torch.stack([blurred(one, 6.0) for one in found])  # what stands where is no symmetry
         grid = affine_grid(theta.expand(3, 2, 3), [3, 1, 128, 128], align_corners=False)
         turned = grid_sample(found, grid, align_corners=False)
         likenesses.append(float(torch.corrcoef(torch.stack([found.flatten(), turned.flatten()]))[0, 1]))
@@ -169,10 +184,33 @@ def test_a_symmetric_light_is_more_like_itself_turned_by_a_sixth() -> None:
     assert likenesses[1] > 0.6
 
 
+def test_a_symmetric_light_is_like_its_mirror_image() -> None:
+    likenesses = []
+    for share in (-1.0, 0.0, 1.0):
+        found = light(8, symmetry=share, fineness=0.2).mean(dim=1)
+        found = found - blurred(found, 6.0)  # what stands in the middle is its own image in any light
+        likenesses.append(float(torch.corrcoef(torch.stack([found.flatten(), found.flip(2).flatten()]))[0, 1]))
+    assert likenesses == sorted(likenesses)
+    assert likenesses[0] < 0.4
+    assert likenesses[-1] > 0.9
+
+
 def test_a_finer_light_is_sharper() -> None:
     details = [detail(light(fineness=share)) for share in (-1.0, 0.0, 1.0)]
     assert details == sorted(details)
     assert details[-1] > 3 * details[0]
+
+
+@pytest.mark.parametrize("symmetry", [-0.8, 0.6])
+@pytest.mark.parametrize("turbulence", [-0.8, -0.4])
+def test_a_finer_light_has_smaller_forms_that_latents_can_hold(symmetry: float, turbulence: float) -> None:
+    told = [
+        numbers(12, symmetry=symmetry, turbulence=turbulence, extent=0.2, fineness=share) for share in (-1.0, 0.0, 1.0)
+    ]
+    white = noise(12, (16, 16)).numpy()
+    found = [scale(paint_light(torch.from_numpy(coloured(white, one[0].numpy())), one)) for one in told]
+    assert found == sorted(found)
+    assert found[-1] > found[0] + 0.4
 
 
 def test_the_ground_is_dark_and_goes_up_to_the_edges() -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from clavilux.runtime.bundle.manifest import LIGHT_NUMBERS
+from clavilux.runtime.diffusion.noise_spectrum import coloured
 from clavilux.training.lumia.data import scenes
 from clavilux.training.lumia.data.light import encoded, paint_ground, paint_light
 from clavilux.training.lumia.data.scenes import CHANNELS, SIDE, Emoji, drawn, load_emoji, paint, paint_behind
@@ -209,6 +210,14 @@ def test_a_scene_is_the_same_for_the_same_seed_and_number_alone() -> None:
     for other in (drawn(4, 8, (4, 7), 10), drawn(5, 7, (4, 7), 10)):
         assert not torch.equal(first.noise, other.noise)
         assert not torch.equal(first.numbers, other.numbers)
+
+
+def test_the_noise_of_a_scene_has_the_colour_of_its_light() -> None:
+    scene = drawn(4, 7, BROAD, 10)
+    dice = torch.Generator().manual_seed(999_983 * 4 + 7)
+    white = torch.randn(scene.noise.shape, generator=dice)
+    torch.testing.assert_close(scene.noise, torch.from_numpy(coloured(white.numpy(), scene.numbers.numpy())))
+    assert float((scene.noise - white).abs().mean()) > 0.2
 
 
 def test_variants_differ_in_their_things_and_not_in_their_light() -> None:

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from clavilux.training.lumia.data.scenes import drawn
-from clavilux.training.lumia.models import autoencoder, encoder, finish, judge, sharpen, unet, words
+from clavilux.training.lumia.models import autoencoder, encoder, finish, judge, unet, words
 from clavilux.training.lumia.models.scene_set import Pictures
 from clavilux.training.lumia.models.train_loop import Recipe, device_of
 from tests.training.lumia.models.test_models import CHANNELS, labelled_noise, material, pupil_of
@@ -53,12 +53,6 @@ def fit_maker(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
     return model
 
 
-def fit_sharpen(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
-    model = unet.build(16, CHANNELS)
-    sharpen.fit(model, material(), recipe, folder / "sharpen.pt", batch=1)
-    return model
-
-
 def fit_codec(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
     return autoencoder.fit(autoencoder.build(8), pictures(), recipe, folder / "codec.pt", batch=2)
 
@@ -84,7 +78,7 @@ def fit_words(folder: Path, recipe: Recipe = RECIPE) -> nn.Module:
     return model
 
 
-FITS = [fit_ear, fit_maker, fit_sharpen, fit_codec, fit_finish, fit_judge, fit_words]
+FITS = [fit_ear, fit_maker, fit_codec, fit_finish, fit_judge, fit_words]
 
 
 def elsewhere(model: nn.Module, loss: Callable[[int], torch.Tensor], recipe: Recipe, checkpoint: Path) -> nn.Module:
@@ -99,7 +93,7 @@ def elsewhere(model: nn.Module, loss: Callable[[int], torch.Tensor], recipe: Rec
 def test_all_that_meets_a_model_is_where_the_model_is(
     fit: Callable[[Path], nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (autoencoder, encoder, finish, judge, sharpen, unet, words):
+    for module in (autoencoder, encoder, finish, judge, unet, words):
         monkeypatch.setattr(module, "train", elsewhere)
     monkeypatch.setattr(torch, "autocast", lambda kind, dtype: nullcontext())  # which does not know `meta`
     fit(tmp_path)

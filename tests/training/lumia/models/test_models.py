@@ -288,7 +288,7 @@ def test_the_schedule_begins_at_the_last_step_and_predicts_clean_latents():
 def test_what_the_unet_sees_at_pure_noise_is_the_noise_itself():
     torch.manual_seed(0)
     target, noise = torch.ones(64, 1, 2, 2), torch.zeros(64, 1, 2, 2)
-    sample, times = unet._noised(target, target, noise)
+    sample, times = unet._noised(target, target, noise, unet.scheduler().alphas_cumprod)
     pure = times == unet.TRAIN_STEPS - 1
     assert pure.float().mean() == pytest.approx(unet.PURE, abs=0.2)
     assert not sample[pure].any()
@@ -298,11 +298,12 @@ def test_what_the_unet_sees_at_pure_noise_is_the_noise_itself():
 def test_fitting_the_unet_lowers_its_loss(tmp_path):
     torch.manual_seed(0)
     model, data = unet.build(WIDTH, (16, 16, 32)), material()
+    alphas = unet.scheduler().alphas_cumprod
 
     def loss() -> float:
         torch.manual_seed(1)
         with torch.no_grad():
-            return float(unet._loss(model, unet.drawn_batch(data, 4)))
+            return float(unet._loss(model, data, alphas, 4))
 
     before = loss()
     unet.fit(model, data, Recipe(steps=25, rate=3e-3, warmup=2, checkpoint=25), tmp_path / "unet.pt", batch=2)
@@ -337,7 +338,7 @@ def test_a_stopped_fitting_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, mo
 def test_what_is_carried_over_is_another_picture_under_the_same_noise():
     torch.manual_seed(0)
     target, other, noise = torch.ones(400, 1, 1, 1), -torch.ones(400, 1, 1, 1), torch.zeros(400, 1, 1, 1)
-    sample, times = unet._noised(target, other, noise)
+    sample, times = unet._noised(target, other, noise, unet.scheduler().alphas_cumprod)
     noisy = sample[times < unet.TRAIN_STEPS - 1]
     assert (noisy < 0).float().mean() == pytest.approx(unet.CARRIED, abs=0.08)
 
@@ -382,7 +383,7 @@ def given(monkeypatch):
 
     def steps(**changes: tuple[float, ...]) -> list[dict[str, torch.Tensor]]:
         for _ in range(20):
-            unet._loss(Watched(seen), unet.drawn_batch(replace(material(), **changes), 2))
+            unet._loss(Watched(seen), replace(material(), **changes), unet.scheduler().alphas_cumprod, 2)
         return seen
 
     monkeypatch.setattr(unet, "mse_loss", compared)

@@ -1,5 +1,6 @@
 """Scenes are painted and encoded once, in pieces, and are the same however many there are."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +13,7 @@ from torch.nn.functional import avg_pool2d
 from clavilux.training.lumia.data.scenes import SIDE, Emoji, drawn, paint
 from clavilux.training.lumia.models import scene_set
 from clavilux.training.lumia.models.scene_set import Pictures, Studio
+from clavilux.training.lumia.phases import TimeUpError
 
 CELLS = (4, 7)
 EMOJIS = [Emoji(torch.full((4, SIDE, SIDE), share)) for share in (0.2, 0.5, 0.9)]
@@ -132,6 +134,24 @@ def test_other_variants_come_behind_all_first_ones_in_the_same_light(tmp_path: P
         expected = means((paint(things, scene.noise, scene.numbers) * 255).round().byte())
         torch.testing.assert_close(found.latents[place], expected, atol=1e-3, rtol=0)
     assert torch.equal(studio(tmp_path).scenes(CELLS, 3, pytest.fail).latents, found.latents)
+
+
+def test_lights_stand_alone_and_are_others_than_those_of_the_scenes(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(scene_set, "PIECE", 2)
+    found, scenes = studio(tmp_path).lights(CELLS, 3, means), studio(tmp_path).scenes(CELLS, 3, means)
+    assert found.latents.shape == (3, 2, 12, *CELLS)
+    assert found.concepts.tolist() == [[len(EMOJIS)] * 2] * 3
+    assert not any(torch.equal(one, other) for one in found.numbers for other in scenes.numbers)
+    for index in range(3):
+        picture = paint([None], found.noise[index], found.numbers[index])
+        for latents in found.latents[index]:
+            torch.testing.assert_close(latents, means((picture * 255).round().byte())[0], atol=1e-3, rtol=0)
+    assert torch.equal(studio(tmp_path).lights(CELLS, 3, pytest.fail).latents, found.latents)
+
+
+def test_a_light_alone_that_is_late_is_not_begun(tmp_path: Path) -> None:
+    with pytest.raises(TimeUpError, match="lights-"):
+        replace(studio(tmp_path), deadline=0.0).lights(CELLS, 1, means)
 
 
 def test_scenes_on_disk_are_not_encoded_twice_and_a_longer_count_adds_to_them(

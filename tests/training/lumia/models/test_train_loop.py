@@ -93,26 +93,6 @@ def test_muon_changes_hidden_layers_and_adamw_the_others(tmp_path):
     assert moved == {"hidden.weight", "last.weight"}
 
 
-@pytest.mark.parametrize(
-    ("rates", "moving"),
-    [
-        ({"critic": 0.01}, {"critic.weight", "critic.bias"}),
-        ({"critic": 0.01, "muon": 0.02}, {"critic.weight", "critic.bias", "hidden.weight", "last.weight"}),
-        ({"muon": 0.02}, {"critic.weight", "hidden.weight", "last.weight"}),
-    ],
-)
-def test_a_critic_has_an_optimizer_of_its_own_where_its_rate_is_told(tmp_path, rates, moving):
-    model = Layers()
-    model.critic = nn.Linear(36, 32)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-
-    def loss(step: int) -> torch.Tensor:
-        return model.loss(step) + (model.critic(torch.ones(36)) - 1).pow(2).sum()
-
-    train(model, loss, replace(recipe(), rate=0.0, **rates), tmp_path / "critic.pt")
-    assert {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])} == moving
-
-
 def test_training_by_muon_lowers_the_loss(tmp_path):
     model = Layers()
     before = sum(float(model.loss(step).detach()) for step in range(1000, 1020))
