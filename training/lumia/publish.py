@@ -275,7 +275,8 @@ trained on, each at a level of its own within 36 dB.
 @light@
 
 ## Training
-@hours@ processor hours: every stage below, over its processes. Stages overlapped, on two cores shared with other work.
+@hours@ processor hours: every stage below, over its processes. Stages overlapped, on two cores shared with
+other work; those of no time were taken over.
 
 | stage | wall, min | processor, min |
 |---|---|---|
