@@ -4,10 +4,11 @@
 
 A one-step model shows the mean over everything that its noise does not decide. A bundle that paints light therefore
 paints from coloured noise: a band whose middle rises with the light's fineness, and under it, as far as the light is
-turbulent, all scales at once, as turbulence has them. Each value keeps mean 0 and variance 1, and each channel its own
-mean, by which things stand where they stood. The same light gives the same spectrum at every size: it is counted in
+turbulent, all scales at once, as turbulence has them. Over a picture the variance stays 1, and each channel keeps its
+own mean, by which things stand where they stood. The same light gives the same spectrum at every size: it is counted in
 waves to the picture's height. As far as the light is symmetric, the noise is its own mirror image, so that what it
-folds to the left it folds to the right.
+folds to the left it folds to the right; near the axis, where a cell and its image are alike, it is stronger then, or
+weaker in the channels that go sideways.
 """
 
 from functools import lru_cache

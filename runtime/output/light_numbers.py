@@ -53,7 +53,7 @@ def numbers_of(settings: LightSettings, colour: float = 1.0) -> Numbers:
         settings.place,
         (settings.fineness - DULL) / (SHARP - DULL),
         settings.turbulence,
-        (density / CROWDED) ** CROWD,
+        max(0.0, density / CROWDED) ** CROWD,
         settings.symmetry,
         REST_EXTENT + (1 - REST_EXTENT) * min(1.0, settings.extent / FULL) + BREATH * settings.breath,
         REST_LIGHT + (1 - REST_LIGHT) * min(1.0, settings.light / FULL),

@@ -23,9 +23,10 @@ from clavilux.runtime.bundle.bundle import CONDITIONING, Bundle
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.training.command_line import command, start_log
 from clavilux.training.lumia import make, publish
+from clavilux.training.lumia.data.concepts import NAMES
 from clavilux.training.lumia.models import autoencoder, bundled_parts, encoder, unet, words
-from clavilux.training.lumia.models.bundled_ear import beginning
-from clavilux.training.lumia.phases import PhaseRunner
+from clavilux.training.lumia.models.bundled_ear import of_bundle
+from clavilux.training.lumia.phases import PhaseRunner, done_record
 
 GRAPHS = {
     "encoder": "audio_encoder.onnx",
@@ -42,9 +43,10 @@ STAY = ("encoder", "text_encoder")  # parts that learn nothing more
 
 def go_on(old: Path, work: Path, config: make.LumiaConfig) -> None:
     """Fill the new folder `work` from the bundle `old`. Raises ClaviluxError when it is of another recipe."""
-    Bundle.open(old)
-    phases = PhaseRunner(work)
-    if begun := list(phases.times()):
+    opened, phases = Bundle.open(old), PhaseRunner(work)
+    if not opened.light or opened.concepts != NAMES:
+        raise ClaviluxError(f"{old} paints no light, or knows other names; expected a bundle of this recipe")
+    if begun := [name for name in TAKEN if done_record(work, name).exists()]:
         raise ClaviluxError(f"{work} has finished {begun[0]} already; expected a new folder, to be filled from {old}")
     torch.manual_seed(make.SEED)
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -56,10 +58,10 @@ def go_on(old: Path, work: Path, config: make.LumiaConfig) -> None:
     table = torch.cat([told["concepts"].float(), told["idle"][None, 1:].float()])
     save_file({"begin": told["bos"].float(), "table": table, "light": told["light"].float()}, work / make.TABLE)
     (work / publish.ORIGINS).write_text(json.dumps(_origins(old)))
-    for name in TAKEN:
-        phases.run(name, lambda: None)
     phases.run("pictures", lambda: make.pictures(work, config))
     phases.run("codec", lambda: _new_encoder(work, config))
+    for name in TAKEN:  # last: until then the same command goes on
+        phases.run(name, lambda: None)
 
 
 def _read_back(old: Path, twin: Path, work: Path, config: make.LumiaConfig) -> dict[str, Any]:
@@ -100,8 +102,11 @@ def _new_encoder(work: Path, config: make.LumiaConfig) -> None:
 
 
 def _origins(old: Path) -> dict[str, str]:
-    begun = beginning(old)
-    return {name: begun.replace("trained on", "taken over") if name in STAY else begun for name in GRAPHS}
+    """Return where each part comes from: the bundle's name, and some digits of the hash of its graph."""
+    return {
+        name: f"{'taken over' if name in STAY else 'trained on'} from {of_bundle(old, graph)}"
+        for name, graph in GRAPHS.items()
+    }
 
 
 def main() -> int:

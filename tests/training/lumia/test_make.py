@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from argparse import Namespace
 from dataclasses import replace
 from functools import cache
@@ -32,7 +33,7 @@ from clavilux.training.lumia.data.concepts import CONCEPTS, NAMES
 from clavilux.training.lumia.data.scenes import SIDE, Emoji
 from clavilux.training.lumia.data.speech import Take, TakeCounts
 from clavilux.training.lumia.data.synthesis import kinds
-from clavilux.training.lumia.measure import evaluate
+from clavilux.training.lumia.measure import evaluate, sheets
 from clavilux.training.lumia.models import bundled_ear, encoder, finish, judge
 from clavilux.training.lumia.models.train_loop import Recipe
 from clavilux.training.lumia.phases import Duration, PhaseRunner
@@ -282,6 +283,7 @@ def test_what_is_left_of_the_next_lumia_is_trained_as_ever(gone_on):
     begun = publish._origins(gone_on)
     assert begun["unet"].startswith("trained on from lumia's, SHA-256 ")
     assert begun["encoder"].startswith("taken over from lumia's, SHA-256 ")
+    assert len({text.rpartition(" ")[2] for text in begun.values()}) == len(begun)  # each of its own graph
     assert "scratch" not in publish._told(begun)
 
 
@@ -291,6 +293,35 @@ def test_a_bundle_of_another_recipe_is_not_gone_on_from(made, tmp_path):
     with pytest.raises(ClaviluxError, match="is of another network, or another export"):
         go_on.go_on(made[1], tmp_path / "work", replace(NEXT, ear_width=32))
     assert not list((tmp_path / "work").glob("*.done.json"))
+    manifest = json.loads((made[1] / "bundle.json").read_text())
+    shutil.copytree(made[1], tmp_path / "dark")
+    (tmp_path / "dark" / "bundle.json").write_text(json.dumps({**manifest, "light": False}))
+    with pytest.raises(ClaviluxError, match="paints no light, or knows other names; expected a bundle of this recipe"):
+        go_on.go_on(tmp_path / "dark", tmp_path / "work", NEXT)
+
+
+def test_an_interrupted_reading_back_goes_on(made, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(go_on, "_new_encoder", stop)
+        with pytest.raises(KeyboardInterrupt):
+            go_on.go_on(made[1], tmp_path, NEXT)
+    monkeypatch.setattr(go_on, "_read_back", lambda *_: {})
+    monkeypatch.setattr(go_on, "_new_encoder", lambda *_: None)
+    go_on.go_on(made[1], tmp_path, NEXT)
+    assert {one.name.removesuffix(".done.json") for one in tmp_path.glob("*.done.json")} >= {*go_on.TAKEN, "codec"}
+
+
+def test_judged_pictures_are_painted_from_noise_in_the_colour_of_their_light(made, monkeypatch):
+    """As the instrument paints them."""
+    paint = sheets.pipeline(made[1])
+    tokens, numbers = np.zeros((25, 16), np.float32), np.zeros(len(LIGHT_NUMBERS), np.float32)
+    seen = []
+    monkeypatch.setattr(sheets, "coloured", lambda noise, light: seen.append(light) or noise)
+    paint(tokens, 0, numbers)
+    np.testing.assert_array_equal(seen, [numbers])
 
 
 def test_mistakes_are_told_before_anything_is_trained(made, tmp_path):

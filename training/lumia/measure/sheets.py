@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from clavilux.runtime.bundle.bundle import Bundle
 from clavilux.runtime.bundle.graphs import DECODER, DENOISER
+from clavilux.runtime.diffusion.noise_spectrum import coloured
 from clavilux.runtime.errors import ClaviluxError
 from clavilux.runtime.output.light_numbers import Numbers, lit
 from clavilux.runtime.playing.render import light_of
@@ -47,11 +48,11 @@ def pipeline(bundle: Path) -> Paint:
     known, size = opened.conditioning, opened.latents
 
     def paint(tokens: NDArray[np.float32], seed: int, light: Numbers) -> NDArray[np.uint8]:
-        noise = np.random.default_rng(seed).standard_normal([1, size.channels, size.height, size.width])
-        noise = noise.astype(np.float32)
+        dice = np.random.default_rng(seed)
+        noise = dice.standard_normal([1, size.channels, size.height, size.width]).astype(np.float32)
         prompt = np.concatenate([known.bos[None], tokens])[None]
         if known.light is not None:
-            prompt = lit(prompt, light, known.light)
+            prompt, noise = lit(prompt, light, known.light), coloured(noise, light)
         feed = {"sample": noise, "noise": noise, "tokens": prompt, "coefficients": ONE_STEP}
         picture: NDArray[np.uint8] = decoder.run(None, {"latents": denoiser.run(None, feed)[0]})[0][0]
         return picture

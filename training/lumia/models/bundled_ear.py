@@ -44,8 +44,13 @@ def beginning(bundle: Path | None) -> str:
     """Return where an encoder begins, in words: the name of the bundle it goes on from, and some digits of a hash."""
     if bundle is None:
         return SCRATCH
+    return f"trained on from {of_bundle(bundle, GRAPH)}"
+
+
+def of_bundle(bundle: Path, graph: str) -> str:
+    """Return whose part a bundle's graph is: the bundle's name, and some digits of the graph's hash."""
     name = json.loads((bundle / MANIFEST).read_text())["name"]
-    return f"trained on from {name}'s, SHA-256 {hashlib.sha256((bundle / GRAPH).read_bytes()).hexdigest()[:12]}"
+    return f"{name}'s, SHA-256 {hashlib.sha256((bundle / graph).read_bytes()).hexdigest()[:12]}"
 
 
 def weights(path: Path) -> dict[str, Tensor]:
