@@ -230,7 +230,7 @@ async def test_an_engine_that_begins_again_is_told_and_nobody_is_sent_away(
 
 
 async def test_who_says_nothing_is_sent_away_when_its_token_expires(engine: FakeEngine, settings: Settings) -> None:
-    end = datetime(2030, 1, 1, tzinfo=UTC)
+    end = datetime(9000, 1, 1, tzinfo=UTC)
     now = [end - timedelta(seconds=1)]
     lasting, expiring = Token("one" * 6), Token("two" * 6, expires=end)
     stage = Stage(engine, replace(settings, tokens=(lasting, expiring), status_seconds=0.0))

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,6 +171,15 @@ def test_a_client_that_asks_without_listening_is_read_no_further_and_ends_with_t
                 pass
 
 
+@pytest.fixture
+def _terminal() -> Iterator[None]:
+    """A terminal that can be closed, even where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_main_thread_lets_serve_return(
     engine: FakeEngine, settings: Settings, number: signal.Signals
@@ -187,6 +197,7 @@ def test_a_terminal_that_is_closed_ends_no_server_under_nohup() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.usefixtures("_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_server_and_the_command_goes_on(number: signal.Signals) -> None:
     process = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
