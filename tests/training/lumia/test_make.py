@@ -34,7 +34,7 @@ from clavilux.training.lumia.data.scenes import SIDE, Emoji
 from clavilux.training.lumia.data.speech import Take, TakeCounts
 from clavilux.training.lumia.data.synthesis import kinds
 from clavilux.training.lumia.measure import evaluate, sheets
-from clavilux.training.lumia.models import bundled_ear, encoder, finish, judge
+from clavilux.training.lumia.models import autoencoder, bundled_ear, bundled_parts, encoder, finish, judge
 from clavilux.training.lumia.models.train_loop import Recipe
 from clavilux.training.lumia.phases import Duration, PhaseRunner
 
@@ -291,9 +291,11 @@ def test_what_is_left_of_the_next_lumia_is_trained_as_ever(gone_on):
 def test_a_bundle_of_another_recipe_is_not_gone_on_from(made, tmp_path):
     with pytest.raises(ClaviluxError, match=r"has finished .+ already; expected a new folder"):
         go_on.go_on(made[1], made[0], NEXT)
+    (tmp_path / "decoder.onnx").write_bytes((made[1] / "text_encoder.onnx").read_bytes())
     with pytest.raises(ClaviluxError, match="is of another network, or another export"):
-        go_on.go_on(made[1], tmp_path / "work", replace(NEXT, ear_width=32))
-    assert not list((tmp_path / "work").glob("*.done.json"))
+        bundled_parts.take_over(autoencoder.build(), "decoder.onnx", made[1], tmp_path)
+    with pytest.raises(ClaviluxError, match="cannot be read; expected a graph of a bundle"):
+        bundled_parts.take_over(autoencoder.build(), "encoder.onnx", made[1], tmp_path)
     manifest = json.loads((made[1] / "bundle.json").read_text())
     shutil.copytree(made[1], tmp_path / "dark")
     (tmp_path / "dark" / "bundle.json").write_text(json.dumps({**manifest, "light": False}))
@@ -305,11 +307,10 @@ def test_an_interrupted_reading_back_goes_on(made, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(go_on, "_new_encoder", stop)
-        with pytest.raises(KeyboardInterrupt):
-            go_on.go_on(made[1], tmp_path, NEXT)
     monkeypatch.setattr(go_on, "_read_back", lambda *_: {})
+    monkeypatch.setattr(go_on, "_new_encoder", stop)
+    with pytest.raises(KeyboardInterrupt):
+        go_on.go_on(made[1], tmp_path, NEXT)
     monkeypatch.setattr(go_on, "_new_encoder", lambda *_: None)
     go_on.go_on(made[1], tmp_path, NEXT)
     assert {one.name.removesuffix(".done.json") for one in tmp_path.glob("*.done.json")} >= {*go_on.TAKEN, "codec"}
